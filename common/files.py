@@ -1,0 +1,69 @@
+"""Files that must last: written under a temporary name, flushed, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from common.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; it becomes ``path`` when the block ends well, else it vanishes.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    make_dir(path.parent)
+    # The suffix stays last: savers such as matplotlib and torch choose a format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes ``text`` as UTF-8, whole or not at all; leaves the file alone if it already says this."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def make_dir(path: Path) -> Path:
+    """Makes ``path`` and its parents, and checks that it can be written to.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder {path} ({error.strerror}): choose a writable place with --out"
+        ) from None
+    if not os.access(path, os.W_OK):
+        raise UserError(f"cannot write to {path}: choose a writable place with --out")
+    return path
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of the file's bytes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of the text as UTF-8, as 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Protocols and recipes: data about what is run, and nothing else."""

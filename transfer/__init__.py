@@ -1,0 +1,1 @@
+"""Transfer benchmarks: any checkpoint, converted with proof, trained under a named protocol, recorded, reported."""

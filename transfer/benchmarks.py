@@ -1,0 +1,102 @@
+"""The table of benchmarks. Adding one touches its module, one line here, its config, its test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import configs
+from common.errors import unknown_name
+
+CONFIGS = Path(configs.__path__[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A named protocol.
+
+    Attributes:
+        task: module with ``run(trial: transfer.trial.Trial) -> transfer.trial.Outcome``.
+        config: file below ``configs/`` that holds the protocol.
+        data: name of the data set below the data root.
+        protocol_version: raised whenever a result would change by it.
+        title: heading in reports.
+        main_metric: the figure that is plotted and compared first.
+    """
+
+    name: str
+    task: str
+    config: str
+    data: str
+    protocol_version: int
+    title: str
+    main_metric: str
+    num_trials: int = 5
+
+    @property
+    def config_path(self) -> Path:
+        return CONFIGS / self.config
+
+
+def _table(*benchmarks: Benchmark) -> dict[str, Benchmark]:
+    return {benchmark.name: benchmark for benchmark in benchmarks}
+
+
+DETECTION = "transfer.detection.task"
+SEGMENTATION = "transfer.segmentation.task"
+CLASSIFICATION = "transfer.classification.task"
+CLUSTERING = "transfer.clustering.task"
+
+BENCHMARKS = _table(
+    Benchmark(
+        name="voc", task=DETECTION, config="detection/voc.yaml", data="voc", protocol_version=1,
+        title="VOC07+12 detection, Faster R-CNN R50-FPN", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="coco", task=DETECTION, config="detection/coco.yaml", data="coco", protocol_version=1,
+        title="COCO detection and instance segmentation, Mask R-CNN R50-FPN", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="demo-voc", task=DETECTION, config="detection/demo_voc.yaml", data="digits", protocol_version=1,
+        title="Digits detection, Faster R-CNN R18-FPN", main_metric="box_ap50",
+    ),
+    Benchmark(
+        name="demo-coco", task=DETECTION, config="detection/demo_coco.yaml", data="digits", protocol_version=1,
+        title="Digits detection and instance segmentation, Mask R-CNN R18-FPN", main_metric="mask_ap50",
+    ),
+    Benchmark(
+        name="seg-voc", task=SEGMENTATION, config="segmentation/voc.py", data="voc", protocol_version=1,
+        title="VOC12 segmentation, FCN-FPN R50", main_metric="miou",
+    ),
+    Benchmark(
+        name="seg-cityscapes", task=SEGMENTATION, config="segmentation/cityscapes.py", data="cityscapes",
+        protocol_version=1, title="Cityscapes segmentation, FCN-FPN R50", main_metric="miou",
+    ),
+    Benchmark(
+        name="demo-seg", task=SEGMENTATION, config="segmentation/demo.py", data="digits", protocol_version=1,
+        title="Digits segmentation, FCN-FPN R18", main_metric="miou",
+    ),
+    Benchmark(
+        name="demo-linear", task=CLASSIFICATION, config="classification/demo_linear.py", data="digits",
+        protocol_version=1, title="Digits, linear classification on frozen features", main_metric="top1",
+    ),
+    Benchmark(
+        name="demo-finetune", task=CLASSIFICATION, config="classification/demo_finetune.py", data="digits",
+        protocol_version=1, title="Digits, fine-tuning with few labels", main_metric="top1",
+    ),
+    Benchmark(
+        name="demo-cluster", task=CLUSTERING, config="classification/demo_cluster.py", data="digits",
+        protocol_version=1, title="Digits, unsupervised classification", main_metric="nmi",
+    ),
+)  # fmt: skip
+
+
+def get(name: str) -> Benchmark:
+    """The benchmark of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in BENCHMARKS:
+        raise unknown_name("benchmark", name, BENCHMARKS)
+    return BENCHMARKS[name]

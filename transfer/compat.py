@@ -1,0 +1,97 @@
+"""Lets Detectron2 0.6 and MMSegmentation 1.2 run with current torch, NumPy and Pillow.
+
+Call :func:`prepare_detectron2` or :func:`prepare_mmseg` before importing the framework. Each line does nothing
+where it is not needed: with a compiled Detectron2 or a full mmcv, their own operators are used.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+import warnings
+from typing import Any, NoReturn
+
+INSTALL_DETECTRON2 = "build Detectron2 from its official repository (docs/install.md)"
+INSTALL_MMCV = "install full mmcv in place of mmcv-lite (docs/install.md)"
+
+
+class MissingCompiledOp(RuntimeError):
+    """An operator was called that only a compiled build of the framework has."""
+
+
+class _StandIn(types.ModuleType):
+    """Takes the place of a compiled extension: any operator can be looked up, none can be called."""
+
+    def __init__(self, name: str, remedy: str, known: dict[str, Any]) -> None:
+        super().__init__(name)
+        # mmengine looks for mmcv._ext with pkgutil, which reads the spec of a module that is already loaded.
+        self.__spec__ = importlib.machinery.ModuleSpec(name, loader=None)
+        self.__dict__.update(known)
+        self._remedy = remedy
+
+    def __getattr__(self, op: str) -> Any:
+        if op.startswith("__"):
+            raise AttributeError(op)
+        name, remedy = self.__name__, self._remedy
+
+        def missing(*args: Any, **kwargs: Any) -> NoReturn:
+            raise MissingCompiledOp(f"{name}.{op} is a compiled operator that this installation lacks: {remedy}")
+
+        return missing
+
+
+def _stand_in(package: str, extension: str, remedy: str, known: dict[str, Any]) -> None:
+    name = f"{package}.{extension}"
+    if name in sys.modules:
+        return
+    package_spec = importlib.util.find_spec(package)  # finds, does not import
+    folders = package_spec.submodule_search_locations if package_spec else None
+    if importlib.machinery.PathFinder.find_spec(extension, folders) is None:
+        sys.modules[name] = _StandIn(name, remedy, known)
+
+
+def prepare_detectron2() -> None:
+    """Makes ``import detectron2`` and its Pascal VOC and COCO code work here. Idempotent."""
+    import numpy as np
+    from PIL import Image
+
+    # `default_setup` prints these three; everything else in _C is an operator that R-CNN with FPN does not use
+    # (ROIAlign and NMS come from torchvision).
+    known = {
+        "get_compiler_version": lambda: "not compiled",
+        "get_cuda_version": lambda: "not compiled",
+        "has_cuda": lambda: False,
+    }
+    _stand_in("detectron2", "_C", INSTALL_DETECTRON2, known)
+    if not hasattr(Image, "LINEAR"):  # Pillow 10 removed the alias; the default of Detectron2's ExtentTransform
+        Image.LINEAR = Image.Resampling.BILINEAR  # type: ignore[attr-defined]
+    for name, builtin in {"str": str, "int": int, "float": float, "object": object}.items():
+        # NumPy 1.24 removed them; the VOC loader and the class histogram use them
+        if name not in np.__dict__:
+            setattr(np, name, builtin)
+    # torch.meshgrid without indexing, torch.cuda.amp.autocast: warned of at every step, nothing to act on
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(detectron2|fvcore)\.")
+    warnings.filterwarnings("ignore", message="torch.meshgrid")
+
+
+def prepare_mmseg() -> None:
+    """Makes ``import mmseg`` and resuming an mmengine Runner work here. Idempotent."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    _stand_in("mmcv", "_ext", INSTALL_MMCV, {})
+    _allow_mmengine_checkpoints()
+
+
+def _allow_mmengine_checkpoints() -> None:
+    # An mmengine checkpoint holds its message hub: HistoryBuffers of NumPy scalars. torch.load refuses both unless
+    # they are named here; everything else stays refused.
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    reconstruct = np.array(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, reconstruct, scalar, *dtypes])

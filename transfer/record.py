@@ -1,0 +1,112 @@
+"""The record of one trial: strict JSON in and out. What is not in here is not in any report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from common.errors import UserError
+from common.files import write_text
+
+SCHEMA_VERSION = 1
+RECORD_NAME = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One figure. ``value`` is in percent (0 to 100), as the published tables print it."""
+
+    value: float
+    direction: Literal["higher", "lower"] = "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsInfo:
+    """What the trial started from.
+
+    ``proof`` is the content of the conversion's proof file (None when nothing was converted).
+    """
+
+    name: str
+    sha256: str
+    source: str
+    source_format: str
+    arch: str
+    proof: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """Everything that a report or a reader needs to know about one trial.
+
+    Attributes:
+        suite, benchmark, protocol_version, seed: which trial this is.
+        status: ``"failed"`` when it raised or when a metric is not finite; then ``error`` says why.
+        metrics: name to :class:`Metric`; empty when failed.
+        references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
+        protocol_difference: ``"KEY: protocol value -> value used"``, empty on protocol.
+        resolved_config: the framework's config, every default filled in.
+        config_sha256: hash of ``resolved_config``.
+        inputs_sha256: hash of all that determines the trial; a trial is skipped only if it matches.
+    """
+
+    suite: str
+    benchmark: str
+    protocol_version: int
+    seed: int
+    status: Literal["done", "failed"]
+    metrics: dict[str, Metric]
+    weights: WeightsInfo
+    inputs_sha256: str
+    error: str | None = None
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    protocol_difference: list[str] = field(default_factory=list)
+    resolved_config: str = ""
+    config_sha256: str = ""
+    git_commit: str = "unknown"
+    git_dirty: bool = False
+    packages: dict[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    wall_seconds: float = 0.0
+    device_hours: float = 0.0
+    peak_bytes: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Raises ValueError if a done record lacks metrics or has one that is not finite."""
+        if self.status not in ("done", "failed"):
+            raise ValueError(f"status is {self.status!r}, not done or failed")
+        if self.status == "done" and not self.metrics:
+            raise ValueError("a done trial has no metric")
+        for name, metric in self.metrics.items():
+            if not math.isfinite(metric.value):
+                raise ValueError(f"metric {name} is {metric.value}")
+
+    def save(self, path: Path) -> None:
+        """Writes the record whole or not at all."""
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> TrialRecord:
+        """Reads a record; unknown or missing fields are errors.
+
+        Raises:
+            UserError: the file is not a record of this schema.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+            if raw.get("schema_version") != SCHEMA_VERSION:
+                raise ValueError(f"schema version {raw.get('schema_version')}, this program reads {SCHEMA_VERSION}")
+            raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
+            raw["weights"] = WeightsInfo(**raw["weights"])
+            return cls(**raw)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path} is not a trial record ({error}): delete it and run the trial again") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
