@@ -1,0 +1,1 @@
+"""TWIST pre-training: recipe, data, augmentation, model, loss, optimiser, schedule, training loop."""
