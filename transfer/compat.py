@@ -18,7 +18,7 @@ INSTALL_DETECTRON2 = "build Detectron2 from its official repository (docs/instal
 INSTALL_MMCV = "install full mmcv in place of mmcv-lite (docs/install.md)"
 
 
-class MissingCompiledOp(RuntimeError):
+class MissingCompiledOpError(RuntimeError):
     """An operator was called that only a compiled build of the framework has."""
 
 
@@ -38,7 +38,7 @@ class _StandIn(types.ModuleType):
         name, remedy = self.__name__, self._remedy
 
         def missing(*args: Any, **kwargs: Any) -> NoReturn:
-            raise MissingCompiledOp(f"{name}.{op} is a compiled operator that this installation lacks: {remedy}")
+            raise MissingCompiledOpError(f"{name}.{op} is a compiled operator that this installation lacks: {remedy}")
 
         return missing
 
@@ -91,7 +91,12 @@ def _allow_mmengine_checkpoints() -> None:
     import torch
     from mmengine.logging import HistoryBuffer
 
-    reconstruct = np.array(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    dtypes = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
-    torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, reconstruct, scalar, *dtypes])
+    allowed: list[Any] = [
+        HistoryBuffer,
+        np.ndarray,
+        np.dtype,
+        np.array(0).__reduce__()[0],
+        np.float64(0).__reduce__()[0],
+    ]
+    allowed += [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    torch.serialization.add_safe_globals(allowed)

@@ -1,0 +1,35 @@
+"""Which benchmarks a suite runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Benchmarks that are run together, with the same seeds for all weights.
+
+    Attributes:
+        name: also the folder of its records.
+        benchmarks: names from ``transfer.benchmarks``; run in this order.
+    """
+
+    name: str
+    benchmarks: tuple[str, ...]
+    num_trials: int
+
+
+DEMO = Suite(
+    name="demo",
+    # the long ones first, so that both cores are busy until the end
+    benchmarks=("demo-coco", "demo-voc", "demo-seg", "demo-finetune", "demo-linear", "demo-cluster"),
+    num_trials=5,
+)
+
+PAPER = Suite(
+    name="paper",
+    benchmarks=("voc", "coco", "seg-voc", "seg-cityscapes"),  # Tables 5 and 6
+    num_trials=5,
+)
+
+SUITES = {suite.name: suite for suite in (DEMO, PAPER)}

@@ -1,0 +1,12 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by every launcher: finds the repository and its .venv, leaves the working directory alone.
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PYTHON="$ROOT/.venv/bin/python"
+if [[ ! -f "$ROOT/.venv/.complete" ]]; then
+  echo "error: $ROOT/.venv is not set up: run tools/setup.sh first (one to ten minutes)" >&2
+  exit 2
+fi
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+# Two processes whose idle OpenMP threads spin on two cores are ten times slower.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Records to Markdown, HTML, CSV, LaTeX, JSON: report.sh RUNS_DIR...
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+exec "$PYTHON" -m transfer.report.main "$@"

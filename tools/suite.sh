@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# All benchmarks of a suite from several initialisations: suite.sh demo --weights NAME=CKPT ...
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
+exec "$PYTHON" -m transfer.suite "$@"

@@ -1,0 +1,203 @@
+"""Runs one trial in this process and writes its record: the only place where records are made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import importlib
+import importlib.metadata
+import math
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import make_dir, sha256_text, write_text
+from transfer.plan import TrialPlan
+from transfer.record import Metric, TrialRecord, WeightsInfo
+from transfer.trial import Outcome, Trial
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "timm",
+    "scikit-learn",
+    "pycocotools",
+    "mmsegmentation",
+    "mmengine",
+)
+ALTERNATIVES = {"detectron2": ("detectron2", "pb1-detectron2"), "mmcv": ("mmcv", "mmcv-lite")}
+
+
+def run_trial(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> TrialRecord:
+    """Runs the trial unless its record is there, and returns the record.
+
+    What the task raises makes a failed record, as does a metric that is not finite.
+
+    Raises:
+        UserError: bad input; then nothing of the trial is left on disk.
+    """
+    make_dir(plan.trial_dir)
+    with _locked(plan.trial_dir / ".lock"):
+        if finished := plan.finished_record():  # another process was here first
+            return finished
+        started = time.monotonic()
+        try:
+            outcome, error = _call_task(plan, progress), None
+        except UserError:
+            discard(plan)
+            raise
+        except Exception as raised:
+            write_text(plan.trial_dir / "error.txt", traceback.format_exc())
+            outcome, error = None, f"{type(raised).__name__}: {raised}"
+        record = make_record(plan, outcome=outcome, error=error, wall_seconds=time.monotonic() - started)
+        record.save(plan.record_path)
+        if record.status == "done":
+            (plan.trial_dir / "error.txt").unlink(missing_ok=True)
+    (plan.trial_dir / ".lock").unlink(missing_ok=True)
+    return record
+
+
+def _call_task(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Outcome:
+    trial = Trial(
+        benchmark=plan.benchmark,
+        weights=plan.weights,
+        seed=plan.seed,
+        data=plan.data,
+        overrides=plan.overrides,
+        device=plan.device,
+        work_dir=make_dir(plan.trial_dir / "work"),
+        weights_dir=make_dir(plan.weights_dir),
+        progress=progress,
+    )
+    return importlib.import_module(plan.benchmark.task).run(trial)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time: a trial left over from a killed run is waited for, not raced."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def discard(plan: TrialPlan) -> None:
+    """Removes what a refused trial wrote, and the folders that this leaves empty."""
+    shutil.rmtree(plan.trial_dir, ignore_errors=True)
+    for folder in (plan.weights_dir, *plan.trial_dir.parents):
+        if folder == plan.runs:
+            break
+        with contextlib.suppress(OSError):  # not empty: others' work
+            folder.rmdir()
+    with contextlib.suppress(OSError):
+        plan.weights_dir.parent.rmdir()
+        (plan.runs / plan.suite).rmdir()
+
+
+def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float) -> TrialRecord:
+    """The record of a trial that ended: with an outcome, or with an error."""
+    metrics = outcome.metrics if outcome else {}
+    if not error and (broken := [name for name, metric in metrics.items() if not math.isfinite(metric.value)]):
+        values = ", ".join(f"{name} = {metrics[name].value}" for name in broken)
+        error = f"not a number: {values}"
+    if not error and not metrics:
+        error = "the task returned no metric"
+    commit, dirty = git_state()
+    return TrialRecord(
+        suite=plan.suite,
+        benchmark=plan.benchmark.name,
+        protocol_version=plan.benchmark.protocol_version,
+        seed=plan.seed,
+        status="failed" if error else "done",
+        error=error,
+        metrics={}
+        if error
+        else {name: Metric(value=float(m.value), direction=m.direction) for name, m in metrics.items()},
+        weights=WeightsInfo(
+            name=plan.weights.name,
+            sha256=plan.weights.sha256,
+            source=plan.weights.source,
+            source_format=outcome.source_format if outcome else "unknown",
+            arch=outcome.arch if outcome else "unknown",
+            proof=outcome.proof if outcome else None,
+        ),
+        inputs_sha256=plan.inputs_sha256,
+        references=outcome.references if outcome else {},
+        protocol_difference=outcome.protocol_difference if outcome else [],
+        resolved_config=outcome.resolved_config if outcome else "",
+        config_sha256=sha256_text(outcome.resolved_config) if outcome else "",
+        git_commit=commit,
+        git_dirty=dirty,
+        packages=package_versions(),
+        device=device_name(plan.device),
+        wall_seconds=round(wall_seconds, 3),
+        device_hours=round(wall_seconds / 3600 * num_devices(plan.device), 6),
+        peak_bytes=peak_bytes(plan.device),
+    )
+
+
+@functools.cache
+def git_state() -> tuple[str, bool]:
+    """(commit, are there uncommitted changes) of this code; ("unknown", False) outside a git checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of what can change a result; packages that are not installed are left out."""
+    versions = {"python": platform.python_version()}
+    wanted = {name: (name,) for name in PACKAGES} | ALTERNATIVES
+    for name, distributions in wanted.items():
+        for distribution in distributions:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(distribution)
+                break
+    return versions
+
+
+def device_name(device: str) -> str:
+    """E.g. ``"NVIDIA H200"``, or ``"cpu x86_64, 1 thread"``."""
+    if device == "cuda":
+        import torch
+
+        return f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    return f"cpu {platform.machine()}, {threads} thread{'' if threads == '1' else 's'}"
+
+
+def num_devices(device: str) -> int:
+    """GPUs that the trial had, or 1 on CPU."""
+    if device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def peak_bytes(device: str) -> int:
+    """Peak memory: allocated on the first GPU, or resident on CPU."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB

@@ -1,0 +1,72 @@
+"""Runs every benchmark of a suite from several initialisations: ``python -m transfer.suite demo --weights ...``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from common import cli
+from common.errors import UserError, unknown_name
+from configs.suites import SUITES
+from transfer import benchmarks
+from transfer.plan import plan_trials, weights_ref
+from transfer.trial import WeightsRef
+from transfer.trials import print_failures, resolve_device, run_trials
+
+COMMAND = "tools/suite.sh"
+
+
+@dataclass
+class Args:
+    """Runs all benchmarks of a suite, from each of the given weights, with the same seeds for all of them.
+
+    Trials that have a record are skipped, so the command may be killed and started again at any time.
+
+    example: tools/suite.sh demo --weights twist=runs/pretrain/demo/backbone.pth random=random:resnet18
+    """
+
+    suite: tyro.conf.Positional[str]
+    """which suite: demo or paper"""
+    weights: tuple[str, ...]
+    """NAME=SOURCE for each initialisation; SOURCE is a checkpoint's path or random:ARCH"""
+    trials: int | None = None
+    """how many trials of each; default: what the suite says"""
+    data: Path | None = None
+    """the data set's folder, for a suite on one data set; default $DATA_ROOT/<name>"""
+    out: Path = Path("runs")
+    """where records go"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    jobs: int = 0
+    """trials at a time; 0: one a core on CPU, one at a time on GPUs"""
+
+
+def main(args: Args) -> int:
+    if args.suite not in SUITES:
+        raise unknown_name("suite", args.suite, SUITES)
+    suite = SUITES[args.suite]
+    plans = plan_trials(
+        runs=args.out,
+        suite=suite.name,
+        benchmarks=[benchmarks.get(name) for name in suite.benchmarks],
+        weights=[_named(text) for text in args.weights],
+        num_trials=suite.num_trials if args.trials is None else args.trials,
+        data=args.data,
+        device=resolve_device(args.device),
+    )
+    summary = run_trials(plans, jobs=args.jobs)
+    print_failures(summary, COMMAND)
+    return summary.exit_code
+
+
+def _named(text: str) -> WeightsRef:
+    name, equals, source = text.partition("=")
+    if not equals:
+        raise UserError(f"--weights {text!r} is not NAME=SOURCE, e.g. twist=runs/pretrain/demo/backbone.pth")
+    return weights_ref(source, name=name)
+
+
+if __name__ == "__main__":
+    cli.run(Args, main, prog=COMMAND)
