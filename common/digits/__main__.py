@@ -1,0 +1,28 @@
+"""``python -m common.digits --out DIR``: writes the embedded data, or finds it there and returns at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import common.cli
+
+
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """Writes the embedded digits as ImageFolder, Pascal VOC and COCO; does nothing where they already are."""
+
+    out: Path
+    """Folder of the data set; made if missing. The same bytes every time."""
+
+
+def main(args: Args) -> None:
+    from common.digits.build import generate
+
+    manifest = generate(args.out)
+    counts = ", ".join(f"{name} {count}" for name, count in manifest["counts"].items())
+    print(f"{args.out}: digits version {manifest['version']} ({counts})")
+
+
+if __name__ == "__main__":
+    common.cli.run(Args, main, prog="tools/demo_data.sh")
