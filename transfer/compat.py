@@ -81,16 +81,19 @@ def prepare_mmseg() -> None:
     """Makes ``import mmseg`` and resuming an mmengine Runner work here. Idempotent."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     _stand_in("mmcv", "_ext", INSTALL_MMCV, {})
-    _allow_mmengine_checkpoints()
+    _make_mmengine_checkpoints_safe()
 
 
-def _allow_mmengine_checkpoints() -> None:
-    # An mmengine checkpoint holds its message hub: HistoryBuffers of NumPy scalars. torch.load refuses both unless
-    # they are named here; everything else stays refused.
+def _make_mmengine_checkpoints_safe() -> None:
+    """Lets an mmengine checkpoint be written and read with ``weights_only=True``."""
     import numpy as np
     import torch
     from mmengine.logging import HistoryBuffer
 
+    # A HistoryBuffer pickles its class's methods, which can only be read back by allowing `getattr`: an open door.
+    # They are the class's own and need not be in the file.
+    HistoryBuffer.__getstate__ = lambda buffer: {**buffer.__dict__, "statistics_methods": {}}
+    # The message hub is HistoryBuffers of NumPy arrays and scalars. These are named; everything else stays refused.
     allowed: list[Any] = [
         HistoryBuffer,
         np.ndarray,

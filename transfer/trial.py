@@ -44,7 +44,7 @@ class Trial:
         device: ``"cpu"`` or ``"cuda"``.
         work_dir: exists; for TensorBoard, logs and checkpoints. Whatever is there from a killed run may be used to
             go on, as long as the metrics come out the same.
-        weights_dir: exists; converted weights shared by trials (see :func:`transfer.convert.prepare.converted_weights`).
+        weights_dir: exists; converted weights shared by trials (see :mod:`transfer.convert.prepare`).
         progress: call with (steps done, steps in all, what is being done).
     """
 

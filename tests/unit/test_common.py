@@ -1,0 +1,111 @@
+"""Errors, files and overrides: what every command's behaviour with bad input rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from common import overrides
+from common.errors import UserError, unknown_name
+from common.files import atomic_path, make_dir, sha256_file, sha256_text, write_text
+
+
+def test_unknown_name_suggests_the_nearest() -> None:
+    message = str(unknown_name("recipe", "rn5", ["rn50", "vit_b", "demo"]))
+    assert "'rn5'" in message and "did you mean 'rn50'?" in message and "vit_b" in message
+
+
+def test_unknown_name_suggests_nothing_when_nothing_is_near() -> None:
+    assert "did you mean" not in str(unknown_name("recipe", "zzzzzz", ["rn50"]))
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
+    target = tmp_path / "file.json"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("killed")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_write_text_leaves_an_equal_file_untouched(tmp_path: Path) -> None:
+    target = tmp_path / "report.md"
+    write_text(target, "same")
+    before = target.stat().st_mtime_ns
+    write_text(target, "same")
+    assert target.stat().st_mtime_ns == before
+    write_text(target, "other")
+    assert target.read_text() == "other"
+
+
+def test_make_dir_says_what_to_do_where_a_file_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--out"):
+        make_dir(tmp_path / "file" / "below")
+
+
+def test_hashes_of_equal_content_are_equal(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("abc")
+    assert sha256_file(tmp_path / "a") == sha256_text("abc")
+    assert sha256_text("abc").startswith("ba7816bf")  # FIPS 180-2, example 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Optim:
+    lr: float
+    name: Literal["lars", "adamw"] = "lars"
+    clip: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    epochs: int
+    scale: tuple[float, float]
+    optim: Optim
+    sizes: tuple[int, ...] = (224,)
+    amp: bool = False
+
+
+RECIPE = Recipe(epochs=800, scale=(0.4, 1.0), optim=Optim(lr=0.5))
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("epochs=3", lambda recipe: recipe.epochs == 3),
+        ("optim.lr=1e-3", lambda recipe: recipe.optim.lr == 1e-3),
+        ("optim.name=adamw", lambda recipe: recipe.optim.name == "adamw"),
+        ("optim.clip=3", lambda recipe: recipe.optim.clip == 3.0),
+        ("optim.clip=none", lambda recipe: recipe.optim.clip is None),
+        ("scale=0.14,1.0", lambda recipe: recipe.scale == (0.14, 1.0)),
+        ("sizes=224,96", lambda recipe: recipe.sizes == (224, 96)),
+        ("amp=true", lambda recipe: recipe.amp is True),
+    ],
+)
+def test_overrides_are_parsed_by_their_fields_type(override: str, read) -> None:  # type: ignore[no-untyped-def]
+    assert read(overrides.apply(RECIPE, [override]))
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("epoch=3", "did you mean 'epochs'"),
+        ("optim.lrr=3", "did you mean 'lr'"),
+        ("optim.lr=fast", "optim.lr=fast.*float"),
+        ("epochs=1.5", "epochs=1.5.*int"),
+        ("optim=3", "group.*optim.lr"),
+        ("epochs.lr=3", "no fields"),
+        ("optim.name=lar", "did you mean 'lars'"),
+        ("amp=yes", "true or false"),
+        ("scale=0.1", "expected 2 values"),
+        ("epochs", "key=value"),
+    ],
+)
+def test_a_wrong_override_is_one_clear_sentence(override: str, says: str) -> None:
+    with pytest.raises(UserError, match=says) as raised:
+        overrides.apply(RECIPE, [override])
+    assert "\n" not in str(raised.value)
