@@ -1,0 +1,1 @@
+"""Semantic segmentation transfer: MMSegmentation's models, data sets and metric, driven by MMEngine's Runner."""
