@@ -1,0 +1,1 @@
+"""Tests: unit in milliseconds, numerics against a reference, integration with the real frameworks."""
