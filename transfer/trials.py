@@ -6,13 +6,13 @@ still one process, one seed, one record, without the wait.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -183,10 +183,18 @@ def _trial_process(plan: TrialPlan, messages: Connection) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed run must not leave trials behind that go on beside the next one (Linux only)."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1  # from <linux/prctl.h>
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    """A killed run must not leave trials behind that go on beside those of the next one.
+
+    The fork server lives as long as any trial does, so it is the runner itself whose end is watched.
+    """
+    runner_process = multiprocessing.parent_process()
+    assert runner_process is not None, "a trial runs in a process of its own"
+
+    def watch() -> None:
+        wait([runner_process.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def print_failures(summary: Summary, command: str) -> None:
