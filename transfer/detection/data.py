@@ -1,0 +1,245 @@
+"""Data sets by name, and training batches that are a pure function of the seed and the iteration."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetCatalog,
+    DatasetFromList,
+    DatasetMapper,
+    MetadataCatalog,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
+from detectron2.data.datasets import load_coco_json, register_pascal_voc
+from detectron2.data.datasets.pascal_voc import CLASS_NAMES as VOC_CLASSES
+from detectron2.data.samplers import TrainingSampler
+from detectron2.utils import comm
+
+from common.errors import UserError, unknown_name
+
+DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True)
+class VocSplit:
+    """A split of a VOC devkit; its folder is below the data root or below ``VOCdevkit`` there."""
+
+    year: int
+    split: str
+    class_names: tuple[str, ...] = VOC_CLASSES
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return (f"VOCdevkit/VOC{self.year}", f"VOC{self.year}")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"ImageSets/Main/{self.split}.txt", "Annotations", "JPEGImages")
+
+
+@dataclass(frozen=True)
+class CocoSplit:
+    """A split of COCO; the data root is COCO's folder or holds it as ``coco``."""
+
+    split: str
+    folders: tuple[str, ...] = ("coco", ".")
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return (f"annotations/instances_{self.split}.json", self.split)
+
+
+DATASETS: dict[str, VocSplit | CocoSplit] = {
+    "voc_2007_trainval": VocSplit(2007, "trainval"),
+    "voc_2012_trainval": VocSplit(2012, "trainval"),
+    "voc_2007_test": VocSplit(2007, "test"),
+    "coco_2017_train": CocoSplit("train2017"),
+    "coco_2017_val": CocoSplit("val2017"),
+    "digits_voc_2007_trainval": VocSplit(2007, "trainval", DIGIT_CLASSES),
+    "digits_voc_2007_test": VocSplit(2007, "test", DIGIT_CLASSES),
+    "digits_coco_2017_train": CocoSplit("train2017"),
+    "digits_coco_2017_val": CocoSplit("val2017"),
+}
+
+
+def register(name: str, root: Path) -> str:
+    """Makes a data set known to Detectron2 and returns the name it has there, one for each data root.
+
+    Raises:
+        UserError: an unknown data set, or its files are not below ``root``.
+    """
+    if name not in DATASETS:
+        raise unknown_name("data set in DATASETS", name, DATASETS)
+    source = DATASETS[name]
+    folder = _find_folder(name, source, root)
+    registered = f"{name}@{folder}"
+    if registered in DatasetCatalog:
+        return registered
+    if isinstance(source, VocSplit):
+        register_pascal_voc(registered, str(folder), source.split, source.year, source.class_names)
+        return registered
+    annotations, images = (str(folder / part) for part in source.parts)
+    DatasetCatalog.register(registered, lambda: load_coco_json(annotations, images, registered))
+    MetadataCatalog.get(registered).set(json_file=annotations, image_root=images)
+    return registered
+
+
+def _find_folder(name: str, source: VocSplit | CocoSplit, root: Path) -> Path:
+    folder = next((root / place for place in source.folders if (root / place / source.parts[0]).exists()), None)
+    if folder is None:
+        place = root / source.folders[0]
+        if not place.is_dir() and (root / source.folders[1]).is_dir():
+            place = root / source.folders[1]
+        raise UserError(f"{name} has no {place / source.parts[0]}: put its {', '.join(source.parts)} into {place}")
+    for part in source.parts:
+        if not (folder / part).exists():
+            raise UserError(f"{name} has no {folder / part}: the data set's {part} belongs there")
+    return folder.resolve()
+
+
+def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) -> list[dict[str, Any]]:
+    """Detectron2's list of images with their annotations.
+
+    Raises:
+        UserError: files are missing, cannot be read, or have no image with an annotation in them.
+    """
+    registered = [register(name, root) for name in names]
+    try:
+        dicts = get_detection_dataset_dicts(registered, filter_empty=filter_empty)
+    except (OSError, ET.ParseError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"the annotations of {', '.join(names)} below {root} cannot be read ({type(error).__name__}: {error}): "
+            "unpack the data set again"
+        ) from error
+    first = Path(dicts[0]["file_name"])
+    if not first.is_file():
+        raise UserError(f"{names[0]} has no image {first}: unpack its images into {first.parent}")
+    return dicts
+
+
+def check(cfg: CfgNode, root: Path, num_processes: int) -> None:
+    """What can be known before the weights are converted and processes are started.
+
+    Raises:
+        UserError: a data set is unknown or incomplete, or the batch cannot be shared out evenly over the GPUs.
+    """
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        register(name, root)
+    if len(cfg.DATASETS.TEST) != 1:
+        raise UserError(f"DATASETS.TEST is {cfg.DATASETS.TEST}: a trial is tested on one data set, name one")
+    if cfg.SOLVER.IMS_PER_BATCH % num_processes:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, which {num_processes} GPUs cannot share evenly: "
+            "set CUDA_VISIBLE_DEVICES to a number of GPUs that divides it"
+        )
+
+
+def check_classes(cfg: CfgNode, root: Path, dicts: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Every class that is averaged over must occur: VOC's evaluator scores an absent class as 0 without a word.
+
+    Raises:
+        UserError: the number of classes is not the config's, or a class has no annotation.
+    """
+    classes = MetadataCatalog.get(register(names[0], root)).thing_classes
+    if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
+        raise UserError(
+            f"{names[0]} has {len(classes)} classes, MODEL.ROI_HEADS.NUM_CLASSES is "
+            f"{cfg.MODEL.ROI_HEADS.NUM_CLASSES}: make them agree"
+        )
+    found = {annotation["category_id"] for image in dicts for annotation in image["annotations"]}
+    if absent := [name for index, name in enumerate(classes) if index not in found]:
+        raise UserError(f"{', '.join(names)} below {root} has no annotation of {', '.join(absent)}: it is incomplete")
+
+
+class SeededMapper(torch.utils.data.Dataset):
+    """Detectron2's mapper, with the augmentation of the n-th image of the stream drawn from (seed, n) alone.
+
+    So it does not matter how many workers load the images, nor whether the trial was resumed in between.
+    """
+
+    def __init__(self, dicts: list[dict[str, Any]], mapper: DatasetMapper, seed: int) -> None:
+        self._dicts = DatasetFromList(dicts, copy=False)
+        self._mapper = mapper
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._dicts)
+
+    def __getitem__(self, position_and_index: tuple[int, int]) -> dict[str, Any]:
+        position, index = position_and_index
+        seed_python_and_numpy(self._seed, position)
+        return self._mapper(self._dicts[index])
+
+
+class TrainingBatches(torch.utils.data.Sampler):
+    """Endless batches of (position in the stream, image index) for this process, from its ``start``-th batch on.
+
+    The stream is Detectron2's own TrainingSampler. As in Detectron2, a batch holds upright images only or wide
+    images only where ``wide`` is given; it is decided before the images are loaded, so that skipping is free.
+
+    Args:
+        wide: for each image, is it wider than high? None turns the grouping off.
+    """
+
+    def __init__(self, num_images: int, wide: Sequence[bool] | None, *, batch_size: int, seed: int, start: int) -> None:
+        self._indices = TrainingSampler(num_images, seed=seed)
+        self._wide = wide
+        self._batch_size = batch_size
+        self._start = start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        yield from itertools.islice(self._batches(), self._start, None)
+
+    def _batches(self) -> Iterator[list[tuple[int, int]]]:
+        waiting: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+        positions = itertools.count(comm.get_rank(), comm.get_world_size())
+        for position, index in zip(positions, self._indices, strict=False):
+            batch = waiting[bool(self._wide and self._wide[index])]
+            batch.append((position, index))
+            if len(batch) == self._batch_size:
+                yield batch.copy()
+                batch.clear()
+
+
+def train_loader(
+    cfg: CfgNode, dicts: list[dict[str, Any]], *, seed: int, start: int = 0
+) -> torch.utils.data.DataLoader:
+    """This process's share of the training batches, from iteration ``start`` on."""
+    wide = [image["width"] > image["height"] for image in dicts] if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
+    batches = TrainingBatches(
+        len(dicts),
+        wide,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+        seed=seed,
+        start=start,
+    )
+    return torch.utils.data.DataLoader(
+        SeededMapper(dicts, DatasetMapper(cfg, is_train=True), seed),
+        batch_sampler=batches,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=trivial_batch_collator,
+        worker_init_fn=worker_init_reset_seed,
+    )
+
+
+def derived_seed(*keys: int) -> int:
+    """A 32-bit seed that differs for each tuple of keys, e.g. (trial's seed, iteration, rank)."""
+    return int(np.random.SeedSequence(keys).generate_state(1)[0])
+
+
+def seed_python_and_numpy(*keys: int) -> None:
+    """Seeds what Detectron2's augmentations draw from."""
+    seed = derived_seed(*keys)
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,88 @@
+"""One process for each GPU. Detectron2's own launcher imports the framework before it can be prepared for
+current libraries (see :mod:`transfer.compat`), and refuses to run without GPUs, so it cannot be tested everywhere.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+Result = TypeVar("Result")
+Report = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
+
+BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+RESULT, PROGRESS, END = "result", "progress", "end"
+
+
+def launch(
+    function: Callable[[Any, Report], Result], job: Any, *, num_processes: int, device: str, progress: Report
+) -> Result:
+    """Calls ``function(job, progress)`` in ``num_processes`` processes of one group; in this one if it is one.
+
+    Args:
+        function: importable by name; called in every process, where ``detectron2.utils.comm`` works.
+        job: can be pickled.
+        device: ``"cuda"`` (process i has GPU i) or ``"cpu"``.
+        progress: called in this process, whichever process reports.
+
+    Returns:
+        What ``function`` returned in the main process of the group.
+
+    Raises:
+        torch.multiprocessing.ProcessRaisedException: a process raised; holds its traceback.
+    """
+    if num_processes == 1:
+        return function(job, progress)
+    messages = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    results: list[Result] = []
+    listener = threading.Thread(target=_listen, args=(messages, progress, results))
+    listener.start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            meeting_point = (Path(folder) / "rendezvous").as_uri()
+            arguments = (num_processes, device, meeting_point, messages, function, job)
+            torch.multiprocessing.spawn(_process, nprocs=num_processes, args=arguments)
+    finally:
+        messages.put((END, None))
+        listener.join()
+    return results[0]
+
+
+def _listen(messages: Any, progress: Report, results: list[Any]) -> None:
+    while True:
+        kind, content = messages.get()
+        if kind == END:
+            return
+        if kind == PROGRESS:
+            progress(*content)
+        else:
+            results.append(content)
+
+
+def _process(
+    rank: int,
+    num_processes: int,
+    device: str,
+    meeting_point: str,
+    messages: Any,
+    function: Callable[[Any, Report], Any],
+    job: Any,
+) -> None:
+    from detectron2.utils import comm
+
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    dist.init_process_group(BACKENDS[device], init_method=meeting_point, world_size=num_processes, rank=rank)
+    comm._LOCAL_PROCESS_GROUP = dist.new_group(range(num_processes))
+    try:
+        result = function(job, lambda *step: messages.put((PROGRESS, step)))
+        if rank == 0:
+            messages.put((RESULT, result))
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,125 @@
+"""A detection trial: converted weights into Detectron2, trained and tested under a named protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from transfer.compat import prepare_detectron2
+
+prepare_detectron2()
+
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from common.files import sha256_text
+from transfer.convert.prepare import converted_weights
+from transfer.detection import data
+from transfer.detection.config import protocol_config, protocol_difference, resolve_config, resolved_text
+from transfer.detection.evaluate import evaluate
+from transfer.detection.launch import Report, launch
+from transfer.detection.trainer import seeded_model, train
+from transfer.detection.weights import load_backbone_weights
+from transfer.record import Metric
+from transfer.trial import Outcome, Trial
+
+__all__ = ["resolve_config", "run"]
+
+LOG_NAME = "log.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot."""
+
+    cfg: CfgNode
+    weights: Path
+    data: Path
+    seed: int
+    work_dir: Path
+    fingerprint: str
+
+
+def run(trial: Trial) -> Outcome:
+    """Trains and tests one model, on all visible GPUs or on CPU.
+
+    Raises:
+        UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model.
+        NothingDetected: the trained model detects nothing.
+        FloatingPointError: the loss became infinite or NaN.
+    """
+    _use_given_threads()
+    cfg = resolve_config(trial)
+    num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
+    data.check(cfg, trial.data, num_processes)
+    converted = converted_weights(trial, "detectron2")
+
+    job = Job(
+        cfg=cfg,
+        weights=converted.path,
+        data=trial.data,
+        seed=trial.seed,
+        work_dir=trial.work_dir,
+        fingerprint=sha256_text(f"{resolved_text(cfg)}{trial.weights.sha256}{trial.weights.which}{trial.seed}"),
+    )
+    metrics = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    protocol = protocol_config(trial.benchmark.config_path, device=trial.device)
+    return Outcome(
+        metrics={name: Metric(value=value) for name, value in metrics.items()},
+        resolved_config=resolved_text(cfg),
+        protocol_difference=protocol_difference(cfg, protocol),
+        arch=converted.arch,
+        source_format=converted.source_format,
+        proof=converted.proof,
+    )
+
+
+def train_and_test(job: Job, report: Report) -> dict[str, float]:
+    """The trial itself, called in each of its processes; the metrics are the main process's."""
+    torch.backends.cudnn.benchmark = job.cfg.CUDNN_BENCHMARK
+    with _detectron2_log(job.work_dir / LOG_NAME):
+        model = seeded_model(job.cfg, job.seed)
+        load_backbone_weights(model, job.weights)
+        train(
+            job.cfg,
+            model,
+            data.load_dicts(job.cfg.DATASETS.TRAIN, job.data, filter_empty=job.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS),
+            seed=job.seed,
+            work_dir=job.work_dir,
+            fingerprint=job.fingerprint,
+            progress=lambda done, total: report(done, total, "training"),
+        )
+        return evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
+
+
+def _use_given_threads() -> None:
+    """The process may be forked from one that was started with other settings."""
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+
+
+@contextlib.contextmanager
+def _detectron2_log(path: Path) -> Iterator[None]:
+    """Detectron2's and fvcore's loggers write to a file, in the main process, and nowhere else."""
+    handler: logging.Handler = logging.FileHandler(path) if comm.is_main_process() else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        handler.close()
