@@ -1,0 +1,133 @@
+"""MMSegmentation's ``ResNet``: torchvision's keys as they are; plain 7×7 stem, not that of ``ResNetV1c``.
+
+The file is for ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of the backbone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.backbone.architecture import RESNETS
+from transfer.backbone.types import IMAGENET, Preprocessing
+from transfer.compat import prepare_mmseg
+from transfer.convert.loaded import check_same_tensors
+from transfer.convert.target import TORCHVISION_MODULES, Settings, Target, hooked_stages
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from transfer.backbone import Backbone
+
+# Arguments of mmseg's ResNet that leave the eval-mode features as they are; every other one is compared.
+# A conv_cfg, dcn or plugins would change them, so they are not in this list.
+NO_EFFECT = frozenset(
+    {"norm_cfg", "norm_eval", "frozen_stages", "init_cfg", "pretrained", "out_indices", "with_cp", "zero_init_residual"}
+)
+_PREPROCESSING = ("bgr_to_rgb", "mean", "std")
+
+
+def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Settings:
+    """The plain ResNet in mmseg's terms, with the preprocessing that the weights expect.
+
+    ``bgr_to_rgb`` is true because mmseg reads images as BGR.
+    """
+    return {
+        "type": "ResNet",
+        "depth": RESNETS[arch].depth,
+        "in_channels": 3,
+        "stem_channels": 64,
+        "base_channels": 64,
+        "num_stages": 4,
+        "strides": [1, 2, 2, 2],
+        "dilations": [1, 1, 1, 1],
+        "style": "pytorch",
+        "deep_stem": False,
+        "avg_down": False,
+        "contract_dilation": False,
+        "bgr_to_rgb": preprocessing.colour_order == "RGB",
+        "mean": preprocessing.pixel_mean,
+        "std": preprocessing.pixel_std,
+    }
+
+
+def settings_from_config(backbone: Mapping[str, Any], data_preprocessor: Mapping[str, Any]) -> Settings:
+    """What of an mmseg config changes the backbone's features, for :func:`transfer.convert.proof.verify_proof`.
+
+    Args:
+        backbone: ``model.backbone`` of the config; what it leaves out is mmseg's default.
+        data_preprocessor: ``model.data_preprocessor``.
+    """
+    arch = next((name for name, spec in RESNETS.items() if spec.depth == backbone.get("depth")), "resnet50")
+    settings = {name: value for name, value in default_settings(arch).items() if name not in _PREPROCESSING}
+    settings |= {name: value for name, value in backbone.items() if name not in NO_EFFECT and value is not None}
+    return settings | {
+        "bgr_to_rgb": data_preprocessor.get("bgr_to_rgb", False),
+        "mean": list(data_preprocessor["mean"]),
+        "std": list(data_preprocessor["std"]),
+    }
+
+
+def write(path: Path, tensors: dict[str, Tensor], backbone: Backbone) -> None:
+    """The checkpoint that mmengine reads."""
+    import torch
+
+    meta = {"arch": backbone.arch, "source_format": backbone.source_format, "source_sha256": backbone.sha256}
+    with path.open("wb") as file:  # given a path, torch would write the file's name into the archive
+        torch.save({"meta": meta, "state_dict": tensors}, file)
+
+
+def load(path: Path, settings: Settings) -> nn.Module:
+    """mmseg's ResNet from its registry, with ``init_cfg`` pointing at the file, in eval mode.
+
+    Raises:
+        ConversionError: not every tensor was taken.
+    """
+    import torch
+
+    prepare_mmseg()
+    from mmengine.registry import DefaultScope
+    from mmseg.models import backbones  # noqa: F401 - registers ResNet
+    from mmseg.registry import MODELS
+
+    arguments = {name: value for name, value in settings.items() if name not in _PREPROCESSING}
+    if arguments["type"] != "ResNet":
+        del arguments["deep_stem"], arguments["avg_down"]  # ResNetV1c and V1d set them by themselves
+    with DefaultScope.overwrite_default_scope("mmseg"), _quiet():
+        model = MODELS.build({**arguments, "init_cfg": {"type": "Pretrained", "checkpoint": str(path)}})
+        model.init_weights()
+    file = torch.load(path, map_location="cpu", weights_only=True)
+    check_same_tensors(model.state_dict(), file["state_dict"], "MMSegmentation")
+    model.eval()  # apart, because mmseg's train() gives back None
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps mmengine's current logger from printing every parameter of the backbone."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+MMSEG = Target(
+    name="mmseg",
+    suffix="mmseg.pth",
+    packages=("mmsegmentation", "mmengine", "mmcv", "mmcv-lite"),
+    rename=lambda key: key,
+    dropped_because="nothing is dropped",
+    default_settings=default_settings,
+    preprocessing_settings=_PREPROCESSING,
+    write=write,
+    load=load,
+    stages=lambda model, images: hooked_stages(model, images, TORCHVISION_MODULES),
+)
