@@ -1,0 +1,133 @@
+"""``report.csv``: every value, for a spreadsheet. ``report.json``: every statistic, for a program."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from typing import Any
+
+from transfer.record import TrialRecord
+from transfer.report import provenance
+from transfer.report import statistics as stats
+from transfer.report.results import BenchmarkResult, Report, Row
+
+SCHEMA_VERSION = 1
+CSV_COLUMNS = (
+    "suite",
+    "benchmark",
+    "weights",
+    "weights_sha256",
+    "arch",
+    "seed",
+    "status",
+    "metric",
+    "value",
+    "direction",
+    "main_metric",
+    "on_protocol",
+    "deviations",
+    "protocol_version",
+    "config_sha256",
+    "git_commit",
+    "git_dirty",
+    "device",
+    "wall_seconds",
+    "device_hours",
+    "peak_bytes",
+    "error",
+)
+
+
+def render_csv(report: Report) -> str:
+    """One row per trial and metric; a failed trial has one row, without metric and value."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for result in report.benchmarks:
+        for row in result.rows:
+            for trial in (*row.done, *row.failed):
+                writer.writerows(_csv_rows(trial, row, result))
+    return buffer.getvalue()
+
+
+def _csv_rows(trial: TrialRecord, row: Row, result: BenchmarkResult) -> list[dict[str, object]]:
+    common = {
+        "suite": trial.suite,
+        "benchmark": trial.benchmark,
+        "weights": row.label,
+        "weights_sha256": trial.weights.sha256,
+        "arch": trial.weights.arch,
+        "seed": trial.seed,
+        "status": trial.status,
+        "on_protocol": row.procedure.on_protocol,
+        "deviations": "; ".join(row.procedure.deviations),
+        "protocol_version": trial.protocol_version,
+        "config_sha256": trial.config_sha256,
+        "git_commit": trial.git_commit,
+        "git_dirty": trial.git_dirty,
+        "device": trial.device,
+        "wall_seconds": trial.wall_seconds,
+        "device_hours": trial.device_hours,
+        "peak_bytes": trial.peak_bytes,
+        "error": trial.error or "",
+    }
+    if trial.status == "failed":
+        return [common]
+    return [
+        common
+        | {
+            "metric": name,
+            "value": metric.value,
+            "direction": metric.direction,
+            "main_metric": name == result.main_metric,
+        }
+        for name, metric in trial.metrics.items()
+    ]
+
+
+def render_json(report: Report) -> str:
+    """All statistics, unrounded; null is what cannot be computed."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "confidence": stats.CONFIDENCE,
+        "alpha": stats.ALPHA,
+        "power": stats.POWER,
+        "benchmarks": [_benchmark(result) for result in report.benchmarks],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
+    return {
+        "suite": result.key.suite,
+        "benchmark": result.key.benchmark,
+        "title": result.title,
+        "main_metric": result.main_metric,
+        "metrics": {metric.name: metric.direction for metric in result.metrics},
+        "weights": [_row(row) for row in result.rows],
+        "floors": {floor.name: floor.ranges for floor in result.floors},
+        "published": dataclasses.asdict(result.published) if result.published else None,
+        "notes": provenance.notes(result),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "label": row.label,
+        "name": row.weights.name,
+        "sha256": row.weights.sha256,
+        "arch": row.arch,
+        "on_protocol": row.procedure.on_protocol,
+        "deviations": row.procedure.deviations,
+        "protocol_version": row.procedure.protocol_version,
+        "config_sha256": row.procedure.config_sha256,
+        "is_baseline": row.is_baseline,
+        "baseline": row.baseline,
+        "failed": {trial.seed: trial.error for trial in row.failed},
+        "metrics": {
+            name: dataclasses.asdict(summary) | {"values": row.values(name)} for name, summary in row.metrics.items()
+        },
+        "differences": {name: dataclasses.asdict(compared) for name, compared in row.differences.items()},
+    }

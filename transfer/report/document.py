@@ -1,0 +1,113 @@
+"""The report's order and words, free of markup: what Markdown and HTML both lay out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transfer.report import format as fmt
+from transfer.report import provenance, tables
+from transfer.report.figures import Plot, overview_plot, trial_plots
+from transfer.report.results import BenchmarkResult, Report
+from transfer.report.tables import Table
+
+TITLE = "Transfer report"
+
+READING = (
+    "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
+    "trial is one process with one seed, and every trial's value is listed.",
+    "95 % intervals are Student's t. A difference is paired: weights minus baseline for the same seed, over the seeds "
+    "that both have; p is of the two-sided paired t test, not corrected for the number of comparisons.",
+    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
+    "in 80 % of the cases (two-sided, 5 %). A smaller difference cannot be told from none with these trials.",
+    "Failed trials are counted and in no average. Off-protocol trials are averaged and compared only with trials that "
+    "ran the same procedure.",
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark. ``anchor``: id in the page."""
+
+    anchor: str
+    heading: str
+    title: str
+    notes: tuple[str, ...]
+    plot: Plot | None
+    results: Table
+    differences: Table | None
+    trials: Table
+
+
+@dataclass(frozen=True)
+class Document:
+    title: str
+    lead: tuple[str, ...]
+    warnings: tuple[str, ...]
+    overview: Plot | None
+    overview_table: Table
+    sections: tuple[Section, ...]
+    reading: tuple[str, ...]
+    provenance: tuple[Table, ...]
+
+    @property
+    def plots(self) -> list[Plot]:
+        return [plot for plot in (self.overview, *(section.plot for section in self.sections)) if plot]
+
+
+def build_document(report: Report) -> Document:
+    """Everything that the pages show, in their order."""
+    plots = trial_plots(report)
+    return Document(
+        title=TITLE,
+        lead=_lead(report),
+        warnings=_warnings(report),
+        overview=overview_plot(report),
+        overview_table=tables.overview_table(report),
+        sections=tuple(_section(report, result, plot) for result, plot in zip(report.benchmarks, plots, strict=True)),
+        reading=READING,
+        provenance=(
+            provenance.weights_table(report),
+            provenance.runs_table(report),
+            provenance.packages_table(report),
+        ),
+    )
+
+
+def _section(report: Report, result: BenchmarkResult, plot: Plot | None) -> Section:
+    return Section(
+        anchor=fmt.slug(result.key.suite, result.key.benchmark),
+        heading=tables.benchmark_label(report, result),
+        title=result.title,
+        notes=tuple(provenance.notes(result)),
+        plot=plot,
+        results=tables.results_table(result),
+        differences=tables.difference_table(result),
+        trials=tables.trials_table(result),
+    )
+
+
+def _lead(report: Report) -> tuple[str, ...]:
+    done = sum(len(row.done) for row in report.rows)
+    hours = sum(record.device_hours for record in report.records)
+    weights = {row.label for row in report.rows}
+    baselines = sorted({row.label for row in report.rows if row.is_baseline})
+    return (
+        fmt.plural(len(report.benchmarks), "benchmark"),
+        f"{len(weights)} weights",
+        fmt.plural(done, "trial"),
+        f"{fmt.number(hours)} device-hours",
+        f"baseline: {', '.join(baselines)}" if baselines else "no baseline",
+    )
+
+
+def _warnings(report: Report) -> tuple[str, ...]:
+    found = []
+    failed = sum(len(row.failed) for row in report.rows)
+    off = sum(len(row.done) for row in report.rows if not row.procedure.on_protocol)
+    if failed:
+        found.append(f"{fmt.plural(failed, 'trial')} failed: in no average, reasons below.")
+    if off:
+        found.append(f"{fmt.plural(off, 'trial')} ran off protocol: marked wherever shown.")
+    if not any(row.is_baseline for row in report.rows):
+        found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
+    return tuple(found)

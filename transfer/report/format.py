@@ -1,0 +1,114 @@
+"""Figures as text: one place decides digits, signs and the words for what is missing."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.report.statistics import Interval, Summary
+
+NOTHING = "–"
+OFF_PROTOCOL = "off protocol"
+
+METRIC_TITLES = {
+    "box_ap": "Box AP",
+    "box_ap50": "Box AP50",
+    "box_ap75": "Box AP75",
+    "mask_ap": "Mask AP",
+    "mask_ap50": "Mask AP50",
+    "mask_ap75": "Mask AP75",
+    "miou": "mIoU",
+    "macc": "mAcc",
+    "aacc": "aAcc",
+    "top1": "Top-1",
+    "top5": "Top-5",
+    "nmi": "NMI",
+    "ami": "AMI",
+    "ari": "ARI",
+    "acc": "ACC",
+}
+
+
+def metric_title(name: str) -> str:
+    """The field's spelling of a metric's name; an unknown one stays as it is."""
+    return METRIC_TITLES.get(name, name)
+
+
+def number(value: float | None, *, digits: int = 2) -> str:
+    """Fixed digits, with a true minus sign and no negative zero."""
+    if value is None:
+        return NOTHING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def signed(value: float | None, *, digits: int = 2) -> str:
+    """As :func:`number`, with a plus sign before what is above zero."""
+    text = number(value, digits=digits)
+    return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
+
+
+def summary(figures: Summary) -> str:
+    """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``."""
+    if figures.n == 0:
+        return NOTHING
+    spread = f" ± {number(figures.sd)}" if figures.sd is not None else ""
+    return f"{number(figures.mean)}{spread} ({figures.n})"
+
+
+def interval(bounds: Interval | None) -> str:
+    """``"[22.82, 25.80]"``."""
+    return f"[{number(bounds.low)}, {number(bounds.high)}]" if bounds else NOTHING
+
+
+def signed_interval(bounds: Interval | None) -> str:
+    """``"[+0.82, +5.80]"``."""
+    return f"[{signed(bounds.low)}, {signed(bounds.high)}]" if bounds else NOTHING
+
+
+def p_value(value: float | None) -> str:
+    """Two significant digits; below 0.001 only that."""
+    if value is None:
+        return NOTHING
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
+
+
+def difference(figures: Summary) -> str:
+    """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why."""
+    if figures.n == 0:
+        return "no common seed"
+    if figures.interval:
+        return f"{signed(figures.mean)} {signed_interval(figures.interval)}"
+    return f"{signed(figures.mean)} ({'identical pairs' if figures.identical else 'one pair'})"
+
+
+def duration(seconds: float) -> str:
+    """``"42 s"``, ``"3 min 05 s"``, ``"2 h 10 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def gibibytes(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
+
+
+def short_hash(sha256: str) -> str:
+    return sha256[:8] or NOTHING
+
+
+def plural(count: int, noun: str) -> str:
+    """``"1 trial"``, ``"3 trials"``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def slug(*names: str) -> str:
+    """A file name and HTML id of letters, digits, ``_`` and ``-``."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(names)).strip("-").lower()

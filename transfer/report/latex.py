@@ -1,0 +1,72 @@
+"""``report.tex``: one booktabs table per benchmark, ready for ``\\input``."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.report import format as fmt
+from transfer.report import tables
+from transfer.report.results import BenchmarkResult, Report
+from transfer.report.tables import Table
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+def render_latex(report: Report) -> str:
+    """The tables of results and of differences; needs ``\\usepackage{booktabs}``."""
+    blocks = ["% Written by tools/report.sh. Needs \\usepackage{booktabs}."]
+    for result in report.benchmarks:
+        blocks.append(_table(tables.results_table(result), _label(report, result, "results")))
+        differences = tables.difference_table(result)
+        if differences:
+            blocks.append(_table(differences, _label(report, result, "differences")))
+    return "\n\n".join(blocks) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(ESCAPES.get(character, character) for character in re.sub(r"\s+", " ", text))
+
+
+def _label(report: Report, result: BenchmarkResult, what: str) -> str:
+    return f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}-{what}"
+
+
+def _table(table: Table, label: str) -> str:
+    columns = "".join("r" if column.numeric else "l" for column in table.columns)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(table.caption)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _row([column.title for column in table.columns]),
+    ]
+    for group in table.groups:
+        lines.append(r"\midrule")
+        if group.heading:
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escape(group.heading)}}}}} \\")
+        lines += [_row(row.cells) for row in group.rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def _row(cells: list[str] | tuple[str, ...]) -> str:
+    # A row that begins with [ would be read as the length that \\ takes.
+    return " & ".join("{" + escape(cell) + "}" if cell.startswith("[") else escape(cell) for cell in cells) + r" \\"

@@ -1,0 +1,61 @@
+"""``report.md``: reads well as text, renders on GitHub, shows the plots from files beside it."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.report.document import Document, Section
+from transfer.report.figures import Plot
+from transfer.report.tables import Table
+
+FIGURES = "report-figures"
+
+
+def render_markdown(document: Document) -> str:
+    """The report as GitHub-flavoured Markdown."""
+    blocks = [f"# {document.title}", escape(" · ".join(document.lead))]
+    blocks += [f"> **Note:** {escape(warning)}" for warning in document.warnings]
+    blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
+    for section in document.sections:
+        blocks += _section(section)
+    blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading), "## Provenance"]
+    for table in document.provenance:
+        blocks += _table(table)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    blocks = [f"## {escape(section.heading)}"]
+    if section.title != section.heading:
+        blocks.append(escape(section.title))
+    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
+    blocks += [*_image(section.plot), *_table(section.results)]
+    if section.differences:
+        blocks += _table(section.differences)
+    return [*blocks, "<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
+
+
+def _image(plot: Plot | None) -> list[str]:
+    return [f"![{escape(plot.alt)}]({FIGURES}/{plot.name}.png)"] if plot else []
+
+
+def _table(table: Table) -> list[str]:
+    header = [f"**{escape(column.title)}**" if column.strong else escape(column.title) for column in table.columns]
+    lines = [_line(header), _line(["---:" if column.numeric else "---" for column in table.columns])]
+    for group in table.groups:
+        if group.heading:
+            lines.append(_line([f"**{escape(group.heading)}**"] + [""] * (len(table.columns) - 1)))
+        for row in group.rows:
+            style = "*{}*" if row.kind == "published" else "{}"
+            lines.append(_line([style.format(escape(cell)) if cell else "" for cell in row.cells]))
+    return [escape(table.caption), "\n".join(lines)]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: no markup, no HTML, no table cell of its own."""
+    escaped = re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", re.sub(r"\s+", " ", text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

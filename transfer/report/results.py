@@ -1,0 +1,258 @@
+"""From records to figures: everything that a report says, before anything is formatted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from common.errors import UserError, unknown_name
+from transfer.benchmarks import BENCHMARKS
+from transfer.record import TrialRecord
+from transfer.report import collect, protocol
+from transfer.report.collect import BenchmarkKey, Weights, weights_of
+from transfer.report.protocol import Procedure
+from transfer.report.published import PublishedTable, published_table
+from transfer.report.statistics import PairedDifference, Summary, paired_difference, summarize
+
+BASELINE_PREFIX = "random"
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    name: str
+    direction: str  # "higher" or "lower" is better
+
+
+@dataclass(frozen=True)
+class Row:
+    """The trials of one initialisation that ran one procedure.
+
+    Attributes:
+        label: the weights' name, with the start of their hash where two files share the name.
+        done, failed: by seed.
+        metrics: metric name to its summary over the done trials; n = 0 where none reported it.
+        is_baseline: others are compared with this row.
+        baseline: label of the row that this one is compared with; None if there is none of the same procedure.
+        differences: metric name to this row minus the baseline.
+    """
+
+    weights: Weights
+    label: str
+    arch: str
+    procedure: Procedure
+    done: tuple[TrialRecord, ...]
+    failed: tuple[TrialRecord, ...]
+    metrics: dict[str, Summary]
+    is_baseline: bool = False
+    baseline: str | None = None
+    differences: dict[str, PairedDifference] = field(default_factory=dict)
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Seed to value, for the done trials that reported the metric."""
+        return {trial.seed: trial.metrics[metric].value for trial in self.done if metric in trial.metrics}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A figure that needs no training, e.g. predicting background everywhere; (lowest, highest) over the trials."""
+
+    name: str
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """One benchmark of one suite. ``rows``: baseline first, off protocol last."""
+
+    key: BenchmarkKey
+    title: str
+    main_metric: str
+    metrics: tuple[MetricInfo, ...]
+    rows: tuple[Row, ...]
+    floors: tuple[Floor, ...]
+    published: PublishedTable | None
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return [record for row in self.rows for record in (*row.done, *row.failed)]
+
+
+@dataclass(frozen=True)
+class Report:
+    benchmarks: tuple[BenchmarkResult, ...]
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return [record for benchmark in self.benchmarks for record in benchmark.records]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for benchmark in self.benchmarks for row in benchmark.rows]
+
+
+def build_report(records: Sequence[TrialRecord], *, baseline: str | None = None) -> Report:
+    """Groups, summarises and compares.
+
+    Args:
+        baseline: name (or label) of the weights that the others are compared with; by default those whose name
+            starts with "random".
+
+    Raises:
+        UserError: no weights of that name, or several; a metric whose direction changes between trials.
+    """
+    labels = _labels(records)
+    baselines = _baselines(labels, baseline)
+    results = [
+        _benchmark_result(key, trials, labels=labels, baselines=baselines)
+        for key, trials in collect.group(records).items()
+    ]
+    return Report(benchmarks=tuple(results))
+
+
+def _labels(records: Iterable[TrialRecord]) -> dict[Weights, str]:
+    weights = sorted({weights_of(record) for record in records})
+    files = Counter(each.name for each in weights)
+    return {each: each.name if files[each.name] == 1 else f"{each.name} ({each.sha256[:8]})" for each in weights}
+
+
+def _baselines(labels: dict[Weights, str], wanted: str | None) -> set[Weights]:
+    if wanted is None:
+        return {weights for weights in labels if weights.name.startswith(BASELINE_PREFIX)}
+    found = {weights for weights, label in labels.items() if wanted in (weights.name, label)}
+    if not found:
+        raise unknown_name("baseline", wanted, labels.values())
+    if len(found) > 1:
+        choices = ", ".join(repr(labels[weights]) for weights in sorted(found))
+        raise UserError(f"--baseline {wanted} names several weights: choose one of {choices}")
+    return found
+
+
+def _benchmark_result(
+    key: BenchmarkKey,
+    records: list[TrialRecord],
+    *,
+    labels: dict[Weights, str],
+    baselines: set[Weights],
+) -> BenchmarkResult:
+    benchmark = BENCHMARKS.get(key.benchmark)
+    metrics = _metrics(records)
+    main_metric = benchmark.main_metric if benchmark else (metrics[0].name if metrics else "")
+    rows = _rows(records, metrics, labels)
+    compared = [_compare(row, rows, metrics, baselines) for row in rows]
+    compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
+    return BenchmarkResult(
+        key=key,
+        title=benchmark.title if benchmark else key.benchmark,
+        main_metric=main_metric,
+        metrics=metrics,
+        rows=tuple(compared),
+        floors=_floors(rows),
+        published=published_table(key.benchmark),
+    )
+
+
+def _metrics(records: Iterable[TrialRecord]) -> tuple[MetricInfo, ...]:
+    directions: dict[str, str] = {}
+    for record in records:
+        for name, metric in record.metrics.items():
+            if directions.setdefault(name, metric.direction) != metric.direction:
+                raise UserError(
+                    f"{record.suite}/{record.benchmark}: {name} is better higher in some records and lower in "
+                    "others: report on them apart"
+                )
+    return tuple(MetricInfo(name, direction) for name, direction in directions.items())
+
+
+def _rows(records: list[TrialRecord], metrics: tuple[MetricInfo, ...], labels: dict[Weights, str]) -> list[Row]:
+    done: dict[tuple[Weights, Procedure], list[TrialRecord]] = {}
+    procedure_of = protocol.procedures(records)
+    for index, procedure in sorted(procedure_of.items(), key=lambda item: item[1]):
+        done.setdefault((weights_of(records[index]), procedure), []).append(records[index])
+    failed: dict[tuple[Weights, Procedure], list[TrialRecord]] = {}
+    for record in records:
+        if record.status == "failed":
+            failed.setdefault(_home_of_failed(record, done), []).append(record)
+    return [
+        _row(
+            weights,
+            procedure,
+            done.get((weights, procedure), []),
+            failed.get((weights, procedure), []),
+            metrics,
+            labels,
+        )
+        for weights, procedure in dict.fromkeys([*done, *failed])
+    ]
+
+
+def _home_of_failed(
+    record: TrialRecord, done: dict[tuple[Weights, Procedure], list[TrialRecord]]
+) -> tuple[Weights, Procedure]:
+    """A trial that failed before its config was resolved does not say what it ran: it is shown with the trials of
+    the same weights, those on protocol first.
+    """
+    weights = weights_of(record)
+    homes = [key for key in done if key[0] == weights]
+    unknown = Procedure(deviations=(), protocol_version=record.protocol_version, config_sha256="")
+    return min(homes, key=lambda key: key[1], default=(weights, unknown))
+
+
+def _row(
+    weights: Weights,
+    procedure: Procedure,
+    done: list[TrialRecord],
+    failed: list[TrialRecord],
+    metrics: tuple[MetricInfo, ...],
+    labels: dict[Weights, str],
+) -> Row:
+    row = Row(
+        weights=weights,
+        label=labels[weights],
+        arch=(done or failed)[0].weights.arch,
+        procedure=procedure,
+        done=tuple(sorted(done, key=lambda record: record.seed)),
+        failed=tuple(sorted(failed, key=lambda record: record.seed)),
+        metrics={},
+    )
+    for metric in metrics:
+        row.metrics[metric.name] = summarize(list(row.values(metric.name).values()))
+    return row
+
+
+def _compare(row: Row, rows: list[Row], metrics: tuple[MetricInfo, ...], baselines: set[Weights]) -> Row:
+    from dataclasses import replace
+
+    if row.weights in baselines:
+        return replace(row, is_baseline=True)
+    baseline = _baseline_of(row, rows, baselines)
+    if baseline is None:
+        return row
+    differences = {
+        metric.name: paired_difference(row.values(metric.name), baseline.values(metric.name)) for metric in metrics
+    }
+    return replace(row, baseline=baseline.label, differences=differences)
+
+
+def _baseline_of(row: Row, rows: list[Row], baselines: set[Weights]) -> Row | None:
+    """The baseline that ran the same procedure: with several, the one of the same architecture."""
+    candidates = [other for other in rows if other.weights in baselines and other.procedure == row.procedure]
+    same_arch = [other for other in candidates if other.arch == row.arch]
+    for choice in (same_arch, candidates):
+        if len(choice) == 1:
+            return choice[0]
+    return None
+
+
+def _floors(rows: list[Row]) -> tuple[Floor, ...]:
+    on_protocol = [row for row in rows if row.procedure.on_protocol and row.done]
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in on_protocol or rows:
+        for trial in row.done:
+            for name, figures in trial.references.items():
+                for metric, value in figures.items():
+                    values.setdefault(name, {}).setdefault(metric, []).append(value)
+    return tuple(
+        Floor(name, {metric: (min(seen), max(seen)) for metric, seen in figures.items()})
+        for name, figures in sorted(values.items())
+    )

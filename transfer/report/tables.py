@@ -1,0 +1,249 @@
+"""The report's tables, free of markup: every writer shows these same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transfer.report import format as fmt
+from transfer.report.results import BenchmarkResult, Floor, MetricInfo, Report, Row
+
+Kind = Literal["measured", "baseline", "floor", "published"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """``strong`` marks the main metric."""
+
+    title: str
+    numeric: bool = True
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    cells: tuple[str, ...]
+    kind: Kind = "measured"
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows under one heading; None for the first ones."""
+
+    heading: str | None
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    columns: tuple[Column, ...]
+    groups: tuple[RowGroup, ...]
+
+
+def plain_table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of measured rows without headings between them."""
+    return Table(caption, tuple(columns), (RowGroup(None, tuple(TableRow(tuple(row)) for row in rows)),))
+
+
+def overview_table(report: Report) -> Table:
+    """All benchmarks × weights: the main metric and its paired difference to the baseline."""
+    columns = (
+        Column("Weights", numeric=False),
+        Column("Mean ± sd (n)"),
+        Column("Difference to baseline, 95 % interval"),
+        Column("p"),
+    )
+    groups = tuple(
+        RowGroup(
+            f"{benchmark_label(report, result)}: {main_metric_label(result)}",
+            tuple(_overview_row(row, result) for row in result.rows),
+        )
+        for result in report.benchmarks
+    )
+    return Table("Main metric of every benchmark", columns, groups)
+
+
+def _overview_row(row: Row, result: BenchmarkResult) -> TableRow:
+    compared = row.differences.get(result.main_metric)
+    cells = (
+        row_label(row),
+        main_summary(row, result),
+        difference_to_baseline(row, result),
+        fmt.p_value(compared.p_value if compared else None),
+    )
+    return TableRow(cells, "baseline" if row.is_baseline else "measured")
+
+
+def results_table(result: BenchmarkResult) -> Table:
+    """Rows: weights, floors, published figures. Columns: metrics, and the interval of the main one."""
+    main = [metric for metric in result.metrics if metric.name == result.main_metric]
+    metrics = main + [metric for metric in result.metrics if metric.name != result.main_metric]
+    columns = [Column("", numeric=False)]
+    for metric in metrics:
+        columns.append(Column(metric_label(metric), strong=metric in main))
+        if metric in main:
+            columns.append(Column("95 % interval"))
+    groups = [
+        RowGroup(None, tuple(_result_row(row, metrics, result) for row in result.rows if row.procedure.on_protocol)),
+        RowGroup(
+            "Off protocol: not comparable with the rows above",
+            tuple(_result_row(row, metrics, result) for row in result.rows if not row.procedure.on_protocol),
+        ),
+        RowGroup(
+            "Floors: reached without training", tuple(_floor_row(floor, metrics, result) for floor in result.floors)
+        ),
+    ]
+    if result.published:
+        groups.append(
+            RowGroup(
+                f"Published, not measured: {result.published.source} ({result.published.setting})",
+                _published_rows(result, metrics),
+            )
+        )
+    caption = f"{result.title}: mean ± sample standard deviation (trials), in percent"
+    return Table(caption, tuple(columns), tuple(group for group in groups if group.rows))
+
+
+def _result_row(row: Row, metrics: list[MetricInfo], result: BenchmarkResult) -> TableRow:
+    cells = [row_label(row)]
+    for metric in metrics:
+        cells.append(fmt.summary(row.metrics[metric.name]))
+        if metric.name == result.main_metric:
+            cells.append(fmt.interval(row.metrics[metric.name].interval))
+    return TableRow(tuple(cells), "baseline" if row.is_baseline else "measured")
+
+
+def _floor_row(floor: Floor, metrics: list[MetricInfo], result: BenchmarkResult) -> TableRow:
+    cells = [f"{floor.name} (floor)"]
+    for metric in metrics:
+        cells.append(floor_value(floor, metric.name))
+        if metric.name == result.main_metric:
+            cells.append("")
+    return TableRow(tuple(cells), "floor")
+
+
+def floor_value(floor: Floor, metric: str) -> str:
+    """One value, or the lowest and highest where the trials' floors differ."""
+    if metric not in floor.ranges:
+        return fmt.NOTHING
+    low, high = (fmt.number(value) for value in floor.ranges[metric])
+    return low if low == high else f"{low} to {high}"
+
+
+def _published_rows(result: BenchmarkResult, metrics: list[MetricInfo]) -> tuple[TableRow, ...]:
+    assert result.published is not None
+    rows = []
+    for published in result.published.rows:
+        cells = [f"{published.method}, {published.note}" if published.note else published.method]
+        for metric in metrics:
+            cells.append(fmt.number(published.values.get(metric.name), digits=1))  # as printed
+            if metric.name == result.main_metric:
+                cells.append("")
+        rows.append(TableRow(tuple(cells), "published"))
+    return tuple(rows)
+
+
+def difference_table(result: BenchmarkResult) -> Table | None:
+    """Every metric's paired difference to the baseline, the main metric first; None without a baseline."""
+    columns = (
+        Column("Weights", numeric=False),
+        Column("Metric", numeric=False),
+        Column("Difference"),
+        Column("95 % interval"),
+        Column("p"),
+        Column("Smallest detectable"),
+        Column("Common seeds"),
+    )
+    groups = []
+    for row in result.rows:
+        if row.baseline is not None:
+            rows = tuple(_difference_row(row, name) for name in _main_first(result))
+            groups.append(RowGroup(f"{row_label(row)} − {row.baseline}", rows))
+    caption = f"{result.title}: paired differences over common seeds, in percentage points"
+    return Table(caption, columns[1:], tuple(groups)) if groups else None
+
+
+def _difference_row(row: Row, metric: str) -> TableRow:
+    compared = row.differences[metric]
+    detectable = compared.smallest_detectable
+    cells = (
+        fmt.metric_title(metric),
+        fmt.signed(compared.summary.mean),
+        fmt.signed_interval(compared.summary.interval),
+        fmt.p_value(compared.p_value),
+        fmt.number(detectable) if detectable is not None else fmt.NOTHING,
+        f"{compared.summary.n}" + (" (identical)" if compared.summary.identical else ""),
+    )
+    return TableRow(cells)
+
+
+def _main_first(result: BenchmarkResult) -> list[str]:
+    names = [metric.name for metric in result.metrics]
+    return sorted(names, key=lambda name: name != result.main_metric)
+
+
+def trials_table(result: BenchmarkResult) -> Table:
+    """Every trial's value of every metric, one row per trial."""
+    columns = [Column("Seed")] + [
+        Column(fmt.metric_title(name), strong=name == result.main_metric) for name in _main_first(result)
+    ]
+    groups = []
+    for row in result.rows:
+        rows = [
+            TableRow(
+                (
+                    str(trial.seed),
+                    *(
+                        fmt.number(trial.metrics[name].value) if name in trial.metrics else fmt.NOTHING
+                        for name in _main_first(result)
+                    ),
+                )
+            )
+            for trial in row.done
+        ]
+        rows += [TableRow((f"{trial.seed} (failed)", *[fmt.NOTHING] * len(result.metrics))) for trial in row.failed]
+        groups.append(RowGroup(row_label(row), tuple(rows)))
+    return Table(f"{result.title}: every trial, in percent", tuple(columns), tuple(groups))
+
+
+def row_label(row: Row) -> str:
+    """The weights, and what a reader must know before reading the figures."""
+    marks = []
+    if row.is_baseline:
+        marks.append("baseline")
+    if not row.procedure.on_protocol:
+        marks.append(fmt.OFF_PROTOCOL)
+    if row.failed:
+        marks.append(f"{len(row.failed)} of {len(row.done) + len(row.failed)} failed")
+    return f"{row.label} ({', '.join(marks)})" if marks else row.label
+
+
+def main_summary(row: Row, result: BenchmarkResult) -> str:
+    """Mean ± sd (n) of the main metric."""
+    figures = row.metrics.get(result.main_metric)
+    return fmt.summary(figures) if figures else fmt.NOTHING
+
+
+def difference_to_baseline(row: Row, result: BenchmarkResult) -> str:
+    """The main metric's paired difference with its interval, or why there is none."""
+    if row.is_baseline:
+        return "baseline"
+    compared = row.differences.get(result.main_metric)
+    return fmt.difference(compared.summary) if compared else "no baseline"
+
+
+def metric_label(metric: MetricInfo) -> str:
+    return fmt.metric_title(metric.name) + (" (lower is better)" if metric.direction == "lower" else "")
+
+
+def main_metric_label(result: BenchmarkResult) -> str:
+    """Title of the main metric, with its direction where that is unusual."""
+    return next((metric_label(m) for m in result.metrics if m.name == result.main_metric), result.main_metric)
+
+
+def benchmark_label(report: Report, result: BenchmarkResult) -> str:
+    """The benchmark's name, with its suite where the report has several."""
+    several = len({each.key.suite for each in report.benchmarks}) > 1
+    return f"{result.key.suite}/{result.key.benchmark}" if several else result.key.benchmark
