@@ -100,6 +100,11 @@ def infer_arch(shapes: Mapping[str, Shape], where: str) -> str:
     Raises:
         UserError: the keys are those of no known ResNet.
     """
+    if "conv1.weight" not in shapes or "layer1.0.conv1.weight" not in shapes:
+        raise UserError(
+            f"{where} is no ResNet (its keys begin with {', '.join(list(shapes)[:4])}): "
+            f"convert a checkpoint of one of {', '.join(RESNETS)}"
+        )
     blocks = {match.groups() for key in shapes if (match := re.match(r"layer([1-4])\.(\d+)\.", key))}
     counts = tuple(sum(layer == str(wanted) for layer, _ in blocks) for wanted in range(1, 5))
     kind = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"

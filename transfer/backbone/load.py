@@ -43,7 +43,7 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
         raise UserError(f"{path} holds a {found}, not a {arch}: give the right --arch, or leave it out")
     filled = _fill_counters(state, found)
     state = _checked(state, found, str(path))
-    head, head_config = _head(checkpoint, source, which)
+    head, head_config = _head(checkpoint, source, which, str(path))
     return Backbone(
         arch=found,
         state_dict=state,
@@ -140,30 +140,30 @@ def _checked_tensor(key: str, tensor: Tensor, shape: tuple[int, ...], arch: str,
 
 
 def _head(
-    checkpoint: Mapping[str, Any], source: Source, which: str
+    checkpoint: Mapping[str, Any], source: Source, which: str, where: str
 ) -> tuple[dict[str, Tensor] | None, dict[str, Any] | None]:
+    """The projection head and the arguments that build it; that they fit is for whoever builds it to check."""
+    head: object = None
+    config: object = None
     if source.head_entry is not None:
         head, config = checkpoint.get(source.head_entry), checkpoint.get(source.head_config_entry or "")
     elif source.head_prefix is not None:
         state = checkpoint[source.state[which] or ""]
-        length = len(source.head_prefix)
-        head = {key[length:]: value for key, value in state.items() if key.startswith(source.head_prefix)}
-        config = None
-    else:
+        prefix = source.head_prefix
+        head = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    if not isinstance(head, Mapping) or not head:
         return None, None
-    if not head:
-        return None, None
-    return dict(head), dict(config) if config else _head_config(head)
+    tensors = _tensors_only(head, where)
+    return tensors, dict(config) if isinstance(config, Mapping) else _head_config(tensors, where)
 
 
-def _head_config(head: Mapping[str, Tensor]) -> dict[str, int]:
+def _head_config(head: Mapping[str, Tensor], where: str) -> dict[str, int]:
     """The arguments of :class:`pretrain.model.ProjectionHead`, as the shapes of its linear layers say."""
     linear = [value for key, value in head.items() if key.startswith("mlp.") and value.ndim == 2]
-    return {
-        "in_features": linear[0].shape[1],
-        "hidden": linear[0].shape[0],
-        "num_classes": linear[-1].shape[0],
-    }
+    if len(linear) < 2:
+        raise UserError(f"{where} has a head without linear layers ({some_keys(head)}): it is damaged")
+    hidden, in_features = linear[0].shape
+    return {"in_features": in_features, "hidden": hidden, "num_classes": linear[-1].shape[0]}
 
 
 def _names(keys: set[str], count: int = 3) -> str:

@@ -40,7 +40,7 @@ class Source:
 
 
 def _is_ours(checkpoint: Checkpoint) -> bool:
-    return checkpoint.get("format") == "twist-transfer"
+    return checkpoint.get("format") == "twist-transfer" and checkpoint.get("version") == 1
 
 
 def _is_mapping(checkpoint: Checkpoint, *entries: str) -> bool:
@@ -69,7 +69,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         name="official TWIST",
-        recognise=lambda c: not _is_ours(c) and _is_mapping(c, "model", "backbone"),
+        recognise=lambda c: "format" not in c and _is_mapping(c, "model", "backbone"),
         state={"student": "backbone", "teacher": "teacher_backbone"},
     ),
     Source(

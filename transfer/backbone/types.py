@@ -17,6 +17,16 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @property
+    def pixel_mean(self) -> list[float]:
+        """For pixels in 0 to 255, with the digits that configs have: 123.675, not 123.67499999999998."""
+        return [round(255 * value, 3) for value in self.mean]
+
+    @property
+    def pixel_std(self) -> list[float]:
+        """As :attr:`pixel_mean`."""
+        return [round(255 * value, 3) for value in self.std]
+
 
 IMAGENET = Preprocessing("RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

@@ -98,19 +98,23 @@ def converted_from(proof: Proof, path: Path, proof_path: Path) -> Converted:
 
 
 def read_proofs(proof_path: Path) -> dict[str, Proof]:
-    """Target name to proof; empty when there is no file yet.
+    """Target name to proof; empty when there is no file yet, or one of another version of this program.
 
     Raises:
-        UserError: the file is not a proof file of this schema.
+        UserError: the file is damaged.
     """
     if not proof_path.is_file():
         return {}
     try:
         content: dict[str, Any] = json.loads(proof_path.read_text(encoding="utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema version {content['schema_version']}")
-        return dict(content["proofs"])
-    except (ValueError, TypeError, KeyError) as error:
+            return {}
+        proofs: dict[str, Proof] = dict(content["proofs"])
+        for proof in proofs.values():
+            if missing := {"arch", "source", "settings", "stages", "weights_sha256"} - proof.keys():
+                raise ValueError(f"it lacks {min(missing)}")
+        return proofs
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{proof_path} is not a proof file ({error}): delete it and convert again") from None
 
 

@@ -27,9 +27,9 @@ def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Sett
 
 def write(path: Path, tensors: dict[str, Tensor], backbone: Backbone) -> None:
     """The safetensors file; no metadata, whose order the format leaves open."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file(tensors, path)
+    path.write_bytes(save(tensors))  # its save_file makes files that only their owner can read
 
 
 def load_torchvision(path: Path, settings: Settings) -> nn.Module:

@@ -172,8 +172,8 @@ def _check_stages(stages: Mapping[str, Mapping[str, float]], where: str) -> None
             raise ConversionError(f"{where}: the source's features at {stage} are all zero or not finite: no proof")
         if not difference <= tolerance:  # so that NaN fails
             raise ConversionError(
-                f"{where}: {stage} differs from the source by {difference:.3g}, tolerance {tolerance:.3g}; "
-                f"nothing was written"
+                f"{where}: the features of {stage} differ from the source's by {difference:.3g} "
+                f"(tolerance {tolerance:.3g}), so the weights are not used: check the model settings"
             )
 
 
