@@ -1,0 +1,30 @@
+"""The pre-training recipes by name; each function's docstring holds the command and what to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.errors import unknown_name
+from configs.pretrain.demo import demo
+from configs.pretrain.rn50 import rn50
+from configs.pretrain.rn50_cluster import rn50_cluster
+from configs.pretrain.rn50_nomc import rn50_nomc
+from pretrain.recipe import Recipe
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "rn50": rn50,
+    "rn50_nomc": rn50_nomc,
+    "rn50_cluster": rn50_cluster,
+    "demo": demo,
+}
+
+
+def get(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES)
+    return RECIPES[name]()

@@ -1,0 +1,194 @@
+"""What a pre-training run is made of. Every value that changes the result is in here, and in its hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common.errors import UserError
+from common.files import sha256_text
+
+NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The images, an ImageFolder's ``train``.
+
+    Attributes:
+        batch_size: images a step, over all processes.
+        cache: decode every image once and keep it in memory; needs images of one size.
+    """
+
+    batch_size: int
+    cache: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """Views of an image: two global and ``num_local`` local crops.
+
+    Attributes:
+        global_size, local_size: side of the crops in pixels.
+        global_scale, local_scale: smallest and largest share of the image's area.
+    """
+
+    global_size: int = 224
+    global_scale: tuple[float, float] = (0.4, 1.0)
+    num_local: int = 0
+    local_size: int = 96
+    local_scale: tuple[float, float] = (0.05, 0.4)
+
+    @property
+    def num_views(self) -> int:
+        return NUM_GLOBAL_CROPS + self.num_local
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to each crop, apart from cropping.
+
+    The ``natural`` kind is for photographs; it uses the fields from ``flip`` to ``solarize``, whose defaults are the
+    paper's. The ``digits`` kind is for grey digits on black, which a flip would make into other signs; it uses
+    ``rotation_degrees`` and ``intensity``.
+
+    Attributes:
+        brightness, contrast, saturation, hue: strength of the color jitter, torchvision's meaning.
+        blur, solarize: probabilities for the first global, the second global and the local crops.
+        rotation_degrees: largest rotation, either way.
+        intensity: brightness is multiplied by 1 - intensity to 1 + intensity.
+    """
+
+    kind: Literal["natural", "digits"] = "natural"
+    flip: float = 0.5
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.2
+    hue: float = 0.1
+    gray: float = 0.2
+    blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # in pixels of the crop
+    solarize: tuple[float, float, float] = (0.0, 0.2, 0.0)
+    rotation_degrees: float = 0.0
+    intensity: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Backbone (a key of ``pretrain.model.BACKBONES``) and head.
+
+    Attributes:
+        hidden: width of the head's hidden layers.
+        num_classes: C, the size of the output.
+    """
+
+    backbone: str
+    hidden: int = 4096
+    num_classes: int = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Weights of sharpness (the official 1 + lam1) and diversity (lam2), and the logarithms' epsilon."""
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    eps: float = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """The optimiser; its default is the official one for ResNets.
+
+    Attributes:
+        lr: peak learning rate for 256 images; scaled linearly with the batch.
+        weight_decay: not applied to biases and norms.
+        momentum, eta: LARS only.
+        clip_norm: largest norm of the whole gradient; None leaves it alone.
+    """
+
+    name: Literal["lars", "adamw"] = "lars"
+    lr: float = 0.5
+    weight_decay: float = 1.5e-6
+    momentum: float = 0.9
+    eta: float = 0.001
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Linear warm-up, then cosine, by the step.
+
+    Attributes:
+        warmup_epochs: None is the official choice: 10, or 5 / 3 for runs of up to 50 / 20 epochs.
+        final_lr_ratio: the cosine ends at this share of the peak.
+    """
+
+    warmup_epochs: float | None = None
+    final_lr_ratio: float = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How the run is carried out; nothing here changes the trained weights, so it is not in the recipe's hash."""
+
+    num_workers: int = 8  # data-loading processes for each training process
+    checkpoint_epochs: int = 1  # a checkpoint every so many epochs, and at the end
+    log_steps: int = 50  # curves and metrics.jsonl every so many steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A pre-training run, start to end."""
+
+    name: str
+    epochs: int
+    data: Data
+    model: Model
+    seed: int = 0
+    crops: Crops = Crops()
+    augmentation: Augmentation = Augmentation()
+    loss: Loss = Loss()
+    optim: Optim = Optim()
+    schedule: Schedule = Schedule()
+    run: Run = Run()
+
+    def __post_init__(self) -> None:
+        """Raises UserError for values that no run can have."""
+        positive = {
+            "epochs": self.epochs,
+            "data.batch_size": self.data.batch_size,
+            "crops.global_size": self.crops.global_size,
+            "crops.local_size": self.crops.local_size,
+            "model.hidden": self.model.hidden,
+            "model.num_classes": self.model.num_classes,
+            "run.checkpoint_epochs": self.run.checkpoint_epochs,
+            "run.log_steps": self.run.log_steps,
+        }
+        for key, value in positive.items():
+            if value < 1:
+                raise UserError(f"recipe {self.name}: {key} is {value}, it must be at least 1")
+        if self.crops.num_local < 0 or self.run.num_workers < 0:
+            raise UserError(f"recipe {self.name}: crops.num_local and run.num_workers cannot be negative")
+        for key, (low, high) in {
+            "crops.global_scale": self.crops.global_scale,
+            "crops.local_scale": self.crops.local_scale,
+        }.items():
+            if not 0 < low <= high <= 1:
+                raise UserError(f"recipe {self.name}: {key} is {low},{high}, it must rise within 0 to 1")
+
+
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested dicts of plain values, for checkpoints and logs."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return plain
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """Hash of all that determines the trained weights: everything but ``run``."""
+    plain = as_dict(recipe)
+    del plain["run"]
+    return sha256_text(json.dumps(plain, sort_keys=True))
