@@ -27,7 +27,7 @@ TASK_PREFIX = {"bbox": "box", "segm": "mask"}
 METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
 
 
-class NothingDetected(RuntimeError):
+class NothingDetectedError(RuntimeError):
     """The model detected nothing in the whole test set.
 
     Detectron2's COCO evaluator returns NaN then, its VOC evaluator 0.0; the training has failed in both cases.
@@ -69,7 +69,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
         evaluator says so. Empty in processes other than the main one.
 
     Raises:
-        NothingDetected: in every process, if there was no detection in any test image.
+        NothingDetectedError: in every process, if there was no detection in any test image.
     """
     names = cfg.DATASETS.TEST
     dicts = data.load_dicts(names, root)
@@ -82,7 +82,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
     with _stdout_to_log():
         results = inference_on_dataset(model, loader, evaluators)
     if count.num_detections == 0:
-        raise NothingDetected(f"the model detected nothing in {len(dicts)} test images: its training has failed")
+        raise NothingDetectedError(f"the model detected nothing in {len(dicts)} test images: its training has failed")
     return collect_metrics(results)
 
 

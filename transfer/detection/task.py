@@ -10,11 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
-from transfer.compat import prepare_detectron2
-
-prepare_detectron2()
-
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
@@ -25,7 +20,7 @@ from transfer.detection.config import protocol_config, protocol_difference, reso
 from transfer.detection.evaluate import evaluate
 from transfer.detection.launch import Report, launch
 from transfer.detection.trainer import seeded_model, train
-from transfer.detection.weights import load_backbone_weights
+from transfer.detection.weights import check_fits, load_backbone_weights
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
@@ -51,7 +46,7 @@ def run(trial: Trial) -> Outcome:
 
     Raises:
         UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model.
-        NothingDetected: the trained model detects nothing.
+        NothingDetectedError: the trained model detects nothing.
         FloatingPointError: the loss became infinite or NaN.
     """
     _use_given_threads()
@@ -59,6 +54,7 @@ def run(trial: Trial) -> Outcome:
     num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
     data.check(cfg, trial.data, num_processes)
     converted = converted_weights(trial, "detectron2")
+    check_fits(cfg, converted)
 
     job = Job(
         cfg=cfg,

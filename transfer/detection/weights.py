@@ -5,10 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
 from torch import nn
 
-from transfer.convert.detectron2 import read
+from common.errors import UserError
+from common.files import sha256_file
+from transfer.backbone.architecture import RESNETS
+from transfer.convert.convert import Converted
+from transfer.convert.detectron2 import read, settings_from_cfg
 from transfer.convert.loaded import check_same_tensors
+from transfer.convert.proof import verify_proof
+
+
+def check_fits(cfg: CfgNode, converted: Converted) -> None:
+    """The proof must be of these weights, in the very backbone and with the very input that the config describes.
+
+    Raises:
+        UserError: another architecture, or anything that changes features: stem, stride, colour order, mean, std.
+    """
+    spec = RESNETS[converted.arch]
+    if spec.depth != cfg.MODEL.RESNETS.DEPTH:
+        width = 64 * spec.expansion
+        raise UserError(
+            f"the weights are of a {converted.arch}, the config has MODEL.RESNETS.DEPTH {cfg.MODEL.RESNETS.DEPTH}: "
+            f"add MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={width} "
+            "to run it off protocol"
+        )
+    verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings_from_cfg(cfg))
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:
@@ -19,5 +42,5 @@ def load_backbone_weights(model: nn.Module, weights: Path) -> None:
         UserError: a tensor of the backbone is not in the file, or one of the file was not loaded.
     """
     DetectionCheckpointer(model).load(str(weights))
-    backbone = getattr(model.backbone, "bottom_up", model.backbone)  # FPN holds the ResNet as bottom_up
-    check_same_tensors(backbone.state_dict(), read(weights), "Detectron2")
+    name = "backbone.bottom_up" if hasattr(model.backbone, "bottom_up") else "backbone"  # with FPN, or without
+    check_same_tensors(model.get_submodule(name).state_dict(), read(weights), "Detectron2")
