@@ -15,7 +15,6 @@ from scipy import ndimage
 from common.digits.images import save_jpeg
 from common.digits.scenes import CLASS_NAMES, SCENE_SIZE, Scene, SceneObject
 
-MIN_POLYGON_POINTS = 4  # specks of two or three pixels are left out of a polygon
 RLE_EVERY = 5  # validation: every fifth scene's objects are run lengths
 
 
@@ -84,5 +83,4 @@ def polygons(region: NDArray[np.bool_]) -> list[list[float]]:
     outlines = contourpy.contour_generator(z=padded).lines(0.5)
     # The contour runs through pixel centres: minus one for the padding, plus a half for the centre.
     closed = [np.asarray(outline)[:-1] - 0.5 for outline in outlines]
-    closed = [outline for outline in closed if len(outline) > MIN_POLYGON_POINTS] or closed
     return [np.clip(outline, 0, SCENE_SIZE).round(2).ravel().tolist() for outline in closed]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from common.digits.source import Digits
 
@@ -18,6 +19,7 @@ NUM_RANGE = (3, 7)
 CONTRAST_RANGE = (0.7, 1.0)
 INK_THRESHOLD = 64  # of 255, before contrast: what counts as ink in the masks
 MAX_COVERED = 0.1  # of the smaller of two boxes: they may touch, hardly overlap
+MIN_PIECE = 12  # pixels: specks of ink apart from the digit are no part of its mask
 PLACING_TRIES = 60
 DIFFICULT_BELOW = 27  # ink height in pixels under which an object is marked difficult
 
@@ -123,7 +125,7 @@ class SceneComposer:
                 taken |= other.mask
             mask = np.zeros_like(image, dtype=bool)
             mask[y0:y1, x0:x1] = patch.ink >= INK_THRESHOLD
-            mask &= ~taken
+            mask = drop_specks(mask & ~taken)
             np.maximum(region, (patch.ink * contrast).astype(np.uint8), out=region)
             objects.append(SceneObject(patch.label, mask, mask_box(mask), patch.digits, patch.is_crowd))
         return Scene(image, tuple(objects))
@@ -157,6 +159,16 @@ def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """``(x0, y0, x1, y1)`` around the true pixels, ``x1`` and ``y1`` outside; the mask must not be empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def drop_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask without its connected pieces of fewer than ``MIN_PIECE`` pixels."""
+    pieces, num_pieces = ndimage.label(mask)
+    if num_pieces < 2:
+        return mask
+    large = np.bincount(pieces.ravel()) >= MIN_PIECE
+    large[0] = False  # the background
+    return large[pieces]
 
 
 def covered_share(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:

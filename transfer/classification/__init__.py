@@ -1,0 +1,1 @@
+"""Classification with few labels: a linear classifier on frozen features, and fine-tuning of the whole network."""

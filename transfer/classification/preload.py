@@ -1,0 +1,7 @@
+"""Imports all that a classification trial needs, so that trials can be forked from a process that has it already."""
+
+import transfer.classification.features
+import transfer.classification.finetune
+import transfer.classification.images
+import transfer.classification.linear
+import transfer.convert.prepare  # noqa: F401

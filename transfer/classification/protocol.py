@@ -1,0 +1,121 @@
+"""The protocols as data: typed, overridable by name, and written out in full for the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common import overrides
+from transfer.benchmarks import Benchmark
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearProtocol:
+    """Multinomial logistic regression on frozen, standardised features.
+
+    Attributes:
+        labels_per_class: drawn from the training images by the trial's seed.
+        val_fraction: part of the labelled images on which ``l2`` is chosen; then all of them are fitted.
+        l2_grid: candidates for the weight of half the squared norm beside the mean cross-entropy.
+        max_iter: L-BFGS iterations.
+        batch_size: of the feature extraction.
+    """
+
+    labels_per_class: int
+    val_fraction: float
+    l2_grid: tuple[float, ...]
+    max_iter: int
+    batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneProtocol:
+    """The whole network trained on few labels with SGD and a cosine schedule; scored once, at the end.
+
+    Attributes:
+        labels_per_class: drawn from the training images by the trial's seed.
+        epochs, batch_size: passes over the labelled images; each epoch's last, smaller batch is left out.
+        lr_backbone, lr_head: at the end of the warm-up; both fall to 0 by a cosine.
+        momentum, weight_decay: of SGD with Nesterov momentum; no decay on vectors (norms and biases).
+        warmup_steps: the learning rate rises linearly.
+        max_shift: each image is moved by up to this many pixels on both axes; no flips, since digits are not symmetric.
+        test_batch_size: of the forward passes over the held-out images.
+    """
+
+    labels_per_class: int
+    epochs: int
+    batch_size: int
+    lr_backbone: float
+    lr_head: float
+    momentum: float
+    weight_decay: float
+    warmup_steps: int
+    max_shift: int
+    test_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterProtocol:
+    """The class head's argmax in eval mode; k-means on frozen features for a checkpoint without head.
+
+    Attributes:
+        random_head_hidden, random_head_classes: the head of a random initialisation, drawn from the trial's seed.
+        random_statistics_images: a random initialisation's batch norms have seen no image, so that their running
+            statistics mean nothing; before scoring they are estimated from so many training images (precise BN).
+            Checkpoints keep the statistics that they come with.
+        kmeans_restarts: of k-means with as many clusters as there are labels; the restart of least inertia counts.
+        batch_size: of the forward passes.
+    """
+
+    random_head_hidden: int
+    random_head_classes: int
+    random_statistics_images: int
+    kmeans_restarts: int
+    batch_size: int
+
+
+def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, list[str]]:
+    """The benchmark's protocol with the trial's overrides, and what these change.
+
+    Args:
+        benchmark: its config is a Python file that holds the protocol as ``CONFIG``.
+        changes: ``"key=value"``, see :func:`common.overrides.apply`.
+
+    Returns:
+        One of the dataclasses above, and ``"key: protocol value -> value used"`` for each field that differs.
+
+    Raises:
+        UserError: an override names no field or has a value of the wrong type.
+    """
+    module = "configs." + benchmark.config.removesuffix(".py").replace("/", ".")
+    protocol = importlib.import_module(module).CONFIG
+    used = overrides.apply(protocol, changes)
+    return used, differences(protocol, used)
+
+
+def differences(protocol: Any, used: Any) -> list[str]:
+    """``"key: protocol value -> value used"`` for each field of the dataclass that differs."""
+    return [
+        f"{field.name}: {getattr(protocol, field.name)} -> {getattr(used, field.name)}"
+        for field in dataclasses.fields(protocol)
+        if getattr(protocol, field.name) != getattr(used, field.name)
+    ]
+
+
+def resolved(benchmark: Benchmark, protocol: Any, **facts: Any) -> str:
+    """The protocol as JSON with sorted keys; equal protocols have equal text.
+
+    Args:
+        facts: what the benchmark fixes beside the fields, e.g. ``clusters_from="class head"``.
+    """
+    content = {
+        "benchmark": benchmark.name,
+        "protocol": type(protocol).__name__,
+        **facts,
+        **dataclasses.asdict(protocol),
+    }
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,1 @@
+"""Unsupervised classification: how well predicted clusters agree with labels."""
