@@ -115,8 +115,9 @@ class DigitViews:
         side = (scale[0] + (scale[1] - scale[0]) * area).sqrt()  # of the crop, in sides of the image
         radians = (2 * angle - 1) * math.radians(self.settings.rotation_degrees)
         cos, sin = side * radians.cos(), side * radians.sin()
-        # Coordinates run from -1 to 1; a crop of this side can move by the rest, either way.
-        shift_x, shift_y = (2 * shift_x - 1) * (1 - side), (2 * shift_y - 1) * (1 - side)
+        # Coordinates run from -1 to 1: a crop moves within the image, and an image within a larger crop.
+        slack = (1 - side).abs()
+        shift_x, shift_y = (2 * shift_x - 1) * slack, (2 * shift_y - 1) * slack
         rows = [torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)]
         grid = F.affine_grid(torch.stack(rows, 1), [len(images), 3, size, size], align_corners=False)
         view = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

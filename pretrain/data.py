@@ -23,14 +23,15 @@ Batch = tuple[Views, Tensor]  # V views (B, 3, H, W), and labels (B,)
 
 
 def find_train_folder(root: Path) -> Path:
-    """The folder of class folders: ``root/train``, or ``root`` itself where it has no ``train``.
+    """The folder of class folders: ``root/train``, ``root/imagefolder/train``, or else ``root`` itself.
 
     Raises:
         UserError: ``root`` does not exist.
     """
     if not root.is_dir():
         raise UserError(f"no data at {root}: give the folder that holds train/<class>/<image> with --data")
-    return root / "train" if (root / "train").is_dir() else root
+    folders = [root / "train", root / "imagefolder" / "train"]
+    return next((folder for folder in folders if folder.is_dir()), root)
 
 
 class TwistDataset(Dataset[Any]):
@@ -144,7 +145,7 @@ class TrainingOrder:
                 yield [(epoch, index) for index in order[start : start + share]]
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
@@ -152,7 +153,7 @@ def build_loader(recipe: Recipe, dataset: TwistDataset, order: TrainingOrder, pi
     """Loads the batches of ``order``, across the epochs without a pause."""
     return DataLoader(
         dataset,
-        batch_sampler=order,  # type: ignore[arg-type]
+        batch_sampler=order,
         num_workers=recipe.run.num_workers,
         collate_fn=_as_is,
         pin_memory=pin_memory,

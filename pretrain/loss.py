@@ -45,9 +45,7 @@ def twist_loss(
         ValueError: the shapes differ or are not (B, C).
     """
     if logits_a.shape != logits_b.shape or logits_a.dim() != 2:
-        raise ValueError(
-            f"two views need logits of one shape (B, C), not {[*logits_a.shape]} and {[*logits_b.shape]}"
-        )
+        raise ValueError(f"two views need logits of one shape (B, C), not {[*logits_a.shape]} and {[*logits_b.shape]}")
     return multicrop_twist_loss(torch.stack([logits_a, logits_b]), 2, alpha=alpha, beta=beta, eps=eps)
 
 

@@ -18,10 +18,12 @@ class Data:
     """The images, an ImageFolder's ``train``.
 
     Attributes:
+        dataset: name of the folder below the data root, where no ``--data`` is given.
         batch_size: images a step, over all processes.
         cache: decode every image once and keep it in memory; needs images of one size.
     """
 
+    dataset: str
     batch_size: int
     cache: bool = False
 
@@ -32,7 +34,8 @@ class Crops:
 
     Attributes:
         global_size, local_size: side of the crops in pixels.
-        global_scale, local_scale: smallest and largest share of the image's area.
+        global_scale, local_scale: smallest and largest share of the image's area. For digits it may be over 1:
+            the ground is black and goes on outside of the image.
     """
 
     global_size: int = 224
@@ -173,12 +176,13 @@ class Recipe:
                 raise UserError(f"recipe {self.name}: {key} is {value}, it must be at least 1")
         if self.crops.num_local < 0 or self.run.num_workers < 0:
             raise UserError(f"recipe {self.name}: crops.num_local and run.num_workers cannot be negative")
+        largest = 1.0 if self.augmentation.kind == "natural" else 4.0
         for key, (low, high) in {
             "crops.global_scale": self.crops.global_scale,
             "crops.local_scale": self.crops.local_scale,
         }.items():
-            if not 0 < low <= high <= 1:
-                raise UserError(f"recipe {self.name}: {key} is {low},{high}, it must rise within 0 to 1")
+            if not 0 < low <= high <= largest:
+                raise UserError(f"recipe {self.name}: {key} is {low},{high}, it must rise within 0 to {largest}")
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 
 
-def warmup_cosine(
-    step: int, *, num_steps: int, warmup_steps: int, peak: float, final: float
-) -> float:
+def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, peak: float, final: float) -> float:
     """Linear warm-up from 0 to ``peak``, then half a cosine from ``peak`` towards ``final``.
 
     Follows the official ``adjust_learning_rate``: step 0 has the value 0 (``peak`` without warm-up) and the last

@@ -11,7 +11,7 @@ def demo() -> Recipe:
     return Recipe(
         name="demo",
         epochs=10,
-        data=Data(batch_size=128, cache=True),
+        data=Data(dataset="digits", batch_size=128, cache=True),
         crops=Crops(global_size=28, global_scale=(0.6, 1.0)),
         augmentation=Augmentation(kind="digits", rotation_degrees=15, intensity=0.4),
         model=Model(backbone="resnet18", hidden=512, num_classes=64),

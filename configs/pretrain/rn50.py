@@ -14,7 +14,7 @@ def rn50() -> Recipe:
     return Recipe(
         name="rn50",
         epochs=800,
-        data=Data(batch_size=16 * 128),
+        data=Data(dataset="imagenet", batch_size=16 * 128),
         crops=Crops(global_scale=(0.4, 1.0), num_local=12, local_scale=(0.05, 0.4)),
         model=Model(backbone="resnet50", num_classes=4096),
     )

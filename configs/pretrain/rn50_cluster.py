@@ -14,6 +14,4 @@ def rn50_cluster() -> Recipe:
     Expect: published NMI 74.3, AMI 57.7, ARI 30.0, ACC 40.6 on ImageNet's validation set, which includes 50 epochs
     of self-labeling after this stage. Not measured here.
     """
-    return dataclasses.replace(
-        rn50(), name="rn50_cluster", model=Model(backbone="resnet50", num_classes=1000)
-    )
+    return dataclasses.replace(rn50(), name="rn50_cluster", model=Model(backbone="resnet50", num_classes=1000))

@@ -16,7 +16,7 @@ def rn50_nomc() -> Recipe:
     return dataclasses.replace(
         rn50(),
         name="rn50_nomc",
-        data=Data(batch_size=8 * 256),
+        data=Data(dataset="imagenet", batch_size=8 * 256),
         crops=Crops(global_scale=(0.08, 1.0), num_local=0),  # torchvision's default scale
         model=Model(backbone="resnet50", num_classes=32768),
     )

@@ -1,0 +1,115 @@
+"""Checkpoints: plain containers and tensors, written whole or not at all, read without trusting them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.errors import UserError
+from common.files import atomic_path
+from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.model import TwistModel
+from pretrain.recipe import Recipe, as_dict, recipe_sha256
+
+FORMAT = "twist-transfer"
+VERSION = 1
+CHECKPOINT_NAME = "checkpoint.pth"
+BACKBONE_NAME = "backbone.pth"
+
+Content = dict[str, Any]
+
+
+def save(path: Path, content: Content) -> None:
+    """Writes ``content`` and this format's name and version to ``path``, atomically."""
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
+
+
+def load(path: Path) -> Content:
+    """Reads one of our checkpoints onto the CPU.
+
+    Raises:
+        UserError: the file is damaged, not one of ours, or of a later version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"cannot read the checkpoint {path} ({reason}): delete it or choose another --out") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of pretrain: delete it or choose another --out")
+    if content.get("version") != VERSION:
+        raise UserError(
+            f"{path} has version {content.get('version')}, this program reads {VERSION}: choose another --out"
+        )
+    return content
+
+
+def load_for_resume(out: Path, recipe: Recipe) -> Content | None:
+    """The checkpoint to go on from, or None at the start of a run.
+
+    Raises:
+        UserError: it cannot be read, or was made with another recipe.
+    """
+    path = out / CHECKPOINT_NAME
+    if not path.is_file():
+        return None
+    content = load(path)
+    if content["recipe_sha256"] != recipe_sha256(recipe):
+        changed = ", ".join(differences(content["recipe"], as_dict(recipe))) or "settings of another version"
+        raise UserError(
+            f"{path} is of a run with another recipe ({changed}): "
+            "repeat that run's recipe and overrides to go on with it, or choose another --out"
+        )
+    return content
+
+
+def differences(old: Content, new: Content, prefix: str = "") -> list[str]:
+    """``"optim.lr 0.5 -> 0.1"`` for every setting that differs between two recipes, ``run`` apart."""
+    found = []
+    for key in sorted({*old, *new} - ({"run"} if not prefix else set())):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key} {before} -> {after}")
+    return found
+
+
+def export_backbone(path: Path, model: TwistModel, recipe: Recipe) -> None:
+    """Writes what transfer and clustering need: the backbone with torchvision's keys, and the head beside it."""
+    head_config = {
+        "in_features": model.backbone.num_features,
+        "hidden": recipe.model.hidden,
+        "num_classes": recipe.model.num_classes,
+    }
+    # The crops' size and the colours are part of what the weights mean.
+    preprocessing = {
+        "size": recipe.crops.global_size,
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+        "interpolation": "bilinear" if recipe.augmentation.kind == "digits" else "bicubic",
+    }
+    content = {
+        "arch": recipe.model.backbone,
+        "recipe": as_dict(recipe),
+        "backbone": _plain(model.backbone.state_dict()),
+        "head": _plain(model.head.state_dict()),
+        "head_config": head_config,
+        "preprocessing": preprocessing,
+    }
+    save(path, content)
+
+
+def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Row-major CPU tensors, whatever memory format they were trained in."""
+    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
+
+
+def model_state(model: TwistModel) -> dict[str, Tensor]:
+    """The state dict for a checkpoint: ``backbone.*`` and ``head.*``."""
+    return _plain(model.state_dict())

@@ -1,0 +1,62 @@
+"""TWIST pre-training: ``python -m pretrain.train RECIPE [--data DIR] [--out DIR] [key=value ...]``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+import configs.pretrain
+from common import cli, overrides
+from pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Args:
+    """Pre-trains a backbone with TWIST.
+
+    Killed at any moment and started again with the same arguments, it goes on from its last checkpoint; finished,
+    it changes nothing. Writes checkpoint.pth, backbone.pth (for convert.sh, transfer and clustering),
+    metrics.jsonl and TensorBoard curves.
+    """
+
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"One of {', '.join(configs.pretrain.RECIPES)}.")]
+    overrides: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
+    data: Path | None = None
+    """Folder with train/<class>/<image>; default $DATA_ROOT/<name>, or data/<name> beside the packages."""
+    out: Path | None = None
+    """Where everything goes; default runs/pretrain/<recipe>."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Auto takes the GPUs if there are any; start with torchrun to use several."""
+
+
+def main(args: Args) -> int:
+    """Resolves the recipe, the data and the place for the results, and trains."""
+    recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
+    data = args.data or default_data(recipe)
+    out = args.out or Path("runs/pretrain") / recipe.name
+
+    from pretrain import distributed, trainer  # torch, which --help does without
+
+    try:
+        with distributed.process_group(args.device) as process:
+            trainer.train(recipe, data=data, out=out, process=process)
+    except trainer.TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return cli.EXIT_TRIAL_FAILED
+    return cli.EXIT_DONE
+
+
+def default_data(recipe: Recipe) -> Path:
+    """Where the recipe's data set lies if ``--data`` does not say so."""
+    root = os.environ.get("DATA_ROOT", Path(__file__).parents[1] / "data")
+    return Path(root) / recipe.data.dataset
+
+
+if __name__ == "__main__":
+    cli.run(Args, main, prog="tools/pretrain.sh")
