@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty: copy or download it again")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the file's pickle protocol: it loads, or is refused below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
@@ -40,8 +43,6 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error)
-    if "Unsupported global" in text:
-        name = text.partition("GLOBAL ")[2].split(" ")[0]
-        return f"it refers to the Python object {name}, which is not run; save tensors and plain containers only"
+    if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it refers to the Python object {refused[1]}, which is not run; save tensors and plain containers only"
     return "the file is damaged or of another kind; copy or download it again"

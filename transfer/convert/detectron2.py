@@ -138,13 +138,14 @@ def load(path: Path, settings: Settings) -> nn.Module:
     from detectron2.layers import ShapeSpec
     from detectron2.modeling.backbone import build_resnet_backbone
 
-    model = build_resnet_backbone(_cfg(settings), ShapeSpec(channels=3))
+    model = build_resnet_backbone(build_cfg(settings), ShapeSpec(channels=3))
     DetectionCheckpointer(model).load(str(path))
     check_same_tensors(model.state_dict(), read(path), "Detectron2")
     return model.eval()
 
 
-def _cfg(settings: Settings) -> Any:
+def build_cfg(settings: Settings) -> Any:
+    """Detectron2's config of the bare ResNet with these settings, every stage an output."""
     from detectron2.config import get_cfg
 
     cfg = get_cfg()

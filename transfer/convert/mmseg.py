@@ -80,14 +80,8 @@ def write(path: Path, tensors: dict[str, Tensor], backbone: Backbone) -> None:
         torch.save({"meta": meta, "state_dict": tensors}, file)
 
 
-def load(path: Path, settings: Settings) -> nn.Module:
-    """mmseg's ResNet from its registry, with ``init_cfg`` pointing at the file, in eval mode.
-
-    Raises:
-        ConversionError: not every tensor was taken.
-    """
-    import torch
-
+def build(settings: Settings, init_cfg: dict[str, str] | None = None) -> nn.Module:
+    """mmseg's own backbone with these settings, from its registry; ``init_cfg`` has not been carried out yet."""
     prepare_mmseg()
     from mmengine.registry import DefaultScope
     from mmseg.models import backbones  # noqa: F401 - registers ResNet
@@ -96,9 +90,21 @@ def load(path: Path, settings: Settings) -> nn.Module:
     arguments = {name: value for name, value in settings.items() if name not in _PREPROCESSING}
     if arguments["type"] != "ResNet":
         del arguments["deep_stem"], arguments["avg_down"]  # ResNetV1c and V1d set them by themselves
-    with DefaultScope.overwrite_default_scope("mmseg"), _quiet():
-        model = MODELS.build({**arguments, "init_cfg": {"type": "Pretrained", "checkpoint": str(path)}})
-        model.init_weights()
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        return MODELS.build({**arguments, "init_cfg": init_cfg})
+
+
+def load(path: Path, settings: Settings) -> nn.Module:
+    """mmseg's ResNet with ``init_cfg`` pointing at the file, initialised from it, in eval mode.
+
+    Raises:
+        ConversionError: not every tensor was taken.
+    """
+    import torch
+
+    model = build(settings, {"type": "Pretrained", "checkpoint": str(path)})
+    with _quiet():
+        model.init_weights()  # type: ignore[operator]
     file = torch.load(path, map_location="cpu", weights_only=True)
     check_same_tensors(model.state_dict(), file["state_dict"], "MMSegmentation")
     model.eval()  # apart, because mmseg's train() gives back None

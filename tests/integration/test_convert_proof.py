@@ -1,0 +1,352 @@
+"""The proof in the real frameworks: right conversions differ by nothing, wrong ones are caught and leave no file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from common.errors import UserError
+from common.files import sha256_file
+from tests.backbones import trained_like
+from transfer.backbone import IMAGENET, Backbone
+from transfer.backbone.architecture import RESNETS, expected_shapes
+from transfer.convert.convert import TARGETS, Converted, convert, read_proofs
+from transfer.convert.loaded import check_same_shapes
+from transfer.convert.proof import prove, verify_proof
+from transfer.convert.target import STAGES, ConversionError, key_table
+
+FRAMEWORKS = ["detectron2", "mmseg"]
+LIBRARIES = ["torchvision", "timm"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def resnet18() -> Backbone:
+    return trained_like("resnet18")
+
+
+@pytest.fixture(scope="module")
+def resnet50() -> Backbone:
+    return trained_like("resnet50")
+
+
+@pytest.fixture(scope="module")
+def converted(resnet18: Backbone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Converted]:
+    """ResNet-18 for both frameworks, in one folder under one name."""
+    out = tmp_path_factory.mktemp("converted")
+    return {name: convert(resnet18, TARGETS[name], out, "r18") for name in FRAMEWORKS}
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("target", FRAMEWORKS)
+def test_framework_computes_the_sources_features_at_every_stage(
+    target: str, arch: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    result = convert(request.getfixturevalue(arch), TARGETS[target], tmp_path, "weights")
+    differences = {stage: result.proof["stages"][stage]["max_abs_difference"] for stage in STAGES}
+    assert max(differences.values()) <= 1e-5, differences
+    assert result.sha256 == sha256_file(result.path)
+    assert read_proofs(result.proof_path) == {target: result.proof}
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_detectron2_names_and_shapes_every_tensor_as_the_key_table_does(arch: str) -> None:
+    from detectron2.layers import ShapeSpec
+    from detectron2.modeling.backbone import build_resnet_backbone
+
+    from transfer.convert.detectron2 import build_cfg
+
+    with torch.device("meta"):
+        model = build_resnet_backbone(build_cfg(settings_with("detectron2", arch)), ShapeSpec(channels=3))
+    file = key_table(TARGETS["detectron2"], arch).forward(meta_state(arch))
+    check_same_shapes(model.state_dict(), file, "Detectron2")
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_mmseg_names_and_shapes_every_tensor_as_the_key_table_does(arch: str) -> None:
+    from transfer.convert.mmseg import build
+
+    with torch.device("meta"):
+        model = build(settings_with("mmseg", arch))
+    check_same_shapes(model.state_dict(), key_table(TARGETS["mmseg"], arch).forward(meta_state(arch)), "mmseg")
+
+
+def meta_state(arch: str) -> dict[str, torch.Tensor]:
+    return {key: torch.empty(shape, device="meta") for key, shape in expected_shapes(arch).items()}
+
+
+@pytest.mark.parametrize("target", LIBRARIES)
+def test_library_computes_the_sources_features_at_every_stage(target: str, resnet50: Backbone, tmp_path: Path) -> None:
+    result = convert(resnet50, TARGETS[target], tmp_path, "weights")
+    assert max(result.proof["stages"][stage]["max_abs_difference"] for stage in STAGES) <= 1e-5
+
+
+# ---- what the proof must catch ---------------------------------------------------------------------
+
+
+def settings_with(target: str, arch: str, **changes: Any) -> dict[str, Any]:
+    settings = TARGETS[target].default_settings(arch, IMAGENET)
+    assert changes.keys() <= settings.keys()
+    return {**settings, **changes}
+
+
+def assert_nothing_written(folder: Path) -> None:
+    assert not list(folder.iterdir())
+
+
+def test_stride_in_1x1_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) -> None:
+    settings = settings_with("detectron2", "resnet50", stride_in_1x1=True)
+    with pytest.raises(ConversionError, match="features of res3 differ from the source's by"):
+        convert(resnet50, TARGETS["detectron2"], tmp_path, "weights", settings)
+    assert_nothing_written(tmp_path)
+
+
+def test_caffe_style_is_caught_in_mmseg(resnet50: Backbone, tmp_path: Path) -> None:
+    settings = settings_with("mmseg", "resnet50", style="caffe")
+    with pytest.raises(ConversionError, match="features of res3 differ from the source's by"):
+        convert(resnet50, TARGETS["mmseg"], tmp_path, "weights", settings)
+    assert_nothing_written(tmp_path)
+
+
+def test_v1c_stem_is_caught_in_mmseg(resnet18: Backbone, tmp_path: Path) -> None:
+    settings = settings_with("mmseg", "resnet18", type="ResNetV1c")
+    with pytest.raises(ConversionError, match=r"lack \d+ keys of its backbone, first 'stem\.0\.weight'"):
+        convert(resnet18, TARGETS["mmseg"], tmp_path, "weights", settings)
+    assert_nothing_written(tmp_path)
+
+
+def test_dilation_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) -> None:
+    settings = settings_with("detectron2", "resnet50", res5_dilation=2)
+    with pytest.raises(ConversionError, match="feature map of res5 is"):
+        convert(resnet50, TARGETS["detectron2"], tmp_path, "weights", settings)
+    assert_nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "changes"), [("detectron2", {"input_format": "BGR"}), ("mmseg", {"bgr_to_rgb": False})]
+)
+def test_bgr_images_are_caught(target: str, changes: dict[str, Any], resnet18: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=f"feed the backbone other images: {next(iter(changes))}"):
+        convert(resnet18, TARGETS[target], tmp_path, "weights", settings_with(target, "resnet18", **changes))
+    assert_nothing_written(tmp_path)
+
+
+def prove_changed(target: str, backbone: Backbone, folder: Path, state: dict[str, torch.Tensor]) -> None:
+    """Writes ``state`` in place of the backbone's, then asks for the proof."""
+    chosen, table = TARGETS[target], key_table(TARGETS[target], backbone.arch)
+    path = folder / f"weights.{chosen.suffix}"
+    chosen.write(path, table.forward(state), backbone)
+    prove(backbone, chosen, table, path, chosen.default_settings(backbone.arch, backbone.preprocessing))
+
+
+@pytest.mark.parametrize("target", FRAMEWORKS)
+def test_stem_with_swapped_colours_is_caught(target: str, resnet18: Backbone, tmp_path: Path) -> None:
+    state = dict(resnet18.state_dict)
+    state["conv1.weight"] = state["conv1.weight"].flip(1).contiguous()
+    with pytest.raises(ConversionError, match="features of stem differ"):
+        prove_changed(target, resnet18, tmp_path, state)
+
+
+@pytest.mark.parametrize("target", FRAMEWORKS)
+@pytest.mark.parametrize("key", ["layer3.0.downsample.1.running_mean", "conv1.weight", "layer4.1.conv2.weight"])
+def test_dropped_key_is_caught(target: str, key: str, resnet18: Backbone, tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in resnet18.state_dict.items() if name != key}
+    name = TARGETS[target].rename(key)
+    with pytest.raises(ConversionError, match=f"lack 1 keys of its backbone, first '{name}'"):
+        prove_changed(target, resnet18, tmp_path, state)
+
+
+@pytest.mark.parametrize("target", FRAMEWORKS)
+@pytest.mark.parametrize(
+    ("one", "other", "stage"),
+    [
+        ("layer1.0.conv1.weight", "layer1.0.conv2.weight", "res2"),
+        ("layer3.0.bn2.running_mean", "layer3.1.bn2.running_mean", "res4"),
+        ("layer4.1.bn2.weight", "layer4.1.bn2.running_var", "res5"),
+    ],
+)
+def test_permuted_keys_are_caught_at_their_stage(
+    target: str, one: str, other: str, stage: str, resnet18: Backbone, tmp_path: Path
+) -> None:
+    state = dict(resnet18.state_dict)
+    state[one], state[other] = state[other], state[one]
+    with pytest.raises(ConversionError, match=f"features of {stage} differ"):
+        prove_changed(target, resnet18, tmp_path, state)
+
+
+def test_wrong_key_table_is_caught_and_leaves_nothing(resnet18: Backbone, tmp_path: Path) -> None:
+    def permuted(key: str) -> str:
+        swap = {"layer2.0.bn1.bias": "layer2.0.bn2.bias", "layer2.0.bn2.bias": "layer2.0.bn1.bias"}
+        return swap.get(key, key)
+
+    with pytest.raises(ConversionError, match="features of res3 differ"):
+        convert(resnet18, dataclasses.replace(TARGETS["mmseg"], rename=permuted), tmp_path, "weights")
+    assert_nothing_written(tmp_path)
+
+
+def test_difference_of_a_few_millionths_in_one_weight_is_caught(resnet18: Backbone, tmp_path: Path) -> None:
+    state = dict(resnet18.state_dict)
+    state["layer1.0.bn1.bias"] = state["layer1.0.bn1.bias"] + 1e-4
+    with pytest.raises(ConversionError, match="features of res2 differ"):
+        prove_changed("torchvision", resnet18, tmp_path, state)
+
+
+def test_dead_network_proves_nothing(resnet18: Backbone, tmp_path: Path) -> None:
+    dead = {key: torch.zeros_like(tensor) for key, tensor in resnet18.state_dict.items()}
+    with pytest.raises(ConversionError, match="features at stem are all zero"):
+        convert(dataclasses.replace(resnet18, state_dict=dead), TARGETS["torchvision"], tmp_path, "weights")
+    assert_nothing_written(tmp_path)
+
+
+# ---- what the proof says, and checking it later ----------------------------------------------------
+
+
+def test_proof_names_source_weights_keys_and_versions(converted: dict[str, Converted], resnet18: Backbone) -> None:
+    proof = converted["detectron2"].proof
+    assert proof["source"]["sha256"] == resnet18.sha256
+    assert proof["weights_sha256"] == sha256_file(converted["detectron2"].path)
+    assert (proof["target"], proof["arch"], proof["colour_order"]) == ("detectron2", "resnet18", "RGB")
+    assert len(proof["keys_mapped"]) + sum(map(len, proof["keys_dropped"].values())) == len(resnet18.state_dict)
+    assert {"torch", "pb1-detectron2"} <= proof["packages"].keys()
+    assert json.loads(json.dumps(proof, allow_nan=False)) == proof
+
+
+def test_proofs_of_both_frameworks_stand_in_one_file(converted: dict[str, Converted]) -> None:
+    assert converted["mmseg"].proof_path == converted["detectron2"].proof_path
+    assert read_proofs(converted["mmseg"].proof_path).keys() == set(FRAMEWORKS)
+
+
+def test_proof_of_another_source_under_the_same_name_is_not_kept(tmp_path: Path) -> None:
+    convert(trained_like("resnet18", seed=0), TARGETS["torchvision"], tmp_path, "weights")
+    result = convert(trained_like("resnet18", seed=1), TARGETS["timm"], tmp_path, "weights")
+    assert read_proofs(result.proof_path).keys() == {"timm"}
+
+
+def verify(result: Converted, **changes: Any) -> None:
+    arguments = {
+        "target": result.proof["target"],
+        "arch": result.arch,
+        "weights_sha": result.sha256,
+        "settings": result.proof["settings"],
+    }
+    verify_proof(result.proof, **{**arguments, **changes})
+
+
+def test_proof_holds_for_the_settings_of_a_stock_config(converted: dict[str, Converted]) -> None:
+    from transfer.convert import detectron2, mmseg
+
+    verify(converted["detectron2"], settings=detectron2.settings_from_cfg(detectron2_cfg()))
+    backbone = {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "SyncBN"}, "strides": (1, 2, 2, 2)}
+    preprocessor = {"mean": (123.675, 116.28, 103.53), "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
+    verify(converted["mmseg"], settings=mmseg.settings_from_config(backbone, preprocessor))
+
+
+def detectron2_cfg(**changes: Any) -> Any:
+    from detectron2.config import get_cfg
+
+    cfg = get_cfg()
+    cfg.MODEL.RESNETS.DEPTH, cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 18, 64
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    cfg.INPUT.FORMAT = "RGB"
+    cfg.merge_from_list([item for pair in changes.items() for item in (pair[0].replace("__", "."), pair[1])])
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"INPUT__FORMAT": "BGR"}, "input_format: RGB -> BGR"),
+        ({"MODEL__PIXEL_STD": [1.0, 1.0, 1.0]}, "pixel_std"),
+        ({"MODEL__RESNETS__DEPTH": 34}, "depth: 18 -> 34"),
+        ({"MODEL__RESNETS__RES5_DILATION": 2}, "res5_dilation: 1 -> 2"),
+    ],
+)
+def test_proof_does_not_hold_for_another_detectron2_config(
+    changes: dict[str, Any], says: str, converted: dict[str, Converted]
+) -> None:
+    from transfer.convert.detectron2 import settings_from_cfg
+
+    with pytest.raises(UserError, match=says):
+        verify(converted["detectron2"], settings=settings_from_cfg(detectron2_cfg(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"type": "ResNetV1c"}, "type: ResNet -> ResNetV1c"),
+        ({"style": "caffe"}, "style: pytorch -> caffe"),
+        ({"dilations": (1, 1, 2, 4)}, "dilations"),
+        ({"dcn": {"type": "DCN"}}, "dcn: unset"),
+    ],
+)
+def test_proof_does_not_hold_for_another_mmseg_config(
+    changes: dict[str, Any], says: str, converted: dict[str, Converted]
+) -> None:
+    from transfer.convert.mmseg import settings_from_config
+
+    preprocessor = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
+    settings = settings_from_config({"type": "ResNet", "depth": 18, **changes}, preprocessor)
+    with pytest.raises(UserError, match=says):
+        verify(converted["mmseg"], settings=settings)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"target": "mmseg"}, {"arch": "resnet34"}, {"weights_sha": "0" * 64}], ids=lambda c: next(iter(c))
+)
+def test_proof_does_not_hold_for_other_weights(changes: dict[str, str], converted: dict[str, Converted]) -> None:
+    with pytest.raises(UserError, match=f"not '{next(iter(changes.values()))}'"):
+        verify(converted["detectron2"], **changes)
+
+
+def test_proof_whose_stage_is_out_of_tolerance_does_not_hold(converted: dict[str, Converted]) -> None:
+    result = converted["detectron2"]
+    stages = {**result.proof["stages"], "res4": {**result.proof["stages"]["res4"], "max_abs_difference": 0.1}}
+    with pytest.raises(UserError, match=r"features of res4 differ from the source's by 0\.1"):
+        verify(dataclasses.replace(result, proof={**result.proof, "stages": stages}))
+
+
+# ---- whole detectors -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["fpn", "c4"])
+def test_stock_detector_takes_every_tensor_from_model_weights(layout: str, resnet50: Backbone, tmp_path: Path) -> None:
+    from transfer.convert.detectron2 import check_detector
+
+    path = tmp_path / "weights.pkl"
+    TARGETS["detectron2"].write(
+        path, key_table(TARGETS["detectron2"], "resnet50").forward(resnet50.state_dict), resnet50
+    )
+    detector = stock_detector(layout)
+    with pytest.raises(ConversionError, match="was not loaded"):
+        check_detector(detector, path)
+    from detectron2.checkpoint import DetectionCheckpointer
+
+    DetectionCheckpointer(detector).load(str(path))
+    check_detector(detector, path)
+
+
+def stock_detector(layout: str) -> torch.nn.Module:
+    from detectron2.config import get_cfg
+    from detectron2.modeling import build_model
+
+    cfg = get_cfg()  # its defaults are Faster R-CNN R50-C4
+    cfg.MODEL.DEVICE = "cpu"
+    if layout == "fpn":
+        cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
+        cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+        cfg.MODEL.RPN.IN_FEATURES = ["p2", "p3", "p4", "p5", "p6"]
+        cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[32], [64], [128], [256], [512]]
+        cfg.MODEL.ROI_HEADS.NAME = "StandardROIHeads"
+        cfg.MODEL.ROI_HEADS.IN_FEATURES = ["p2", "p3", "p4", "p5"]
+        cfg.MODEL.ROI_BOX_HEAD.NAME = "FastRCNNConvFCHead"
+        cfg.MODEL.ROI_BOX_HEAD.NUM_FC, cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 1, 16
+    return build_model(cfg)

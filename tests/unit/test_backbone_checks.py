@@ -1,0 +1,174 @@
+"""What is wrong with a checkpoint's tensors is said by name, and nothing of it goes on to a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+
+from common.errors import UserError
+from tests.backbones import flat_state
+from transfer.backbone import load_backbone, random_backbone
+from transfer.backbone.architecture import COUNTER, RESNETS, expected_shapes, infer_arch
+
+KEY = "layer2.0.conv1.weight"
+State = dict[str, Any]
+
+
+def load(state: State, folder: Path, **arguments: Any) -> Any:
+    path = folder / "checkpoint.pth"
+    torch.save(state, path)
+    return load_backbone(path, **arguments)
+
+
+def shapes_of(arch: str) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        model = torchvision.models.get_model(arch, weights=None)
+    return {key: tuple(value.shape) for key, value in model.state_dict().items() if not key.startswith("fc.")}
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_shapes_and_their_order_are_torchvisions(arch: str) -> None:
+    assert list(expected_shapes(arch).items()) == list(shapes_of(arch).items())
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_architecture_is_inferred_from_keys(arch: str) -> None:
+    assert infer_arch(expected_shapes(arch), "file") == arch
+
+
+def test_resnet152_is_refused_by_its_block_counts() -> None:
+    with pytest.raises(UserError, match="3-8-36-3 bottleneck"):
+        infer_arch(shapes_of("resnet152"), "file")
+
+
+def test_vision_transformer_is_refused_as_no_resnet() -> None:
+    with pytest.raises(UserError, match=r"is no ResNet.*cls_token"):
+        infer_arch({"cls_token": (1, 1, 384), "pos_embed": (1, 197, 384)}, "file")
+
+
+@pytest.mark.parametrize("variant", ["wide_resnet50_2", "resnext50_32x4d"])
+def test_wide_and_grouped_variants_are_refused_by_the_first_other_shape(variant: str, tmp_path: Path) -> None:
+    state = {
+        key: torch.tensor(0) if key.endswith(COUNTER) else torch.tensor(1.0).expand(shape)
+        for key, shape in shapes_of(variant).items()
+    }
+    with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight has shape \[128, 64, 1, 1\].*variant"):
+        load(state, tmp_path)
+
+
+def without(state: State) -> None:
+    del state[KEY]
+
+
+def with_extra(state: State) -> None:
+    state["layer2.0.conv9.weight"] = torch.zeros(1)
+
+
+def set_to(value: Any) -> Callable[[State], None]:
+    return lambda state: state.__setitem__(KEY, value)
+
+
+def with_number(number: float) -> Callable[[State], None]:
+    def change(state: State) -> None:
+        state[KEY] = state[KEY].clone()
+        state[KEY][3, 2, 1, 0] = number
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(without, f"lacks {KEY}", id="missing"),
+        pytest.param(with_extra, r"has layer2\.0\.conv9\.weight", id="extra"),
+        pytest.param(set_to(torch.zeros(128, 64, 1, 1)), rf"{KEY} has shape \[128, 64, 1, 1\]", id="misshaped"),
+        pytest.param(set_to(torch.ones((), dtype=torch.int8).expand(128, 64, 3, 3)), f"{KEY} is torch.int8", id="int8"),
+        pytest.param(
+            set_to(torch.ones((), dtype=torch.complex64).expand(128, 64, 3, 3)),
+            f"{KEY} is torch.complex64",
+            id="complex",
+        ),
+        pytest.param(set_to(torch.zeros(128, 64, 3, 3).to_sparse()), f"{KEY} is not a dense tensor", id="sparse"),
+        pytest.param(set_to("conv"), f"{KEY}', which is not a tensor", id="not a tensor"),
+        pytest.param(with_number(float("nan")), f"{KEY} holds NaN", id="nan"),
+        pytest.param(with_number(float("-inf")), f"{KEY} holds NaN or infinity", id="inf"),
+    ],
+)
+def test_bad_tensor_is_refused_by_name(change: Callable[[State], None], says: str, tmp_path: Path) -> None:
+    state = flat_state()
+    change(state)
+    with pytest.raises(UserError, match=says):
+        load(state, tmp_path)
+
+
+def test_negative_variance_is_refused(tmp_path: Path) -> None:
+    state = flat_state() | {"bn1.running_var": torch.full((64,), -1e-3)}
+    with pytest.raises(UserError, match=r"bn1\.running_var holds a negative variance"):
+        load(state, tmp_path)
+
+
+def test_empty_state_dict_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="state dict is empty"):
+        load({"model": {}, "backbone": {}}, tmp_path)
+
+
+def test_counters_that_an_old_checkpoint_lacks_are_zero_and_listed(tmp_path: Path) -> None:
+    state = {key: value for key, value in flat_state().items() if not key.endswith(COUNTER)}
+    backbone = load(state, tmp_path)
+    counters = [key for key in expected_shapes("resnet18") if key.endswith(COUNTER)]
+    assert list(backbone.filled) == counters and len(counters) == 20
+    assert all(backbone.state_dict[key].item() == 0 for key in counters)
+
+
+def test_single_missing_counter_is_a_damaged_checkpoint(tmp_path: Path) -> None:
+    state = flat_state()
+    del state["bn1.num_batches_tracked"]
+    with pytest.raises(UserError, match=r"lacks bn1\.num_batches_tracked"):
+        load(state, tmp_path)
+
+
+def test_counter_must_be_a_whole_number(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"bn1\.num_batches_tracked is torch\.float32"):
+        load(flat_state() | {"bn1.num_batches_tracked": torch.tensor(1.0)}, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_types_become_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    backbone = load(flat_state() | {KEY: torch.tensor(0.5, dtype=dtype).expand(128, 64, 3, 3)}, tmp_path)
+    assert backbone.state_dict[KEY].dtype == torch.float32
+    assert torch.equal(backbone.state_dict[KEY], torch.full((128, 64, 3, 3), 0.5))
+
+
+def test_expected_architecture_is_checked_against_the_keys(tmp_path: Path) -> None:
+    assert load(flat_state(), tmp_path, arch="resnet18").arch == "resnet18"
+    with pytest.raises(UserError, match="holds a resnet18, not a resnet50"):
+        load(flat_state(), tmp_path, arch="resnet50")
+    with pytest.raises(UserError, match="did you mean 'resnet18'"):
+        load(flat_state(), tmp_path, arch="resnet81")
+
+
+def test_random_backbone_is_torchvisions_initialisation_of_that_seed() -> None:
+    before = torch.get_rng_state()
+    backbone = random_backbone("resnet18", seed=5)
+    assert torch.equal(torch.get_rng_state(), before), "the global generator was touched"
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        reference = torchvision.models.resnet18().state_dict()
+    for key, tensor in backbone.state_dict.items():
+        assert torch.equal(tensor, reference[key]), key
+
+
+def test_random_backbone_differs_between_seeds_in_weights_and_identity() -> None:
+    one, other = random_backbone("resnet18", 1), random_backbone("resnet18", 2)
+    assert not torch.equal(one.state_dict["conv1.weight"], other.state_dict["conv1.weight"])
+    assert one.sha256 != other.sha256
+
+
+def test_random_backbone_of_unknown_architecture_is_refused() -> None:
+    with pytest.raises(UserError, match="unknown architecture 'resnet5'"):
+        random_backbone("resnet5", 0)

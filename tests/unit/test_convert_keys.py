@@ -1,0 +1,81 @@
+"""Key tables are bijections: every key of a ResNet is mapped or dropped by name, and the way back is the identity."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import UserError
+from transfer.backbone.architecture import COUNTER, RESNETS, expected_shapes
+from transfer.convert.convert import TARGETS, get_target
+from transfer.convert.target import ConversionError, key_table
+
+ALL = [(target, arch) for target in TARGETS for arch in RESNETS]
+
+# as in the files of Detectron2's model zoo
+DETECTRON2_NAMES = {
+    "conv1.weight": "stem.conv1.weight",
+    "bn1.running_mean": "stem.conv1.norm.running_mean",
+    "layer1.0.conv1.weight": "res2.0.conv1.weight",
+    "layer1.0.bn3.bias": "res2.0.conv3.norm.bias",
+    "layer2.0.downsample.0.weight": "res3.0.shortcut.weight",
+    "layer3.0.downsample.1.running_var": "res4.0.shortcut.norm.running_var",
+    "layer3.22.conv2.weight": "res4.22.conv2.weight",
+    "layer4.2.bn2.weight": "res5.2.conv2.norm.weight",
+}
+
+
+@pytest.mark.parametrize(("target", "arch"), ALL)
+def test_every_key_is_mapped_or_dropped_for_a_reason(target: str, arch: str) -> None:
+    table = key_table(TARGETS[target], arch)
+    assert table.mapped.keys() | table.dropped.keys() == expected_shapes(arch).keys()
+    assert not table.mapped.keys() & table.dropped.keys()
+    assert all(table.dropped.values())
+
+
+@pytest.mark.parametrize(("target", "arch"), ALL)
+def test_there_and_back_is_the_identity(target: str, arch: str) -> None:
+    table = key_table(TARGETS[target], arch)
+    state = expected_shapes(arch)
+    back = table.backward(table.forward(state))
+    assert back == {key: value for key, value in state.items() if key not in table.dropped}
+    converted = table.forward(state)
+    assert table.forward(back) == converted and len(converted) == len(table.mapped)
+
+
+@pytest.mark.parametrize("arch", RESNETS)
+def test_detectron2_drops_batch_counters_and_nothing_else(arch: str) -> None:
+    dropped = key_table(TARGETS["detectron2"], arch).dropped
+    assert dropped.keys() == {key for key in expected_shapes(arch) if key.endswith(COUNTER)}
+
+
+@pytest.mark.parametrize("target", ["mmseg", "torchvision", "timm"])
+def test_frameworks_with_torchvisions_names_get_every_key_as_it_is(target: str) -> None:
+    assert key_table(TARGETS[target], "resnet50").mapped == {key: key for key in expected_shapes("resnet50")}
+
+
+@pytest.mark.parametrize(("key", "name"), DETECTRON2_NAMES.items())
+def test_detectron2_names_are_those_of_its_model_zoo(key: str, name: str) -> None:
+    assert key_table(TARGETS["detectron2"], "resnet101").mapped[key] == name
+
+
+def test_key_without_a_row_is_an_error() -> None:
+    with pytest.raises(ConversionError, match=r"no row for 'layer1\.0\.se\.weight'"):
+        TARGETS["detectron2"].rename("layer1.0.se.weight")
+
+
+def test_forward_refuses_a_key_that_is_in_neither_table() -> None:
+    with pytest.raises(KeyError):
+        key_table(TARGETS["detectron2"], "resnet18").forward({"fc.weight": 0})
+
+
+def test_table_that_gives_two_tensors_one_name_is_refused() -> None:
+    import dataclasses
+
+    merging = dataclasses.replace(TARGETS["mmseg"], rename=lambda key: key.replace("layer2", "layer1"))
+    with pytest.raises(ConversionError, match="the same name"):
+        key_table(merging, "resnet18")
+
+
+def test_unknown_target_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="did you mean 'mmseg'"):
+        get_target("mmsegmentation")
