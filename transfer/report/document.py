@@ -18,7 +18,7 @@ READING = (
     "95 % intervals are Student's t. A difference is paired: weights minus baseline for the same seed, over the seeds "
     "that both have; p is of the two-sided paired t test, not corrected for the number of comparisons.",
     "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
-    "in 80 % of the cases (two-sided, 5 %). A smaller difference cannot be told from none with these trials.",
+    "in 80 % of the cases (two-sided, 5 %). A true difference smaller than that is likely to be missed.",
     "Failed trials are counted and in no average. Off-protocol trials are averaged and compared only with trials that "
     "ran the same procedure.",
 )

@@ -32,10 +32,10 @@ def render_latex(report: Report) -> str:
     """The tables of results and of differences; needs ``\\usepackage{booktabs}``."""
     blocks = ["% Written by tools/report.sh. Needs \\usepackage{booktabs}."]
     for result in report.benchmarks:
-        blocks.append(_table(tables.results_table(result), _label(report, result, "results")))
+        blocks.append(_table(tables.results_table(result), result.title, _label(report, result, "results")))
         differences = tables.difference_table(result)
         if differences:
-            blocks.append(_table(differences, _label(report, result, "differences")))
+            blocks.append(_table(differences, result.title, _label(report, result, "differences")))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -48,12 +48,12 @@ def _label(report: Report, result: BenchmarkResult, what: str) -> str:
     return f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}-{what}"
 
 
-def _table(table: Table, label: str) -> str:
+def _table(table: Table, title: str, label: str) -> str:
     columns = "".join("r" if column.numeric else "l" for column in table.columns)
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(table.caption)}}}",
+        rf"\caption{{{escape(f'{title}: {table.caption[0].lower()}{table.caption[1:]}')}}}",
         rf"\label{{{label}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",

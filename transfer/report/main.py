@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from common import cli
 from common.files import atomic_path, make_dir, write_text
-from transfer.report.collect import find_records
-from transfer.report.results import Report, build_report
+
+if TYPE_CHECKING:
+    from transfer.report.results import Report
 
 COMMAND = "tools/report.sh"
 REPORT_HTML = "report.html"
@@ -52,11 +54,13 @@ def write_report(runs: Sequence[Path], *, out: Path | None = None, baseline: str
     Raises:
         UserError: see :func:`~transfer.report.collect.find_records` and :func:`~transfer.report.results.build_report`.
     """
+    from transfer.report.collect import find_records
     from transfer.report.data import render_csv, render_json
     from transfer.report.document import build_document
     from transfer.report.html import render_html
     from transfer.report.latex import render_latex
     from transfer.report.markdown import FIGURES, render_markdown
+    from transfer.report.results import build_report
 
     report = build_report(find_records(runs), baseline=baseline)
     folder = make_dir(out or runs[0])

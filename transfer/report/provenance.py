@@ -8,7 +8,7 @@ from typing import Any
 from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.results import BenchmarkResult, Report, Row
-from transfer.report.tables import Column, RowGroup, Table, TableRow, benchmark_label, plain_table, row_label
+from transfer.report.tables import Column, RowGroup, Table, TableRow, benchmark_label, plain_table
 
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
 

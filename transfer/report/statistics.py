@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ def smallest_detectable_difference(sd: float, n: int, *, alpha: float = ALPHA, p
     while paired_t_power(upper, n, alpha) < power:
         upper *= 2
     noncentrality = brentq(lambda x: paired_t_power(x, n, alpha) - power, 0.0, upper)
-    return float(noncentrality * sd / np.sqrt(n))
+    return float(noncentrality) * sd / math.sqrt(n)
 
 
 def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
@@ -146,7 +147,7 @@ def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
 def _t_interval(mean: float, sd: float, n: int) -> Interval:
     from scipy.stats import t
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / np.sqrt(n)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
     return Interval(low=mean - half, high=mean + half)
 
 

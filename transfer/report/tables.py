@@ -102,7 +102,7 @@ def results_table(result: BenchmarkResult) -> Table:
                 _published_rows(result, metrics),
             )
         )
-    caption = f"{result.title}: mean ± sample standard deviation (trials), in percent"
+    caption = "Mean ± sample standard deviation (trials), in percent"
     return Table(caption, tuple(columns), tuple(group for group in groups if group.rows))
 
 
@@ -161,7 +161,7 @@ def difference_table(result: BenchmarkResult) -> Table | None:
         if row.baseline is not None:
             rows = tuple(_difference_row(row, name) for name in _main_first(result))
             groups.append(RowGroup(f"{row_label(row)} − {row.baseline}", rows))
-    caption = f"{result.title}: paired differences over common seeds, in percentage points"
+    caption = "Paired differences over common seeds, in percentage points"
     return Table(caption, columns[1:], tuple(groups)) if groups else None
 
 
@@ -205,7 +205,7 @@ def trials_table(result: BenchmarkResult) -> Table:
         ]
         rows += [TableRow((f"{trial.seed} (failed)", *[fmt.NOTHING] * len(result.metrics))) for trial in row.failed]
         groups.append(RowGroup(row_label(row), tuple(rows)))
-    return Table(f"{result.title}: every trial, in percent", tuple(columns), tuple(groups))
+    return Table("Every trial, in percent", tuple(columns), tuple(groups))
 
 
 def row_label(row: Row) -> str:

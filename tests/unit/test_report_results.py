@@ -1,0 +1,156 @@
+"""What is averaged, what is compared, and with what."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+
+from common.errors import UserError
+from tests.report_records import done, failed, trials
+from transfer.benchmarks import BENCHMARKS
+from transfer.record import Metric, TrialRecord
+from transfer.report.published import PUBLISHED_FILE, published_table
+from transfer.report.results import BenchmarkResult, Row, build_report
+
+OFF = {"protocol_difference": ["max_iters: 200 -> 20"], "config_sha256": "a" * 64}
+
+
+def only_result(records: list[TrialRecord], baseline: str | None = None) -> BenchmarkResult:
+    (result,) = build_report(records, baseline=baseline).benchmarks
+    return result
+
+
+def rows_by_label(result: BenchmarkResult) -> dict[str, Row]:
+    return {row.label: row for row in result.rows}
+
+
+def test_failed_trials_are_counted_and_in_no_average() -> None:
+    (row,) = only_result([*trials([60.0, 62.0]), failed(seed=2)]).rows
+    assert (row.metrics["miou"].n, row.metrics["miou"].mean, len(row.failed)) == (2, 61.0, 1)
+
+
+def test_weights_whose_trials_all_failed_are_shown_without_figures() -> None:
+    rows = rows_by_label(only_result([*trials([60.0]), failed(seed=0, weights="other")]))
+    assert (rows["other"].metrics["miou"].n, len(rows["other"].failed)) == (0, 1)
+
+
+def test_off_protocol_trials_are_never_averaged_with_the_others() -> None:
+    off = [done(10.0, seed=seed, **OFF) for seed in (5, 6)]
+    result = only_result([*trials([60.0, 62.0]), *off])
+    means = [(row.procedure.on_protocol, row.metrics["miou"].mean) for row in result.rows]
+    assert means == [(True, 61.0), (False, 10.0)]
+
+
+def test_off_protocol_trials_are_compared_only_with_an_equally_off_baseline() -> None:
+    base = trials([50.0, 51.0, 52.0], weights="random-resnet18")
+    off = [done(70.0 + seed**2, seed=seed, **OFF) for seed in range(3)]
+    alone = rows_by_label(only_result(base + off))["twist"]
+    assert (alone.baseline, alone.differences) == (None, {})
+    off_base = [done(60.0, seed=seed, weights="random-other", **OFF) for seed in range(3)]
+    together = rows_by_label(only_result(base + off + off_base))["twist"]
+    assert together.baseline == "random-other"
+    assert together.differences["miou"].summary.mean == pytest.approx(70 + 5 / 3 - 60)
+
+
+def test_differences_are_over_common_seeds_when_the_weights_have_unequal_ones() -> None:
+    base = [done(50.0 + seed, seed=seed, weights="random-resnet18") for seed in (0, 1, 2, 3, 4)]
+    ours = [done(60.0 + 2 * seed, seed=seed) for seed in (2, 3, 8)]
+    row = rows_by_label(only_result(base + ours))["twist"]
+    assert row.differences["miou"].seeds == (2, 3)
+    assert row.differences["miou"].summary.mean == 12.5
+    assert row.metrics["miou"].n == 3
+
+
+def test_the_default_baseline_is_the_random_weights_and_comes_first() -> None:
+    result = only_result([*trials([1.0], weights="a"), *trials([1.0], weights="random-resnet18")])
+    assert [(row.label, row.is_baseline) for row in result.rows] == [("random-resnet18", True), ("a", False)]
+
+
+def test_a_chosen_baseline_takes_the_place_of_the_random_one() -> None:
+    records = [*trials([1.0, 4.0], weights="a"), *trials([0.0, 0.0], weights="random-resnet18")]
+    row = rows_by_label(only_result(records, baseline="a"))["random-resnet18"]
+    assert (row.baseline, row.differences["miou"].summary.mean) == ("a", -2.5)
+
+
+def test_without_a_baseline_nothing_is_compared() -> None:
+    result = only_result([*trials([1.0], weights="a"), *trials([1.0], weights="b")])
+    assert all(row.baseline is None and not row.differences for row in result.rows)
+
+
+def test_unknown_baseline_suggests_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="did you mean 'twist'"):
+        build_report(trials([1.0]), baseline="twits")
+
+
+def test_of_several_random_weights_the_one_of_the_same_architecture_is_the_baseline() -> None:
+    def of(arch: str, name: str) -> TrialRecord:
+        record = done(1.0, weights=name)
+        return dataclasses.replace(record, weights=dataclasses.replace(record.weights, arch=arch))
+
+    records = [of("resnet18", "random-resnet18"), of("resnet50", "random-resnet50"), of("resnet50", "moco")]
+    assert rows_by_label(only_result(records))["moco"].baseline == "random-resnet50"
+
+
+def test_two_files_of_one_name_are_two_rows_with_their_hashes() -> None:
+    other = done(5.0)
+    other = dataclasses.replace(other, weights=dataclasses.replace(other.weights, sha256="f" * 64))
+    result = only_result([done(1.0), other])
+    assert len(result.rows) == 2
+    assert "twist (ffffffff)" in rows_by_label(result)
+    with pytest.raises(UserError, match="names several weights"):
+        build_report([done(1.0), other], baseline="twist")
+    assert rows_by_label(only_result([done(1.0), other], baseline="twist (ffffffff)"))["twist (ffffffff)"].is_baseline
+
+
+def test_floors_are_kept_apart_and_ranges_are_not_hidden() -> None:
+    first = done(60.0, references={"all background": {"miou": 45.0}})
+    second = done(61.0, seed=1, references={"all background": {"miou": 46.0}})
+    (floor,) = only_result([first, second]).floors
+    assert (floor.name, floor.ranges) == ("all background", {"miou": (45.0, 46.0)})
+
+
+def test_a_metric_whose_direction_changes_is_an_error() -> None:
+    lower = dataclasses.replace(done(1.0, seed=1), metrics={"miou": Metric(value=1.0, direction="lower")})
+    with pytest.raises(UserError, match="miou is better higher in some"):
+        build_report([done(1.0), lower])
+
+
+def test_an_unknown_benchmark_is_reported_by_its_first_metric() -> None:
+    result = only_result(trials([{"b": 1.0, "a": 2.0}], benchmark="zoo"))
+    assert (result.title, result.main_metric) == ("zoo", "b")
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "seg-voc", "seg-cityscapes"])
+def test_published_rows_have_the_metrics_of_the_records(name: str) -> None:
+    table = published_table(name)
+    assert table is not None and table.source.startswith("Table ")
+    for row in table.rows:
+        assert BENCHMARKS[name].main_metric in row.values
+
+
+def test_published_figures_as_printed() -> None:
+    def figures(benchmark: str, method: str) -> dict[str, float]:
+        table = published_table(benchmark)
+        assert table is not None
+        return next(row.values for row in table.rows if row.method == method)
+
+    assert figures("voc", "TWIST") == {"box_ap": 58.1, "box_ap50": 84.2, "box_ap75": 65.4}
+    assert figures("coco", "TWIST")["mask_ap50"] == 59.7
+    assert figures("seg-voc", "TWIST") == {"miou": 73.3}
+    assert figures("seg-cityscapes", "Sup") == {"miou": 75.4}
+    assert "top5" not in figures("imagenet-linear", "MoCo-v3")  # not reported
+
+
+def test_every_published_row_has_a_figure_for_every_column() -> None:
+    content = yaml.safe_load(PUBLISHED_FILE.read_text(encoding="utf-8"))
+    tables = [*content["benchmarks"].values(), *content["other"].values()]
+    for table in tables:
+        columns = table.get("metrics") or table["columns"]
+        assert all(len(row["values"]) == len(columns) for row in table["rows"])
+    assert {table["table"] for table in tables} == {1, 2, 3, 4, 5, 6, 7, 8}
+
+
+def test_demo_benchmarks_have_no_published_rows() -> None:
+    assert published_table("demo-seg") is None

@@ -1,0 +1,240 @@
+"""What stands in each form of the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.report_records import done, failed, trials
+from transfer.record import TrialRecord
+from transfer.report import format as fmt
+from transfer.report import latex, markdown
+from transfer.report.data import render_csv, render_json
+from transfer.report.document import build_document
+from transfer.report.html import render_html
+from transfer.report.results import Report, build_report
+from transfer.report.statistics import Interval, summarize
+from transfer.report.summary import summary_text
+
+NASTY = "<script>alert('x')</script> & $a_b$ 100% | `c` \\ #1 {~^}"
+
+
+def records() -> list[TrialRecord]:
+    floor = {"all background": {"miou": 45.1}}
+    return [
+        *trials([50.0, 51.5, 52.1], weights="random-resnet18", references=floor),
+        *trials([60.0, 61.0, 62.5], references=floor),
+        failed(seed=3, error=f"ValueError: {NASTY}"),
+        done(40.0, seed=0, weights="short", protocol_difference=["max_iters: 200 -> 20"]),
+        *trials([{"box_ap": 55.0, "box_ap50": 81.0, "box_ap75": 60.0}], weights=NASTY, benchmark="voc"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return build_report(records())
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> str:
+    return render_html(build_document(report))
+
+
+@pytest.fixture(scope="module")
+def text(report: Report) -> str:
+    return markdown.render_markdown(build_document(report))
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and notices tags that are closed in the wrong order."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+
+@pytest.fixture(scope="module")
+def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+    return parser.tags
+
+
+def test_page_needs_no_other_file(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    assert not {"link", "script", "img", "iframe", "object", "base"} & {tag for tag, _ in tags}
+    assert not re.search(r"@import|url\((?!#)", page)
+    hrefs = [value for _, attributes in tags for name, value in attributes.items() if name.endswith("href")]
+    assert hrefs and all(value and value.startswith("#") for value in hrefs)
+
+
+def test_page_ids_are_unique_and_every_reference_has_its_target(
+    page: str, tags: list[tuple[str, dict[str, str | None]]]
+) -> None:
+    ids = Counter(attributes["id"] for _, attributes in tags if "id" in attributes)
+    assert [name for name, count in ids.items() if count > 1] == []
+    references = set(re.findall(r'(?:href="|url\()#([^")]+)', page)) | set(re.findall(r'labelledby="([^"]+)"', page))
+    assert references <= set(ids)
+
+
+def test_page_tables_have_scoped_headers_and_plots_have_text(tags: list[tuple[str, dict[str, str | None]]]) -> None:
+    headers = [attributes for tag, attributes in tags if tag == "th"]
+    assert headers and all("scope" in attributes for attributes in headers)
+    plots = [attributes for tag, attributes in tags if tag == "svg"]
+    assert plots and all(attributes["role"] == "img" and attributes["aria-labelledby"] for attributes in plots)
+    assert sum(tag == "title" for tag, _ in tags) == 1 + len(plots)
+
+
+def test_page_follows_light_and_dark(page: str) -> None:
+    assert "prefers-color-scheme: dark" in page
+    drawings = " ".join(re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL))
+    assert re.findall(r"(?:fill|stroke|color): #[0-9a-f]+", drawings) == []
+
+
+def test_names_cannot_become_markup_in_the_page(page: str) -> None:
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_names_cannot_become_markup_in_markdown(text: str) -> None:
+    assert "<script" not in text
+    lines = text.splitlines()
+    header = next(line for line in lines if line.startswith("| Weights"))
+    row = next(line for line in lines[lines.index(header) :] if "alert" in line)
+    cells = [len(re.findall(r"(?<!\\)\|", line)) for line in (header, row)]
+    assert cells[0] == cells[1] > 2
+
+
+def test_names_cannot_become_commands_in_latex(report: Report) -> None:
+    tex = latex.render_latex(report)
+    escaped = latex.escape(NASTY)
+    assert escaped in tex
+    plain = re.sub(r"\\(?:text[a-z]+\{\}|[{}$&%#_])", "", escaped)
+    assert not set(plain) & set("\\{}$&%#_~^<>")
+
+
+def test_latex_tables_have_as_many_cells_as_columns(report: Report) -> None:
+    tex = latex.render_latex(report)
+    tables = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", tex, flags=re.DOTALL)
+    assert len(tables) == 3  # results of two benchmarks, differences of the one that has a baseline
+    for columns, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
+
+
+@pytest.mark.parametrize("form", ["page", "text"])
+def test_readers_are_told_of_failures_deviations_floors_and_published_rows(
+    form: str, request: pytest.FixtureRequest
+) -> None:
+    content = request.getfixturevalue(form)
+    for words in (
+        "1 trial failed",
+        "short (off protocol)",
+        "max\\_iters: 200" if form == "text" else "max_iters: 200",
+        "all background (floor)",
+        "Published, not measured: Table 5 of arXiv:2110.07402",
+        "Smallest detectable",
+        "1 of 4 failed",
+    ):
+        assert words in content
+
+
+def test_proof_hash_and_commit_are_in_the_provenance(page: str) -> None:
+    (record,) = trials([1.0])
+    assert record.weights.sha256 in page
+    assert "detectron2 2.5e-07" in page
+    assert record.git_commit[:10] in page
+
+
+def test_csv_has_every_value_unrounded(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv(report))))
+    given = records()
+    assert len(rows) == sum(max(len(record.metrics), 1) for record in given)
+    values = [float(row["value"]) for row in rows if row["status"] == "done"]
+    assert sorted(values) == sorted(metric.value for record in given for metric in record.metrics.values())
+    (lost,) = [row for row in rows if row["status"] == "failed"]
+    assert (lost["metric"], lost["value"], lost["error"]) == ("", "", f"ValueError: {NASTY}")
+
+
+def test_json_has_every_statistic(report: Report) -> None:
+    content = json.loads(render_json(report))
+    segmentation = next(each for each in content["benchmarks"] if each["benchmark"] == "demo-seg")
+    twist = next(row for row in segmentation["weights"] if row["label"] == "twist")
+    assert twist["metrics"]["miou"]["values"] == {"0": 60.0, "1": 61.0, "2": 62.5}
+    assert twist["failed"] == {"3": f"ValueError: {NASTY}"}
+    difference = twist["differences"]["miou"]
+    assert difference["seeds"] == [0, 1, 2]
+    assert difference["summary"]["mean"] == pytest.approx((10 + 9.5 + 10.4) / 3)
+    assert 0 < difference["p_value"] < 0.01 < difference["smallest_detectable"]
+    assert segmentation["floors"] == {"all background": {"miou": [45.1, 45.1]}}
+
+
+def test_summary_has_every_benchmark_and_weights(report: Report) -> None:
+    summary = summary_text(report)
+    line = next(line for line in summary.splitlines() if line.split()[:1] == ["twist"])
+    assert "61.17 ± 1.26 (3)" in line and "+9.97 [+8.85, +11.09]" in line
+    assert NASTY in summary
+    assert not any(line.endswith(" ") for line in summary.splitlines())
+
+
+def test_a_report_in_which_every_trial_failed_can_be_written() -> None:
+    report = build_report([failed(seed=0), failed(seed=0, weights="random-resnet18")])
+    document = build_document(report)
+    assert document.plots == []
+    assert "2 trials failed" in render_html(document)
+    assert "demo-seg" in markdown.render_markdown(document)
+    assert "0 of" not in latex.render_latex(report)
+
+
+def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:
+    report = build_report([done(60.0), done(50.0, weights="random-resnet18")])
+    assert "+10.00 (one pair)" in summary_text(report)
+    assert "±" not in summary_text(report).split("demo-seg")[1]
+
+
+def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
+    assert [fmt.number(-1.234), fmt.number(-0.001), fmt.number(None)] == ["−1.23", "0.00", "–"]
+    assert [fmt.signed(0.001), fmt.signed(2.5), fmt.signed(-2.5)] == ["0.00", "+2.50", "−2.50"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.00099, "< 0.001"), (0.0123, "0.012"), (0.0999, "0.10"), (0.5, "0.50"), (1.0, "1.00"), (None, "–")],
+)
+def test_p_values_keep_two_digits(value: float | None, shown: str) -> None:
+    assert fmt.p_value(value) == shown
+
+
+def test_summaries_show_the_number_of_trials() -> None:
+    assert [fmt.summary(summarize(values)) for values in ([], [5.0], [4.0, 6.0])] == [
+        "–",
+        "5.00 (1)",
+        "5.00 ± 1.41 (2)",
+    ]
+    assert fmt.signed_interval(Interval(-1, 2)) == "[−1.00, +2.00]"
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(59.4, "59 s"), (59.6, "1 min 00 s"), (3725, "1 h 02 min")])
+def test_durations_carry_their_units(seconds: float, shown: str) -> None:
+    assert fmt.duration(seconds) == shown
