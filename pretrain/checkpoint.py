@@ -12,13 +12,12 @@ from torch import Tensor
 from common.errors import UserError
 from common.files import atomic_path
 from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.finished import CHECKPOINT_NAME
 from pretrain.model import TwistModel
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 
 FORMAT = "twist-transfer"
 VERSION = 1
-CHECKPOINT_NAME = "checkpoint.pth"
-BACKBONE_NAME = "backbone.pth"
 
 Content = dict[str, Any]
 

@@ -12,6 +12,7 @@ import tyro
 
 import configs.pretrain
 from common import cli, overrides
+from pretrain.finished import BACKBONE_NAME, is_finished
 from pretrain.recipe import Recipe
 
 
@@ -40,6 +41,11 @@ def main(args: Args) -> int:
     recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
     data = args.data or default_data(recipe)
     out = args.out or Path("runs/pretrain") / recipe.name
+
+    if is_finished(out, recipe):
+        if os.environ.get("RANK", "0") == "0":
+            print(f"finished already: {out / BACKBONE_NAME} ({recipe.epochs} epochs of {recipe.name})")
+        return cli.EXIT_DONE
 
     from pretrain import distributed, trainer  # torch, which --help does without
 

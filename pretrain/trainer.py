@@ -16,9 +16,10 @@ from common.errors import UserError
 from common.files import make_dir
 from pretrain import checkpoint, monitor
 from pretrain.augment import Views
-from pretrain.checkpoint import BACKBONE_NAME, CHECKPOINT_NAME, Content
+from pretrain.checkpoint import Content
 from pretrain.data import TrainingOrder, TwistDataset, build_loader
 from pretrain.distributed import Process, gather, sync_batch_norms
+from pretrain.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.loss import TwistLoss, multicrop_twist_loss
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.optim import build_optimizer
@@ -43,10 +44,6 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
         TrainingError: the loss or the weights are no longer finite.
     """
     saved = checkpoint.load_for_resume(out, recipe)
-    if saved and saved["finished"]:
-        if process.is_first:
-            print(f"finished already: {out / BACKBONE_NAME} ({saved['epoch']} epochs of {recipe.name})")
-        return
     dataset = TwistDataset(data, recipe)
     if saved and saved["data_sha256"] != dataset.sha256:
         raise UserError(f"{out / CHECKPOINT_NAME} was trained on other images than {data}: choose another --out")
@@ -134,6 +131,8 @@ class Trainer:
         progress = TrainingProgress(num_steps, self.step, self.recipe.data.batch_size, self.process.is_first)
         curves = monitor.Curves(self.out, self.step) if self.process.is_first else None
         seen = EpochPredictions()
+        if self.epoch == self.recipe.epochs and self.process.is_first:
+            self._save(is_finished=True)  # killed between the checkpoint and the note, or a file was lost
         with progress, contextlib.closing(curves) if curves else contextlib.nullcontext():
             for views, labels in loader:
                 self._set_lr(order.steps_per_epoch)
@@ -223,6 +222,7 @@ class Trainer:
         }
         checkpoint.save(self.out / CHECKPOINT_NAME, content)
         if is_finished:
+            write_note(self.out, self.recipe)
             print(f"finished: {self.out / BACKBONE_NAME}")
 
     def _failed(self, what: str) -> TrainingError:

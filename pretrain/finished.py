@@ -1,0 +1,28 @@
+"""The note that a finished run leaves, so that starting it again needs neither torch nor the checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from common.files import write_text
+from pretrain.recipe import Recipe, recipe_sha256
+
+NOTE_NAME = "finished.json"
+CHECKPOINT_NAME = "checkpoint.pth"
+BACKBONE_NAME = "backbone.pth"
+
+
+def write_note(out: Path, recipe: Recipe) -> None:
+    """Written last of all."""
+    note = {"recipe": recipe.name, "recipe_sha256": recipe_sha256(recipe), "epochs": recipe.epochs}
+    write_text(out / NOTE_NAME, json.dumps(note) + "\n")
+
+
+def is_finished(out: Path, recipe: Recipe) -> bool:
+    """Whether ``out`` holds the results of exactly this recipe, all files in place."""
+    names = (NOTE_NAME, CHECKPOINT_NAME, BACKBONE_NAME)
+    if not all((out / name).is_file() for name in names):
+        return False
+    note = json.loads((out / NOTE_NAME).read_text(encoding="utf-8"))
+    return bool(note["recipe_sha256"] == recipe_sha256(recipe))
