@@ -36,7 +36,7 @@ def test_command_prints_the_table_and_last_the_page(runs: Path, tmp_path: Path) 
     assert any("60.50 ± 0.71 (2)" in line and "+9.50" in line for line in lines)
     assert lines[-1] == str(runs / "report.html")
     assert {path.name for path in runs.iterdir() if path.is_file()} == FILES
-    assert {path.name for path in (runs / "report-figures").iterdir()} == {"overview.png", "trials-demo-demo-seg.png"}
+    assert {path.name for path in (runs / "report-figures").iterdir()} == {"overview.png", "trials-demo.demo-seg.png"}
 
 
 def test_running_again_in_another_process_changes_nothing(runs: Path, tmp_path: Path) -> None:

@@ -226,6 +226,13 @@ def test_p_values_keep_two_digits(value: float | None, shown: str) -> None:
     assert fmt.p_value(value) == shown
 
 
+def test_plots_of_different_benchmarks_never_share_a_file() -> None:
+    pairs = [("demo", "voc"), ("Demo", "voc"), ("demo.voc", ""), ("é", "voc"), ("è", "voc"), ("a/b", "c"), ("a-b", "c")]
+    slugs = [fmt.slug(*pair) for pair in pairs]
+    assert len(set(slugs)) == len(pairs)
+    assert all(re.fullmatch(r"[a-z0-9_.-]+", name) for name in slugs)
+
+
 def test_summaries_show_the_number_of_trials() -> None:
     assert [fmt.summary(summarize(values)) for values in ([], [5.0], [4.0, 6.0])] == [
         "–",

@@ -178,8 +178,8 @@ def _draw_headings(axes: Axes, marks: Sequence[Mark], tops: Sequence[float]) -> 
 
 def _draw_text(axes: Axes, layout: Layout, mark: Mark, top: float) -> None:
     label = mark.label
-    if len(label) > LABEL_CHARACTERS:
-        label = label[: LABEL_CHARACTERS - 1] + "…"
+    if len(label) > LABEL_CHARACTERS:  # the end says what kind of row it is
+        label = f"{label[: LABEL_CHARACTERS - 15]}…{label[-14:]}"
     _text(axes, 0.0, top + layout.text_offset, label)
     _text(axes, 1.0, top + layout.text_offset, mark.figures, ha="right", color=MUTED)
 

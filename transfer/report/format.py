@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from common.files import sha256_text
 from transfer.report.statistics import Interval, Summary
 
 NOTHING = "–"
@@ -110,5 +111,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def slug(*names: str) -> str:
-    """A file name and HTML id of letters, digits, ``_`` and ``-``."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", "-".join(names)).strip("-").lower()
+    """A file name and HTML id; different names have different ones, whatever characters they hold."""
+    plain = ".".join(names)
+    if all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
+        return plain
+    readable = re.sub(r"[^a-z0-9_.-]+", "-", plain.lower())
+    return f"{readable}-{sha256_text(repr(names))[:8]}"

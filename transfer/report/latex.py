@@ -61,8 +61,9 @@ def _table(table: Table, title: str, label: str) -> str:
     ]
     for group in table.groups:
         lines.append(r"\midrule")
-        if group.heading:
-            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{escape(group.heading)}}}}} \\")
+        if group.heading:  # of no width of its own: a long one must not stretch the last column
+            heading = rf"\makebox[0pt][l]{{\emph{{{escape(group.heading)}}}}}"
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
         lines += [_row(row.cells) for row in group.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from common import cli
 from common.files import atomic_path, make_dir, write_text
@@ -28,7 +28,7 @@ class Args:
       tools/report.sh runs /mnt/other/runs --out report --baseline moco_v2
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR...")]]
     """Folders that hold records, at any depth."""
     out: Path | None = None
     """Where the report goes; by default the first folder."""

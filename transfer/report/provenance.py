@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +11,7 @@ from transfer.report import format as fmt
 from transfer.report.results import BenchmarkResult, Report, Row
 from transfer.report.tables import Column, RowGroup, Table, TableRow, benchmark_label, plain_table
 
+ERROR_CHARACTERS = 300  # of a failed trial's reason; the whole of it stands in the CSV and JSON files
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
 
 
@@ -18,16 +20,16 @@ def weights_table(report: Report) -> Table:
     rows: dict[str, list[TrialRecord]] = {}
     for row in report.rows:
         rows.setdefault(row.label, []).extend([*row.done, *row.failed])
-    columns = [Column(title, numeric=False) for title in ("Weights", "Architecture", "Format", "SHA-256", "Source")]
-    columns.append(Column("Proof: max abs difference"))
+    titles = ("Weights", "Architecture", "Format", "Proof: max abs difference", "Source", "SHA-256")
+    columns = [Column(title, numeric=False) for title in titles]
     cells = [
         (
             label,
             _listed(record.weights.arch for record in records),
             _listed(record.weights.source_format for record in records),
-            records[0].weights.sha256,
-            _listed(record.weights.source for record in records),
             _proofs(records),
+            _listed(record.weights.source for record in records),
+            records[0].weights.sha256,
         )
         for label, records in sorted(rows.items())
     ]
@@ -69,8 +71,8 @@ def runs_table(report: Report) -> Table:
         Column("Peak memory"),
         Column("Device", numeric=False),
         Column("Commit", numeric=False),
-        Column("Protocol", numeric=False),
         Column("Config", numeric=False),
+        Column("Protocol", numeric=False),
     )
     groups = [
         RowGroup(benchmark_label(report, result), tuple(TableRow(_run_cells(row)) for row in result.rows))
@@ -90,8 +92,8 @@ def _run_cells(row: Row) -> tuple[str, ...]:
         fmt.gibibytes(max(trial.peak_bytes for trial in trials)),
         ", ".join(sorted({trial.device for trial in trials})),
         ", ".join(sorted({commit(trial) for trial in trials})),
-        f"v{row.procedure.protocol_version}" + ("" if row.procedure.on_protocol else f", {fmt.OFF_PROTOCOL}"),
         fmt.short_hash(row.procedure.config_sha256),
+        "; ".join((f"version {row.procedure.protocol_version}", *row.procedure.deviations)),
     )
 
 
@@ -117,9 +119,8 @@ def notes(result: BenchmarkResult) -> list[str]:
         if row.procedure.deviations:
             found.append(f"{row.label} is off protocol: {'; '.join(row.procedure.deviations)}.")
         for trial in row.failed:
-            found.append(
-                f"{row.label}, seed {trial.seed} failed and is in no average: {trial.error or 'no reason given'}."
-            )
+            reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
+            found.append(f"{row.label}, seed {trial.seed} failed and is in no average: {reason}")
         for name, figures in row.metrics.items():
             if figures.identical and name == result.main_metric:
                 found.append(

@@ -148,35 +148,34 @@ def _published_rows(result: BenchmarkResult, metrics: list[MetricInfo]) -> tuple
 def difference_table(result: BenchmarkResult) -> Table | None:
     """Every metric's paired difference to the baseline, the main metric first; None without a baseline."""
     columns = (
-        Column("Weights", numeric=False),
         Column("Metric", numeric=False),
+        Column("Weights − baseline", numeric=False),
         Column("Difference"),
         Column("95 % interval"),
         Column("p"),
         Column("Smallest detectable"),
         Column("Common seeds"),
     )
-    groups = []
-    for row in result.rows:
-        if row.baseline is not None:
-            rows = tuple(_difference_row(row, name) for name in _main_first(result))
-            groups.append(RowGroup(f"{row_label(row)} − {row.baseline}", rows))
-    caption = "Paired differences over common seeds, in percentage points"
-    return Table(caption, columns[1:], tuple(groups)) if groups else None
+    rows = [
+        _difference_row(row, metric)
+        for metric in _main_first(result)
+        for row in result.rows
+        if row.baseline is not None
+    ]
+    return plain_table("Paired differences over common seeds, in percentage points", columns, rows) if rows else None
 
 
-def _difference_row(row: Row, metric: str) -> TableRow:
+def _difference_row(row: Row, metric: str) -> tuple[str, ...]:
     compared = row.differences[metric]
-    detectable = compared.smallest_detectable
-    cells = (
+    return (
         fmt.metric_title(metric),
+        f"{row.label} − {row.baseline}" + ("" if row.procedure.on_protocol else f" ({fmt.OFF_PROTOCOL})"),
         fmt.signed(compared.summary.mean),
         fmt.signed_interval(compared.summary.interval),
         fmt.p_value(compared.p_value),
-        fmt.number(detectable) if detectable is not None else fmt.NOTHING,
+        fmt.number(compared.smallest_detectable),
         f"{compared.summary.n}" + (" (identical)" if compared.summary.identical else ""),
     )
-    return TableRow(cells)
 
 
 def _main_first(result: BenchmarkResult) -> list[str]:
