@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.conftest import ROOT, run_module
 from transfer import benchmarks
 from transfer.backbone import load_backbone, random_backbone
 from transfer.convert.convert import TARGETS, read_proofs
+from transfer.convert.main import Args, main
 from transfer.convert.prepare import converted_weights, torch_backbone
 from transfer.convert.target import key_table
 from transfer.trial import Trial, WeightsRef
@@ -159,24 +161,20 @@ def test_two_processes_write_the_same_bytes(checkpoint: Path, tmp_path: Path) ->
         assert sha256_file(path) == theirs[name], name
 
 
-CONVERT = """
-import sys
-from pathlib import Path
-from tests.integration.test_convert_prepare import TARGET, make_trial
-from transfer.convert.prepare import converted_weights
-print(converted_weights(make_trial(sys.argv[1], Path(sys.argv[2])), TARGET).sha256)
-"""
-
-
 def test_two_trials_that_convert_at_the_same_time_both_get_the_weights(checkpoint: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", CONVERT, str(checkpoint), str(tmp_path)]
-    pair = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    printed = [process.communicate(timeout=300)[0].strip() for process in pair]
-    assert [process.returncode for process in pair] == [0, 0]
+    trial = make_trial(checkpoint, tmp_path)
+    context = multiprocessing.get_context("fork")  # as the trial runner does
+    pair = [context.Process(target=converted_weights, args=(trial, TARGET)) for _ in range(2)]
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(timeout=300)
+    assert [process.exitcode for process in pair] == [0, 0]
     files = sorted(path.name for path in (tmp_path / TARGET).iterdir())
     assert len(files) == 2, f"weights and proof, nothing half written: {files}"
-    result = converted_weights(make_trial(checkpoint, tmp_path), TARGET)
-    assert printed == [result.sha256, result.sha256]
+    result = converted_weights(trial, TARGET)
+    assert result.sha256 == sha256_file(result.path)
+    assert read_proofs(result.proof_path)[TARGET] == result.proof
 
 
 # ---- the command -----------------------------------------------------------------------------------
@@ -201,7 +199,6 @@ def test_command_writes_weights_and_proof_and_prints_every_stage(checkpoint: Pat
 
 def test_command_refuses_the_wrong_architecture_and_writes_nothing(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = run_module("transfer.convert.main", checkpoint, "--arch", "resnet50", "--out", out, cwd=tmp_path)
-    assert done.returncode == 2 and not out.exists()
-    assert done.stderr.startswith("error: ") and "holds a resnet18, not a resnet50" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    with pytest.raises(UserError, match="holds a resnet18, not a resnet50"):
+        main(Args(checkpoint, arch="resnet50", out=out))
+    assert not out.exists()

@@ -312,6 +312,9 @@ def test_proof_whose_stage_is_out_of_tolerance_does_not_hold(converted: dict[str
     stages = {**result.proof["stages"], "res4": {**result.proof["stages"]["res4"], "max_abs_difference": 0.1}}
     with pytest.raises(UserError, match=r"features of res4 differ from the source's by 0\.1"):
         verify(dataclasses.replace(result, proof={**result.proof, "stages": stages}))
+    del stages["res4"]
+    with pytest.raises(UserError, match="says nothing of res4"):
+        verify(dataclasses.replace(result, proof={**result.proof, "stages": stages}))
 
 
 # ---- whole detectors -------------------------------------------------------------------------------

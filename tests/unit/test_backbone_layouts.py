@@ -12,7 +12,7 @@ import torch
 
 from common.errors import UserError
 from tests.backbones import flat_head, flat_state, prefixed
-from transfer.backbone import load_backbone
+from transfer.backbone import IMAGENET, Preprocessing, load_backbone
 from transfer.backbone.sources import SOURCES
 
 CLASSIFIER = {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
@@ -155,3 +155,16 @@ def test_head_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_no_head_where_the_source_has_none_that_can_be_built(layout: str, tmp_path: Path) -> None:
     backbone = load_backbone(save(LAYOUTS[layout](), tmp_path))
     assert backbone.head is None and backbone.head_config is None
+
+
+def test_preprocessing_of_our_export_is_taken_over(tmp_path: Path) -> None:
+    entry = {"size": 28, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    backbone = load_backbone(save({**our_backbone(), "preprocessing": entry}, tmp_path))
+    assert backbone.preprocessing == Preprocessing("RGB", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    assert load_backbone(save(our_backbone(), tmp_path)).preprocessing == IMAGENET
+
+
+@pytest.mark.parametrize("entry", [{}, {"mean": [0.5], "std": [1, 1, 1]}, {"mean": ["a"] * 3, "std": [1] * 3}, 5])
+def test_malformed_preprocessing_is_refused(entry: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="three means and three deviations"):
+        load_backbone(save({**our_backbone(), "preprocessing": entry}, tmp_path))

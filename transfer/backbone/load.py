@@ -12,7 +12,7 @@ from transfer.backbone import architecture
 from transfer.backbone.architecture import COUNTER
 from transfer.backbone.read import read_checkpoint
 from transfer.backbone.sources import Source, recognise, select_state, some_keys, split_keys
-from transfer.backbone.types import Backbone
+from transfer.backbone.types import IMAGENET, Backbone, Preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +51,7 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
         source=str(path),
         sha256=sha256_file(path),
         which=which,
+        preprocessing=_preprocessing(checkpoint, source, str(path)),
         head=head,
         head_config=head_config,
         dropped=dropped,
@@ -164,6 +165,19 @@ def _head_config(head: Mapping[str, Tensor], where: str) -> dict[str, int]:
         raise UserError(f"{where} has a head without linear layers ({some_keys(head)}): it is damaged")
     hidden, in_features = linear[0].shape
     return {"in_features": in_features, "hidden": hidden, "num_classes": linear[-1].shape[0]}
+
+
+def _preprocessing(checkpoint: Mapping[str, Any], source: Source, where: str) -> Preprocessing:
+    """What the checkpoint says of its images, or ImageNet's; every known source is trained on RGB."""
+    entry = checkpoint.get(source.preprocessing_entry or "")
+    if entry is None:
+        return IMAGENET
+    try:
+        mean, std = (tuple(float(value) for value in entry[name]) for name in ("mean", "std"))
+        (m0, m1, m2), (s0, s1, s2) = mean, std
+    except (TypeError, KeyError, ValueError):
+        raise UserError(f"{where}: its preprocessing is not three means and three deviations: {entry!r}") from None
+    return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
 
 
 def _names(keys: set[str], count: int = 3) -> str:

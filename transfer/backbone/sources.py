@@ -27,6 +27,7 @@ class Source:
         dropped: beginning of keys of the state dict that are not the backbone's, to the reason.
         head_prefix: beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
         head_entry, head_config_entry: entries that hold this head and its arguments.
+        preprocessing_entry: entry with ``mean`` and ``std``; where there is none, it is ImageNet's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     head_prefix: str | None = None
     head_entry: str | None = None
     head_config_entry: str | None = None
+    preprocessing_entry: str | None = None
 
 
 def _is_ours(checkpoint: Checkpoint) -> bool:
@@ -66,6 +68,7 @@ SOURCES: tuple[Source, ...] = (
         state={"student": "backbone"},
         head_entry="head",
         head_config_entry="head_config",
+        preprocessing_entry="preprocessing",
     ),
     Source(
         name="official TWIST",

@@ -113,12 +113,12 @@ def load(path: Path, settings: Settings) -> nn.Module:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps mmengine's current logger from printing every parameter of the backbone."""
+    """Keeps mmengine's current logger from printing every parameter; what was not loaded is checked after it."""
     from mmengine.logging import MMLogger
 
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -64,7 +64,7 @@ def prove(backbone: Backbone, target: Target, table: KeyTable, weights: Path, se
         "images": {"seed": IMAGE_SEED, "shapes": [list(shape) for shape in IMAGE_SHAPES]},
         "settings": settings,
         "stem": "plain 7x7 convolution, stride 2, then 3x3 max pooling",
-        "stride_placement": stride_placement(backbone.arch),
+        "stride_placement": _stride_placement(backbone.arch),
         "colour_order": backbone.preprocessing.colour_order,
         "mean": list(backbone.preprocessing.mean),
         "std": list(backbone.preprocessing.std),
@@ -167,6 +167,8 @@ def _difference(stage: str, pairs: list[tuple[Tensor, Tensor]], where: str) -> d
 
 def _check_stages(stages: Mapping[str, Mapping[str, float]], where: str) -> None:
     for stage in STAGES:
+        if stage not in stages:
+            raise ConversionError(f"{where}: the proof says nothing of {stage}: convert the checkpoint again")
         difference, tolerance = stages[stage]["max_abs_difference"], stages[stage]["tolerance"]
         if not (math.isfinite(tolerance) and tolerance > 0):
             raise ConversionError(f"{where}: the source's features at {stage} are all zero or not finite: no proof")
@@ -177,7 +179,7 @@ def _check_stages(stages: Mapping[str, Mapping[str, float]], where: str) -> None
             )
 
 
-def stride_placement(arch: str) -> str:
+def _stride_placement(arch: str) -> str:
     """Where the first block of res3 to res5 has its stride."""
     return "3x3 convolution" if RESNETS[arch].block == "bottleneck" else "first 3x3 convolution"
 
