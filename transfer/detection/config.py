@@ -127,7 +127,7 @@ def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
     before = dict(leaves(protocol))
     return [
         f"{key}: {before[key]} -> {value}"
-        for key, value in leaves(cfg)
+        for key, value in sorted(leaves(cfg))
         if value != before[key] and key not in (*SET_BY_TRIAL, *NOT_PROTOCOL)
     ]
 
