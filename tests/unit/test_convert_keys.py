@@ -7,6 +7,7 @@ import pytest
 from common.errors import UserError
 from transfer.backbone.architecture import COUNTER, RESNETS, expected_shapes
 from transfer.convert.convert import TARGETS, get_target
+from transfer.convert.proof import differences
 from transfer.convert.target import ConversionError, key_table
 
 ALL = [(target, arch) for target in TARGETS for arch in RESNETS]
@@ -79,3 +80,19 @@ def test_table_that_gives_two_tensors_one_name_is_refused() -> None:
 def test_unknown_target_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="did you mean 'mmseg'"):
         get_target("mmsegmentation")
+
+
+@pytest.mark.parametrize(
+    ("proved", "used", "expected"),
+    [
+        ({"mean": [123.675, 116.28]}, {"mean": (255 * 0.485, 255 * 0.456)}, []),
+        ({"mean": [123.675]}, {"mean": [123.7]}, ["mean: [123.675] -> [123.7]"]),
+        ({"mean": [1.0, 2.0]}, {"mean": [1.0]}, ["mean: [1.0, 2.0] -> [1.0]"]),
+        ({"depth": 50}, {"depth": 50, "dropout": 0.5}, ["dropout: unset -> 0.5"]),
+        ({"style": "pytorch", "depth": 50}, {"depth": 50.0}, ["style: pytorch -> unset"]),
+    ],
+)
+def test_settings_are_compared_by_value_and_missing_ones_named(
+    proved: dict[str, object], used: dict[str, object], expected: list[str]
+) -> None:
+    assert differences(proved, used) == expected

@@ -111,8 +111,8 @@ def differences(proved: Settings, used: Settings) -> list[str]:
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, float) or isinstance(right, float):
-        return isinstance(right, int | float) and math.isclose(left, right, rel_tol=1e-6)
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=1e-6)
     return bool(left == right)
 
 
