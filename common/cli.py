@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -34,6 +35,9 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str) ->
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_BAD_USE
+    except BrokenPipeError:  # the reader (head, less) has had enough; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_DONE
     except KeyboardInterrupt:
         print("interrupted: start the same command again to go on", file=sys.stderr)
         code = 130

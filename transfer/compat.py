@@ -75,6 +75,7 @@ def prepare_detectron2() -> None:
     # torch.meshgrid without indexing, torch.cuda.amp.autocast: warned of at every step, nothing to act on
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(detectron2|fvcore)\.")
     warnings.filterwarnings("ignore", message="torch.meshgrid")
+    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.* is deprecated", category=FutureWarning)
 
 
 def prepare_mmseg() -> None:
