@@ -1,3 +1,4 @@
+# ruff: noqa: C408 - dict() is how MMEngine's configs are written
 """Cityscapes segmentation: trained on train_fine (2,975 images), tested on val (500), 40k iterations at batch 8.
 
     tools/transfer_seg.sh cityscapes CHECKPOINT

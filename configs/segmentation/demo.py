@@ -1,3 +1,4 @@
+# ruff: noqa: C408 - dict() is how MMEngine's configs are written
 """Digits segmentation: FCN-FPN with a ResNet-18 and slim maps on the embedded digits, half a minute on one core.
 
     tools/transfer_seg.sh demo CHECKPOINT

@@ -1,3 +1,4 @@
+# ruff: noqa: C408 - dict() is how MMEngine's configs are written
 """VOC12 segmentation: trained on train + SBD's extra annotations (10,582 images), tested on val (1,449).
 
     tools/transfer_seg.sh voc CHECKPOINT

@@ -24,9 +24,7 @@ def all_background(runner: Runner) -> dict[str, float]:
     areas = []
     for index in range(len(dataset)):
         mask = torch.from_numpy(load_mask(dataset.get_data_info(index))["gt_seg_map"])
-        areas.append(
-            metric.intersect_and_union(torch.zeros_like(mask), mask, num_classes, metric.ignore_index)
-        )
+        areas.append(metric.intersect_and_union(torch.zeros_like(mask), mask, num_classes, metric.ignore_index))
     return named(metric.compute_metrics(areas))
 
 
@@ -41,4 +39,4 @@ def named(metrics: dict[str, float]) -> dict[str, float]:
     A class that is neither in the masks nor in the predictions has no IoU, and MMSegmentation leaves it out of the
     mean; if that is so for all of them, the mean is NaN and stays NaN.
     """
-    return {ours: float(metrics[theirs]) for theirs, ours in METRIC_NAMES.items()}
+    return {ours: round(float(metrics[theirs]), 2) for theirs, ours in METRIC_NAMES.items()}

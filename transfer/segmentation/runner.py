@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmengine.device.utils
-import torch
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from transfer.compat import prepare_mmseg
 
-from common.errors import UserError
-from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone
-from transfer.trial import Trial
+prepare_mmseg()  # here too: a spawned process imports this module first
+
+import mmengine.device.utils  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.dist import get_world_size  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+from transfer.segmentation.data import check_counts  # noqa: E402
+from transfer.segmentation.floor import all_background, named, test_dataset  # noqa: E402
+from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
+from transfer.segmentation.processes import Report  # noqa: E402
+from transfer.segmentation.resume import iteration_of  # noqa: E402
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
+
+    Attributes:
+        config: with absolute data roots.
+        weights: the converted backbone, loaded through ``init_cfg``.
+        checkpoint: of the same trial, to go on from.
+    """
+
+    config: Config
+    weights: Path
+    checkpoint: Path | None
+    name: str
+    seed: int
+    device: str
+    work_dir: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """``miou``, ``macc``, ``aacc`` in percent: of the trained model, and of background everywhere."""
+
+    model: dict[str, float]
+    all_background: dict[str, float]
 
 
 class TrialRunner(Runner):
@@ -31,55 +65,59 @@ class TrialRunner(Runner):
         return logger
 
 
-def build_runner(config: Config, trial: Trial, *, weights: Path, checkpoint: Path | None) -> Runner:
-    """Builds the Runner; nothing is trained yet.
-
-    Args:
-        config: with absolute data roots.
-        weights: the converted backbone, loaded through ``init_cfg``.
-        checkpoint: of the same trial, to go on from.
+def train_and_test(job: Job, report: Report) -> Scores:
+    """The trial itself, called in each of its processes.
 
     Raises:
-        UserError: the batch cannot be divided among the processes.
+        UserError: the number of images is not the protocol's, or the backbone is not the converted file.
     """
-    config = copy.deepcopy(config)
+    # What MMSegmentation warns of at every start: its own deprecated calls, and its default averaging of the loss.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg\.")
+    runner = build_runner(job, report)
+    check_counts(job.config, num_train=len(runner.train_loop.dataloader.dataset), num_test=len(test_dataset(runner)))
+    floor = all_background(runner)
+    if job.checkpoint is None or iteration_of(job.checkpoint) < runner.max_iters:
+        runner.train()
+    return Scores(model=named(runner.test()), all_background=floor)
+
+
+def build_runner(job: Job, report: Report) -> Runner:
+    """Builds the Runner; nothing is trained yet."""
+    config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
-    mmengine.device.utils.DEVICE = trial.device
-    config.work_dir = str(trial.work_dir)
-    config.resume = checkpoint is not None
-    config.load_from = str(checkpoint) if checkpoint else None
+    mmengine.device.utils.DEVICE = job.device
+    config.work_dir = str(job.work_dir)
+    config.resume = job.checkpoint is not None
+    config.load_from = str(job.checkpoint) if job.checkpoint else None
     # Loggers, message hubs and visualisers are kept by name for the life of the process.
-    config.experiment_name = f"{trial.benchmark.name}-seed{trial.seed}-{time.time_ns()}"
-    config.visualizer = dict(
-        type="SegLocalVisualizer",
-        vis_backends=[dict(type="TensorboardVisBackend", save_dir=str(trial.work_dir / "tensorboard"))],
-    )
+    config.experiment_name = f"{job.name}-{time.time_ns()}"
+    tensorboard = {"type": "TensorboardVisBackend", "save_dir": str(job.work_dir / "tensorboard")}
+    config.visualizer = {"type": "SegLocalVisualizer", "vis_backends": [tensorboard]}
     # Cross entropy over pixels has no deterministic CUDA kernel, so only the CPU is held to it.
-    config.randomness = dict(seed=trial.seed, deterministic=trial.device == "cpu")
-    config.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=str(weights))
-    _distribute(config, trial.device)
+    config.env_cfg.cudnn_benchmark = job.device == "cuda"
+    config.randomness = {"seed": job.seed, "deterministic": job.device == "cpu"}
+    config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
+    if get_world_size() > 1:
+        _distribute(config, job.device)
     runner = TrialRunner.from_cfg(config)
-    for hook in (VerifyBackbone(weights), SeedEachIteration(trial.seed), ReportProgress(trial.progress)):
+    for hook in (VerifyBackbone(job.weights), SeedEachIteration(job.seed), ReportProgress(report)):
         runner.register_hook(hook)
     return runner
 
 
 def _distribute(config: Config, device: str) -> None:
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    batch_size = config.train_dataloader.batch_size
-    if batch_size % num_processes:
-        raise UserError(
-            f"batch size {batch_size} cannot be divided among {num_processes} processes: "
-            "use a number of GPUs that divides it"
-        )
-    if num_processes == 1:
-        return
-    config.train_dataloader.batch_size = batch_size // num_processes
     config.launcher = "pytorch"
+    config.train_dataloader.batch_size //= get_world_size()
     if device == "cpu":
-        # MMEngine would take NCCL and pass a GPU's number on.
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
-        config.model_wrapper_cfg = dict(
-            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False
-        )
+        replace_sync_bn(config.model)  # torch's has no CPU kernel
+        ddp = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+        config.model_wrapper_cfg = ddp
+
+
+def replace_sync_bn(config: Any) -> None:
+    """Turns ``SyncBN`` into ``BN`` throughout a config, in place."""
+    children = config.values() if hasattr(config, "values") else config if isinstance(config, list) else ()
+    for child in children:
+        replace_sync_bn(child)
+    if hasattr(config, "values") and config.get("type") == "SyncBN":
+        config.type = "BN"

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
+from common.errors import UserError
 from common.files import sha256_file
 from transfer.compat import prepare_mmseg
+from transfer.convert.prepare import Converted, converted_weights
 from transfer.record import Metric
 from transfer.segmentation.config import dump, resolve_config
-from transfer.segmentation.data import check_counts, point_to_data
-from transfer.segmentation.resume import iteration_of, last_checkpoint
+from transfer.segmentation.data import point_to_data
+from transfer.segmentation.processes import launch
+from transfer.segmentation.resume import last_checkpoint
 from transfer.segmentation.weights import check_weights
 from transfer.trial import Outcome, Trial
-
-if TYPE_CHECKING:
-    from transfer.convert.prepare import Converted
 
 __all__ = ["resolve_config", "run"]
 
 
 def run(trial: Trial) -> Outcome:
-    """Trains from the trial's weights and tests once, after the last iteration.
+    """Trains from the trial's weights, on all visible GPUs or on CPU, and tests once, after the last iteration.
 
     The same trial gives the same metrics bit for bit on CPU with the same number of threads; data order, neck, head
     and dropout depend on the seed alone, so that two initialisations with one seed are a pair.
@@ -28,33 +28,54 @@ def run(trial: Trial) -> Outcome:
     Raises:
         UserError: bad overrides, missing data, or weights that do not fit the model.
     """
+    num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
+    return run_in_processes(trial, num_processes)
+
+
+def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
+    """:func:`run` on a given number of GPUs, or of CPU processes.
+
+    Raises:
+        UserError: as :func:`run`, or the batch cannot be divided among the processes.
+    """
     prepare_mmseg()
-    from transfer.convert.prepare import converted_weights
-    from transfer.segmentation.floor import all_background, named, test_dataset
-    from transfer.segmentation.runner import build_runner
+    from transfer.segmentation.runner import Job, train_and_test
 
     config, difference = resolve_config(trial.benchmark.config_path, trial.overrides)
     resolved = dump(config)
+    _check_divisible(config.train_dataloader.batch_size, num_processes)
     point_to_data(config, trial.data)
     converted = converted_weights(trial, "mmseg")
     check_weights(converted, config)
-
-    checkpoint = last_checkpoint(trial.work_dir, _identity(trial, resolved, converted))
-    runner = build_runner(config, trial, weights=converted.path, checkpoint=checkpoint)
-    check_counts(config, num_train=len(runner.train_dataloader.dataset), num_test=len(test_dataset(runner)))
-    reference = all_background(runner)
-    if checkpoint is None or iteration_of(checkpoint) < config.train_cfg.max_iters:
-        runner.train()
-    metrics = named(runner.test())
+    job = Job(
+        config=config,
+        weights=converted.path,
+        checkpoint=last_checkpoint(trial.work_dir, _identity(trial, resolved, converted)),
+        name=f"{trial.benchmark.name}-seed{trial.seed}",
+        seed=trial.seed,
+        device=trial.device,
+        work_dir=trial.work_dir,
+    )
+    scores = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    if trial.device == "cpu" and num_processes > 1:
+        difference = [*difference, "SyncBN: over all processes -> BN in each process (no CPU kernel)"]
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in metrics.items()},
-        references={"all background": reference},
+        metrics={name: Metric(value=value) for name, value in scores.model.items()},
+        references={"all background": scores.all_background},
         resolved_config=resolved,
         protocol_difference=difference,
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,
     )
+
+
+def _check_divisible(batch_size: int, num_processes: int) -> None:
+    if batch_size % num_processes:
+        raise UserError(
+            f"train_dataloader.batch_size={batch_size} cannot be divided among {num_processes} GPUs: "
+            "show a number of GPUs that divides it (CUDA_VISIBLE_DEVICES)"
+        )
 
 
 def _identity(trial: Trial, resolved: str, converted: Converted) -> str:

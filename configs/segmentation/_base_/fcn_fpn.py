@@ -1,3 +1,4 @@
+# ruff: noqa: C408 - dict() is how MMEngine's configs are written
 """FCN-FPN: plain ResNet, feature pyramid, and a fully convolutional head over the whole pyramid.
 
 The paper names "FCN-FPN" and 256 channels but never released a config. This is the suite's reading of it, the same

@@ -1,3 +1,4 @@
+# ruff: noqa: C408 - dict() is how MMEngine's configs are written
 """SGD with polynomial decay, and how MMEngine runs: the same for every segmentation protocol."""
 
 default_scope = "mmseg"

@@ -1,0 +1,247 @@
+"""Segmentation trials with the real MMSegmentation: every protocol's model, and whole trials on a few scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+from common.errors import UserError
+from transfer import benchmarks
+from transfer.convert.prepare import converted_weights
+from transfer.segmentation import task
+from transfer.segmentation.config import load_protocol, resolve_config
+from transfer.segmentation.floor import named
+from transfer.segmentation.hooks import verify_backbone
+from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
+from transfer.trial import Trial, WeightsRef
+
+NUM_TRAIN, NUM_TEST = 6, 4
+SHORT = ("train_cfg.max_iters=4", "train_dataloader.batch_size=2", "test_dataloader.batch_size=2")
+CHECKPOINTS = "default_hooks.checkpoint={'type': 'CheckpointHook', 'by_epoch': False, 'interval': 2}"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
+
+
+@pytest.fixture(scope="module")
+def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' VOC layout with short lists."""
+    root = tmp_path_factory.mktemp("scenes")
+    source = digits / "VOCdevkit" / "VOC2007"
+    target = root / "VOCdevkit" / "VOC2007"
+    (target / "ImageSets" / "Segmentation").mkdir(parents=True)
+    for folder in ("JPEGImages", "SegmentationClass"):
+        (target / folder).symlink_to(source / folder)
+    for split, count in {"trainval": NUM_TRAIN, "test": NUM_TEST}.items():
+        names = (source / f"ImageSets/Segmentation/{split}.txt").read_text().split()[:count]
+        (target / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights")
+
+
+def make_trial(scenes: Path, weights_dir: Path, work_dir: Path, *overrides: str, seed: int = 0) -> Trial:
+    source = "random:resnet18"
+    work_dir.mkdir(parents=True, exist_ok=True)
+    return Trial(
+        benchmark=benchmarks.get("demo-seg"),
+        weights=WeightsRef(name="random", source=source, sha256=hashlib.sha256(source.encode()).hexdigest()),
+        seed=seed,
+        data=scenes,
+        overrides=(*SHORT, *overrides),
+        device="cpu",
+        work_dir=work_dir,
+        weights_dir=weights_dir,
+    )
+
+
+def make_job(trial: Trial, *, config: Any = None) -> Job:
+    if config is None:
+        config = resolve_config(trial.benchmark.config_path, trial.overrides)[0]
+        task.point_to_data(config, trial.data)
+    return Job(
+        config=config,
+        weights=converted_weights(trial, "mmseg").path,
+        checkpoint=None,
+        name="test",
+        seed=trial.seed,
+        device="cpu",
+        work_dir=trial.work_dir,
+    )
+
+
+@pytest.mark.parametrize("name", ["seg-voc", "seg-cityscapes", "demo-seg"])
+def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
+    from mmengine.optim import OptimWrapper
+    from mmengine.registry import DefaultScope
+    from mmengine.structures import PixelData
+    from mmseg.registry import MODELS
+    from mmseg.structures import SegDataSample
+
+    config = load_protocol(benchmarks.get(name).config_path)
+    config.model.data_preprocessor.size = (64, 64)
+    replace_sync_bn(config.model)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        model = MODELS.build(config.model)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    masks = torch.randint(0, config.model.decode_head.num_classes, (2, 1, 64, 64))
+    masks[:, :, :4] = 255
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks]
+    images = list(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    before = model.backbone.conv1.weight.detach().clone()
+    logged = model.train_step({"inputs": images, "data_samples": samples}, optimizer)
+    assert math.isfinite(logged["loss"].item())
+    assert not torch.equal(model.backbone.conv1.weight, before)
+
+
+def test_trial_repeats_bit_for_bit_and_reports_its_floor(
+    scenes: Path, weights_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[tuple[int, int, str]] = []
+    trial = make_trial(scenes, weights_dir, tmp_path / "a")
+    first = task.run(replace(trial, progress=lambda *step: steps.append(step)))
+    printed = capsys.readouterr().out
+    again = task.run(make_trial(scenes, weights_dir, tmp_path / "b"))
+    assert final_weights(first) == final_weights(again)
+    assert first.metrics.keys() == {"miou", "macc", "aacc"}
+    assert first.references == {"all background": floor_by_hand(scenes)}
+    assert "train_cfg.max_iters: 60 -> 4" in first.protocol_difference
+    assert (first.arch, first.proof["target"]) == ("resnet18", "mmseg")
+    assert [step for step in steps if step[2] == "training"] == [(i, 4, "training") for i in (1, 2, 3, 4)]
+    assert steps[-1] == (2, 2, "testing")
+    assert list((tmp_path / "a" / "tensorboard").iterdir())
+    assert printed == ""
+
+
+def final_weights(outcome: Any) -> tuple[dict[str, float], str]:
+    return {name: metric.value for name, metric in outcome.metrics.items()}, outcome.resolved_config
+
+
+def floor_by_hand(scenes: Path) -> dict[str, float]:
+    """All background: its IoU and pixel accuracy are its share of the pixels, every other class that occurs has 0."""
+    root = scenes / "VOCdevkit" / "VOC2007"
+    names = (root / "ImageSets/Segmentation/test.txt").read_text().split()
+    pixels = np.concatenate([np.array(Image.open(root / f"SegmentationClass/{name}.png")).ravel() for name in names])
+    pixels = pixels[pixels != 255]
+    share = 100 * float((pixels == 0).mean())
+    num_classes = len(np.unique(pixels))
+    return {"miou": round(share / num_classes, 2), "macc": round(100 / num_classes, 2), "aacc": round(share, 2)}
+
+
+def test_resumed_trial_ends_as_an_uninterrupted_one(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
+    whole = task.run(make_trial(scenes, weights_dir, tmp_path / "whole", CHECKPOINTS))
+    killed = tmp_path / "killed"
+    shutil.copytree(tmp_path / "whole", killed)
+    (killed / "iter_4.pth").unlink()
+    (killed / "last_checkpoint").write_text(str(killed / "iter_2.pth"))
+    steps: list[tuple[int, int, str]] = []
+    trial = make_trial(scenes, weights_dir, killed, CHECKPOINTS)
+    resumed = task.run(replace(trial, progress=lambda *step: steps.append(step)))
+    assert steps[0] == (3, 4, "training")
+    assert final_weights(resumed) == final_weights(whole)
+    left, right = (
+        torch.load(folder / "iter_4.pth", weights_only=True)["state_dict"] for folder in (killed, tmp_path / "whole")
+    )
+    assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_two_initialisations_with_one_seed_share_neck_and_head(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
+    job = make_job(make_trial(scenes, weights_dir, tmp_path))
+    other = tmp_path / "other.pth"
+    content = torch.load(job.weights, weights_only=True)
+    torch.save({"state_dict": {name: 2 * value for name, value in content["state_dict"].items()}}, other)
+    models = []
+    for weights in (job.weights, other):
+        model = build_runner(replace(job, weights=weights), lambda *step: None).model
+        model.init_weights()
+        models.append(model.state_dict())
+    for name, value in models[0].items():
+        same = torch.equal(value, models[1][name])
+        assert same if not name.startswith("backbone.") else same == (not value.any())
+
+
+def test_backbone_that_is_not_the_file_is_refused(tmp_path: Path) -> None:
+    file = {"conv1.weight": torch.ones(2), "bn1.weight": torch.ones(2)}
+    verify_backbone(dict(file), file, tmp_path)
+    for wrong, problem in (
+        ({"conv1.weight": torch.ones(2)}, "unexpected"),
+        ({**file, "stem.0.weight": torch.ones(1)}, "missing"),
+        ({**file, "bn1.weight": torch.zeros(2)}, "different"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            verify_backbone(wrong, file, tmp_path)
+
+
+def test_runner_refuses_weights_that_mmengine_would_load_in_part(
+    scenes: Path, weights_dir: Path, tmp_path: Path
+) -> None:
+    job = make_job(make_trial(scenes, weights_dir, tmp_path))
+    content = torch.load(job.weights, weights_only=True)
+    del content["state_dict"]["layer4.1.conv2.weight"]
+    partial = tmp_path / "partial.pth"
+    torch.save(content, partial)
+    with pytest.raises(UserError, match=r"layer4\.1\.conv2\.weight"):
+        build_runner(replace(job, weights=partial), lambda *step: None).train()
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("model.backbone.depth=34", "the weights are a resnet18"),
+        ("model.backbone.style=caffe", "style"),
+        ("model.data_preprocessor.bgr_to_rgb=false", "bgr_to_rgb"),
+        ("model.data_preprocessor.mean=0.0,0.0,0.0", "mean"),
+    ],
+)
+def test_config_that_the_proof_does_not_cover_is_refused(
+    override: str, problem: str, scenes: Path, weights_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        task.run(make_trial(scenes, weights_dir, tmp_path, override))
+
+
+def test_absent_class_is_left_out_of_the_mean_and_all_absent_stays_nan() -> None:
+    from mmseg.evaluation import IoUMetric
+
+    metric = IoUMetric()
+    metric.dataset_meta = {"classes": ("background", "one", "two")}
+    prediction, mask = torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 0, 1, 255]])
+    assert named(metric.compute_metrics([metric.intersect_and_union(prediction, mask, 3, 255)]))["miou"] == 100.0
+    ignored = torch.full((1, 4), 255)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
+        empty = named(metric.compute_metrics([metric.intersect_and_union(prediction, ignored, 3, 255)]))
+    assert math.isnan(empty["miou"])
+
+
+def test_batch_that_cannot_be_divided_is_refused(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be divided among 3 GPUs"):
+        task.run_in_processes(make_trial(scenes, weights_dir, tmp_path), 3)
+
+
+def test_two_processes_train_one_model_and_score_every_image(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
+    outcome = task.run_in_processes(make_trial(scenes, weights_dir, tmp_path, CHECKPOINTS), 2)
+    assert outcome.references == {"all background": floor_by_hand(scenes)}
+    assert all(math.isfinite(metric.value) for metric in outcome.metrics.values())
+    assert any("SyncBN" in line for line in outcome.protocol_difference)
+    assert (tmp_path / "iter_4.pth").is_file()

@@ -1,0 +1,153 @@
+"""Segmentation protocols, overrides and data checks; no model is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from transfer import benchmarks
+from transfer.segmentation import config as seg_config
+from transfer.segmentation.config import dump, refuse_v1c_stem, resolve_config
+from transfer.segmentation.data import check_counts, point_to_data
+from transfer.segmentation.resume import IDENTITY, POINTER, iteration_of, last_checkpoint
+
+VOC = benchmarks.get("seg-voc").config_path
+CITYSCAPES = benchmarks.get("seg-cityscapes").config_path
+DEMO = benchmarks.get("demo-seg").config_path
+
+
+@pytest.mark.parametrize(
+    ("path", "crop", "iterations", "batch_size", "images"),
+    [(VOC, (512, 512), 20000, 16, (10582, 1449)), (CITYSCAPES, (769, 769), 40000, 8, (2975, 500))],
+)
+def test_paper_protocols_have_the_published_settings(
+    path: Path, crop: tuple[int, int], iterations: int, batch_size: int, images: tuple[int, int]
+) -> None:
+    config, difference = resolve_config(path)
+    train_set = config.train_dataloader.dataset
+    pipeline = (train_set.get("datasets") or [train_set])[0].pipeline
+    optimizer = config.optim_wrapper.optimizer
+    assert difference == []
+    assert tuple(next(step for step in pipeline if step.type == "RandomCrop").crop_size) == crop
+    assert tuple(config.model.data_preprocessor.size) == crop
+    assert (config.train_cfg.max_iters, config.param_scheduler[0].end) == (iterations, iterations)
+    assert config.train_dataloader.batch_size == batch_size
+    assert (config.num_images.train, config.num_images.test) == images
+    assert dict(optimizer) == {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+    assert (config.param_scheduler[0].power, config.param_scheduler[0].eta_min) == (0.9, 1e-4)
+    assert config.model.neck.out_channels == 256
+    assert config.model.backbone.norm_cfg.type == config.model.decode_head.norm_cfg.type == "SyncBN"
+
+
+@pytest.mark.parametrize("path", [VOC, CITYSCAPES, DEMO])
+def test_all_protocols_feed_rgb_with_imagenet_statistics_to_an_unfrozen_plain_stem(path: Path) -> None:
+    model = resolve_config(path)[0].model
+    assert model.data_preprocessor.bgr_to_rgb is True
+    assert model.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert model.data_preprocessor.std == [58.395, 57.12, 57.375]
+    assert (model.backbone.type, model.backbone.frozen_stages, model.backbone.norm_eval) == ("ResNet", -1, False)
+
+
+def test_override_changes_the_value_and_is_listed_as_a_difference() -> None:
+    config, difference = resolve_config(VOC, ["optim_wrapper.optimizer.lr=1e-3", "model.backbone.norm_eval=true"])
+    assert config.optim_wrapper.optimizer.lr == 0.001
+    assert difference == [
+        "model.backbone.norm_eval: False -> True",
+        "optim_wrapper.optimizer.lr: 0.01 -> 0.001",
+    ]
+
+
+def test_decay_spans_a_shortened_run_and_the_difference_says_so() -> None:
+    config, difference = resolve_config(VOC, ["train_cfg.max_iters=10"])
+    assert config.param_scheduler[0].end == 10
+    assert difference == ["train_cfg.max_iters: 20000 -> 10", "param_scheduler.0.end: 20000 -> 10"]
+
+
+def test_decay_that_is_set_itself_is_left_alone() -> None:
+    config, _ = resolve_config(VOC, ["train_cfg.max_iters=10", "param_scheduler.0.end=5"])
+    assert config.param_scheduler[0].end == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train_cfg.max_iter=10", "did you mean 'max_iters'"),
+        ("crop_size=512", "unknown override"),  # a variable of the config file: to set it would do nothing
+        ("train_cfg.max_iters=many", "expected a value of type int"),
+        ("train_cfg.max_iters=true", "expected a value of type int"),
+        ("optim_wrapper.optimizer.lr=fast", "expected a value of type float"),
+        ("model=small", "names a group of settings"),
+        ("param_scheduler.3.end=5", "not one of the numbers 0 to 0"),
+        ("model.backbone.depth.x=1", "has no settings of its own"),
+        ("train_cfg.max_iters", "not of the form key=value"),
+    ],
+)
+def test_bad_override_is_refused_with_what_to_do(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve_config(DEMO, [override])
+
+
+def test_v1c_stem_is_refused() -> None:
+    with pytest.raises(UserError, match="7x7"):
+        resolve_config(VOC, ["model.backbone.type=ResNetV1c"])
+
+
+def test_deep_stem_is_refused() -> None:
+    config = seg_config.load_protocol(VOC)
+    config.model.backbone.deep_stem = True
+    with pytest.raises(UserError, match="deep_stem"):
+        refuse_v1c_stem(config)
+
+
+def test_dump_names_no_place_on_this_machine_and_is_the_same_each_time() -> None:
+    first, again = (dump(resolve_config(VOC)[0]) for _ in range(2))
+    assert first == again
+    assert str(Path.cwd()) not in first
+    assert str(VOC.parent) not in first
+
+
+def test_missing_folder_is_named_with_what_belongs_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"VOC2012/JPEGImages: the images"):
+        point_to_data(resolve_config(VOC)[0], tmp_path)
+
+
+def test_missing_list_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "SegmentationClassAug"):
+        (root / folder).mkdir(parents=True)
+    with pytest.raises(UserError, match=r"Segmentation/train\.txt: a list of image names"):
+        point_to_data(resolve_config(VOC)[0], tmp_path)
+
+
+def test_missing_cityscapes_masks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "leftImg8bit" / "train").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"gtFine/train: the segmentation masks"):
+        point_to_data(resolve_config(CITYSCAPES)[0], tmp_path)
+
+
+def test_incomplete_data_set_is_refused_unless_allowed_by_name() -> None:
+    with pytest.raises(UserError, match=r"num_images\.train=9000"):
+        check_counts(resolve_config(VOC)[0], num_train=9000, num_test=1449)
+    allowed, difference = resolve_config(VOC, ["num_images.train=9000"])
+    check_counts(allowed, num_train=9000, num_test=1449)
+    assert difference == ["num_images.train: 10582 -> 9000"]
+
+
+def test_checkpoint_of_another_trial_is_not_gone_on_from(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path, "this") is None
+    (tmp_path / "iter_20.pth").touch()
+    (tmp_path / POINTER).write_text("/moved/since/iter_20.pth")
+    found = last_checkpoint(tmp_path, "this")
+    assert found == tmp_path / "iter_20.pth"
+    assert iteration_of(found) == 20
+    assert last_checkpoint(tmp_path, "another") is None
+    assert not (tmp_path / "iter_20.pth").exists()
+    assert (tmp_path / IDENTITY).read_text() == "another"
+
+
+def test_pointer_to_a_checkpoint_that_is_gone_is_not_followed(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path, "this") is None
+    (tmp_path / POINTER).write_text("iter_20.pth")
+    assert last_checkpoint(tmp_path, "this") is None
