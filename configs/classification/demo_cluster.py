@@ -8,7 +8,7 @@ from transfer.classification.protocol import ClusterProtocol
 CONFIG = ClusterProtocol(
     random_head_hidden=512,
     random_head_classes=64,  # as the demo recipe's head
-    random_statistics_images=1000,
+    random_statistics_images=500,
     kmeans_restarts=10,
     batch_size=250,
 )

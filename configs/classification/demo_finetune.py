@@ -8,7 +8,7 @@ from transfer.classification.protocol import FinetuneProtocol
 CONFIG = FinetuneProtocol(
     labels_per_class=10,
     epochs=20,
-    batch_size=25,
+    batch_size=50,
     lr_backbone=0.01,
     lr_head=0.1,
     momentum=0.9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +13,10 @@ from torch import Tensor, nn
 from common.errors import UserError
 from pretrain.model import ProjectionHead
 from transfer.backbone import Backbone
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # fvcore.nn scripts its losses, which is deprecated, on import
+    from fvcore.nn.precise_bn import update_bn_stats
 
 
 def load_head(backbone: Backbone) -> ProjectionHead:
@@ -44,7 +49,6 @@ def estimate_statistics(model: nn.Module, images: Tensor, *, batch_size: int, de
     Args:
         images: (N, 3, H, W), normalised; the last, smaller batch is left out.
     """
-    from fvcore.nn.precise_bn import update_bn_stats
 
     def batches() -> Iterator[Tensor]:
         for start in range(0, num_batches * batch_size, batch_size):

@@ -1,8 +1,7 @@
 """Imports all that a clustering trial needs, so that trials can be forked from a process that has it already."""
 
-import fvcore.nn.precise_bn  # noqa: F401
 import scipy.optimize  # noqa: F401
-import sklearn.cluster  # noqa: F401
+import sklearn.cluster
 import sklearn.metrics.cluster  # noqa: F401
 
 import transfer.classification.features
