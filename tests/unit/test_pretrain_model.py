@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from common.errors import UserError
-from pretrain.model import BACKBONES, ProjectionHead, TwistModel, build_backbone
+from pretrain.model import BACKBONES, ProjectionHead, SmallMapConv2d, TwistModel, build_backbone
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -53,3 +53,20 @@ def test_nbs_statistics_mix_all_views() -> None:
     logits = ProjectionHead(6, 8, 5).train()(torch.randn(40, 6))
     torch.testing.assert_close(logits.mean(dim=0), torch.zeros(5), rtol=0, atol=1e-5)
     torch.testing.assert_close(logits.var(dim=0, unbiased=False), torch.ones(5), rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2), (5, 2)])
+def test_small_maps_are_convolved_like_all_others(size: int, stride: int) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(4, 6, 3, stride, 1, bias=False).double()
+    ours = SmallMapConv2d.like(conv)
+    assert ours.weight is conv.weight
+    inputs = torch.randn(3, 4, size, size).double()
+    results = []
+    for module in (conv, ours):
+        images = inputs.clone().requires_grad_()
+        output = module(images)
+        grads = torch.autograd.grad(output.square().sum(), [images, conv.weight])
+        results.append([output, *grads])
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
