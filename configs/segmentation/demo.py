@@ -3,30 +3,32 @@
 
     tools/transfer_seg.sh demo CHECKPOINT
 
-Ten classes and background, 128 x 128 pixels. Apart from its size the model is the paper's.
+128 x 128 pixels, digit against background: with ten classes, half a minute of training hardly leaves the
+all-background floor. Apart from its size the model is the paper's.
 """
 
 _base_ = ["_base_/fcn_fpn.py", "_base_/runtime.py"]
 
 data_root = "VOCdevkit/VOC2007"
 num_images = None  # as many as the embedded data has
-max_iters = 60
+max_iters = 30
 image_size = (128, 128)
 
 model = dict(
     data_preprocessor=dict(size=image_size),
     backbone=dict(depth=18),
     neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),
-    decode_head=dict(in_channels=[64, 64, 64, 64], channels=32, num_classes=11),
+    decode_head=dict(in_channels=[64, 64, 64, 64], channels=32, num_classes=2),
 )
 
-metainfo = dict(
-    classes=("background", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    palette=[[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128], [0, 128, 128],
-             [128, 128, 128], [64, 0, 0], [192, 0, 0], [64, 128, 0]],
-)  # fmt: skip
-# No flip: a mirrored two is no two.
-pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
+metainfo = dict(classes=("background", "digit"), palette=[[0, 0, 0], [128, 0, 0]])
+# All 200 images have less than one turn in 30 batches of 4: nothing to augment against.
+pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="MergeForeground"),
+    dict(type="PackSegInputs"),
+]
 dataset = dict(
     type="BaseSegDataset",
     metainfo=metainfo,
@@ -39,7 +41,7 @@ dataset = dict(
 
 # Images are small and trials run side by side, one core each: no worker processes.
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     sampler=dict(type="InfiniteSampler", shuffle=True),
@@ -53,7 +55,7 @@ test_dataloader = dict(
     dataset=dict(ann_file="ImageSets/Segmentation/test.txt", test_mode=True, **dataset),
 )
 
-optim_wrapper = dict(optimizer=dict(lr=0.02), clip_grad=dict(max_norm=5.0))
+optim_wrapper = dict(optimizer=dict(lr=0.05), clip_grad=dict(max_norm=5.0))
 param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end=max_iters, by_epoch=False)]
 train_cfg = dict(max_iters=max_iters)
 default_hooks = dict(

@@ -24,6 +24,7 @@ from transfer.segmentation.config import load_protocol, resolve_config
 from transfer.segmentation.floor import named
 from transfer.segmentation.hooks import verify_backbone
 from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
+from transfer.segmentation.transforms import MergeForeground
 from transfer.trial import Trial, WeightsRef
 
 NUM_TRAIN, NUM_TEST = 6, 4
@@ -126,7 +127,7 @@ def test_trial_repeats_bit_for_bit_and_reports_its_floor(
     assert final_weights(first) == final_weights(again)
     assert first.metrics.keys() == {"miou", "macc", "aacc"}
     assert first.references == {"all background": floor_by_hand(scenes)}
-    assert "train_cfg.max_iters: 60 -> 4" in first.protocol_difference
+    assert "train_cfg.max_iters: 30 -> 4" in first.protocol_difference
     assert (first.arch, first.proof["target"]) == ("resnet18", "mmseg")
     assert [step for step in steps if step[2] == "training"] == [(i, 4, "training") for i in (1, 2, 3, 4)]
     assert steps[-1] == (2, 2, "testing")
@@ -139,14 +140,13 @@ def final_weights(outcome: Any) -> tuple[dict[str, float], str]:
 
 
 def floor_by_hand(scenes: Path) -> dict[str, float]:
-    """All background: its IoU and pixel accuracy are its share of the pixels, every other class that occurs has 0."""
+    """All background: its IoU and pixel accuracy are its share of the pixels, the other class has 0."""
     root = scenes / "VOCdevkit" / "VOC2007"
     names = (root / "ImageSets/Segmentation/test.txt").read_text().split()
     pixels = np.concatenate([np.array(Image.open(root / f"SegmentationClass/{name}.png")).ravel() for name in names])
     pixels = pixels[pixels != 255]
     share = 100 * float((pixels == 0).mean())
-    num_classes = len(np.unique(pixels))
-    return {"miou": round(share / num_classes, 2), "macc": round(100 / num_classes, 2), "aacc": round(share, 2)}
+    return {"miou": round(share / 2, 2), "macc": 50.0, "aacc": round(share, 2)}
 
 
 def test_resumed_trial_ends_as_an_uninterrupted_one(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
@@ -179,6 +179,13 @@ def test_two_initialisations_with_one_seed_share_neck_and_head(scenes: Path, wei
     for name, value in models[0].items():
         same = torch.equal(value, models[1][name])
         assert same if not name.startswith("backbone.") else same == (not value.any())
+
+
+def test_all_digits_become_one_class_and_borders_stay_ignored() -> None:
+    mask = np.array([[0, 3, 10, 255]], dtype=np.uint8)
+    merged = MergeForeground()({"gt_seg_map": mask})["gt_seg_map"]
+    assert merged.tolist() == [[0, 1, 1, 255]]
+    assert merged.dtype == np.uint8
 
 
 def test_backbone_that_is_not_the_file_is_refused(tmp_path: Path) -> None:

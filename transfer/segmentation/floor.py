@@ -19,11 +19,15 @@ def all_background(runner: Runner) -> dict[str, float]:
     """
     dataset = test_dataset(runner)
     metric = runner.test_loop.evaluator.metrics[0]
-    load_mask = next(step for step in dataset.pipeline.transforms if isinstance(step, LoadAnnotations))
+    steps = dataset.pipeline.transforms
+    first = next(index for index, step in enumerate(steps) if isinstance(step, LoadAnnotations))
     num_classes = len(dataset.metainfo["classes"])
     areas = []
     for index in range(len(dataset)):
-        mask = torch.from_numpy(load_mask(dataset.get_data_info(index))["gt_seg_map"])
+        results = dataset.get_data_info(index)
+        for step in steps[first:-1]:  # the masks alone: without loading images, without packing
+            results = step(results)
+        mask = torch.from_numpy(results["gt_seg_map"])
         areas.append(metric.intersect_and_union(torch.zeros_like(mask), mask, num_classes, metric.ignore_index))
     return named(metric.compute_metrics(areas))
 

@@ -20,6 +20,7 @@ from mmengine.dist import get_world_size  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
+from transfer.segmentation import transforms  # noqa: E402
 from transfer.segmentation.data import check_counts  # noqa: E402
 from transfer.segmentation.floor import all_background, named, test_dataset  # noqa: E402
 from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
@@ -83,6 +84,7 @@ def train_and_test(job: Job, report: Report) -> Scores:
 
 def build_runner(job: Job, report: Report) -> Runner:
     """Builds the Runner; nothing is trained yet."""
+    transforms.register()
     config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
     mmengine.device.utils.DEVICE = job.device
