@@ -38,6 +38,7 @@ def test_config_builds_and_takes_a_training_step(name: str) -> None:
 
     torch.set_num_threads(1)
     cfg = protocol_config(benchmarks.get(name).config_path, device="cpu")
+    cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 16  # four convolutions on 512 regions take a minute
     model = seeded_model(cfg, seed=0)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[scene(cfg, 1), scene(cfg, 2)]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,16 +41,21 @@ def few_scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded data with a dozen test scenes, in which every digit occurs."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("few") / "digits"
-    shutil.copytree(digits, root, ignore=shutil.ignore_patterns("imagefolder", "Segmentation*"))
+    shutil.copytree(digits, root, ignore=shutil.ignore_patterns("imagefolder", "Segmentation*"), copy_function=os.link)
     test = root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
-    test.write_text("\n".join(test.read_text().split()[:NUM_SCENES]) + "\n")
+    rewrite(test, "\n".join(test.read_text().split()[:NUM_SCENES]) + "\n")
     file = root / "coco/annotations/instances_val2017.json"
     content = json.loads(file.read_text())
     content["images"] = content["images"][:NUM_SCENES]
     kept = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
-    file.write_text(json.dumps(content))
+    rewrite(file, json.dumps(content))
     return root
+
+
+def rewrite(path: Path, text: str) -> None:
+    path.unlink()  # a hard link: the original stays as it is
+    path.write_text(text)
 
 
 @pytest.fixture
