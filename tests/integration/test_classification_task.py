@@ -81,7 +81,10 @@ def test_finetuning_fits_its_labelled_images(digits: Path) -> None:
     from transfer.classification.finetune import finetune
     from transfer.classification.protocol import load_protocol
 
-    protocol, _ = load_protocol(benchmarks.get("demo-finetune"), ("epochs=12", "batch_size=10", "max_shift=0"))
+    protocol, _ = load_protocol(
+        benchmarks.get("demo-finetune"),
+        ("epochs=12", "batch_size=10", "max_shift=0", "lr_backbone=0.01", "lr_head=0.1"),
+    )
     folder = images.open_split(digits, "train")
     import numpy as np
 
