@@ -2,8 +2,8 @@
 
     tools/transfer_cls.sh demo CKPT --mode finetune
 
-The learning rates are the best of five pairs, both from TWIST and from random initialisation, on training digits outside
-the labelled ones. The seed draws the labels, batches and shifts, the same for all weights.
+The learning rates are the best of five pairs, both from TWIST and from random initialisation, on training digits
+outside the labelled ones. The seed draws the labels, batches and shifts, the same for all weights.
 """
 
 from transfer.classification.protocol import FinetuneProtocol
