@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
+from pretrain.collectives import sum_over_processes
 from pretrain.model import TwistModel
 
 
@@ -71,7 +71,7 @@ class GlooSyncBatchNorm(_BatchNorm):
         shape = [1, -1, *[1] * (input.dim() - 2)]
         exact = input.double()  # E[x^2] - E[x]^2 loses too much in single precision
         count = exact.new_tensor([input.numel() / input.shape[1]])
-        sums = all_reduce(torch.cat([exact.sum(dims), exact.square().sum(dims), count]))
+        sums = sum_over_processes(torch.cat([exact.sum(dims), exact.square().sum(dims), count]))
         total, squares, num = sums.split([input.shape[1], input.shape[1], 1])
         mean = total / num
         variance = squares / num - mean.square()

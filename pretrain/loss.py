@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
+
+from pretrain.collectives import sum_over_processes
 
 
 class TwistLoss(NamedTuple):
@@ -103,13 +104,9 @@ def _symmetric_kl_sums(probs: Tensor, log_probs: Tensor, num_global: int) -> Ten
 
 
 def _reduce_sums(*sums: Tensor) -> list[Tensor]:
-    """The sums over all processes, in one differentiable all-reduce.
-
-    Its backward pass sums the gradients of all processes. As DistributedDataParallel then takes their mean, the
-    parameters' gradients are those of one process with the whole batch.
-    """
+    """The sums over all processes, in one collective."""
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return list(sums)
-    packed = all_reduce(torch.cat([each.flatten() for each in sums]))
+    packed = sum_over_processes(torch.cat([each.flatten() for each in sums]))
     parts = packed.split([each.numel() for each in sums])
     return [part.view(each.shape) for part, each in zip(parts, sums, strict=True)]
