@@ -1,4 +1,4 @@
-"""TWIST on the embedded digits, in about a minute on two CPU cores."""
+"""TWIST on the embedded digits, in about a minute and a half on two CPU cores."""
 
 from pretrain.recipe import Augmentation, Crops, Data, Loss, Model, Optim, Recipe, Run, Schedule
 
@@ -7,12 +7,16 @@ def demo() -> Recipe:
     """ResNet-18 on 4,000 handwritten digits of 28 px.
 
     ``tools/pretrain.sh demo --data data/digits/imagefolder``
+
+    The local crop is larger than the global ones: it shows the digit at other sizes and on more ground, as the
+    scenes of the detection and segmentation demos do. Without it the head knows digits at 28 px only, and the
+    kernels of res5 are trained at their centre alone, since its maps are 1x1.
     """
     return Recipe(
         name="demo",
-        epochs=10,
+        epochs=8,
         data=Data(dataset="digits", batch_size=128, cache=True),
-        crops=Crops(global_size=28, global_scale=(0.6, 1.0)),
+        crops=Crops(global_size=28, global_scale=(0.6, 1.0), num_local=1, local_size=40, local_scale=(0.5, 1.4)),
         augmentation=Augmentation(kind="digits", rotation_degrees=15, intensity=0.4),
         model=Model(backbone="resnet18", hidden=512, num_classes=64),
         loss=Loss(),
