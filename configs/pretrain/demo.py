@@ -8,6 +8,10 @@ def demo() -> Recipe:
 
     ``tools/pretrain.sh demo --data data/digits/imagefolder``
 
+    Expect: held-out clustering NMI of the head's argmax around 0.49 after 62 steps and rising (seed 0). Without the
+    local crop (``crops.num_local=0``) learning at 28 px is quicker: 0.61 after 62 steps, 0.66 after 124 (seed 0,
+    ``epochs=4``), but at 40 px that head scores 0.03 where this one scores 0.47.
+
     The local crop is larger than the global ones: it shows the digit at other sizes and on more ground, as the
     scenes of the detection and segmentation demos do. Without it the head knows digits at 28 px only, and the
     kernels of res5 are trained at their centre alone, since its maps are 1x1.
