@@ -7,6 +7,4 @@ if [[ ! -f "$ROOT/.venv/.complete" ]]; then
   exit 2
 fi
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
-# Two processes whose idle OpenMP threads spin on two cores are ten times slower.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
-from transfer.benchmarks import Benchmark
+from transfer.benchmarks import DETECTION, Benchmark
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.trial import RANDOM_PREFIX, WeightsRef
 
@@ -157,11 +157,16 @@ def _checked_name(name: str) -> str:
 def data_root(benchmark: Benchmark, given: Path | None) -> Path:
     """The data set's folder: ``given``, else ``$DATA_ROOT/<name>``, else ``data/<name>`` beside the packages.
 
+    For detection, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
+
     Raises:
         UserError: it does not exist.
     """
     repository = Path(__file__).resolve().parents[1]
     root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / benchmark.data
+    detectron2_root = os.environ.get("DETECTRON2_DATASETS")
+    if not root.is_dir() and not given and detectron2_root and benchmark.task == DETECTION:
+        root = Path(detectron2_root)
     if not root.is_dir():
         how = "run tools/demo_data.sh" if benchmark.data == "digits" else "give --data DIR or set DATA_ROOT"
         raise UserError(f"no folder {root} with the data of {benchmark.name}: {how}")

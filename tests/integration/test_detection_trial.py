@@ -20,9 +20,9 @@ from transfer import benchmarks
 from transfer.detection import evaluate as evaluation
 from transfer.detection.config import resolve_config
 from transfer.detection.evaluate import NothingDetectedError
-from transfer.detection.launch import Report, launch
 from transfer.detection.task import Job, run, train_and_test
 from transfer.detection.trainer import STATE_NAME
+from transfer.processes import Report, launch
 from transfer.trial import Outcome, Trial, WeightsRef
 
 NUM_SCENES = 12

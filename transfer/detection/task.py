@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
@@ -18,9 +19,9 @@ from transfer.convert.prepare import converted_weights
 from transfer.detection import data
 from transfer.detection.config import protocol_config, protocol_difference, resolve_config, resolved_text
 from transfer.detection.evaluate import evaluate
-from transfer.detection.launch import Report, launch
 from transfer.detection.trainer import seeded_model, train
 from transfer.detection.weights import check_fits, load_backbone_weights
+from transfer.processes import Report, launch
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
@@ -79,6 +80,8 @@ def run(trial: Trial) -> Outcome:
 def train_and_test(job: Job, report: Report) -> dict[str, float]:
     """The trial itself, called in each of its processes; the metrics are the main process's."""
     torch.backends.cudnn.benchmark = job.cfg.CUDNN_BENCHMARK
+    if dist.is_initialized():  # all on one machine: Detectron2's local group is the whole one
+        comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
     with _detectron2_log(job.work_dir / LOG_NAME):
         model = seeded_model(job.cfg, job.seed)
         load_backbone_weights(model, job.weights)

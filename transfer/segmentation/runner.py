@@ -20,11 +20,11 @@ from mmengine.dist import get_world_size  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
+from transfer.processes import Report  # noqa: E402
 from transfer.segmentation import transforms  # noqa: E402
 from transfer.segmentation.data import check_counts  # noqa: E402
 from transfer.segmentation.floor import all_background, named, test_dataset  # noqa: E402
 from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
-from transfer.segmentation.processes import Report  # noqa: E402
 from transfer.segmentation.resume import iteration_of  # noqa: E402
 
 

@@ -8,10 +8,10 @@ from common.errors import UserError
 from common.files import sha256_file
 from transfer.compat import prepare_mmseg
 from transfer.convert.prepare import Converted, converted_weights
+from transfer.processes import launch
 from transfer.record import Metric
 from transfer.segmentation.config import dump, resolve_config
 from transfer.segmentation.data import point_to_data
-from transfer.segmentation.processes import launch
 from transfer.segmentation.resume import last_checkpoint
 from transfer.segmentation.weights import check_weights
 from transfer.trial import Outcome, Trial

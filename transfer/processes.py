@@ -1,5 +1,9 @@
-"""One process for each GPU, in the way that MMEngine expects: its environment variables are set and the group exists,
-so that its launcher, which knows NCCL and torchrun alone, has nothing left to do."""
+"""One process for each GPU, in one group: what Detectron2 and MMEngine find when they are started in each of them.
+
+Detectron2's own launcher imports the framework before it can be prepared for current libraries
+(:mod:`transfer.compat`) and refuses to run without GPUs; MMEngine's knows NCCL and torchrun alone. With the group and
+torchrun's environment variables there, both frameworks have nothing left to launch.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ Result = TypeVar("Result")
 Report = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
 
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+RESULT, PROGRESS, END = "result", "progress", "end"
 
 
 def launch(
@@ -27,6 +32,7 @@ def launch(
     Args:
         function: importable by name.
         job: can be pickled.
+        device: ``"cuda"`` (process i has GPU i) or ``"cpu"``.
         progress: called in this process with what rank 0 reports.
 
     Returns:
@@ -47,7 +53,7 @@ def launch(
             arguments = (num_processes, device, meeting_point, messages, function, job)
             torch.multiprocessing.spawn(_process, nprocs=num_processes, args=arguments)
     finally:
-        messages.put(("end", None))
+        messages.put((END, None))
         listener.join()
     return results[0]
 
@@ -55,9 +61,9 @@ def launch(
 def _listen(messages: Any, progress: Report, results: list[Any]) -> None:
     while True:
         kind, content = messages.get()
-        if kind == "end":
+        if kind == END:
             return
-        if kind == "progress":
+        if kind == PROGRESS:
             progress(*content)
         else:
             results.append(content)
@@ -77,8 +83,8 @@ def _process(
         torch.cuda.set_device(rank)
     dist.init_process_group(BACKENDS[device], init_method=meeting_point, world_size=num_processes, rank=rank)
     try:
-        result = function(job, lambda *step: messages.put(("progress", step)) if rank == 0 else None)
+        result = function(job, lambda *step: messages.put((PROGRESS, step)) if rank == 0 else None)
         if rank == 0:
-            messages.put(("result", result))
+            messages.put((RESULT, result))
     finally:
         dist.destroy_process_group()
