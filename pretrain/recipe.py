@@ -15,17 +15,23 @@ NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global one
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The images, an ImageFolder's ``train``.
+    """The images: an ImageFolder's ``train``, or WebDataset shards.
 
     Attributes:
         dataset: name of the folder below the data root, where no ``--data`` is given.
-        batch_size: images a step, over all processes.
+        batch_size: images a step of the optimiser, over all processes and accumulated parts.
+        accumulation: the step's images go through the network in so many parts, one after the other. The loss is
+            the one of the whole batch all the same; batch norms see one part at a time.
         cache: decode every image once and keep it in memory; needs images of one size.
+        unreadable: what to do about an image that cannot be read: stop, or skip it (another image of the same batch
+            takes its place, and the run says how many).
     """
 
     dataset: str
     batch_size: int
+    accumulation: int = 1
     cache: bool = False
+    unreadable: Literal["stop", "skip"] = "stop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,8 @@ class Augmentation:
     Attributes:
         brightness, contrast, saturation, hue: strength of the color jitter, torchvision's meaning.
         blur, solarize: probabilities for the first global, the second global and the local crops.
+        jitter_on: where color jitter, gray and solarize of photographs are done: in the loading processes, or, in the
+            same distribution, on the device that trains.
         rotation_degrees: largest rotation, either way.
         intensity: brightness is multiplied by 1 - intensity to 1 + intensity.
     """
@@ -75,6 +83,7 @@ class Augmentation:
     blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # in pixels of the crop
     solarize: tuple[float, float, float] = (0.0, 0.2, 0.0)
+    jitter_on: Literal["loader", "device"] = "loader"
     rotation_degrees: float = 0.0
     intensity: float = 0.0
 
@@ -86,11 +95,55 @@ class Model:
     Attributes:
         hidden: width of the head's hidden layers.
         num_classes: C, the size of the output.
+        activation: of the head. ``gelu`` is the official ViTs', which also draw the head's linear layers from a
+            truncated normal distribution.
+        drop_path: largest rate of stochastic depth; ViTs only.
+        nbs: batch norm before the softmax. Without it is the ablation of the paper's table 7.
+        bunch_size: images whose views share NBS's statistics. Bunches are consecutive images of the batch, within a
+            process or over several. None takes the whole batch.
     """
 
     backbone: str
     hidden: int = 4096
     num_classes: int = 4096
+    activation: Literal["relu", "gelu"] = "relu"
+    drop_path: float = 0.0
+    nbs: bool = True
+    bunch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum:
+    """The momentum encoder: a moving average of the network, whose global views the student has to match.
+
+    Attributes:
+        enabled: ``--momentum-encoder`` and ``--no-momentum-encoder`` set it too.
+        start, end: the share that the average keeps in a step, rising from one to the other by half a cosine.
+    """
+
+    enabled: bool = False
+    start: float = 0.996
+    end: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfLabeling:
+    """The second stage, for ResNets: confident predictions become labels for harder crops.
+
+    Attributes:
+        epochs: how long it is, after the ``epochs`` of the first stage; 0 leaves it out.
+        global_scale, local_scale: of its crops.
+        keep: share of the batch that is labelled, the most confident images, at the stage's start and end (half a
+            cosine between them).
+        lr, warmup_epochs: peak learning rate for 256 images and warm-up of its own phase.
+    """
+
+    epochs: int = 0
+    global_scale: tuple[float, float] = (0.14, 1.0)
+    local_scale: tuple[float, float] = (0.05, 0.14)
+    keep: tuple[float, float] = (0.5, 0.6)
+    lr: float = 0.05
+    warmup_epochs: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +162,7 @@ class Optim:
     Attributes:
         lr: peak learning rate for 256 images; scaled linearly with the batch.
         weight_decay: not applied to biases and norms.
+        weight_decay_end: where half a cosine takes the weight decay by the end of the first stage; None keeps it.
         momentum, eta: LARS only.
         clip_norm: largest norm of the whole gradient; None leaves it alone.
     """
@@ -116,6 +170,7 @@ class Optim:
     name: Literal["lars", "adamw"] = "lars"
     lr: float = 0.5
     weight_decay: float = 1.5e-6
+    weight_decay_end: float | None = None
     momentum: float = 0.9
     eta: float = 0.001
     clip_norm: float | None = None
@@ -136,16 +191,32 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How the run is carried out; nothing here changes the trained weights, so it is not in the recipe's hash."""
+    """How the run is carried out; nothing here is meant to change the trained weights: it is not in the recipe's hash.
 
-    num_workers: int = 8  # data-loading processes for each training process
-    checkpoint_epochs: int = 1  # a checkpoint every so many epochs, and at the end
-    log_steps: int = 50  # curves and metrics.jsonl every so many steps
+    Attributes:
+        num_workers: data-loading processes for each training process.
+        checkpoint_epochs: a checkpoint every so many epochs, and at the end of each stage.
+        keep_epochs: the checkpoint of every so many epochs is kept beside the last one; None keeps the last alone.
+        log_steps: curves and metrics.jsonl every so many steps.
+        on_collapse: what the sentinel does when the signs of a collapse last: say so, or stop the run too.
+        compile: torch.compile the network; worth its minutes of compilation on GPUs.
+    """
+
+    num_workers: int = 8
+    checkpoint_epochs: int = 1
+    keep_epochs: int | None = None
+    log_steps: int = 50
+    on_collapse: Literal["warn", "stop"] = "warn"
+    compile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A pre-training run, start to end."""
+    """A pre-training run, start to end.
+
+    Attributes:
+        epochs: of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` come after it.
+    """
 
     name: str
     epochs: int
@@ -155,9 +226,16 @@ class Recipe:
     crops: Crops = Crops()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()
+    momentum_encoder: Momentum = Momentum()
+    self_labeling: SelfLabeling = SelfLabeling()
     optim: Optim = Optim()
     schedule: Schedule = Schedule()
     run: Run = Run()
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of both stages."""
+        return self.epochs + self.self_labeling.epochs
 
     def __post_init__(self) -> None:
         """Raises UserError for values that no run can have."""
