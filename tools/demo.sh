@@ -10,7 +10,7 @@ usage: tools/demo.sh [--trials N] [--out DIR]
 
 Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, pre-trains a small ResNet
 with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs six benchmarks from these weights
-and from random ones, and writes the report. About a quarter of an hour on two cores, no GPU, no download of data.
+and from random ones, and writes the report. Ten to fifteen minutes on two cores, no GPU, no download of data.
 
   --trials N  trials of each benchmark and initialisation (default 5)
   --out DIR   where everything goes (default runs): DIR/pretrain/demo, DIR/demo/<benchmark>/..., DIR/demo/report.html

@@ -18,8 +18,8 @@ class Args(TrialArgs):
     benchmarks:
       voc        Faster R-CNN R50-FPN, VOC07+12 trainval -> VOC07 test, 24k iterations at batch 16
       coco       Mask R-CNN R50-FPN, train2017 -> val2017, 90k iterations at batch 16
-      demo-voc   Faster R-CNN R18-FPN on the embedded digits, CPU, a minute a trial
-      demo-coco  Mask R-CNN R18-FPN on the embedded digits, CPU, a minute a trial
+      demo-voc   Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute a trial
+      demo-coco  Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute a trial
 
     The checkpoint is converted first, and the conversion proven. Killed trials go on when started again.
 
