@@ -1,0 +1,1 @@
+"""Hot spots of pre-training against plain textbook implementations: ``tools/bench.sh``."""
