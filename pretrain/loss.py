@@ -1,7 +1,8 @@
 """TWIST's objective: consistent between views, sharp for each image, diverse over the batch.
 
 Follows the official ``objective.py`` and equation 2 of "Self-Supervised Learning by Estimating Twin Class
-Distributions". In a ``torch.distributed`` run every value is the one of the whole batch of all processes.
+Distributions". In a ``torch.distributed`` run every value is the one of the whole batch of all processes, and takes
+one collective; every term carries its gradient. ``pretrain.textbook`` has the same as the paper writes it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from pretrain.collectives import sum_over_processes
+from pretrain.closed_form import EveryPair, Pairing, TeacherPairs, TwistTerms
 
 
 class TwistLoss(NamedTuple):
@@ -72,41 +72,39 @@ def multicrop_twist_loss(
     """
     if logits_VBC.dim() != 3 or not 1 <= num_global <= len(logits_VBC) or len(logits_VBC) < 2:
         raise ValueError(f"{num_global} global views do not fit logits (V, B, C) of {[*logits_VBC.shape]}")
-    # Under autocast the logits are bf16, in which a probability of 1e-5 beside eps means nothing.
-    probs = logits_VBC.to(torch.promote_types(logits_VBC.dtype, torch.float32)).softmax(dim=-1)
-    log_probs = (probs + eps).log()
-    pairs = [(i, j) for i in range(num_global) for j in range(i + 1, len(probs))]
+    pairing = EveryPair(len(logits_VBC), num_global)
+    return _loss(logits_VBC, pairing, alpha, beta, eps)
 
-    # Everything the processes have to agree on is a sum over images, so one reduction is enough.
-    entropies, kl, prob_sums, num_images = _reduce_sums(
-        -(probs * log_probs).sum(dim=(1, 2)),
-        _symmetric_kl_sums(probs, log_probs, num_global),
-        probs.sum(dim=1),
-        probs.new_tensor(float(probs.shape[1])),
-    )
-    mean_probs = prob_sums / num_images
-    entropies_of_mean = -(mean_probs * (mean_probs + eps).log()).sum(dim=-1)
 
-    views = torch.tensor(pairs, device=probs.device).flatten()
-    consistency = kl / num_images / len(pairs)
-    sharpness = entropies[views].mean() / num_images
-    diversity = entropies_of_mean[views].mean()
+def momentum_twist_loss(
+    student_VBC: Tensor,  # noqa: N803 - views, images, classes
+    teacher_TBC: Tensor,  # noqa: N803
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    eps: float = 1e-5,
+) -> TwistLoss:
+    """The loss with a momentum encoder: the student's views have to match the teacher's global views.
+
+    Consistency is KL(teacher's view t || student's view s), the mean over every t and every s other than t: T(V - 1)
+    pairs. Sharpness and diversity are the mean over all views of the student.
+
+    Args:
+        student_VBC: (V, B, C), this process's share of the batch, global views first.
+        teacher_TBC: (T, B, C), the teacher's logits of the first T of these views; gets no gradient.
+        alpha, beta, eps: see :func:`twist_loss`.
+
+    Raises:
+        ValueError: the teacher's logits are not those of the student's first views, or there is one view only.
+    """
+    views, images, classes = student_VBC.shape
+    if views < 2 or not 1 <= len(teacher_TBC) <= views or teacher_TBC.shape[1:] != (images, classes):
+        raise ValueError(
+            f"a teacher's logits of {[*teacher_TBC.shape]} do not fit a student's (V, B, C) of {[*student_VBC.shape]}"
+        )
+    pairing = TeacherPairs(views, teacher_TBC.detach(), eps)
+    return _loss(student_VBC, pairing, alpha, beta, eps)
+
+
+def _loss(logits: Tensor, pairing: Pairing, alpha: float, beta: float, eps: float) -> TwistLoss:
+    consistency, sharpness, diversity = TwistTerms.apply(logits, pairing, eps)
     return TwistLoss(consistency + alpha * sharpness - beta * diversity, consistency, sharpness, diversity)
-
-
-def _symmetric_kl_sums(probs: Tensor, log_probs: Tensor, num_global: int) -> Tensor:
-    """Sum over pairs and images of (KL(i||j) + KL(j||i)) / 2 = sum_c (p_i - p_j)(log p_i - log p_j) / 2."""
-    total = probs.new_zeros(())
-    for i in range(num_global):
-        later = slice(i + 1, None)
-        total = total + ((probs[i] - probs[later]) * (log_probs[i] - log_probs[later])).sum()
-    return total / 2
-
-
-def _reduce_sums(*sums: Tensor) -> list[Tensor]:
-    """The sums over all processes, in one collective."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return list(sums)
-    packed = sum_over_processes(torch.cat([each.flatten() for each in sums]))
-    parts = packed.split([each.numel() for each in sums])
-    return [part.view(each.shape) for part, each in zip(parts, sums, strict=True)]

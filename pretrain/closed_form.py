@@ -1,0 +1,231 @@
+"""TWIST's three terms, with their gradient in closed form and one pass over the views instead of every pair.
+
+With l = log(p + eps), the sum over pairs of (p_i - p_j)(l_i - l_j) / 2 takes no pairs: a global view meets every
+other view and a local view every global one, so sums over views are enough. What backward keeps is the logits and
+the mean distributions; probabilities are computed again. Images go through in chunks that stay in the cache, so the
+gradient is the only large tensor that is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from pretrain.collectives import num_processes
+
+CPU_CHUNK_BYTES = 2**20  # several tensors of this size stay in a core's cache
+GPU_CHUNK_BYTES = 2**26
+
+
+class Distributions(NamedTuple):
+    """Class distributions of some images: probabilities, probabilities + eps, logarithms of these; (V, images, C)."""
+
+    probs: Tensor
+    shifted: Tensor
+    logs: Tensor
+
+
+class Partners(NamedTuple):
+    """The gradient of consistency by the probabilities of some views.
+
+    It is ``own_weight * logs - log_sum - (own_weight * eps + prob_sum) / shifted``, up to what is the same for all
+    classes, which no logit feels.
+
+    Attributes:
+        view_weight: each of these views' share in sharpness and diversity.
+        prob_sum, log_sum: (images, C), weighted sums over the views that these meet; None is 0.
+    """
+
+    views: slice
+    view_weight: float
+    own_weight: float
+    prob_sum: Tensor
+    log_sum: Tensor | None
+
+
+class Pairing(Protocol):
+    """Which views are compared.
+
+    Attributes:
+        view_weights: each view's share in sharpness and diversity.
+    """
+
+    view_weights: list[float]
+
+    def consistency(self, images: slice, own: Distributions) -> Tensor:
+        """Its sum over these images, whose distributions may be overwritten."""
+
+    def partners(self, images: slice, own: Distributions) -> list[Partners]:
+        """Of every view, in parts."""
+
+
+class EveryPair:
+    """Every pair of a global view and a later view, in both directions; the mean over the pairs."""
+
+    def __init__(self, num_views: int, num_global: int) -> None:
+        met = [num_views - 1] * num_global + [num_global] * (num_views - num_global)
+        self.globals, self.locals = slice(0, num_global), slice(num_global, num_views)
+        self.scale = 1 / sum(met)  # each pair is in it twice
+        self.view_weights = [self.scale * count for count in met]
+        # The sum over all views holds a global view itself, which this makes up for.
+        self.global_weight = self.scale * num_views
+        self.local_weight = self.scale * num_global
+
+    def consistency(self, images: slice, own: Distributions) -> Tensor:
+        """See :class:`Pairing`."""
+        # Only differences count. Those of similar views are small, so rounding is too once a view is taken off.
+        logs = own.logs.sub_(own.logs[0].clone())
+        products = _view_products(own.probs, logs)
+        global_logs = logs[self.globals].sum(dim=0)
+        all_logs = logs[self.locals].sum(dim=0).add_(global_logs)
+        with_itself = (
+            self.global_weight * products[self.globals].sum() + self.local_weight * products[self.locals].sum()
+        )
+        met = _dot(own.probs[self.globals].sum(dim=0), all_logs) + _dot(own.probs[self.locals].sum(dim=0), global_logs)
+        return with_itself - self.scale * met
+
+    def partners(self, images: slice, own: Distributions) -> list[Partners]:
+        """See :class:`Pairing`."""
+        probs, logs = (each[self.globals].sum(dim=0).mul_(self.scale) for each in (own.probs, own.logs))
+        all_probs = probs.add(own.probs[self.locals].sum(dim=0), alpha=self.scale)
+        all_logs = logs.add(own.logs[self.locals].sum(dim=0), alpha=self.scale)
+        return [
+            Partners(self.globals, self.view_weights[0], self.global_weight, all_probs, all_logs),
+            Partners(self.locals, self.view_weights[-1], self.local_weight, probs, logs),
+        ]
+
+
+class TeacherPairs:
+    """Each view of the teacher against every other view of the student, one direction; the mean over the pairs."""
+
+    def __init__(self, num_views: int, teacher_TBC: Tensor, eps: float) -> None:  # noqa: N803 - views, images, classes
+        self.teacher, self.eps, self.num_views = teacher_TBC, eps, num_views
+        self.scale = 1 / (len(teacher_TBC) * (num_views - 1))
+        self.view_weights = [1 / num_views] * num_views
+
+    def consistency(self, images: slice, own: Distributions) -> Tensor:
+        """See :class:`Pairing`."""
+        teacher = distributions(self.teacher, images, self.eps)
+        same_crop = own.logs[: len(teacher.logs)]
+        log_ratios = teacher.logs.mul_(self.num_views - 1).sub_(own.logs.sum(dim=0)).add_(same_crop)
+        return self.scale * _dot(teacher.probs, log_ratios)
+
+    def partners(self, images: slice, own: Distributions) -> list[Partners]:
+        """See :class:`Pairing`."""
+        probs = distributions(self.teacher, images, self.eps).probs.mul_(self.scale)
+        total, view_weight = probs.sum(dim=0), self.view_weights[0]
+        same_crop = [Partners(slice(t, t + 1), view_weight, 0.0, total - each, None) for t, each in enumerate(probs)]
+        return [*same_crop, Partners(slice(len(probs), self.num_views), view_weight, 0.0, total, None)]
+
+
+def distributions(logits_VBC: Tensor, images: slice, eps: float) -> Distributions:  # noqa: N803
+    """Of these images; in single precision at least, in which a probability of 1e-5 beside eps means something."""
+    probs = logits_VBC[:, images].softmax(dim=-1, dtype=_dtype(logits_VBC))
+    shifted = probs + eps
+    return Distributions(probs, shifted, shifted.log())
+
+
+class TwistTerms(torch.autograd.Function):
+    """(consistency, sharpness, diversity) of the whole batch of all processes, from logits (V, B, C).
+
+    One collective forward, none backward: given that every process computes the same from the terms, the gradient is
+    the one that becomes that of the whole batch in DistributedDataParallel's mean over processes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, pairing: Pairing, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        with _full_precision(logits):
+            mean_probs, mean_products, consistency, num_images = _batch_means(logits, pairing, eps)
+            weights = mean_products.new_tensor(pairing.view_weights)
+            sharpness = -(weights @ mean_products)
+            diversity = -(weights @ (mean_probs * (mean_probs + eps).log()).sum(dim=-1))
+        ctx.save_for_backward(logits, mean_probs, num_images)
+        ctx.pairing, ctx.eps = pairing, eps
+        dtype = _dtype(logits)
+        return consistency.to(dtype), sharpness.to(dtype), diversity.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *term_grads: Tensor) -> tuple[Tensor, None, None]:
+        logits, mean_probs, num_images = ctx.saved_tensors
+        scale = num_processes() / num_images
+        with _full_precision(logits):
+            consistency, sharpness, diversity = (each * scale.to(each.dtype) for each in term_grads)
+            slopes = _diversity_slopes(mean_probs, ctx.pairing.view_weights, ctx.eps).to(diversity.dtype) * diversity
+            grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
+            for images in _chunks(logits):
+                own = distributions(logits, images, ctx.eps)
+                by_probs = _by_probs(own, ctx.pairing.partners(images, own), consistency, sharpness, ctx.eps)
+                by_probs.add_(slopes[:, None])
+                by_probs.sub_(torch.linalg.vecdot(by_probs, own.probs)[..., None])
+                torch.mul(by_probs, own.probs, out=grad[:, images])
+        return grad, None, None
+
+
+def _batch_means(logits: Tensor, pairing: Pairing, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Over the images of all processes: p (V, C), p . l (V,), consistency, and the number of images."""
+    prob_sums = torch.zeros_like(logits[:, 0], dtype=_dtype(logits))
+    products = torch.zeros_like(prob_sums[:, 0], dtype=torch.float64)
+    consistency = torch.zeros_like(products[0])
+    for images in _chunks(logits):
+        own = distributions(logits, images, eps)
+        prob_sums += own.probs.sum(dim=1)
+        products += _view_products(own.probs, own.logs)
+        consistency += pairing.consistency(images, own)
+    num_images = products.new_tensor([logits.shape[1]])
+    sums = torch.cat([prob_sums.flatten().double(), products, consistency[None], num_images])
+    if num_processes() > 1:
+        dist.all_reduce(sums)
+    num_images = sums[-1]
+    means = (sums / num_images).split([prob_sums.numel(), len(products), 2])
+    return means[0].view_as(prob_sums), means[1], means[2][0], num_images
+
+
+def _by_probs(
+    own: Distributions, partners: list[Partners], consistency: Tensor, sharpness: Tensor, eps: float
+) -> Tensor:
+    """Gradient by the probabilities of these weights of the two terms; it takes the place of the logarithms."""
+    for views, view_weight, own_weight, prob_sum, log_sum in partners:
+        weight = consistency * own_weight - sharpness * view_weight
+        numerator = prob_sum.mul_(consistency).add_(weight * eps)
+        part = own.logs[views].mul_(weight).addcdiv_(numerator, own.shifted[views], value=-1)
+        if log_sum is not None:
+            part.sub_(log_sum.mul_(consistency))
+    return own.logs
+
+
+def _diversity_slopes(mean_probs: Tensor, view_weights: list[float], eps: float) -> Tensor:
+    """Gradient of diversity by the mean distributions (V, C)."""
+    shifted = mean_probs + eps
+    return -mean_probs.new_tensor(view_weights)[:, None] * (shifted.log() + mean_probs / shifted)
+
+
+def _chunks(logits_VBC: Tensor) -> Iterator[slice]:  # noqa: N803
+    num_views, num_images, num_classes = logits_VBC.shape
+    image_bytes = num_views * num_classes * _dtype(logits_VBC).itemsize
+    limit = CPU_CHUNK_BYTES if logits_VBC.device.type == "cpu" else GPU_CHUNK_BYTES
+    size = max(1, limit // image_bytes)
+    return (slice(start, start + size) for start in range(0, num_images, size))
+
+
+def _full_precision(logits: Tensor) -> torch.autocast:
+    """Autocast would take scalar products of probabilities in half precision."""
+    return torch.autocast(logits.device.type, enabled=False)
+
+
+def _dtype(logits: Tensor) -> torch.dtype:
+    return torch.promote_types(logits.dtype, torch.float32)
+
+
+def _view_products(a: Tensor, b: Tensor) -> Tensor:
+    """The scalar product of each view's part of two tensors (V, images, C): (V,)."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.flatten(), b.flatten())
