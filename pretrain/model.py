@@ -1,131 +1,65 @@
-"""The networks: a torchvision ResNet without classifier, TWIST's projection head, and both together."""
+"""The networks: backbones by name, TWIST's projection head, and both together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from common.errors import unknown_name
+from common.errors import UserError, unknown_name
+from pretrain.backbone import Backbone
+from pretrain.nbs import BunchNorm
+from pretrain.resnet import ResNetBackbone, wide_resnet50
 
-MAX_SMALL_SIDE = 2  # of the output, where a product for each of its places is quicker on CPUs
+__all__ = ["BACKBONES", "Backbone", "ProjectionHead", "ResNetBackbone", "TwistModel", "build_backbone"]
 
-
-class SmallMapConv2d(nn.Conv2d):
-    """A convolution that is quick also where its output is 1x1 or 2x2, as in res5 for images up to 64 px.
-
-    There each place of the output is one matrix product of the part of the map that its window covers. The
-    convolution's own gradient reads and writes the whole kernel for every image, mostly for zeros from the padding:
-    16 times slower for 1x1 and 3 times for 2x2 (512 channels, 256 images, one CPU core). The result is the same up
-    to rounding.
-    """
-
-    @classmethod
-    def like(cls, conv: nn.Conv2d) -> SmallMapConv2d:
-        """The same convolution, holding the same parameter."""
-        size, stride, padding = conv.kernel_size, conv.stride, conv.padding
-        channels = (conv.in_channels, conv.out_channels)
-        ours = cls(*channels, size, stride, padding, bias=False, device="meta")  # type: ignore[arg-type]
-        ours.weight = conv.weight
-        return ours
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, K, H', W')."""
-        rows, columns = (self._windows(side) for side in input.shape[-2:])
-        if max(len(rows), len(columns)) > MAX_SMALL_SIDE:
-            return super().forward(input)
-        places = [self._place(input, row, column) for row in rows for column in columns]
-        return torch.stack(places, dim=-1).unflatten(-1, (len(rows), len(columns)))
-
-    def _windows(self, side: int) -> list[tuple[slice, slice]]:
-        """For each place along one side of the output: the pixels and the taps that meet there."""
-        size, padding, stride = self.kernel_size[0], int(self.padding[0]), self.stride[0]
-        windows = []
-        for start in range(-padding, side + padding - size + 1, stride):
-            inside = slice(max(0, start), min(side, start + size))
-            windows.append((inside, slice(inside.start - start, inside.stop - start)))
-        return windows
-
-    def _place(self, input: Tensor, row: tuple[slice, slice], column: tuple[slice, slice]) -> Tensor:
-        pixels = input[:, :, row[0], column[0]]
-        taps = self.weight[:, :, row[1], column[1]]
-        return F.linear(pixels.flatten(1), taps.flatten(1))
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": nn.GELU}
 
 
-def _use_small_map_convs(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, nn.Conv2d):
-            if child.kernel_size == (3, 3):
-                setattr(module, name, SmallMapConv2d.like(child))
-        else:
-            _use_small_map_convs(child)
+def _vit(*, num_features: int, num_heads: int) -> Callable[[float], Backbone]:
+    def build(drop_path: float) -> Backbone:
+        from pretrain.vit import ViTBackbone  # imports timm, which takes a second that ResNets need not spend
+
+        return ViTBackbone(num_features=num_features, num_heads=num_heads, drop_path=drop_path)
+
+    return build
 
 
-class ResNetBackbone(nn.Module):
-    """A torchvision ResNet up to its pooled features; the state dict has torchvision's keys, without ``fc``.
-
-    Attributes:
-        num_features: channels of the last stage, which is the size of the pooled feature.
-    """
-
-    def __init__(self, resnet: torchvision.models.ResNet) -> None:
-        super().__init__()
-        self.num_features: int = resnet.fc.in_features
-        self.conv1 = resnet.conv1
-        self.bn1 = resnet.bn1
-        self.relu = resnet.relu
-        self.maxpool = resnet.maxpool
-        self.layer1 = resnet.layer1
-        self.layer2 = resnet.layer2
-        self.layer3 = resnet.layer3
-        self.layer4 = resnet.layer4
-        _use_small_map_convs(self)
-
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        """Feature maps of every stage.
-
-        Args:
-            images: (B, 3, H, W), RGB, scaled by ImageNet's mean and standard deviation.
-
-        Returns:
-            ``stem`` and ``res2`` at stride 4 (the stem ends with the max pooling), ``res3`` to ``res5`` at strides
-            8, 16 and 32. The names are Detectron2's: ``res2`` is torchvision's ``layer1``.
-        """
-        stem = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        res2 = self.layer1(stem)
-        res3 = self.layer2(res2)
-        res4 = self.layer3(res3)
-        res5 = self.layer4(res4)
-        return {"stem": stem, "res2": res2, "res3": res3, "res4": res4, "res5": res5}
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Pooled features of the last stage: (B, 3, H, W) to (B, num_features)."""
-        return self.forward_stages(images)["res5"].mean(dim=(2, 3))
-
-
-BACKBONES: dict[str, Callable[[], ResNetBackbone]] = {
-    "resnet18": lambda: ResNetBackbone(torchvision.models.resnet18()),
-    "resnet34": lambda: ResNetBackbone(torchvision.models.resnet34()),
-    "resnet50": lambda: ResNetBackbone(torchvision.models.resnet50()),
-    "resnet101": lambda: ResNetBackbone(torchvision.models.resnet101()),
+RESNETS: dict[str, Callable[[], Backbone]] = {
+    "resnet18": lambda: ResNetBackbone.of(torchvision.models.resnet18()),
+    "resnet34": lambda: ResNetBackbone.of(torchvision.models.resnet34()),
+    "resnet50": lambda: ResNetBackbone.of(torchvision.models.resnet50()),
+    "resnet101": lambda: ResNetBackbone.of(torchvision.models.resnet101()),
+    "resnet50w2": lambda: wide_resnet50(2),
 }
 
+VITS: dict[str, Callable[[float], Backbone]] = {
+    "deit_small": _vit(num_features=384, num_heads=6),  # Touvron et al. 2021, table 1: DeiT-S
+    "vit_base": _vit(num_features=768, num_heads=12),  # Dosovitskiy et al. 2021, table 1: ViT-Base
+}
 
-def build_backbone(name: str) -> ResNetBackbone:
-    """A freshly initialised backbone (torchvision's initialisation, drawn from torch's global generator).
+BACKBONES: dict[str, Callable[..., Backbone]] = {**RESNETS, **VITS}
+
+
+def build_backbone(name: str, drop_path: float = 0.0) -> Backbone:
+    """A freshly initialised backbone (torchvision's or timm's initialisation, drawn from torch's global generator).
 
     Args:
         name: a key of :data:`BACKBONES`.
+        drop_path: rate of stochastic depth in the last block; ViTs only.
 
     Raises:
-        UserError: there is no backbone of this name.
+        UserError: there is no backbone of this name, or a ResNet shall drop paths.
     """
-    if name not in BACKBONES:
+    if name in VITS:
+        return VITS[name](drop_path)
+    if name not in RESNETS:
         raise unknown_name("backbone", name, BACKBONES)
-    return BACKBONES[name]()
+    if drop_path:
+        raise UserError(f"model.drop_path is {drop_path}, but {name} is no ViT: leave it at 0")
+    return RESNETS[name]()
 
 
 class ProjectionHead(nn.Module):
@@ -135,30 +69,59 @@ class ProjectionHead(nn.Module):
         in_features: size of the backbone's feature.
         hidden: width of both hidden layers (4096 in the paper).
         num_classes: C.
+        activation: ``"relu"`` or ``"gelu"``. Heads with GELU are the ViTs': they draw the weights of their linear
+            layers from a truncated normal distribution of deviation 0.02, as the backbone does.
+        nbs: without it the head ends with the linear layer (the paper's table 7).
+
+    Raises:
+        UserError: there is no activation of this name.
     """
 
-    def __init__(self, in_features: int, hidden: int, num_classes: int) -> None:
+    def __init__(
+        self, in_features: int, hidden: int, num_classes: int, activation: str = "relu", nbs: bool = True
+    ) -> None:
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise unknown_name("activation", activation, ACTIVATIONS)
+        activate = ACTIVATIONS[activation]
         self.mlp = nn.Sequential(
             nn.Linear(in_features, hidden),
             nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
+            activate(),
             nn.Linear(hidden, hidden),
             nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True),
+            activate(),
             nn.Linear(hidden, num_classes),
         )
-        self.nbs = nn.BatchNorm1d(num_classes, affine=False)
+        self.nbs: BunchNorm | NoNorm = BunchNorm(num_classes) if nbs else NoNorm()
+        if activation == "gelu":
+            _draw_like_a_vit(self.mlp)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, in_features) to logits (N, num_classes)."""
-        return self.nbs(self.mlp(features))
+    def forward(self, features: Tensor, num_views: int = 1) -> Tensor:
+        """Features (N, in_features) to logits (N, num_classes); N is ``num_views`` times as many as images."""
+        logits: Tensor = self.nbs(self.mlp(features), num_views)
+        return logits
+
+
+class NoNorm(nn.Module):
+    """In the place of :class:`pretrain.nbs.BunchNorm`, changes nothing."""
+
+    def forward(self, logits: Tensor, num_views: int = 1) -> Tensor:
+        """The logits as they are."""
+        return logits
+
+
+def _draw_like_a_vit(mlp: nn.Sequential) -> None:
+    for layer in mlp:
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
 
 class TwistModel(nn.Module):
     """Backbone and head over all views of a batch."""
 
-    def __init__(self, backbone: ResNetBackbone, head: ProjectionHead) -> None:
+    def __init__(self, backbone: Backbone, head: ProjectionHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -180,5 +143,5 @@ class TwistModel(nn.Module):
             members = [index for index, view in enumerate(views) if view.shape[-2:] == size]
             pooled = self.backbone(torch.cat([views[index] for index in members]))
             features.update(zip(members, pooled.chunk(len(members)), strict=True))
-        logits = self.head(torch.cat([features[index] for index in range(len(views))]))
+        logits: Tensor = self.head(torch.cat([features[index] for index in range(len(views))]), len(views))
         return logits.unflatten(0, (len(views), -1))

@@ -1,0 +1,59 @@
+"""Vision transformers: timm's, up to the class token, for images of any size."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from pretrain.backbone import Backbone
+
+PATCH_SIZE = 16
+
+
+class ViTBackbone(VisionTransformer, Backbone):
+    """timm's ViT with 16 px patches, without classifier; the state dict has timm's keys.
+
+    The position embedding is that of 224 px, resampled for other sizes as timm does it: bicubic and antialiased (the
+    official code, like DINO's, resamples without antialiasing). Sides have to be multiples of 16 px.
+
+    Args:
+        num_features: width of the tokens, which is the size of the pooled feature.
+        num_heads: of each attention.
+        depth: blocks.
+        drop_path: rate of stochastic depth in the last block, rising from 0 in the first.
+    """
+
+    def __init__(self, *, num_features: int, num_heads: int, depth: int = 12, drop_path: float = 0.0) -> None:
+        super().__init__(
+            patch_size=PATCH_SIZE,
+            embed_dim=num_features,
+            depth=depth,
+            num_heads=num_heads,
+            num_classes=0,
+            dynamic_img_size=True,
+            drop_path_rate=drop_path,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override] # timm's takes attention masks too
+        """The class token after the last norm: (B, 3, H, W) to (B, num_features)."""
+        tokens: Tensor = self.forward_features(images)
+        return tokens[:, 0]
+
+    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
+        """Patch tokens as maps, after a quarter, half, three quarters and all of the depth.
+
+        The choice of blocks is that of BEiT's and MAE's dense transfer. As there, the last norm is left out: it
+        belongs to the class token's feature, and a transfer brings norms of its own.
+
+        Args:
+            images: (B, 3, H, W), sides multiples of 16.
+
+        Returns:
+            ``block3``, ``block6``, ``block9`` and ``block12`` for a depth of 12, all (B, num_features, H / 16, W / 16).
+        """
+        depths = [round(quarter * len(self.blocks) / 4) for quarter in (1, 2, 3, 4)]
+        indices = [depth - 1 for depth in depths]
+        maps = self.forward_intermediates(images, indices, norm=False, output_fmt="NCHW", intermediates_only=True)
+        return {f"block{depth}": tokens for depth, tokens in zip(depths, cast(list[Tensor], maps), strict=True)}
