@@ -20,6 +20,7 @@ class Case:
         textbook: the plain way; in an overhead, the part of the work that cannot be saved.
         target: what the ratio has to reach: in a ``speedup`` textbook / ours, at least the target; in an
             ``overhead`` ours / textbook, at most the target.
+        threads: measured with so many threads whatever the command line says, e.g. 1 for a figure per core.
     """
 
     name: str
@@ -29,3 +30,4 @@ class Case:
     textbook: Callable[[], object]
     target: float
     kind: Literal["speedup", "overhead"] = "speedup"
+    threads: int | None = None
