@@ -1,0 +1,99 @@
+"""What one view costs: multiply-accumulates and kept bytes, counted on the recipe's own network without running it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from pretrain.model import ProjectionHead, build_backbone
+from pretrain.recipe import Model, Recipe
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one view's way through a network.
+
+    Attributes:
+        macs: multiply-accumulates of its matrix products, convolutions and attention; the rest (norms, activations,
+            pooling) is bound by memory and small.
+        saved_bytes: what autograd keeps for backward, under bfloat16 autocast.
+    """
+
+    macs: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of a recipe's network; the head's cost is the same for every view."""
+
+    num_parameters: int
+    global_crop: Cost
+    local_crop: Cost
+    head: Cost
+
+
+def count(recipe: Recipe) -> Counts:
+    """Counts on shapes alone, in about a second; no tensor of the network is ever filled."""
+    return _count(recipe.model, recipe.crops.global_size, recipe.crops.local_size)
+
+
+@functools.cache
+def _count(settings: Model, global_size: int, local_size: int) -> Counts:
+    with torch.device("meta"):
+        backbone = build_backbone(settings.backbone)
+        features = backbone.num_features
+        head = ProjectionHead(
+            features, settings.hidden, settings.num_classes, activation=settings.activation, nbs=settings.nbs
+        )
+    crops = [(3, size, size) for size in (global_size, local_size)]
+    return Counts(
+        sum(parameter.numel() for module in (backbone, head) for parameter in module.parameters()),
+        *(Cost(macs(backbone, crop), saved_bytes(backbone, crop)) for crop in crops),
+        Cost(macs(head, (features,)), saved_bytes(head, (features,))),
+    )
+
+
+def macs(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one forward pass.
+
+    Args:
+        network: on the meta device, without state that depends on the number of passes.
+        shape: of the input, without the batch.
+    """
+    num_inputs = 2  # batch norms refuse one
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(num_inputs, *shape, device="meta"))
+    return counter.get_total_flops() // (2 * num_inputs)  # torch counts multiplications and additions
+
+
+def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """What autograd keeps of one more input until backward; see :func:`macs` for the arguments.
+
+    The difference between two batches leaves out what is kept once: weights in bfloat16 and norms' statistics.
+    """
+    few, more = (_saved_bytes_of_batch(network, (num, *shape)) for num in (2, 4))
+    return (more - few) // 2
+
+
+def _saved_bytes_of_batch(network: nn.Module, shape: tuple[int, ...]) -> int:
+    kept: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor  # views of one storage count once
+        return tensor
+
+    network = copy.deepcopy(network)
+    # Fake CPU tensors take autocast and the fused attention, which meta tensors do not.
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", dtype=torch.bfloat16):
+        network.to_empty(device="cpu")
+        own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            network(torch.empty(shape))
+    return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)

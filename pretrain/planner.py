@@ -1,0 +1,290 @@
+"""What a recipe will take: FLOPs, GPU-hours, days, GPU memory, and the cores that keep the GPUs fed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from common.errors import UserError, unknown_name
+from pretrain.counting import Counts, count
+from pretrain.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
+from pretrain.nbs import bunch_layout
+from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Recipe
+
+IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
+
+GIB = 2**30
+OVERHEAD_BYTES = 2 * GIB  # CUDA's context, NCCL's and cuDNN's buffers, what the allocator cannot use
+LOSS_COPIES = 3  # logits in single precision, their gradient, and the gradient before NBS
+
+# One x86 server core on JPEG files of 500 x 375 px, of pretrain.images and pretrain.augment alone: reading the files
+# and handing the views to the training process come on top.
+DECODE_SECONDS = 0.0011
+VIEW_SECONDS = 0.0001
+MEGAPIXEL_SECONDS = 0.015  # of a view's own pixels
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each GPU at the end of the forward pass, where most is held."""
+
+    parameters: float
+    gradients: float
+    optimizer: float
+    bf16_weights: float
+    momentum_encoder: float
+    views: float
+    activations: float
+    logits: float
+    overhead: float = OVERHEAD_BYTES
+
+    @property
+    def total(self) -> float:
+        return sum(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe takes on some GPUs.
+
+    Attributes:
+        images_per_gpu: that go through the network together, on each GPU.
+        num_images: of the data set.
+        flop_per_image: of the first stage, forward and backward of all views.
+        flop_per_image_self_labeling: of the second stage.
+        flop: of the whole run.
+        images_per_second: of all GPUs, first stage.
+        core_seconds_per_image: for decoding and all views of one image.
+    """
+
+    recipe: Recipe
+    gpu: Gpu
+    num_gpus: int
+    efficiency: float
+    num_images: int
+    counts: Counts
+    images_per_gpu: int
+    flop_per_image: float
+    flop_per_image_self_labeling: float
+    flop: float
+    images_per_second: float
+    memory: Memory
+    core_seconds_per_image: float
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.flop / (self.gpu.tflops * 1e12 * self.efficiency) / 3600
+
+    @property
+    def days(self) -> float:
+        return self.gpu_hours / self.num_gpus / 24
+
+    @property
+    def loader_cores(self) -> int:
+        """For all GPUs together, at the rate of the first stage."""
+        return math.ceil(self.images_per_second * self.core_seconds_per_image)
+
+
+def plan(
+    recipe: Recipe,
+    *,
+    gpu: str = "a100-40gb",
+    num_gpus: int = 8,
+    efficiency: float = DEFAULT_EFFICIENCY,
+    num_images: int = IMAGENET_IMAGES,
+    core_seconds_per_image: float | None = None,
+) -> Plan:
+    """Counts a recipe's network and works out what the run takes; about a second.
+
+    Args:
+        gpu: a key of :data:`pretrain.gpus.GPUS`.
+        efficiency: share of the GPU's peak that training reaches. The default is an A100's; a GPU with more
+            arithmetic for each byte of its memory's bandwidth reaches less.
+        num_images: of the data set.
+        core_seconds_per_image: time of one core for decoding and all views of one image; by default
+            :func:`default_core_seconds`.
+
+    Raises:
+        UserError: there is no GPU of this name, a number is out of range, or the GPUs cannot share the batch.
+    """
+    if gpu not in GPUS:
+        raise unknown_name("GPU", gpu, GPUS)
+    if num_gpus < 1 or num_images < 1:
+        raise UserError(f"a plan for {num_images} images on {num_gpus} GPUs: both have to be at least 1")
+    if not 0 < efficiency <= 1:
+        raise UserError(f"an efficiency of {efficiency}: it is the share of the GPU's peak, over 0 and up to 1")
+    part = recipe.data.batch_size // recipe.data.accumulation
+    bunch_layout(recipe.model.bunch_size, part, num_gpus)
+    counts = count(recipe)
+    first, second = flop_per_image(recipe, counts)
+    if core_seconds_per_image is None:
+        core_seconds_per_image = default_core_seconds(recipe)
+    return Plan(
+        recipe=recipe,
+        gpu=GPUS[gpu],
+        num_gpus=num_gpus,
+        efficiency=efficiency,
+        num_images=num_images,
+        counts=counts,
+        images_per_gpu=part // num_gpus,
+        flop_per_image=first,
+        flop_per_image_self_labeling=second,
+        flop=num_images * (recipe.epochs * first + recipe.self_labeling.epochs * second),
+        images_per_second=num_gpus * GPUS[gpu].tflops * 1e12 * efficiency / first,
+        memory=memory(recipe, counts, part // num_gpus),
+        core_seconds_per_image=core_seconds_per_image,
+    )
+
+
+def flop_per_image(recipe: Recipe, counts: Counts) -> tuple[float, float]:
+    """Floating-point operations for one image, all its views, in the first and in the self-labeling stage.
+
+    A multiply-accumulate is two operations; backward takes twice as many as forward, for the gradients of inputs and
+    of weights: 6 x (2 global + L local + (2 + L) head). Accumulated parts go forward once more: 8 x. The momentum
+    encoder goes forward over the global views: + 2 x 2 (global + head).
+    """
+    crops = recipe.crops
+    macs = (
+        NUM_GLOBAL_CROPS * counts.global_crop.macs
+        + crops.num_local * counts.local_crop.macs
+        + crops.num_views * counts.head.macs
+    )
+    second = float((6 if recipe.data.accumulation == 1 else 8) * macs)
+    teacher = 2 * NUM_GLOBAL_CROPS * (counts.global_crop.macs + counts.head.macs)
+    return second + teacher * recipe.momentum_encoder.enabled, second
+
+
+def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
+    """Bytes on each GPU.
+
+    Parameters and gradients in single precision and autocast's copy of the weights in bfloat16; one value a parameter
+    for LARS, two for AdamW; the momentum encoder's parameters and their bfloat16 copy; views in single precision;
+    activations as counted on the network under autocast; logits of the whole batch, all accumulated parts.
+
+    Args:
+        images_per_gpu: that go through the network together.
+    """
+    crops, num = recipe.crops, counts.num_parameters
+    saved = (
+        NUM_GLOBAL_CROPS * counts.global_crop.saved_bytes
+        + crops.num_local * counts.local_crop.saved_bytes
+        + crops.num_views * counts.head.saved_bytes
+    )
+    num_logits = recipe.data.accumulation * images_per_gpu * crops.num_views * recipe.model.num_classes
+    return Memory(
+        parameters=4 * num,
+        gradients=4 * num,
+        optimizer=(8 if recipe.optim.name == "adamw" else 4) * num,
+        bf16_weights=2 * num,
+        momentum_encoder=6 * num * recipe.momentum_encoder.enabled,
+        views=images_per_gpu * 3 * _num_pixels(crops) * 4,
+        activations=images_per_gpu * saved,
+        logits=LOSS_COPIES * 4 * num_logits,
+    )
+
+
+def default_core_seconds(recipe: Recipe) -> float:
+    """Seconds that one core takes for an image: decoding, and the views by their pixels, as they were measured."""
+    num_views, num_pixels = recipe.crops.num_views, _num_pixels(recipe.crops)
+    return DECODE_SECONDS + VIEW_SECONDS * num_views + MEGAPIXEL_SECONDS * num_pixels / 1e6
+
+
+def _num_pixels(crops: Crops) -> int:
+    """Of all views of an image."""
+    return NUM_GLOBAL_CROPS * crops.global_size**2 + crops.num_local * crops.local_size**2
+
+
+def fitting_accumulation(plan: Plan) -> int | None:
+    """The fewest parts of a step with which the run fits into the GPUs' memory; None if there are none."""
+    recipe = plan.recipe
+    for accumulation in range(recipe.data.accumulation, recipe.data.batch_size // plan.num_gpus + 1):
+        part, rest = divmod(recipe.data.batch_size, accumulation)
+        if rest:
+            continue
+        try:
+            bunch_layout(recipe.model.bunch_size, part, plan.num_gpus)
+        except UserError:
+            continue
+        data = dataclasses.replace(recipe.data, accumulation=accumulation)
+        changed = dataclasses.replace(recipe, data=data)
+        if memory(changed, plan.counts, part // plan.num_gpus).total <= plan.gpu.memory_gib * GIB:
+            return accumulation
+    return None
+
+
+def text(plan: Plan) -> str:
+    """The plan as a few labelled lines, with what it rests on."""
+    rows = {
+        "network": _network_line(plan),
+        "work": _work_line(plan),
+        "time": f"{plan.gpu_hours:,.0f} GPU-hours, {plan.days:.1f} days at {plan.images_per_second:,.0f} images/s",
+        "memory": _memory_line(plan),
+        "loading": (
+            f"{plan.loader_cores} cores, {math.ceil(plan.loader_cores / plan.num_gpus)} a GPU, at "
+            f"{1000 * plan.core_seconds_per_image:.1f} ms of one core for an image"
+        ),
+    }
+    title = (
+        f"{plan.recipe.name} on {plan.num_gpus} x {plan.gpu.title}, {plan.num_images:,} images, at "
+        f"{100 * plan.efficiency:g} % of {plan.gpu.tflops:g} TFLOP/s"
+    )
+    lines = [
+        title,
+        *(f"  {name:8} {line}" for name, line in rows.items()),
+        *(f"  note: {note}" for note in _notes(plan)),
+    ]
+    return "\n".join(lines)
+
+
+def describe(
+    recipe: Recipe,
+    *,
+    gpu: str = "a100-40gb",
+    num_gpus: int = 8,
+    efficiency: float = DEFAULT_EFFICIENCY,
+    num_images: int = IMAGENET_IMAGES,
+) -> str:
+    """The plan as text; see :func:`plan` for the settings and the errors."""
+    return text(plan(recipe, gpu=gpu, num_gpus=num_gpus, efficiency=efficiency, num_images=num_images))
+
+
+def _network_line(plan: Plan) -> str:
+    counts, crops = plan.counts, plan.recipe.crops
+    views = f"{counts.global_crop.macs / 1e9:.2f} G for {crops.global_size} px"
+    if crops.num_local:
+        views += f", {counts.local_crop.macs / 1e9:.2f} G for {crops.local_size} px"
+    return (
+        f"{counts.num_parameters / 1e6:.1f} M parameters; multiply-accumulates of a view: {views}, "
+        f"{counts.head.macs / 1e9:.3f} G for the head"
+    )
+
+
+def _work_line(plan: Plan) -> str:
+    recipe = plan.recipe
+    line = f"{plan.flop_per_image / 1e9:.1f} GFLOP an image, {plan.flop:.2e} FLOP in {recipe.total_epochs} epochs"
+    if plan.flop_per_image_self_labeling != plan.flop_per_image and recipe.self_labeling.epochs:
+        line += f" ({plan.flop_per_image_self_labeling / 1e9:.1f} GFLOP an image in the last ones)"
+    return line
+
+
+def _memory_line(plan: Plan) -> str:
+    parts = {name.replace("_", " "): size / GIB for name, size in vars(plan.memory).items()}
+    shown = ", ".join(f"{name} {size:.1f}" for name, size in parts.items() if size >= 0.05)
+    total = plan.memory.total / GIB
+    return f"{total:.1f} of {plan.gpu.memory_gib:g} GiB, {plan.images_per_gpu} images a GPU at a time: {shown}"
+
+
+def _notes(plan: Plan) -> list[str]:
+    notes = []
+    if plan.memory.total > plan.gpu.memory_gib * GIB:
+        accumulation = fitting_accumulation(plan)
+        notes.append(
+            f"too much for this GPU's memory: it fits with data.accumulation={accumulation}"
+            + (", which takes a third longer" if plan.recipe.data.accumulation == 1 else "")
+            if accumulation
+            else "too much for this GPU's memory: take more GPUs or larger ones"
+        )
+    if not plan.gpu.has_bf16:
+        notes.append(f"a {plan.gpu.title} has no bfloat16, which the engine trains in: it will be slower than planned")
+    return notes
