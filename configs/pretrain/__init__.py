@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.errors import unknown_name
+from configs.pretrain.deit_s import deit_s
 from configs.pretrain.demo import demo
 from configs.pretrain.rn50 import rn50
 from configs.pretrain.rn50_cluster import rn50_cluster
 from configs.pretrain.rn50_nomc import rn50_nomc
+from configs.pretrain.rn50w2 import rn50w2
+from configs.pretrain.vit_b import vit_b
 from pretrain.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "rn50": rn50,
     "rn50_nomc": rn50_nomc,
     "rn50_cluster": rn50_cluster,
+    "rn50w2": rn50w2,
+    "deit_s": deit_s,
+    "vit_b": vit_b,
     "demo": demo,
 }
 
