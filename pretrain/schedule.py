@@ -1,8 +1,68 @@
-"""Learning rate and weight decay as pure functions of the step."""
+"""What changes from step to step, as pure functions: rates, decay, the teacher's momentum, the labelled share.
+
+Steps and epochs are counted from 0 over both stages; everything follows from them alone, so a resumed run, before or
+after the switch to self-labeling, has the values of an uninterrupted one.
+"""
 
 from __future__ import annotations
 
 import math
+
+from pretrain.recipe import Recipe
+
+
+def is_self_labeling(recipe: Recipe, epoch: int) -> bool:
+    """Whether the epoch belongs to the second stage."""
+    return epoch >= recipe.epochs and recipe.self_labeling.epochs > 0
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Warm-up and cosine of the stage that the step is in; the rate for the recipe's batch."""
+    schedule, second, switch = recipe.schedule, recipe.self_labeling, recipe.epochs * steps_per_epoch
+    if is_self_labeling(recipe, step // steps_per_epoch):
+        step, num_epochs = step - switch, second.epochs
+        peak, warmup_epochs = scaled_lr(second.lr, recipe.data.batch_size), second.warmup_epochs
+    else:
+        num_epochs = recipe.epochs
+        peak = scaled_lr(recipe.optim.lr, recipe.data.batch_size)
+        default = default_warmup_epochs(recipe.total_epochs)
+        warmup_epochs = default if schedule.warmup_epochs is None else schedule.warmup_epochs
+    return warmup_cosine(
+        step,
+        num_steps=num_epochs * steps_per_epoch,
+        warmup_steps=round(warmup_epochs * steps_per_epoch),
+        peak=peak,
+        final=peak * schedule.final_lr_ratio,
+    )
+
+
+def weight_decay(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Half a cosine over the first stage where the recipe names its end, and that end from there on."""
+    optim = recipe.optim
+    if optim.weight_decay_end is None:
+        return optim.weight_decay
+    return half_cosine(step, recipe.epochs * steps_per_epoch, optim.weight_decay, optim.weight_decay_end)
+
+
+def teacher_momentum(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The share of itself that the momentum encoder keeps: half a cosine over the first stage."""
+    momentum = recipe.momentum_encoder
+    return half_cosine(step, recipe.epochs * steps_per_epoch, momentum.start, momentum.end)
+
+
+def keep_share(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The share of the batch that gets labels: half a cosine over the second stage."""
+    stage = recipe.self_labeling
+    return half_cosine(step - recipe.epochs * steps_per_epoch, stage.epochs * steps_per_epoch, *stage.keep)
+
+
+def half_cosine(step: int, num_steps: int, start: float, end: float) -> float:
+    """From ``start`` at step 0 to ``end`` at step ``num_steps``, which the last step is one short of.
+
+    Follows the official ``cosine_scheduler``. Steps before and after have the values of the ends.
+    """
+    done = min(1.0, max(0.0, step / max(1, num_steps)))
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, peak: float, final: float) -> float:
@@ -17,12 +77,11 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, peak: float, 
     """
     if step < warmup_steps:
         return peak * step / warmup_steps
-    done = min(1.0, (step - warmup_steps) / max(1, num_steps - warmup_steps))
-    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * done))
+    return half_cosine(step - warmup_steps, num_steps - warmup_steps, peak, final)
 
 
 def default_warmup_epochs(num_epochs: int) -> int:
-    """The official warm-up: 10 epochs, 5 for runs of up to 50 epochs, 3 for up to 20."""
+    """The official warm-up: 10 epochs, 5 for runs of up to 50 epochs in both stages, 3 for up to 20."""
     if num_epochs <= 20:
         return 3
     return 5 if num_epochs <= 50 else 10
