@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
-from pretrain.collectives import sum_over_processes
-from pretrain.model import TwistModel
+from pretrain.collectives import normalize_over_processes
+from pretrain.nbs import BunchNorm
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,17 @@ class GlooSyncBatchNorm(_BatchNorm):
         """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
         if not self.training:
             return super().forward(input)
-        dims = [0, *range(2, input.dim())]
-        shape = [1, -1, *[1] * (input.dim() - 2)]
-        exact = input.double()  # E[x^2] - E[x]^2 loses too much in single precision
-        count = exact.new_tensor([input.numel() / input.shape[1]])
-        sums = sum_over_processes(torch.cat([exact.sum(dims), exact.square().sum(dims), count]))
-        total, squares, num = sums.split([input.shape[1], input.shape[1], 1])
-        mean = total / num
-        variance = squares / num - mean.square()
-        self._track(mean.detach(), (variance * num / (num - 1)).detach())
-        output = (exact - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
-        output = output.to(input.dtype)
+        output, mean, variance = normalize_over_processes(input, eps=self.eps)
+        if self.track_running_stats:
+            self._track(mean, variance)
         if self.affine:
+            shape = [1, -1, *[1] * (input.dim() - 2)]
             output = output * self.weight.view(shape) + self.bias.view(shape)
         return output
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
+        if not self.track_running_stats:
+            return
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
         self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
@@ -90,29 +85,30 @@ class GlooSyncBatchNorm(_BatchNorm):
             self.num_batches_tracked.add_(1)
 
 
-def sync_batch_norms(model: TwistModel, process: Process) -> None:
-    """Makes every batch norm but NBS take its statistics over all processes.
+def sync_batch_norms(module: nn.Module, process: Process) -> None:
+    """Makes every batch norm within ``module`` but NBS take its statistics over all processes.
 
-    NBS keeps to this process's share of the batch. Officially it spans groups of processes that add up to 256
-    images, not all of them: statistics over everything make the batch's classes easier to even out.
+    Any backbone will do; one without batch norms, a ViT, stays as it is. State-dict keys stay the same. NBS has its
+    own bunches: :func:`pretrain.nbs.assign_bunches`.
     """
     if process.world_size == 1:
         return
-    for part in (model.backbone, model.head.mlp):
-        if process.device.type == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(part)
-        else:
-            _convert_for_gloo(part)
-
-
-def _convert_for_gloo(module: nn.Module) -> None:
     for name, child in module.named_children():
+        if isinstance(child, BunchNorm):
+            continue
         if isinstance(child, _BatchNorm):
-            synced = GlooSyncBatchNorm(child.num_features, child.eps, child.momentum, child.affine)
-            synced.load_state_dict(child.state_dict())
-            setattr(module, name, synced)
+            setattr(module, name, _synced(child, process))
         else:
-            _convert_for_gloo(child)
+            sync_batch_norms(child, process)
+
+
+def _synced(norm: _BatchNorm, process: Process) -> nn.Module:
+    if process.device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+        return converted
+    synced = GlooSyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    synced.load_state_dict(norm.state_dict())
+    return synced
 
 
 def gather(values: Tensor, process: Process) -> Tensor:
@@ -122,3 +118,12 @@ def gather(values: Tensor, process: Process) -> Tensor:
     parts = [torch.empty_like(values) for _ in range(process.world_size)]
     dist.all_gather(parts, values.contiguous())
     return torch.cat(parts)
+
+
+def any_process(flag: bool, process: Process) -> bool:
+    """Whether ``flag`` is true in some process; all of them have to ask at the same time."""
+    if process.world_size == 1:
+        return flag
+    raised = torch.tensor([float(flag)], device=process.device)
+    dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+    return bool(raised.item())

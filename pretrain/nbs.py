@@ -131,6 +131,8 @@ class BunchNorm(nn.BatchNorm1d):
         return self.running_mean, self.running_var
 
     def _track(self, mean: Tensor, variance: Tensor) -> None:
+        if not self.track_running_stats:  # off in the first of two forward passes, see pretrain.step
+            return
         assert self.momentum is not None and self.num_batches_tracked is not None
         for running, new in zip(self._running(), (mean, variance), strict=True):
             running.lerp_(new.to(running.dtype), self.momentum)
