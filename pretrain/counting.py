@@ -52,11 +52,15 @@ def _count(settings: Model, global_size: int, local_size: int) -> Counts:
         head = ProjectionHead(
             features, settings.hidden, settings.num_classes, activation=settings.activation, nbs=settings.nbs
         )
-    crops = [(3, size, size) for size in (global_size, local_size)]
+
+    def cost(network: nn.Module, *shape: int) -> Cost:
+        return Cost(macs(network, shape), saved_bytes(network, shape))
+
     return Counts(
-        sum(parameter.numel() for module in (backbone, head) for parameter in module.parameters()),
-        *(Cost(macs(backbone, crop), saved_bytes(backbone, crop)) for crop in crops),
-        Cost(macs(head, (features,)), saved_bytes(head, (features,))),
+        num_parameters=sum(parameter.numel() for part in (backbone, head) for parameter in part.parameters()),
+        global_crop=cost(backbone, 3, global_size, global_size),
+        local_crop=cost(backbone, 3, local_size, local_size),
+        head=cost(head, features),
     )
 
 
