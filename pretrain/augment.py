@@ -3,22 +3,28 @@ whatever process makes them and wherever a run was interrupted."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageFilter
-from torch import Tensor, nn
-from torchvision.transforms import v2
+from torch import Tensor
 
-from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation, Crops, Recipe
+from pretrain import draws, ops
+from pretrain.draws import view_scales, view_sizes
+from pretrain.ops import Array
+from pretrain.recipe import Augmentation, Crops, Recipe
+from pretrain.schedule import is_self_labeling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Views = list[Tensor]  # V tensors (3, H, W) of one image, or (B, 3, H, W) of a batch; global views first
+# V batches of views (B, 3, S, S), global views first: levels as uint8, or normalised float32.
+Views = list[Tensor]
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
@@ -27,62 +33,53 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-class GaussianBlur(nn.Module):
-    """Blurs a PIL image by a sigma drawn from a range of pixels."""
-
-    def __init__(self, sigma: tuple[float, float]) -> None:
-        super().__init__()
-        self.sigma = sigma
-
-    def forward(self, image: Image.Image) -> Image.Image:
-        low, high = self.sigma
-        sigma = low + (high - low) * torch.rand(()).item()
-        return image.filter(ImageFilter.GaussianBlur(radius=sigma))
-
-
-def natural_view(
-    size: int, scale: tuple[float, float], settings: Augmentation, kind: int
-) -> Callable[[Image.Image], Tensor]:
-    """The transform that makes one view of a photograph: PIL image to normalised (3, size, size).
-
-    Args:
-        kind: 0, 1 or 2 for the first global, the second global or a local view; they differ in blur and solarize.
-    """
-    jitter = v2.ColorJitter(settings.brightness, settings.contrast, settings.saturation, settings.hue)
-    steps = [
-        v2.RandomResizedCrop(size, scale=scale, interpolation=v2.InterpolationMode.BICUBIC),
-        v2.RandomHorizontalFlip(settings.flip),
-        v2.RandomApply([jitter], p=settings.jitter),
-        v2.RandomGrayscale(settings.gray),
-        v2.RandomApply([GaussianBlur(settings.blur_sigma)], p=settings.blur[kind]),
-        v2.RandomSolarize(threshold=128, p=settings.solarize[kind]),
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-    ]
-    return v2.Compose(steps)
-
-
 class NaturalViews:
-    """Multi-crop of photographs, one image at a time."""
+    """Multi-crop of photographs, one image at a time, in the distribution of torchvision's transforms on PIL images."""
 
     def __init__(self, crops: Crops, settings: Augmentation) -> None:
-        local = natural_view(crops.local_size, crops.local_scale, settings, 2)
-        self.transforms = [
-            *(natural_view(crops.global_size, crops.global_scale, settings, kind) for kind in (0, 1)),
-            *[local] * crops.num_local,
-        ]
+        self.settings = settings
+        self.sizes, self.scales = view_sizes(crops), view_scales(crops)
 
-    def __call__(self, images: Sequence[Image.Image], seeds: Sequence[int]) -> Views:
-        """Images (RGB, any size) to V batches of views (B, 3, H, W)."""
-        views = [self._views(image, seed) for image, seed in zip(images, seeds, strict=True)]
-        return [torch.stack(same) for same in zip(*views, strict=True)]
+    def __call__(self, images: Sequence[Array], seeds: Sequence[int]) -> Views:
+        """Images (H, W, 3) of uint8, RGB, of any size, to V batches of uint8 views (B, 3, S, S)."""
+        views = [np.empty((len(images), size, size, 3), np.uint8) for size in self.sizes]
+        for place, (image, seed) in enumerate(zip(images, seeds, strict=True)):
+            for view, made in zip(views, self._views(image, seed), strict=True):
+                view[place] = made
+        return [torch.from_numpy(view).permute(0, 3, 1, 2) for view in views]
 
-    def _views(self, image: Image.Image, seed: int) -> Views:
-        # torchvision's transforms draw from torch's global generator; the training process has its own use for it.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return [transform(image) for transform in self.transforms]
+    def _views(self, image: Array, seed: int) -> Iterator[Array]:
+        numbers = draws.draw(seed, len(self.sizes))
+        boxes = draws.crop_boxes(numbers, self.scales, *image.shape[:2])
+        is_flipped = draws.flips(numbers, self.settings)
+        colors = draws.colors(numbers, self.settings)
+        for index, size in enumerate(self.sizes):
+            view = ops.resized_crop(image, boxes[index], size)
+            if is_flipped[index]:
+                view = cv2.flip(view, 1)
+            if self.settings.jitter_on == "loader":
+                view = recolored(view, draws.Colors(*(value[index] for value in colors)))
+            yield view
+
+
+def recolored(view: Array, colors: draws.Colors) -> Array:
+    """One view (S, S, 3) of uint8 after jitter, gray, blur and solarize, in the official order."""
+    if colors.is_jittered:
+        for adjustment in colors.order:
+            view = ADJUSTMENTS[adjustment](view, colors.factors[adjustment])
+    if colors.is_gray:
+        view = ops.to_gray(view)
+    if colors.sigma:
+        view = ops.gaussian_blur(view, float(colors.sigma))
+    return ops.solarize(view) if colors.is_solarized else view
+
+
+ADJUSTMENTS: dict[int, Callable[[Array, float], Array]] = {
+    draws.BRIGHTNESS: ops.adjust_brightness,
+    draws.CONTRAST: ops.adjust_contrast,
+    draws.SATURATION: ops.adjust_saturation,
+    draws.HUE: ops.adjust_hue,
+}
 
 
 class DigitViews:
@@ -93,16 +90,15 @@ class DigitViews:
 
     def __init__(self, crops: Crops, settings: Augmentation) -> None:
         self.settings = settings
-        self.sizes = [crops.global_size] * NUM_GLOBAL_CROPS + [crops.local_size] * crops.num_local
-        self.scales = [crops.global_scale] * NUM_GLOBAL_CROPS + [crops.local_scale] * crops.num_local
+        self.sizes, self.scales = view_sizes(crops), view_scales(crops)
         self.mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
 
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Views:
         """Images (B, 3, H, W) of uint8 to V batches of views (B, 3, S, S)."""
-        draws = torch.stack([self._draw(seed) for seed in seeds])
+        numbers = torch.stack([self._draw(seed) for seed in seeds])
         grey = images.float() / 255
-        views = zip(self.sizes, self.scales, draws.unbind(1), strict=True)
+        views = zip(self.sizes, self.scales, numbers.unbind(1), strict=True)
         return [self._view(grey, size, scale, draw) for size, scale, draw in views]
 
     def _draw(self, seed: int) -> Tensor:
@@ -125,8 +121,12 @@ class DigitViews:
         return ((view * factor.view(-1, 1, 1, 1)).clamp(0, 1) - self.mean) / self.std
 
 
-def build_views(recipe: Recipe) -> NaturalViews | DigitViews:
-    """The recipe's views."""
+def build_views(recipe: Recipe, epoch: int) -> NaturalViews | DigitViews:
+    """The recipe's views in this epoch: those of the self-labeling stage are cropped harder."""
+    crops = recipe.crops
+    if is_self_labeling(recipe, epoch):
+        stage = recipe.self_labeling
+        crops = dataclasses.replace(crops, global_scale=stage.global_scale, local_scale=stage.local_scale)
     if recipe.augmentation.kind == "digits":
-        return DigitViews(recipe.crops, recipe.augmentation)
-    return NaturalViews(recipe.crops, recipe.augmentation)
+        return DigitViews(crops, recipe.augmentation)
+    return NaturalViews(crops, recipe.augmentation)

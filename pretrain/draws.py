@@ -1,0 +1,118 @@
+"""What chance decides about the views of photographs: torchvision's distributions, drawn for all views at once.
+
+All of it follows from the image's seed, so the device that trains can draw the colors again without being told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation, Crops
+
+Array = NDArray[Any]
+
+_NUM_ATTEMPTS = 10  # torchvision's RandomResizedCrop tries so often before it takes the middle
+_RATIO = (3 / 4, 4 / 3)  # its narrowest and widest crop
+_AREA = slice(0, _NUM_ATTEMPTS)
+_SHAPE = slice(_NUM_ATTEMPTS, 2 * _NUM_ATTEMPTS)
+_PLACE = slice(_SHAPE.stop, _SHAPE.stop + 2)
+_FACTORS = slice(_PLACE.stop, _PLACE.stop + 4)
+_ORDER = slice(_FACTORS.stop, _FACTORS.stop + 4)
+_FLIP, _JITTER, _GRAY, _BLUR, _SIGMA, _SOLARIZE = range(_ORDER.stop, _ORDER.stop + 6)
+_NUM_DRAWS = _SOLARIZE + 1
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # what the four factors of the jitter are
+
+
+class Colors(NamedTuple):
+    """What is done to the colors of views; each array begins with the views' dimensions (...).
+
+    Attributes:
+        is_jittered: (...) whether the four adjustments are made.
+        factors: (..., 4) of BRIGHTNESS, CONTRAST, SATURATION (1 changes nothing) and HUE (0 changes nothing).
+        order: (..., 4) the adjustments, first to last.
+        is_gray, is_solarized: (...).
+        sigma: (...) of the blur, in pixels; 0 where there is none.
+    """
+
+    is_jittered: Array
+    factors: Array
+    order: Array
+    is_gray: Array
+    sigma: Array
+    is_solarized: Array
+
+
+def draw(seed: int, num_views: int) -> Array:
+    """The uniform numbers (num_views, D) that decide about the views of one image."""
+    return np.random.Generator(np.random.PCG64(seed)).random((num_views, _NUM_DRAWS))
+
+
+def crop_boxes(draws: Array, scales: Sequence[tuple[float, float]], height: int, width: int) -> Array:
+    """Where each view is cut out: (V, 4) of top, left, height and width, torchvision's RandomResizedCrop.
+
+    Args:
+        draws: (V, D), of :func:`draw`.
+        scales: each view's smallest and largest share of the area.
+        height, width: of the image.
+    """
+    low, high = np.array(scales).T[..., None]
+    area = height * width * (low + (high - low) * draws[:, _AREA])
+    narrow, wide = np.log(_RATIO)
+    ratio = np.exp(narrow + (wide - narrow) * draws[:, _SHAPE])
+    widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
+    view, first = np.arange(len(draws)), fits.argmax(1)
+    sizes = np.stack([heights[view, first], widths[view, first]], 1)
+    places = np.floor(draws[:, _PLACE] * ([height + 1, width + 1] - sizes))
+    boxes = np.concatenate([places, sizes], 1)
+    boxes[~fits.any(1)] = _middle(height, width)
+    return boxes.astype(np.int64)
+
+
+def _middle(height: int, width: int) -> tuple[int, int, int, int]:
+    """The largest box in the middle of the image that is not too narrow or too wide."""
+    box_width = min(width, round(height * _RATIO[1]))
+    box_height = min(height, round(width / _RATIO[0]))
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def flips(draws: Array, settings: Augmentation) -> Array:
+    """Which views are flipped: (V,)."""
+    return draws[:, _FLIP] < settings.flip
+
+
+def colors(draws: Array, settings: Augmentation) -> Colors:
+    """What is done to the colors: torchvision's ColorJitter, RandomGrayscale and RandomSolarize, and the blur.
+
+    Args:
+        draws: (..., V, D), of :func:`draw`; the global views come first.
+    """
+    kinds = np.minimum(np.arange(draws.shape[-2]), NUM_GLOBAL_CROPS)  # first global, second global, local ones
+    reach = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])
+    middle = np.array([1.0, 1.0, 1.0, 0.0])
+    lowest = np.maximum(middle - reach, [0.0, 0.0, 0.0, -0.5])
+    low, high = settings.blur_sigma
+    is_blurred = draws[..., _BLUR] < np.array(settings.blur)[kinds]
+    return Colors(
+        is_jittered=draws[..., _JITTER] < settings.jitter,
+        factors=lowest + (middle + reach - lowest) * draws[..., _FACTORS],
+        order=draws[..., _ORDER].argsort(-1),
+        is_gray=draws[..., _GRAY] < settings.gray,
+        sigma=np.where(is_blurred, low + (high - low) * draws[..., _SIGMA], 0.0),
+        is_solarized=draws[..., _SOLARIZE] < np.array(settings.solarize)[kinds],
+    )
+
+
+def view_sizes(crops: Crops) -> list[int]:
+    """Side of each view in pixels, global views first."""
+    return [crops.global_size] * NUM_GLOBAL_CROPS + [crops.local_size] * crops.num_local
+
+
+def view_scales(crops: Crops) -> list[tuple[float, float]]:
+    """Each view's smallest and largest share of the image's area, global views first."""
+    return [crops.global_scale] * NUM_GLOBAL_CROPS + [crops.local_scale] * crops.num_local

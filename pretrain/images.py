@@ -1,0 +1,117 @@
+"""Where training images come from: a folder with a folder of images for each class. Shards are in ``shards``."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder
+
+from common.errors import UserError
+from common.files import sha256_text
+from pretrain.ops import Array
+
+
+class UnreadableImageError(Exception):
+    """A file is not an image, or only the beginning of one."""
+
+
+class ImageSource(Protocol):
+    """Images by their index.
+
+    Attributes:
+        labels: (N,); all 0 where there are none.
+        sha256: of the images' names.
+        shard_sizes: number of images in each file that holds many, in the order of the indices; None where each
+            image is a file of its own.
+    """
+
+    labels: Tensor
+    sha256: str
+    shard_sizes: list[int] | None
+
+    def name(self, index: int) -> str:
+        """What to call the image in a message."""
+
+    def read(self, index: int) -> bytes:
+        """The image file's content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+
+class ImageFolderSource:
+    """``folder/<class>/<image>``, as torchvision's ImageFolder lists them."""
+
+    shard_sizes: list[int] | None = None
+
+    def __init__(self, folder: Path) -> None:
+        """Lists the images.
+
+        Raises:
+            UserError: there are no class folders, or one of them holds no image.
+        """
+        try:
+            listing = DatasetFolder(str(folder), _never_load, extensions=IMG_EXTENSIONS, allow_empty=True)
+        except FileNotFoundError:
+            raise UserError(
+                f"{folder} holds no class folders with images: the layout is {folder}/<class>/<image>, or shards *.tar"
+            ) from None
+        self.paths = [Path(path) for path, _ in listing.samples]
+        self.labels = torch.tensor(listing.targets, dtype=torch.int64)
+        counts = torch.bincount(self.labels, minlength=len(listing.classes))
+        empty = [folder / name for name, count in zip(listing.classes, counts.tolist(), strict=True) if not count]
+        if empty:
+            more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
+            raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
+        self.sha256 = sha256_text("\n".join(path.relative_to(folder).as_posix() for path in self.paths))
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def read(self, index: int) -> bytes:
+        return self.paths[index].read_bytes()
+
+
+def _never_load(path: str) -> None:
+    raise AssertionError(f"{path}: the listing alone is used")
+
+
+def find_train_folder(root: Path) -> Path:
+    """Where the training images are: ``root/train``, ``root/imagefolder/train``, or else ``root`` itself.
+
+    Raises:
+        UserError: ``root`` does not exist.
+    """
+    if not root.is_dir():
+        raise UserError(f"no data at {root}: give the folder that holds train/<class>/<image> or *.tar with --data")
+    folders = [root / "train", root / "imagefolder" / "train"]
+    return next((folder for folder in folders if folder.is_dir()), root)
+
+
+def decode(content: bytes) -> Array:
+    """An image file as (H, W, 3) of uint8, RGB; what is recorded about the camera's orientation is not applied.
+
+    Raises:
+        UnreadableImageError: it is damaged, truncated, empty or no image.
+    """
+    if content.startswith(b"\xff\xd8") and content.endswith(b"\xff\xd9"):  # a whole JPEG
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        image: Array | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if image is not None:
+            return image
+    # OpenCV fills what is missing from a file with gray, so the rarer cases go to PIL, which is strict.
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            return np.array(opened.convert("RGB"))  # a copy: torch wants arrays that it may write to
+    except UnidentifiedImageError:
+        raise UnreadableImageError("it is no image" if content else "it is empty") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(str(error)) from None

@@ -1,0 +1,107 @@
+"""The order of training images: a pure function of the seed and the epoch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import torch
+
+from common.errors import UserError
+from pretrain.augment import sample_seed
+from pretrain.recipe import Recipe
+
+Key = tuple[int, int]  # (epoch, index of the image)
+
+# Images are shuffled within so many shards: about 64,000 images where a shard holds 1,000, for a handful of open files.
+WINDOW_SHARDS = 64
+
+
+def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequence[int] | None = None) -> list[int]:
+    """Every image once, in the order of this epoch.
+
+    Args:
+        shard_sizes: images in each shard. The shards are taken in a random order, and the images of each
+            ``WINDOW_SHARDS`` of them shuffled; with no more shards than that it is a plain permutation.
+    """
+    generator = torch.Generator().manual_seed(sample_seed(recipe.seed, epoch, -1))
+    if shard_sizes is None or len(shard_sizes) <= WINDOW_SHARDS:
+        return torch.randperm(num_images, generator=generator).tolist()
+    assert sum(shard_sizes) == num_images
+    ends = list(itertools.accumulate(shard_sizes))
+    shards = torch.randperm(len(shard_sizes), generator=generator).tolist()
+    order: list[int] = []
+    for start in range(0, len(shards), WINDOW_SHARDS):
+        window = [
+            index
+            for shard in shards[start : start + WINDOW_SHARDS]
+            for index in range(ends[shard] - shard_sizes[shard], ends[shard])
+        ]
+        order += [window[place] for place in torch.randperm(len(window), generator=generator).tolist()]
+    return order
+
+
+class Images(Protocol):
+    """What is put in order: a :class:`pretrain.data.TwistDataset`, as far as it matters here."""
+
+    shard_sizes: Sequence[int] | None
+
+    def __len__(self) -> int: ...
+
+
+class TrainingOrder:
+    """This process's lists of (epoch, index), one for each part of a step's batch, to the last epoch of both stages.
+
+    What does not fill a batch at the end of an epoch is left out. Every step's batch is the same images whatever the
+    number of processes, and so is every accumulated part, which they share in equal, consecutive pieces.
+
+    Attributes:
+        steps_per_epoch: steps of the optimiser.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: Images,
+        *,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Where to begin, and whose share it is.
+
+        Args:
+            first_epoch: epochs that are done.
+            first_step: steps that are done in the epoch after them.
+
+        Raises:
+            UserError: the batch cannot be cut into equal parts, or these be shared in equal pieces.
+        """
+        batch_size, accumulation = recipe.data.batch_size, recipe.data.accumulation
+        if batch_size % (accumulation * world_size):
+            parts = f"{accumulation} accumulated parts and " if accumulation > 1 else ""
+            raise UserError(
+                f"data.batch_size={batch_size} cannot be shared by {parts}{world_size} processes: "
+                f"set it to a multiple of {accumulation * world_size}"
+            )
+        self.steps_per_epoch = len(images) // batch_size
+        self._recipe, self._images = recipe, images
+        self._first_epoch, self._first_step = first_epoch, first_step
+        self._rank, self._world_size = rank, world_size
+
+    def __len__(self) -> int:
+        num_epochs = self._recipe.total_epochs - self._first_epoch
+        return (num_epochs * self.steps_per_epoch - self._first_step) * self._recipe.data.accumulation
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        part = self._recipe.data.batch_size // self._recipe.data.accumulation
+        share = part // self._world_size
+        for epoch in range(self._first_epoch, self._recipe.total_epochs):
+            order = epoch_order(self._recipe, epoch, len(self._images), self._images.shard_sizes)
+            first_step = self._first_step if epoch == self._first_epoch else 0
+            first, end = (step * self._recipe.data.batch_size for step in (first_step, self.steps_per_epoch))
+            for start in range(first, end, part):
+                mine = start + self._rank * share
+                yield [(epoch, index) for index in order[mine : mine + share]]
