@@ -1,0 +1,148 @@
+"""A step's views on their way to the network: to the device, recolored there if the recipe says so, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pretrain import draws
+from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD, Views
+from pretrain.ops import Array, blur_kernel
+from pretrain.recipe import Recipe
+
+_GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL
+
+
+def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -> Views:
+    """The views as the network takes them: on ``device``, normalised float32 (B, 3, S, S), channels last.
+
+    Args:
+        views: V batches (B, 3, S, S): uint8, or normalised already, which then are only moved.
+        seeds: (B,), what the views were drawn from; with ``augmentation.jitter_on=device`` their colors are, too.
+    """
+    colors = None
+    if recipe.augmentation.kind == "natural" and recipe.augmentation.jitter_on == "device":
+        numbers = np.stack([draws.draw(seed, len(views)) for seed in seeds.tolist()])
+        colors = draws.colors(numbers, recipe.augmentation)
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    ready = []
+    for index, view in enumerate(views):
+        view = view.to(device, non_blocking=True, memory_format=torch.channels_last)
+        if not view.is_floating_point():
+            view = view.float()
+            if colors is not None:
+                recolor(view, draws.Colors(*(value[:, index] for value in colors)))
+            view = view.div_(255).sub_(mean).div_(std)
+        ready.append(view)
+    return ready
+
+
+def recolor(images: Tensor, colors: draws.Colors) -> None:
+    """Changes a batch (B, 3, H, W) by jitter, gray, blur and solarize in the official order, each image by its draw.
+
+    Levels are floats, but whole numbers after every operation, as PIL's are: what becomes of an image is within a
+    level or two of :func:`pretrain.augment.recolored`, and within a few more after a turn of the hue, which that one
+    makes by way of 8-bit hues and saturations.
+
+    Args:
+        images: levels 0 to 255.
+        colors: arrays that begin with B.
+    """
+    for place in range(colors.order.shape[-1]):
+        for adjustment, adjust in ADJUSTMENTS.items():
+            chosen = colors.is_jittered & (colors.order[:, place] == adjustment)
+            _change(images, chosen, adjust, colors.factors[:, adjustment])
+    _change(images, colors.is_gray, to_gray)
+    _change(images, colors.sigma > 0, gaussian_blur, colors.sigma)
+    _change(images, colors.is_solarized, solarize)
+
+
+def _change(images: Tensor, is_chosen: Array, change: Callable[..., Tensor], strengths: Array | None = None) -> None:
+    """Puts ``change(image)`` or ``change(image, strength)`` in the place of each chosen image of the batch."""
+    chosen = torch.from_numpy(np.flatnonzero(is_chosen))
+    if len(chosen) == 0:
+        return
+    where = chosen.to(images.device, non_blocking=True)
+    if strengths is None:
+        images[where] = change(images[where])
+    else:
+        strength = torch.from_numpy(strengths)[chosen].to(images, non_blocking=True)
+        images[where] = change(images[where], strength.view(-1, 1, 1, 1))
+
+
+def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
+    """Multiplies each image by its factor (B, 1, 1, 1)."""
+    return _whole(images * factors)
+
+
+def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """Multiplies each image's difference to its mean gray level by its factor (B, 1, 1, 1)."""
+    return _whole(torch.lerp(_gray(images).mean(dim=(2, 3), keepdim=True).round(), images, factors))
+
+
+def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
+    """Multiplies each pixel's difference to its gray level by the image's factor (B, 1, 1, 1)."""
+    return _whole(torch.lerp(to_gray(images), images, factors))
+
+
+def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
+    """Turns each image's hue by its share (B, 1, 1, 1) of a full circle."""
+    value = images.amax(1, keepdim=True)
+    chroma = value - images.amin(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    scale = chroma.clamp_min(1)  # gray has chroma 0, and then no hue
+    from_green, from_blue = 2 + (blue - red) / scale, 4 + (red - green) / scale
+    hue = torch.where(value == red, (green - blue) / scale, torch.where(value == green, from_green, from_blue))
+    # In sixths of the circle. Each channel is at the value for a third of it, and a chroma lower for another.
+    starts = torch.tensor([5, 3, 1], device=images.device).view(3, 1, 1)
+    place = torch.remainder(starts + hue + 6 * shifts, 6)
+    return (value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)).round_()
+
+
+def to_gray(images: Tensor) -> Tensor:
+    """Three channels of ITU-R 601 gray."""
+    return _gray(images).round_().expand_as(images)
+
+
+def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
+    """Blurs each image by its sigma (B, 1, 1, 1) in pixels; the edge goes on outside of the image."""
+    values = sigmas.flatten().tolist()
+    num_taps = len(blur_kernel(max(values)))
+    kernels = torch.from_numpy(np.stack([blur_kernel(sigma, num_taps) for sigma in values])).to(images)
+    batch, channels, height, width = images.shape
+    taps = kernels.repeat_interleave(channels, dim=0)
+    reach = num_taps // 2
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate").reshape(
+        1, batch * channels, -1, width + 2 * reach
+    )
+    rows = F.conv2d(padded, taps[:, None, None, :], groups=batch * channels)
+    blurred = F.conv2d(rows, taps[:, None, :, None], groups=batch * channels)
+    return blurred.view(batch, channels, height, width).round_()
+
+
+def solarize(images: Tensor) -> Tensor:
+    """Inverts levels from 128 up."""
+    return torch.where(images < 128, images, 255 - images)
+
+
+def _gray(images: Tensor) -> Tensor:
+    """Gray levels (B, 1, H, W)."""
+    weights = torch.tensor(_GRAY_WEIGHTS, device=images.device, dtype=images.dtype).view(3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True)
+
+
+def _whole(levels: Tensor) -> Tensor:
+    """Levels without their fraction, as PIL drops it."""
+    return levels.clamp_(0, 255).floor_()
+
+
+ADJUSTMENTS: dict[int, Callable[[Tensor, Tensor], Tensor]] = {
+    draws.BRIGHTNESS: adjust_brightness,
+    draws.CONTRAST: adjust_contrast,
+    draws.SATURATION: adjust_saturation,
+    draws.HUE: adjust_hue,
+}
