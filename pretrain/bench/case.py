@@ -14,8 +14,8 @@ class Case:
     Attributes:
         name: as typed on the command line, e.g. ``"loss-memory"``.
         what: one sentence: what both do, and at which sizes.
-        unit: of the figure of one call. ``"s"`` is its wall time; ``"MiB"`` is the most that it has allocated at one
-            time beyond what was there before.
+        unit: of the figure of one call. ``"s"`` is its wall time; ``"MiB"`` is the most memory that it took and held
+            at one time.
         ours: the product's way.
         textbook: the plain way; in an overhead, the part of the work that cannot be saved.
         target: what the ratio has to reach: in a ``speedup`` textbook / ours, at least the target; in an

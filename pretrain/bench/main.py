@@ -89,6 +89,8 @@ def load_cases(module: str, device: str, threads: int) -> list[Case]:
         UserError: there is no such device.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    for name, level in {"KINETO_LOG_LEVEL": "5", "TORCH_CPP_LOG_LEVEL": "ERROR"}.items():
+        os.environ.setdefault(name, level)  # the profiler's own remarks on starting and stopping
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
+import os
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,15 +105,17 @@ def _wait_for(device: torch.device) -> None:
 
 
 def peak_mib(call: Callable[[], object], device: torch.device) -> float:
-    """The most that one call had allocated through torch at one time, in MiB, beyond what was there before.
+    """The most that one call held at one time of the memory that it took through torch, in MiB.
 
     On the CPU it is the running sum of every allocation and release that torch's allocator reports to the profiler;
-    scratch memory that a library takes for itself is not in it. On CUDA it is the caching allocator's own peak.
+    scratch memory that a library takes for itself is not in it. On CUDA it is the caching allocator's own peak, beyond
+    what was there before.
     """
     gc.collect()
     if device.type == "cuda":
         return _peak_cuda_bytes(call, device) / MIB
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with _quiet_stderr(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         call()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -119,11 +124,32 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     return _highest_sum([event for event in events if event.get("name") == "[memory]"]) / MIB
 
 
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """The profiler's library writes a line on each start and stop, past Python and whatever the log level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def _highest_sum(events: list[dict[str, Any]]) -> int:
+    """The largest total of the blocks that were both allocated and not yet released."""
+    blocks: dict[int, int] = {}
     level = highest = 0
     for event in sorted(events, key=lambda event: event["ts"]):
-        level += event["args"]["Bytes"]
-        highest = max(highest, level)
+        address, size = event["args"]["Addr"], event["args"]["Bytes"]
+        if size > 0:
+            blocks[address] = size
+            level += size
+            highest = max(highest, level)
+        else:  # a block from before the call is not the call's to count
+            level -= blocks.pop(address, 0)
     return highest
 
 

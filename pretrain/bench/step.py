@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -11,10 +9,10 @@ from torch import Tensor, nn
 from pretrain import textbook
 from pretrain.bench.case import Case
 from pretrain.distributed import Process
-from pretrain.loss import multicrop_twist_loss
 from pretrain.model import TwistModel
 from pretrain.optim import build_optimizer
-from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Optim, Recipe
+from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe
+from pretrain.step import TrainStep
 from pretrain.trainer import build_model
 
 LEARNING_RATE = 0.1
@@ -31,33 +29,21 @@ def small_batch_recipe(images: int) -> Recipe:
     )
 
 
-def cases(recipe: Recipe | None = None) -> list[Case]:
-    """The step against the textbook's, and against what the backbone alone costs.
-
-    Args:
-        recipe: the step's; its backbone has to be one of torchvision's ResNets.
-    """
-    recipe = recipe or small_batch_recipe(images=4)
+def cases() -> list[Case]:
+    """The step against the textbook's, and against what its backbone alone costs."""
+    recipe = small_batch_recipe(images=4)
     views = random_views(recipe)
-    ours = our_step(recipe, views)
-    images, crops = recipe.data.batch_size, recipe.crops
-    size = f"{recipe.model.backbone}, {images} images, {NUM_GLOBAL_CROPS} x {crops.global_size} px"
-    if crops.num_local:
-        size += f" and {crops.num_local} x {crops.local_size} px"
+    ours = OurStep(recipe, views)
+    crops = recipe.crops
+    size = (
+        f"{recipe.model.backbone}, {recipe.data.batch_size} images, {NUM_GLOBAL_CROPS} x {crops.global_size} px and "
+        f"{crops.num_local} x {crops.local_size} px, fp32"
+    )
     plain = "views one by one, row-major, loss pair by pair, LARS parameter by parameter"
+    only_backbone = "the same step over forward and backward of its backbone alone"
     return [
-        Case(
-            "step", f"a training step, {size}, fp32; the textbook's: {plain}", "s", ours, plain_step(recipe, views), 1.7
-        ),
-        Case(
-            "step-overhead",
-            f"the same step over forward and backward of its backbone alone, {size}, fp32",
-            "s",
-            ours,
-            backbone_pass(recipe, views),
-            target=1.3,
-            kind="overhead",
-        ),
+        Case("step", f"a training step, {size}; the textbook's: {plain}", "s", ours, PlainStep(recipe, views), 1.7),
+        Case("step-overhead", f"{only_backbone}, {size}", "s", ours, BackbonePass(ours), 1.3, "overhead"),
     ]
 
 
@@ -68,41 +54,52 @@ def random_views(recipe: Recipe) -> list[Tensor]:
     return [torch.randn(images, 3, size, size) for size in sizes]
 
 
-def _network(recipe: Recipe, views: list[Tensor]) -> tuple[TwistModel, list[Tensor]]:
-    """The product's network, and the views as it takes them."""
-    model = build_model(recipe, Process(views[0].device))
-    return model, [view.contiguous(memory_format=torch.channels_last) for view in views]
+class OurStep:
+    """Forward, loss, backward and optimiser as the trainer does them, in fp32."""
+
+    def __init__(self, recipe: Recipe, views: list[Tensor]) -> None:
+        process = Process(views[0].device)
+        self.model: TwistModel = build_model(recipe, process)
+        self.views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+        self._step = TrainStep(recipe, self.model, None, process)
+        self._optimizer = build_optimizer(recipe.optim, self.model)
+        for group in self._optimizer.param_groups:
+            group["lr"] = LEARNING_RATE
+
+    def __call__(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        self._step([self.views], step=0, keep_share=None)
+        self._optimizer.step()
 
 
-def our_step(recipe: Recipe, views: list[Tensor]) -> Callable[[], None]:
-    """Forward, loss, backward and LARS as the trainer does them."""
-    model, views = _network(recipe, views)
-    optimizer = build_optimizer(recipe.optim, model)
-    for group in optimizer.param_groups:
-        group["lr"] = LEARNING_RATE
+class BackbonePass:
+    """Forward and backward of the step's backbone, crops of one size together: what no step can do without."""
 
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        multicrop_twist_loss(model(views), NUM_GLOBAL_CROPS).total.backward()
-        optimizer.step()
+    def __init__(self, step: OurStep) -> None:
+        self._backbone = step.model.backbone
+        sizes = dict.fromkeys(view.shape[-1] for view in step.views)
+        self._batches = [torch.cat([view for view in step.views if view.shape[-1] == size]) for size in sizes]
 
-    return step
+    def __call__(self) -> None:
+        self._backbone.zero_grad(set_to_none=True)
+        torch.cat([self._backbone(batch) for batch in self._batches]).mean().backward()
 
 
-def backbone_pass(recipe: Recipe, views: list[Tensor]) -> Callable[[], None]:
-    """Forward and backward of the product's backbone, crops of one size together: what no step can do without."""
-    model, views = _network(recipe, views)
-    backbone = model.backbone
-    batches = [
-        torch.cat([view for view in views if view.shape[-1] == size]).contiguous(memory_format=torch.channels_last)
-        for size in dict.fromkeys(view.shape[-1] for view in views)
-    ]
+class PlainStep:
+    """The textbook's step."""
 
-    def step() -> None:
-        backbone.zero_grad(set_to_none=True)
-        torch.cat([backbone(batch) for batch in batches]).mean().backward()
+    def __init__(self, recipe: Recipe, views: list[Tensor]) -> None:
+        optim = recipe.optim
+        self.model = PlainTwist(recipe.model)
+        self.views = views
+        self._optimizer = textbook.TextbookLars(
+            list(self.model.parameters()), LEARNING_RATE, optim.momentum, optim.weight_decay, optim.eta
+        )
 
-    return step
+    def __call__(self) -> None:
+        self._optimizer.zero_grad()
+        textbook.multicrop_twist_loss(self.model(self.views), NUM_GLOBAL_CROPS).total.backward()
+        self._optimizer.step()
 
 
 class PlainTwist(nn.Module):
@@ -128,24 +125,4 @@ class PlainTwist(nn.Module):
         """V views (B, 3, S, S) to logits (V, B, C)."""
         features = torch.cat([self.backbone(view) for view in views])
         logits: Tensor = self.head(features)
-        return logits.view(len(views), -1, logits.shape[-1])
-
-
-def plain_step(recipe: Recipe, views: list[Tensor]) -> Callable[[], None]:
-    """The textbook's step."""
-    model = PlainTwist(recipe.model)
-    settings = Optim()
-    optimizer = textbook.TextbookLars(
-        list(model.parameters()),
-        LEARNING_RATE,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        eta=settings.eta,
-    )
-
-    def step() -> None:
-        optimizer.zero_grad()
-        textbook.multicrop_twist_loss(model(views), NUM_GLOBAL_CROPS).total.backward()
-        optimizer.step()
-
-    return step
+        return logits.unflatten(0, (len(views), -1))
