@@ -48,6 +48,7 @@ class TrialRecord:
         status: ``"failed"`` when it raised or when a metric is not finite; then ``error`` says why.
         metrics: name to :class:`Metric`; empty when failed.
         references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
+        pictures: predictions beside ground truth, paths relative to the record's folder.
         protocol_difference: ``"KEY: protocol value -> value used"``, empty on protocol.
         resolved_config: the framework's config, every default filled in.
         config_sha256: hash of ``resolved_config``.
@@ -64,6 +65,7 @@ class TrialRecord:
     inputs_sha256: str
     error: str | None = None
     references: dict[str, dict[str, float]] = field(default_factory=dict)
+    pictures: list[str] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
     resolved_config: str = ""
     config_sha256: str = ""

@@ -66,6 +66,7 @@ class Outcome:
     Attributes:
         metrics: name to :class:`~transfer.record.Metric`, in percent.
         references: see :class:`~transfer.record.TrialRecord`.
+        pictures: predictions beside ground truth, files below ``work_dir``.
         resolved_config: the framework's config as text, every default filled in; without paths of this machine's
             scratch folders, so that equal protocols have equal text.
         protocol_difference: see :class:`~transfer.record.TrialRecord`.
@@ -78,4 +79,5 @@ class Outcome:
     source_format: str
     proof: dict | None = None
     references: dict[str, dict[str, float]] = field(default_factory=dict)
+    pictures: list[Path] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
