@@ -30,5 +30,5 @@ GPUS: dict[str, Gpu] = {
     "a100-80gb": Gpu("A100 80GB", 312, 80),  # A100 data sheet 2021
     "h100": Gpu("H100 80GB", 989, 80),  # H100 data sheet 2023, SXM; its 1,979 is with sparsity
     "h200": Gpu("H200 141GB", 989, 140),  # H200 data sheet 2023, SXM; as above
-    "rtx4090": Gpu("RTX 4090", 165, 24),  # Ada GPU architecture white paper 2022, table 2
+    "rtx4090": Gpu("RTX 4090", 165, 24),  # Ada GPU architecture white paper 2022; its 330 is with 16-bit sums
 }

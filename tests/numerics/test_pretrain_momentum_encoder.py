@@ -1,16 +1,23 @@
 """The momentum encoder: its average, its own statistics, and that it learns from nothing else."""
 
 import copy
+import socket
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing
 from torch import Tensor
 
-from pretrain.distributed import Process
+from pretrain.distributed import Process, sync_batch_norms
 from pretrain.model import ProjectionHead, TwistModel
 from pretrain.momentum_encoder import MomentumEncoder
 from pretrain.nbs import BunchNorm, assign_bunches
 from pretrain.vit import ViTBackbone
+
+NUM_PROCESSES, BUNCH, IMAGES = 4, 4, 8  # a bunch is on two processes
 
 
 @pytest.fixture
@@ -109,3 +116,40 @@ def test_state_dict_brings_it_back_under_the_students_keys(student: TwistModel) 
     other = MomentumEncoder(student)
     other.load_state_dict(saved)
     assert all(torch.equal(value, saved[key]) for key, value in other.state_dict().items())
+
+
+def taught(process: Process) -> Tensor:
+    """The logits (2, images of this process, C) of a teacher that has followed its student for a step."""
+    torch.manual_seed(0)
+    student = TwistModel(ViTBackbone(num_features=24, num_heads=2, depth=1), ProjectionHead(24, 16, 5))
+    sync_batch_norms(student, process)
+    student.double()
+    assert isinstance(student.head.nbs, BunchNorm)
+    assign_bunches(student.head.nbs, BUNCH, IMAGES, process)
+    teacher = MomentumEncoder(student)
+    moved(student)
+    teacher.update(student, 0.5)
+    logits: Tensor = teacher([view.chunk(process.world_size)[process.rank] for view in views(images=IMAGES)])
+    return logits
+
+
+def work(rank: int, port: int, out: str) -> None:
+    torch.set_num_threads(1)
+    limit = timedelta(seconds=120)
+    dist.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=NUM_PROCESSES, timeout=limit
+    )
+    torch.save(taught(Process(torch.device("cpu"), rank, NUM_PROCESSES)), f"{out}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_bunches_over_processes_give_the_logits_of_one_process(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.set_forkserver_preload(["pretrain.distributed", "pretrain.momentum_encoder", "pretrain.vit"])
+    arguments = (port, str(tmp_path))
+    torch.multiprocessing.start_processes(work, args=arguments, nprocs=NUM_PROCESSES, start_method="forkserver")
+    logits = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_PROCESSES)]
+    expected = taught(Process(torch.device("cpu")))
+    torch.testing.assert_close(torch.cat(logits, dim=1), expected, rtol=1e-10, atol=1e-10)
