@@ -159,8 +159,8 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
     """Bytes on each GPU.
 
     Parameters and gradients in single precision and autocast's copy of the weights in bfloat16; one value a parameter
-    for LARS, two for AdamW; the momentum encoder's parameters and their bfloat16 copy; views in single precision;
-    activations as counted on the network under autocast; logits of the whole batch, all accumulated parts.
+    for LARS, two for AdamW; the momentum encoder's parameters and their bfloat16 copy; activations of one accumulated
+    part, as counted on the network under autocast; views in single precision and logits of all parts.
 
     Args:
         images_per_gpu: that go through the network together.
@@ -171,16 +171,16 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
         + crops.num_local * counts.local_crop.saved_bytes
         + crops.num_views * counts.head.saved_bytes
     )
-    num_logits = recipe.data.accumulation * images_per_gpu * crops.num_views * recipe.model.num_classes
+    images_per_step = recipe.data.accumulation * images_per_gpu
     return Memory(
         parameters=4 * num,
         gradients=4 * num,
         optimizer=(8 if recipe.optim.name == "adamw" else 4) * num,
         bf16_weights=2 * num,
         momentum_encoder=6 * num * recipe.momentum_encoder.enabled,
-        views=images_per_gpu * 3 * _num_pixels(crops) * 4,
+        views=4 * 3 * images_per_step * _num_pixels(crops),
         activations=images_per_gpu * saved,
-        logits=LOSS_COPIES * 4 * num_logits,
+        logits=LOSS_COPIES * 4 * images_per_step * crops.num_views * recipe.model.num_classes,
     )
 
 
