@@ -39,6 +39,45 @@ def num_processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+class _ShareOfLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:
+        total = loss.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0] * num_processes()
+
+
+def share_of_loss(loss: Tensor) -> Tensor:
+    """The whole loss, from each process's summand; like :func:`sum_over_processes` but without a collective backward.
+
+    Every process has to go on from it in the same way, so that their gradients of it are equal.
+    """
+    if num_processes() == 1:
+        return loss
+    total: Tensor = _ShareOfLoss.apply(loss)
+    return total
+
+
+def gather_over_processes(values: Tensor) -> Tensor:
+    """The 1-D tensors of all processes (of equal length), one after the other; without gradient."""
+    if num_processes() == 1:
+        return values
+    parts = [torch.empty_like(values) for _ in range(num_processes())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def own_part(gathered: Tensor) -> Tensor:
+    """This process's part of what :func:`gather_over_processes` put together."""
+    if num_processes() == 1:
+        return gathered
+    return gathered.chunk(num_processes())[dist.get_rank()]
+
+
 class _NormalizeOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor, eps: float, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
-from pretrain.collectives import normalize_over_processes
+from pretrain.collectives import gather_over_processes, normalize_over_processes
 from pretrain.nbs import BunchNorm
 
 
@@ -113,11 +113,7 @@ def _synced(norm: _BatchNorm, process: Process) -> nn.Module:
 
 def gather(values: Tensor, process: Process) -> Tensor:
     """The 1-D tensors of all processes (of equal length), one after the other."""
-    if process.world_size == 1:
-        return values
-    parts = [torch.empty_like(values) for _ in range(process.world_size)]
-    dist.all_gather(parts, values.contiguous())
-    return torch.cat(parts)
+    return gather_over_processes(values) if process.world_size > 1 else values
 
 
 def any_process(flag: bool, process: Process) -> bool:
