@@ -27,6 +27,7 @@ class TrialPlan:
     Attributes:
         runs: root of all records.
         inputs_sha256: hash of benchmark, protocol, weights, seed, overrides and embedded data's fingerprint.
+        rescale: see :class:`~transfer.trial.Trial`.
     """
 
     runs: Path
@@ -38,6 +39,7 @@ class TrialPlan:
     overrides: tuple[str, ...]
     device: str
     inputs_sha256: str
+    rescale: int | None = None
 
     @property
     def trial_dir(self) -> Path:
@@ -86,6 +88,7 @@ def plan_trials(
     data: Path | None = None,
     overrides: tuple[str, ...] = (),
     device: str = "cpu",
+    rescale: int | None = None,
 ) -> list[TrialPlan]:
     """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
 
@@ -94,6 +97,7 @@ def plan_trials(
     """
     if num_trials < 1:
         raise UserError(f"--trials is {num_trials}: at least one trial is needed")
+    inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark, data)
@@ -109,7 +113,8 @@ def plan_trials(
                         data=root,
                         overrides=overrides,
                         device=device,
-                        inputs_sha256=_inputs_sha256(benchmark, ref, seed, overrides, root),
+                        inputs_sha256=_inputs_sha256(benchmark, ref, seed, inputs, root),
+                        rescale=rescale,
                     )
                 )
     return plans

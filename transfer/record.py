@@ -50,9 +50,13 @@ class TrialRecord:
         references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
         pictures: predictions beside ground truth, paths relative to the record's folder.
         protocol_difference: ``"KEY: protocol value -> value used"``, empty on protocol.
+        standing: ``"on protocol"``, ``"rescaled"`` (another batch, with the schedule that goes with it) or
+            ``"off protocol"``; empty where the task has no protocol lock (:mod:`transfer.protocol_lock`).
+        batch: how the batch was made up where that is worth a word, e.g. ``"same batch, accumulated ×2"``.
         resolved_config: the framework's config, every default filled in.
         config_sha256: hash of ``resolved_config``.
         inputs_sha256: hash of all that determines the trial; a trial is skipped only if it matches.
+        pictures: images beside the record, predictions next to the truth; paths relative to the record's folder.
     """
 
     suite: str
@@ -67,6 +71,8 @@ class TrialRecord:
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
+    standing: str = ""
+    batch: str = ""
     resolved_config: str = ""
     config_sha256: str = ""
     git_commit: str = "unknown"
@@ -76,6 +82,7 @@ class TrialRecord:
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
+    pictures: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -78,6 +78,7 @@ def _call_task(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Ou
         work_dir=make_dir(plan.trial_dir / "work"),
         weights_dir=make_dir(plan.weights_dir),
         progress=progress,
+        rescale=plan.rescale,
     )
     return importlib.import_module(plan.benchmark.task).run(trial)
 
@@ -134,6 +135,8 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         references=outcome.references if outcome else {},
         pictures=[path.relative_to(plan.trial_dir).as_posix() for path in outcome.pictures] if outcome else [],
         protocol_difference=outcome.protocol_difference if outcome else [],
+        standing=outcome.standing if outcome else "",
+        batch=outcome.batch if outcome else "",
         resolved_config=outcome.resolved_config if outcome else "",
         config_sha256=sha256_text(outcome.resolved_config) if outcome else "",
         git_commit=commit,
@@ -143,6 +146,7 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         wall_seconds=round(wall_seconds, 3),
         device_hours=round(wall_seconds / 3600 * num_devices(plan.device), 6),
         peak_bytes=peak_bytes(plan.device),
+        pictures=outcome.pictures if outcome else [],
     )
 
 

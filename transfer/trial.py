@@ -10,6 +10,7 @@ from transfer.benchmarks import Benchmark
 from transfer.record import Metric
 
 RANDOM_PREFIX = "random:"
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Trial:
             go on, as long as the metrics come out the same.
         weights_dir: exists; converted weights shared by trials (see :mod:`transfer.convert.prepare`).
         progress: call with (steps done, steps in all, what is being done).
+        rescale: images a step in place of the protocol's, with the schedule that goes with it
+            (:func:`transfer.protocol_lock.rescaled`); None keeps the protocol's.
     """
 
     benchmark: Benchmark
@@ -57,6 +60,12 @@ class Trial:
     work_dir: Path
     weights_dir: Path
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    rescale: int | None = None
+
+    @property
+    def pictures_dir(self) -> Path:
+        """Beside the record, for what a report shows; its files are named in :attr:`Outcome.pictures`."""
+        return self.work_dir.parent / PICTURES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +79,9 @@ class Outcome:
         resolved_config: the framework's config as text, every default filled in; without paths of this machine's
             scratch folders, so that equal protocols have equal text.
         protocol_difference: see :class:`~transfer.record.TrialRecord`.
+        standing, batch: see :class:`~transfer.record.TrialRecord`.
         arch, source_format, proof: of the weights that were loaded.
+        pictures: files in ``Trial.pictures_dir``, as ``"pictures/<name>.jpg"``.
     """
 
     metrics: dict[str, Metric]
@@ -81,3 +92,6 @@ class Outcome:
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     pictures: list[Path] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
+    standing: str = ""
+    batch: str = ""
+    pictures: list[str] = field(default_factory=list)
