@@ -56,7 +56,6 @@ class TrialRecord:
         resolved_config: the framework's config, every default filled in.
         config_sha256: hash of ``resolved_config``.
         inputs_sha256: hash of all that determines the trial; a trial is skipped only if it matches.
-        pictures: images beside the record, predictions next to the truth; paths relative to the record's folder.
     """
 
     suite: str
@@ -82,7 +81,6 @@ class TrialRecord:
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
-    pictures: list[str] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -10,7 +10,6 @@ from transfer.benchmarks import Benchmark
 from transfer.record import Metric
 
 RANDOM_PREFIX = "random:"
-PICTURES = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +61,6 @@ class Trial:
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
     rescale: int | None = None
 
-    @property
-    def pictures_dir(self) -> Path:
-        """Beside the record, for what a report shows; its files are named in :attr:`Outcome.pictures`."""
-        return self.work_dir.parent / PICTURES
-
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -81,7 +75,6 @@ class Outcome:
         protocol_difference: see :class:`~transfer.record.TrialRecord`.
         standing, batch: see :class:`~transfer.record.TrialRecord`.
         arch, source_format, proof: of the weights that were loaded.
-        pictures: files in ``Trial.pictures_dir``, as ``"pictures/<name>.jpg"``.
     """
 
     metrics: dict[str, Metric]
@@ -94,4 +87,3 @@ class Outcome:
     protocol_difference: list[str] = field(default_factory=list)
     standing: str = ""
     batch: str = ""
-    pictures: list[str] = field(default_factory=list)
