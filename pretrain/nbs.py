@@ -151,12 +151,13 @@ def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, proc
         UserError: see :func:`bunch_layout`.
     """
     layout = bunch_layout(bunch_size, part_size, process.world_size)
-    group = None
+    group: dist.ProcessGroup | None = None
     if 1 < layout.processes < process.world_size:
         for first in range(0, process.world_size, layout.processes):
             ranks = range(first, first + layout.processes)
             made = dist.new_group([*ranks])  # by every process, members or not
             if process.rank in ranks:
+                assert isinstance(made, dist.ProcessGroup)
                 group = made
     norm.place = _Place(layout, group)
 

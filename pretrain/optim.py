@@ -130,7 +130,8 @@ def _same_layout(tensor: Tensor, other: Tensor) -> bool:
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Parameters with weight decay, and those without: biases and norms' scales, which are 1-D, and ViTs' tokens."""
-    weights, rest = [], []
+    weights: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, param in model.named_parameters():
         if param.requires_grad:
             is_weight = param.ndim > 1 and name.rpartition(".")[2] not in UNDECAYED
