@@ -119,11 +119,15 @@ def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
     """A view of the tensor as one row, in the order in which ``like`` lies in memory; a copy if it lies otherwise."""
     if not _same_layout(tensor, like):
         tensor = torch.empty_like(like).copy_(tensor)
+    if tensor.is_contiguous():
+        return tensor.view(-1)
     order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
-    return tensor.detach().permute(order).view(-1)
+    return tensor.permute(order).view(-1)
 
 
 def _same_layout(tensor: Tensor, other: Tensor) -> bool:
+    if tensor.stride() == other.stride():
+        return True
     steps = zip(tensor.shape, tensor.stride(), other.stride(), strict=True)
     return all(size == 1 or ours == theirs for size, ours, theirs in steps)
 
