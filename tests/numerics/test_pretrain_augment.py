@@ -179,10 +179,25 @@ def test_flip_jitter_gray_blur_and_solarize_are_as_likely_as_the_recipe_says() -
         for view, share in enumerate(shares):
             count = int(happens[:, view].sum())
             assert stats.binomtest(count, NUM_SEEDS, share).pvalue > LEAST_P, (name, view)
-    both = flips[:, 0] & colors.is_jittered[:, 0]  # one does not decide about the other
-    assert stats.binomtest(int(both.sum()), NUM_SEEDS, 0.4).pvalue > LEAST_P
-    views = flips[:, 0] & flips[:, 1]
-    assert stats.binomtest(int(views.sum()), NUM_SEEDS, 0.25).pvalue > LEAST_P
+
+
+def test_no_draw_decides_about_another() -> None:
+    settings = Augmentation(blur=(0.5, 0.5, 0.5), solarize=(0.5, 0.5, 0.5))
+    colors = draws.colors(all_draws(3), settings)
+    values = [
+        colors.is_jittered,
+        colors.is_gray,
+        colors.sigma > 0,
+        colors.is_solarized,
+        *colors.factors.transpose(2, 0, 1),
+    ]
+    values += [np.stack([draws.flips(views, settings) for views in all_draws(3)]), colors.order[..., 0]]
+    columns = np.concatenate(values, axis=1)
+    correlations = stats.spearmanr(columns).statistic - np.eye(columns.shape[1])
+    assert np.abs(correlations).max() < 4.5 / math.sqrt(NUM_SEEDS)  # standard deviations of chance
+    for view in range(3):
+        sigmas = colors.sigma[:, view][colors.sigma[:, view] > 0]
+        assert stats.kstest(sigmas, "uniform", (0.1, 1.9)).pvalue > LEAST_P
 
 
 # ---- what comes out ---------------------------------------------------------------------------------
@@ -201,6 +216,32 @@ def test_views_are_distributed_as_the_textbooks() -> None:
         textbooks = ((torch.stack([view[index] for view in theirs]) * std + mean) * 255).round()
         for statistic in (brightness, contrast, sharpness, colorfulness):
             assert_one_distribution(statistic(ours.float()).numpy(), statistic(textbooks).numpy())
+
+
+def test_recolored_view_is_pils_operations_in_the_official_order() -> None:
+    numbers = np.stack([draws.draw(seed, 1) for seed in range(64)])
+    colors = draws.colors(numbers, Augmentation(gray=0.3, blur=(0.5, 0, 0), solarize=(0.5, 0, 0)))
+    assert (colors.is_gray & (colors.sigma > 1) & colors.is_solarized)[:, 0].any()
+    for seed in range(64):
+        view = draws.Colors(*(value[seed, 0] for value in colors))
+        error = difference(recolored(PHOTOGRAPH, view), recolored_by_pil(Image.fromarray(PHOTOGRAPH), view))
+        assert np.abs(error[6:-6, 6:-6]).mean() < 1.5, view
+
+
+def recolored_by_pil(image: Image.Image, colors: draws.Colors) -> Image.Image:
+    adjust = [
+        pil_ops.adjust_brightness,
+        pil_ops.adjust_contrast,
+        pil_ops.adjust_saturation,
+        pil_ops.adjust_hue,
+    ]
+    for adjustment in colors.order if colors.is_jittered else []:
+        image = adjust[adjustment](image, float(colors.factors[adjustment]))
+    if colors.is_gray:
+        image = pil_ops.to_grayscale(image, 3)
+    if colors.sigma:
+        image = image.filter(ImageFilter.GaussianBlur(float(colors.sigma)))
+    return pil_ops.solarize(image, 128) if colors.is_solarized else image
 
 
 def brightness(images: Tensor) -> Tensor:

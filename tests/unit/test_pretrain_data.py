@@ -86,6 +86,13 @@ def test_second_global_view_of_photographs_is_the_only_one_solarized(images: Pat
     assert [view.unique().tolist() for view in views] == [[200], [55], [200], [200]]
 
 
+def test_flipped_view_is_the_mirror_image(images: Path) -> None:
+    off = ["augmentation.jitter=0", "augmentation.gray=0", "augmentation.blur=0,0,0", "augmentation.solarize=0,0,0"]
+    never, always = (TwistDataset(images, recipe("rn50", *off, f"augmentation.flip={share}")) for share in (0, 1))
+    for view, mirrored in zip(*(data.__getitems__([(0, 0)]).views for data in (never, always)), strict=True):
+        assert torch.equal(view.flip(3), mirrored) and not torch.equal(view, mirrored)
+
+
 def test_epochs_of_the_self_labeling_stage_are_cropped_harder(images: Path) -> None:
     """The official code forgets this when it is resumed after the switch: the crops must follow from the epoch."""
     stage = ["epochs=2", "self_labeling.epochs=2", "self_labeling.global_scale=0.3,0.3", "augmentation.flip=0"]
@@ -192,13 +199,13 @@ def test_skipped_image_is_replaced_by_the_next_of_the_batch_and_named(images: Pa
     dataset = TwistDataset(images, skip)
     if name == "rn50":  # listed, then lost; the demo's images are in memory by now
         gone.unlink()
-    batch = dataset.__getitems__([(0, 1), (0, 6), (0, 3), (0, 7)])
+    batch = dataset.__getitems__([(0, 6), (0, 1), (0, 3), (0, 7)])
     names = [str(bad), str(gone)] if name == "rn50" else [str(bad)]
     assert list(batch.unreadable) == names
-    assert batch.labels.tolist() == [1, 1, 0, 1]  # of 6, 6, 3, and 6 again for what was lost
+    assert batch.labels.tolist() == [1, 0, 0, 1]  # of 6, 3, 3, and, for what was lost, again 6
     as_is = dataset.__getitems__([(0, 6), (0, 3)])
-    assert torch.equal(batch.views[0][1], as_is.views[0][0]) and torch.equal(batch.views[0][2], as_is.views[0][1])
-    assert not torch.equal(batch.views[0][0], batch.views[0][1])  # the same image in views of its own
+    assert torch.equal(batch.views[0][0], as_is.views[0][0]) and torch.equal(batch.views[0][2], as_is.views[0][1])
+    assert not torch.equal(batch.views[0][1], batch.views[0][2])  # the same image in views of its own
     with pytest.raises(UserError, match=r"none of the 1 images of a batch can be read, .*png among them"):
         dataset.__getitems__([(0, 1)])
 
