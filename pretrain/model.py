@@ -13,7 +13,16 @@ from pretrain.backbone import Backbone
 from pretrain.nbs import BunchNorm
 from pretrain.resnet import ResNetBackbone, wide_resnet50
 
-__all__ = ["BACKBONES", "Backbone", "ProjectionHead", "ResNetBackbone", "TwistModel", "build_backbone"]
+__all__ = [
+    "BACKBONES",
+    "RESNETS",
+    "VITS",
+    "Backbone",
+    "ProjectionHead",
+    "ResNetBackbone",
+    "TwistModel",
+    "build_backbone",
+]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": nn.GELU}
 
