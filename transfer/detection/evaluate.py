@@ -1,27 +1,30 @@
-"""The framework's own evaluators, and what a trial keeps of them."""
+"""Testing a model: Detectron2's evaluator for VOC, ours for COCO, and what a trial keeps of them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_test_loader
+from detectron2.data import DatasetMapper, MetadataCatalog, build_detection_test_loader
 from detectron2.evaluation import (
-    COCOEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
     PascalVOCDetectionEvaluator,
     inference_on_dataset,
 )
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from torch import nn
 
 from transfer.detection import data
+from transfer.detection.coco_metrics import IouType, coco_figures
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
 METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
@@ -56,7 +59,7 @@ class _Count(DatasetEvaluator):
 
 
 def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int, int], None]) -> dict[str, float]:
-    """Tests the model on the config's test set, with Detectron2's evaluator for its kind of data.
+    """Tests the model on the config's test set, with the evaluator of its kind of data.
 
     Args:
         cfg: the trial's config.
@@ -91,13 +94,50 @@ def _evaluator(cfg: CfgNode, root: Path) -> DatasetEvaluator:
     registered = data.register(name, root)
     if isinstance(data.DATASETS[name], data.VocSplit):
         return PascalVOCDetectionEvaluator(registered)
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    # The fast implementation is unofficial, and compiled.
-    return COCOEvaluator(registered, tasks=tasks, use_fast_impl=False)
+    return CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
+
+
+class CocoEvaluator(DatasetEvaluator):
+    """Detectron2's COCO evaluation of boxes and masks, its figures by :func:`coco_figures`.
+
+    Args:
+        registered: a COCO data set's name in Detectron2's catalogs.
+        oracle: by pycocotools.
+    """
+
+    def __init__(self, registered: str, iou_types: tuple[IouType, ...], *, oracle: bool) -> None:
+        self._metadata = MetadataCatalog.get(registered)
+        self._iou_types = iou_types
+        self._oracle = oracle
+        self.reset()
+
+    def reset(self) -> None:
+        self._detections: list[dict[str, Any]] = []
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        for image, output in zip(inputs, outputs, strict=True):
+            self._detections += instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """``{"bbox": {"AP": ..., "AP50": ..., "AP75": ...}, "segm": ...}`` in percent; empty in other processes."""
+        gathered = comm.gather(self._detections, dst=0)
+        if not comm.is_main_process():
+            return {}
+        ids = {ours: theirs for theirs, ours in self._metadata.thing_dataset_id_to_contiguous_id.items()}
+        detections = [
+            {**detection, "category_id": ids[detection["category_id"]]}
+            for detection in itertools.chain.from_iterable(gathered)
+        ]
+        ground_truth = json.loads(Path(self._metadata.json_file).read_text(encoding="utf-8"))
+        results = {}
+        for iou_type in self._iou_types:
+            figures = coco_figures(ground_truth, detections, iou_type, oracle=self._oracle)
+            results[iou_type] = {name: 100 * figures[metric] for name, metric in METRICS.items()}
+        return results
 
 
 def collect_metrics(results: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Detectron2's ``{"bbox": {"AP": ...}, "segm": ...}`` to ``box_ap`` and so on; other figures are left out."""
+    """The evaluators' ``{"bbox": {"AP": ...}, "segm": ...}`` to ``box_ap`` and so on; other figures are left out."""
     return {
         f"{prefix}_{metric}": float(results[task][name])
         for task, prefix in TASK_PREFIX.items()
@@ -108,7 +148,7 @@ def collect_metrics(results: dict[str, dict[str, float]]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _stdout_to_log() -> Iterator[None]:
-    """pycocotools prints; what it says belongs into the trial's log."""
+    """Evaluators print; what they say belongs into the trial's log."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
