@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import atomic_path
 from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD
 from pretrain.finished import CHECKPOINT_NAME
 from pretrain.model import TwistModel
+from pretrain.momentum_encoder import MomentumEncoder
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 
 FORMAT = "twist-transfer"
@@ -24,8 +26,16 @@ Content = dict[str, Any]
 
 def save(path: Path, content: Content) -> None:
     """Writes ``content`` and this format's name and version to ``path``, atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "version": VERSION, **content}, temporary)
+    # Given a path, torch writes its name into the file: a resumed run's backbone would have another hash.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"format": FORMAT, "version": VERSION, **content}, file)
+
+
+def keep(out: Path, epoch: int) -> None:
+    """Keeps what is the last checkpoint now beside later ones, under the name of its epoch."""
+    kept = out / f"checkpoint-{epoch:04}.pth"
+    with atomic_path(kept) as temporary:
+        os.link(out / CHECKPOINT_NAME, temporary)
 
 
 def load(path: Path) -> Content:
@@ -79,12 +89,18 @@ def differences(old: Content, new: Content, prefix: str = "") -> list[str]:
     return found
 
 
-def export_backbone(path: Path, model: TwistModel, recipe: Recipe) -> None:
-    """Writes what transfer and clustering need: the backbone with torchvision's keys, and the head beside it."""
+def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: MomentumEncoder | None = None) -> None:
+    """Writes what transfer and clustering need: the backbone's weights, and the head beside it.
+
+    The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's go beside the student's, as
+    ``teacher_backbone`` and ``teacher_head``.
+    """
     head_config = {
         "in_features": model.backbone.num_features,
         "hidden": recipe.model.hidden,
         "num_classes": recipe.model.num_classes,
+        "activation": recipe.model.activation,
+        "nbs": recipe.model.nbs,
     }
     # The crops' size and the colours are part of what the weights mean.
     preprocessing = {
@@ -96,19 +112,17 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe) -> None:
     content = {
         "arch": recipe.model.backbone,
         "recipe": as_dict(recipe),
-        "backbone": _plain(model.backbone.state_dict()),
-        "head": _plain(model.head.state_dict()),
+        "backbone": plain_state(model.backbone),
+        "head": plain_state(model.head),
         "head_config": head_config,
         "preprocessing": preprocessing,
     }
+    if teacher is not None:
+        content["teacher_backbone"] = plain_state(teacher.backbone)
+        content["teacher_head"] = plain_state(teacher.head)
     save(path, content)
 
 
-def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Row-major CPU tensors, whatever memory format they were trained in."""
-    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
-
-
-def model_state(model: TwistModel) -> dict[str, Tensor]:
-    """The state dict for a checkpoint: ``backbone.*`` and ``head.*``."""
-    return _plain(model.state_dict())
+def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    """Row-major CPU tensors, whatever memory format and device they were trained in."""
+    return {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}

@@ -15,7 +15,7 @@ BACKBONE_NAME = "backbone.pth"
 
 def write_note(out: Path, recipe: Recipe) -> None:
     """Written last of all."""
-    note = {"recipe": recipe.name, "recipe_sha256": recipe_sha256(recipe), "epochs": recipe.epochs}
+    note = {"recipe": recipe.name, "recipe_sha256": recipe_sha256(recipe), "epochs": recipe.total_epochs}
     write_text(out / NOTE_NAME, json.dumps(note) + "\n")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from common.files import write_text
 from pretrain.checkpoint import Content
 from pretrain.loss import TwistLoss
+from pretrain.self_labeling import SelfLabelingLoss
 
 Statistics = dict[str, float]
 
@@ -54,9 +55,10 @@ class NbsProbe:
         return statistics
 
 
-def loss_statistics(loss: TwistLoss) -> Statistics:
-    """The loss and its terms as numbers."""
-    named = {"loss": loss.total, **{name: getattr(loss, name) for name in TwistLoss._fields[1:]}}
+def loss_statistics(loss: TwistLoss | SelfLabelingLoss) -> Statistics:
+    """The loss and its terms as numbers; those of the self-labeling stage under names of their own."""
+    prefix = "" if isinstance(loss, TwistLoss) else "self_labeling_"
+    named = {prefix + ("loss" if name == "total" else name): getattr(loss, name) for name in loss._fields}
     return {name: value.item() for name, value in named.items()}
 
 

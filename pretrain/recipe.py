@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from common.errors import UserError
 from common.files import sha256_text
 
 NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global ones
@@ -236,31 +235,6 @@ class Recipe:
     def total_epochs(self) -> int:
         """Epochs of both stages."""
         return self.epochs + self.self_labeling.epochs
-
-    def __post_init__(self) -> None:
-        """Raises UserError for values that no run can have."""
-        positive = {
-            "epochs": self.epochs,
-            "data.batch_size": self.data.batch_size,
-            "crops.global_size": self.crops.global_size,
-            "crops.local_size": self.crops.local_size,
-            "model.hidden": self.model.hidden,
-            "model.num_classes": self.model.num_classes,
-            "run.checkpoint_epochs": self.run.checkpoint_epochs,
-            "run.log_steps": self.run.log_steps,
-        }
-        for key, value in positive.items():
-            if value < 1:
-                raise UserError(f"recipe {self.name}: {key} is {value}, it must be at least 1")
-        if self.crops.num_local < 0 or self.run.num_workers < 0:
-            raise UserError(f"recipe {self.name}: crops.num_local and run.num_workers cannot be negative")
-        largest = 1.0 if self.augmentation.kind == "natural" else 4.0
-        for key, (low, high) in {
-            "crops.global_scale": self.crops.global_scale,
-            "crops.local_scale": self.crops.local_scale,
-        }.items():
-            if not 0 < low <= high <= largest:
-                raise UserError(f"recipe {self.name}: {key} is {low},{high}, it must rise within 0 to {largest}")
 
 
 def as_dict(recipe: Recipe) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tyro
 
 import configs.pretrain
 from common import cli, overrides
+from pretrain import checks, preemption
 from pretrain.finished import BACKBONE_NAME, is_finished
 from pretrain.recipe import Recipe
 
@@ -20,31 +21,50 @@ from pretrain.recipe import Recipe
 class Args:
     """Pre-trains a backbone with TWIST.
 
-    Killed at any moment and started again with the same arguments, it goes on from its last checkpoint; finished,
-    it changes nothing. Writes checkpoint.pth, backbone.pth (for convert.sh, transfer and clustering),
-    metrics.jsonl and TensorBoard curves.
+    Killed at any moment and started again with the same arguments, it goes on from its last checkpoint; asked to
+    stop (SIGTERM, or SIGUSR1 from Slurm) it writes one first. Finished, it changes nothing. Writes checkpoint.pth,
+    backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
+
+    Fewer GPUs than the recipe was made for: data.accumulation=4 keeps the batch, in four parts one after the other.
     """
 
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"One of {', '.join(configs.pretrain.RECIPES)}.")]
     overrides: tyro.conf.Positional[tuple[str, ...]] = ()
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
     data: Path | None = None
-    """Folder with train/<class>/<image>; default $DATA_ROOT/<name>, or data/<name> beside the packages."""
+    """Folder with train/<class>/<image>, or with WebDataset shards (*.tar); default $DATA_ROOT/<name>, or data/<name>
+    beside the packages."""
     out: Path | None = None
     """Where everything goes; default runs/pretrain/<recipe>."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Auto takes the GPUs if there are any; start with torchrun to use several."""
+    momentum_encoder: bool | None = None
+    """Match the views to a moving average of the network: the recipe's choice, which is yes for ViTs."""
+    plan: bool = False
+    """Train nothing; print FLOPs, GPU-hours, memory and the cores that loading needs."""
+    gpu: str = "a100-40gb"
+    """With --plan: the GPU to plan for."""
+    gpus: int = 8
+    """With --plan: how many of them."""
 
 
 def main(args: Args) -> int:
     """Resolves the recipe, the data and the place for the results, and trains."""
     recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
+    if args.momentum_encoder is not None:
+        recipe = overrides.apply(recipe, [f"momentum_encoder.enabled={args.momentum_encoder}"])
+    checks.check(recipe)
+    if args.plan:
+        from pretrain import planner
+
+        print(planner.describe(recipe, gpu=args.gpu, num_gpus=args.gpus))
+        return cli.EXIT_DONE
     data = args.data or default_data(recipe)
     out = args.out or Path("runs/pretrain") / recipe.name
 
     if is_finished(out, recipe):
         if os.environ.get("RANK", "0") == "0":
-            print(f"finished already: {out / BACKBONE_NAME} ({recipe.epochs} epochs of {recipe.name})")
+            print(f"finished already: {out / BACKBONE_NAME} ({recipe.total_epochs} epochs of {recipe.name})")
         return cli.EXIT_DONE
 
     from pretrain import distributed, trainer  # torch, which --help does without
@@ -55,6 +75,9 @@ def main(args: Args) -> int:
     except trainer.TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return cli.EXIT_TRIAL_FAILED
+    except preemption.Preempted as stop:
+        print(stop, file=sys.stderr)
+        return preemption.EXIT_PREEMPTED
     return cli.EXIT_DONE
 
 

@@ -1,0 +1,41 @@
+"""Being asked to stop: SIGTERM from a scheduler or a terminal becomes a checkpoint at the end of the step."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # SIGUSR1: `sbatch --signal=USR1@120`, ahead of the time limit
+
+
+class Preempted(Exception):  # noqa: N818 - not an error: the run goes on when it is started again
+    """The run was asked to stop and has written its checkpoint; the message says at which step."""
+
+
+class StopRequest:
+    """Whether this process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.is_made = False
+
+    def _make(self, number: int, frame: FrameType | None) -> None:
+        self.is_made = True
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Turns :data:`SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
+
+    A second signal has the same effect as the first: the checkpoint is being written already. SIGKILL, which
+    schedulers send after a grace period, loses what came after the last checkpoint and nothing else.
+    """
+    request = StopRequest()
+    before = {number: signal.signal(number, request._make) for number in SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

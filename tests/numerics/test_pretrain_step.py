@@ -1,0 +1,175 @@
+"""Accumulated parts give the gradients of the whole batch; two processes give the step of one."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+from torch import Tensor, nn
+
+import configs.pretrain
+from common import overrides
+from pretrain.distributed import Process
+from pretrain.model import TwistModel
+from pretrain.momentum_encoder import MomentumEncoder
+from pretrain.recipe import Recipe
+from pretrain.step import NonFiniteLossError, TrainStep
+from pretrain.trainer import build_model
+
+NUM_VIEWS, NUM_IMAGES, NUM_FEATURES, NUM_CLASSES = 4, 8, 5, 7
+CPU = Process(torch.device("cpu"))
+
+
+class PlainHead(nn.Module):
+    """A head without batch norm: each image's logits are its own, in parts of a batch as in the whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(9, NUM_CLASSES).double()
+        self.drop = nn.Dropout(0.0)
+
+    def forward(self, features: Tensor, num_views: int = 1) -> Tensor:
+        return self.drop(self.layer(features))
+
+
+def recipe(*changes: str) -> Recipe:
+    return overrides.apply(configs.pretrain.get("rn50"), ["data.batch_size=8", *changes])
+
+
+def network(seed: int = 0) -> TwistModel:
+    """Views (B, 5) to logits (V, B, 7), without batch norm."""
+    torch.manual_seed(seed)
+    backbone = nn.Sequential(nn.Linear(NUM_FEATURES, 9), nn.Tanh()).double()
+    return TwistModel(backbone, PlainHead())  # type: ignore[arg-type]
+
+
+def views() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return list(torch.randn(NUM_VIEWS, NUM_IMAGES, NUM_FEATURES, generator=generator).double())
+
+
+def parts(num: int, share: slice = slice(None)) -> list[list[Tensor]]:
+    chunks = [view.chunk(num) for view in views()]
+    return [[chunk[part][share] for chunk in chunks] for part in range(num)]
+
+
+def gradients(num_parts: int, model: Any, keep_share: float | None = None, teacher: Any = None) -> list[Tensor]:
+    step = TrainStep(recipe(f"data.accumulation={num_parts}"), model, teacher, CPU)
+    step(parts(num_parts), step=0, keep_share=keep_share)
+    return [param.grad for param in model.parameters()]
+
+
+@pytest.mark.parametrize("keep_share", [None, 0.5], ids=["twist", "self-labeling"])
+@pytest.mark.parametrize("num_parts", [2, 4])
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(num_parts: int, keep_share: float | None) -> None:
+    expected = gradients(1, network(), keep_share)
+    got = gradients(num_parts, network(), keep_share)
+    assert max(grad.abs().max().item() for grad in expected) > 1e-3
+    for ours, whole in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-14)
+
+
+def test_accumulated_parts_meet_the_momentum_encoder_as_the_whole_batch_does() -> None:
+    teacher = MomentumEncoder(network(seed=5))
+    expected, got = (gradients(num, network(), teacher=teacher) for num in (1, 2))
+    for ours, whole in zip(got, expected, strict=True):
+        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-14)
+
+
+def test_accumulated_parts_draw_the_same_dropout_in_both_passes() -> None:
+    """The gradient of a linear layer before dropout is zero exactly where the drawn mask is."""
+    masks: list[Tensor] = []
+    model = network()
+    model.head.drop.p = 0.5
+    model.head.drop.register_forward_hook(lambda module, inputs, output: masks.append(output.detach() == 0))
+    TrainStep(recipe("data.accumulation=2"), model, None, CPU)(parts(2), step=3, keep_share=None)
+    assert len(masks) == 4 and 0.3 < masks[0].float().mean() < 0.7
+    assert torch.equal(masks[0], masks[2]) and torch.equal(masks[1], masks[3])
+    assert not torch.equal(masks[0], masks[1])
+
+
+def test_accumulated_parts_count_once_in_running_statistics() -> None:
+    settings = recipe(
+        "data.accumulation=2", "model.backbone=resnet18", "model.hidden=8", "model.num_classes=4", "model.bunch_size=4"
+    )
+    model = build_model(settings, CPU)
+    crops = [torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(index)) for index in range(2)]
+    halves = [[crop.chunk(2)[part] for crop in crops] for part in range(2)]
+    TrainStep(settings, model, None, CPU)(halves, step=0, keep_share=None)
+    counts = {name: int(value) for name, value in model.named_buffers() if name.endswith("num_batches_tracked")}
+    assert set(counts.values()) == {2} and "head.nbs.num_batches_tracked" in counts
+
+
+def test_loss_that_is_not_finite_leaves_no_gradient() -> None:
+    model = network()
+    with torch.no_grad():
+        model.backbone[0].weight[0, 0] = float("nan")
+    with pytest.raises(NonFiniteLossError, match="the loss is nan"):
+        TrainStep(recipe(), model, None, CPU)([views()], step=0, keep_share=None)
+    assert all(param.grad is None for param in model.parameters())
+
+
+SMALL = ("model.backbone=resnet18", "model.hidden=8", "model.num_classes=4", "optim.lr=10")
+CASES = {
+    "bunches within a process": (*SMALL, "model.bunch_size=2"),
+    "a bunch over both processes": (*SMALL, "model.bunch_size=8"),
+    "accumulated": (*SMALL, "model.bunch_size=2", "data.accumulation=2"),
+}
+
+
+def images() -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(8, 3, size, size, generator=generator).double() for size in (48, 48, 32)]
+
+
+def step_of(changes: tuple[str, ...], process: Process) -> dict[str, Any]:
+    """Loss, gradients and next weights of one step on this process's share of :func:`images`, in double precision."""
+    from pretrain.optim import build_optimizer
+
+    settings = recipe(*changes)
+    model = build_model(settings, process).double()
+    optimizer = build_optimizer(settings.optim, model)
+    num_parts, rank = settings.data.accumulation, process.rank
+    share = slice(rank * 8 // num_parts // process.world_size, (rank + 1) * 8 // num_parts // process.world_size)
+    split = [[view.chunk(num_parts)[part][share] for view in images()] for part in range(num_parts)]
+    result = TrainStep(settings, model, None, process)(split, step=0, keep_share=None)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.1
+    optimizer.step()
+    return {
+        "loss": result.loss.total.detach(),
+        "gradients": {name: param.grad for name, param in model.named_parameters()},
+        "weights": {name: param.detach() for name, param in model.named_parameters()},
+    }
+
+
+def work(rank: int, port: int, out: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    process = Process(torch.device("cpu"), rank, 2)
+    torch.save({name: step_of(changes, process) for name, changes in CASES.items()}, f"{out}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    out = tmp_path_factory.mktemp("processes")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.set_forkserver_preload(["pretrain.trainer", "pytest"])
+    torch.multiprocessing.start_processes(work, args=(port, str(out)), nprocs=2, start_method="forkserver")
+    return [torch.load(Path(out) / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_take_the_step_of_one(case: str, both: list[dict[str, Any]]) -> None:
+    alone = step_of(CASES[case], CPU)
+    for result in (each[case] for each in both):
+        torch.testing.assert_close(result["loss"], alone["loss"], rtol=1e-9, atol=1e-9)
+        for kind in ("gradients", "weights"):
+            for name, expected in alone[kind].items():
+                torch.testing.assert_close(result[kind][name], expected, rtol=1e-6, atol=1e-9, msg=f"{kind} of {name}")
