@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder
 
 from common.errors import UserError
-from common.files import sha256_text
+from pretrain.names import PackedNames
 from pretrain.ops import Array
 
 
@@ -64,20 +64,26 @@ class ImageFolderSource:
             raise UserError(
                 f"{folder} holds no class folders with images: the layout is {folder}/<class>/<image>, or shards *.tar"
             ) from None
-        self.paths = [Path(path) for path, _ in listing.samples]
         self.labels = torch.tensor(listing.targets, dtype=torch.int64)
         counts = torch.bincount(self.labels, minlength=len(listing.classes))
         empty = [folder / name for name, count in zip(listing.classes, counts.tolist(), strict=True) if not count]
         if empty:
             more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
             raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
-        self.sha256 = sha256_text("\n".join(path.relative_to(folder).as_posix() for path in self.paths))
+        self._folder = folder
+        self._names = PackedNames(Path(path).relative_to(folder).as_posix() for path, _ in listing.samples)
+        self.sha256 = self._names.sha256()
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every image's file."""
+        return [self._folder / name for name in self._names]
 
     def name(self, index: int) -> str:
-        return str(self.paths[index])
+        return str(self._folder / self._names[index])
 
     def read(self, index: int) -> bytes:
-        return self.paths[index].read_bytes()
+        return (self._folder / self._names[index]).read_bytes()
 
 
 def _never_load(path: str) -> None:

@@ -22,7 +22,8 @@ from webdataset.autodecode import basichandlers
 from webdataset.tariterators import group_by_keys
 
 from common.errors import UserError
-from common.files import atomic_path, sha256_text
+from common.files import atomic_path
+from pretrain.names import PackedNames
 from pretrain.ops import Array
 from pretrain.order import WINDOW_SHARDS
 
@@ -60,10 +61,11 @@ class ShardSource:
                 _save_index(folder / INDEX_NAME, state, *index)
             elif index_dir is not None:
                 _save_index(index_dir / INDEX_NAME, state, *index)
-        self._places, self._keys = index
+        self._places, keys = index
+        self._keys = PackedNames(keys)
         self.labels = torch.from_numpy(self._places[:, 3].copy())
         self.shard_sizes = np.bincount(self._places[:, 0], minlength=len(self.shards)).tolist()
-        self.sha256 = sha256_text("\n".join(self._keys))
+        self.sha256 = self._keys.sha256()
         self._open: OrderedDict[int, int] = OrderedDict()  # file descriptors by shard, the last used at the end
         _check_mixture(folder, self._places)
 

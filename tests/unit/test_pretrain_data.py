@@ -15,6 +15,7 @@ from common.errors import UserError
 from pretrain.bench.photographs import jpeg, photograph
 from pretrain.data import Batch, TwistDataset, build_loader
 from pretrain.images import UnreadableImageError, decode
+from pretrain.names import PackedNames
 from pretrain.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
 
@@ -222,6 +223,13 @@ def test_jpeg_is_decoded_as_pil_does_without_turning_it() -> None:
         got = decode(file.getvalue())
         assert got.shape == (50, 70, 3) and got.flags.c_contiguous
         assert torch.equal(torch.from_numpy(got).flatten(), expected)
+
+
+def test_packed_names_are_the_names() -> None:
+    names = ["0/a.png", "", "1/größer.png", "1/b b.png"]
+    packed = PackedNames(names)
+    assert list(packed) == names == [packed[index] for index in range(len(packed))]
+    assert packed.sha256() != PackedNames(names[::-1]).sha256()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
