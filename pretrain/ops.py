@@ -24,7 +24,9 @@ _LEVELS = np.arange(256, dtype=np.float32)
 def resized_crop(image: Array, box: Array, size: int) -> Array:
     """Crops, then resizes to (size, size, 3) by antialiased bicubic interpolation.
 
-    Within 1 level of PIL's ``crop`` and ``resize(BICUBIC)``: the same filter, in 16 instead of 22 bits.
+    Within 2 levels of PIL's ``crop`` and ``resize(BICUBIC)``, 0.02 on average: weights of 16 instead of 22 bits. Where
+    a crop shrinks more in height than in width, Pillow 13 resamples the columns first instead of the rows; the 8 bits
+    in between then round and clip other values: 0.3 levels on average, and at hard edges up to 20.
 
     Args:
         box: top, left, height and width in pixels.
@@ -62,7 +64,8 @@ _FLOOR = -0.498
 def adjust_hue(image: Array, shift: float) -> Array:
     """Turns the hue by ``shift`` of a full circle, -0.5 to 0.5.
 
-    Both go through 8-bit HSV and back.
+    Like PIL by way of 8-bit hue, saturation and value, but rounded where PIL drops fractions: in photographs 0.5 levels
+    apart on average and 9 at most, in noise 1.1 and 13; PIL is as far from a turn without any rounding.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.int32(shift * 255).astype(np.uint8)  # wraps around, as hue does
@@ -75,7 +78,11 @@ def to_gray(image: Array) -> Array:
 
 
 def gaussian_blur(image: Array, sigma: float) -> Array:
-    """Blurs by PIL's approximation of a Gaussian; the image's edge goes on outside of it."""
+    """Blurs by PIL's approximation of a Gaussian; the image's edge goes on outside of it.
+
+    PIL rounds six times on the way where this rounds once: within 3 levels, up to 1.1 on average. In the outermost
+    6 pixels it may be 25 levels: PIL repeats the edge anew before each of the three boxes that make up the kernel.
+    """
     kernel = blur_kernel(sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
 
