@@ -8,6 +8,7 @@ from common.errors import UserError
 from pretrain.recipe import Recipe
 
 VIT_PREFIXES = ("deit", "vit")
+VIT_PATCH = 16  # pixels
 
 
 def check(recipe: Recipe) -> None:
@@ -29,6 +30,9 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     is_vit = recipe.model.backbone.startswith(VIT_PREFIXES)
     if recipe.model.drop_path and not is_vit:
         yield f"model.drop_path is for ViTs, not for {recipe.model.backbone}: leave it at 0"
+    for key, side in {"global_size": recipe.crops.global_size, "local_size": recipe.crops.local_size}.items():
+        if is_vit and side % VIT_PATCH:
+            yield f"crops.{key} is {side}, {recipe.model.backbone} takes multiples of {VIT_PATCH}"
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {recipe.model.backbone}: leave it at 0"
 

@@ -23,7 +23,7 @@ from pretrain.distributed import Process, any_process, sync_batch_norms
 from pretrain.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.momentum_encoder import MomentumEncoder
-from pretrain.nbs import assign_bunches, average_running_statistics
+from pretrain.nbs import BunchNorm, assign_bunches, average_running_statistics
 from pretrain.optim import build_optimizer
 from pretrain.preemption import Preempted, StopRequest, stop_request
 from pretrain.progress import TrainingProgress
@@ -228,7 +228,9 @@ class Trainer:
     def _save(self, is_kept: bool = False) -> None:
         if not monitor.all_finite(self.model):
             raise self._failed("a weight is not finite", diagnosis.describe(self.model, self.optimizer))
-        average_running_statistics(self.model, self.process)
+        for network in (self.model, self.teacher):
+            if network is not None:
+                average_running_statistics(network, self.process)
         watched = self.watched.state_dict(self.process)
         if not self.process.is_first:
             return
@@ -277,8 +279,8 @@ def build_model(recipe: Recipe, process: Process) -> TwistModel:
     )
     model = TwistModel(backbone, head)
     sync_batch_norms(model, process)
-    if settings.nbs:
+    if isinstance(model.head.nbs, BunchNorm):
         part_size = recipe.data.batch_size // recipe.data.accumulation
         assign_bunches(model.head.nbs, settings.bunch_size, part_size, process)
     # Twice as fast as row-major where the maps are small, on CPUs and GPUs alike.
-    return model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,8 +15,8 @@ PATCH_SIZE = 16
 class ViTBackbone(VisionTransformer, Backbone):
     """timm's ViT with 16 px patches, without classifier; the state dict has timm's keys.
 
-    The position embedding is that of 224 px, resampled for other sizes as timm does it: bicubic and antialiased (the
-    official code, like DINO's, resamples without antialiasing). Sides have to be multiples of 16 px.
+    The position embedding is that of 224 px, resampled for other sizes as timm does it: bicubic and antialiased. Sides
+    have to be multiples of 16 px.
 
     Args:
         num_features: width of the tokens, which is the size of the pooled feature.

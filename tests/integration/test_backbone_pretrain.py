@@ -26,7 +26,7 @@ def test_backbone_and_head_come_back_as_they_were_pre_trained(kind: str, model: 
     if kind == "backbone":
         checkpoint.export_backbone(path, model, demo())
     else:
-        checkpoint.save(path, {"arch": demo().model.backbone, "model": checkpoint.model_state(model), "optimizer": {}})
+        checkpoint.save(path, {"arch": demo().model.backbone, "model": checkpoint.plain_state(model), "optimizer": {}})
     backbone = load_backbone(path)
     assert (backbone.source_format, backbone.arch) == (f"twist-transfer {kind}", demo().model.backbone)
     assert backbone.preprocessing == IMAGENET

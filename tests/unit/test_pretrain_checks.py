@@ -50,3 +50,8 @@ def test_values_that_fit_only_together_may_be_set_one_after_the_other() -> None:
 def test_bunch_larger_than_an_accumulated_part_is_refused() -> None:
     with pytest.raises(UserError, match="does not divide the 128 images that go through the network at a time"):
         checks.check(recipe("data.accumulation=16", "model.bunch_size=256"))
+
+
+def test_crops_that_are_no_whole_patches_are_refused_for_vits() -> None:
+    with pytest.raises(UserError, match=r"crops\.local_size is 90, deit_small takes multiples of 16"):
+        checks.check(recipe("crops.local_size=90", name="deit_s"))
