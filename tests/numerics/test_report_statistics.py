@@ -90,22 +90,29 @@ def test_p_is_below_5_percent_exactly_where_the_interval_leaves_out_zero() -> No
 
 
 def test_equal_differences_up_to_rounding_have_no_test() -> None:
-    found = paired_difference({0: 1.1, 1: 2.1}, {0: 1.0, 1: 2.0})  # 1.1 - 1.0 != 2.1 - 2.0 in binary
+    # 1.1 - 1.0 != 2.1 - 2.0 in binary
+    found = paired_difference({0: 1.1, 1: 2.1, 2: 3.1}, {0: 1.0, 1: 2.0, 2: 3.0})
     assert found.summary.identical
     assert (found.p_value, found.smallest_detectable, found.summary.interval) == (None, None, None)
 
 
 def test_small_but_real_spread_is_not_taken_for_rounding() -> None:
-    found = paired_difference({0: 50.0, 1: 50.00001}, {0: 40.0, 1: 40.0})
+    found = paired_difference({0: 50.0, 1: 50.00001, 2: 50.0}, {0: 40.0, 1: 40.0, 2: 40.0})
     assert not found.summary.identical
     assert found.p_value is not None
 
 
-@pytest.mark.parametrize(("common", "n"), [({5: 1.0}, 0), ({0: 1.0}, 1)])
-def test_below_two_pairs_there_is_no_test(common: dict[int, float], n: int) -> None:
-    found = paired_difference({0: 2.0, 1: 3.0}, common)
+@pytest.mark.parametrize(("common", "n"), [({5: 1.0}, 0), ({0: 1.0}, 1), ({0: 1.0, 1: 1.5}, 2)])
+def test_below_three_pairs_there_is_no_interval_and_no_test(common: dict[int, float], n: int) -> None:
+    found = paired_difference({0: 2.0, 1: 3.0}, common, wanted=1.0)
     assert found.summary.n == n
-    assert (found.p_value, found.smallest_detectable) == (None, None)
+    assert (found.p_value, found.p_sign_flip, found.smallest_detectable, found.more_trials) == (None,) * 4
+    assert found.summary.interval is None
+
+
+def test_two_values_have_a_spread_and_no_interval() -> None:
+    found = summarize([4.0, 6.0])
+    assert (found.mean, found.sd, found.interval) == (5.0, pytest.approx(math.sqrt(2)), None)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])

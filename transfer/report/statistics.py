@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 CONFIDENCE = 0.95
 ALPHA = 0.05
 POWER = 0.80
+MIN_TRIALS = 3  # below, no interval and no test: with one degree of freedom the t quantile is 12.7
 
 # Differences of equal pairs come out equal only up to rounding (1.1 - 1.0 is not 2.1 - 2.0 in binary).
 ROUNDING = 1e-10
@@ -31,8 +33,8 @@ class Summary:
     Attributes:
         n: how many there are; 0 leaves every other field None.
         sd: sample standard deviation (n - 1 in the denominator); None below two values.
-        interval: 95 % t interval of the mean; None below two values, and None when all values are identical: equal
-            trials show that the seed has no influence, not that the mean is known without error.
+        interval: 95 % t interval of the mean; None below :data:`MIN_TRIALS` values, and None when all values are
+            identical: equal trials show that the seed has no influence, not that the mean is known without error.
     """
 
     n: int
@@ -53,14 +55,23 @@ class PairedDifference:
     Attributes:
         seeds: the common ones, in order.
         summary: of the differences.
-        p_value: two-sided, paired t test; None below two pairs and when all differences are identical.
+        p_value: two-sided, paired t test; None below :data:`MIN_TRIALS` pairs and when all differences are identical.
+        p_sign_flip: two-sided, exact permutation test (:func:`~transfer.report.paired_tests.sign_flip_p_value`);
+            None below :data:`MIN_TRIALS` pairs.
+        p_holm: ``p_value`` corrected over the benchmark's table of differences.
+        p_holm_overview: ``p_value`` corrected over the overview, for main metrics.
         smallest_detectable: see :func:`smallest_detectable_difference`.
+        more_trials: see :func:`~transfer.report.paired_tests.additional_trials`.
     """
 
     seeds: tuple[int, ...]
     summary: Summary
-    p_value: float | None
-    smallest_detectable: float | None
+    p_value: float | None = None
+    p_sign_flip: float | None = None
+    p_holm: float | None = None
+    p_holm_overview: float | None = None
+    smallest_detectable: float | None = None
+    more_trials: int | None = None
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -80,28 +91,36 @@ def summarize(values: Sequence[float]) -> Summary:
     if _identical(sample):
         return Summary(n=n, mean=float(sample[0]), sd=0.0, interval=None)
     mean, sd = float(sample.mean()), float(sample.std(ddof=1))
-    return Summary(n=n, mean=mean, sd=sd, interval=_t_interval(mean, sd, n))
+    return Summary(n=n, mean=mean, sd=sd, interval=_t_interval(mean, sd, n) if n >= MIN_TRIALS else None)
 
 
-def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> PairedDifference:
+def paired_difference(
+    values: Mapping[int, float], baseline: Mapping[int, float], *, wanted: float | None = None
+) -> PairedDifference:
     """Compares trials of the same seed.
 
     Args:
         values: seed to figure.
         baseline: seed to figure.
+        wanted: the difference that ``more_trials`` is about, in the figure's unit; None leaves it out.
     """
-    from scipy.stats import ttest_rel
+    from transfer.report.paired_tests import additional_trials, paired_t_p_value, sign_flip_p_value
 
     seeds = tuple(sorted(values.keys() & baseline.keys()))
-    ours, theirs = [values[seed] for seed in seeds], [baseline[seed] for seed in seeds]
-    summary = summarize([a - b for a, b in zip(ours, theirs, strict=True)])
-    if not summary.sd:  # below two pairs, or without spread: nothing to test against
-        return PairedDifference(seeds=seeds, summary=summary, p_value=None, smallest_detectable=None)
+    differences = [values[seed] - baseline[seed] for seed in seeds]
+    summary = summarize(differences)
+    if summary.n < MIN_TRIALS:
+        return PairedDifference(seeds=seeds, summary=summary)
+    p_sign_flip = sign_flip_p_value(differences)
+    if not summary.sd:  # no spread for the t test to hold the mean against
+        return PairedDifference(seeds=seeds, summary=summary, p_sign_flip=p_sign_flip)
     return PairedDifference(
         seeds=seeds,
         summary=summary,
-        p_value=float(ttest_rel(ours, theirs).pvalue),
+        p_value=paired_t_p_value(summary),
+        p_sign_flip=p_sign_flip,
         smallest_detectable=smallest_detectable_difference(summary.sd, summary.n),
+        more_trials=additional_trials(wanted, summary.sd, summary.n) if wanted else None,
     )
 
 
@@ -118,15 +137,18 @@ def smallest_detectable_difference(sd: float, n: int, *, alpha: float = ALPHA, p
     Returns:
         The difference in the unit of ``sd``; None below two pairs, where there is no test.
     """
+    return _noncentrality(n, alpha, power) * sd / math.sqrt(n) if n > 1 else None
+
+
+@functools.cache
+def _noncentrality(n: int, alpha: float, power: float) -> float:
+    """Where :func:`paired_t_power` is ``power``."""
     from scipy.optimize import brentq
 
-    if n < 2:
-        return None
     upper = 1.0
     while paired_t_power(upper, n, alpha) < power:
         upper *= 2
-    noncentrality = brentq(lambda x: paired_t_power(x, n, alpha) - power, 0.0, upper)
-    return float(noncentrality) * sd / math.sqrt(n)
+    return float(brentq(lambda x: paired_t_power(x, n, alpha) - power, 0.0, upper))
 
 
 def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
