@@ -167,7 +167,8 @@ def average_running_statistics(model: nn.Module, process: Process) -> None:
     """Brings the running statistics of every :class:`BunchNorm` in ``model`` to their mean over processes.
 
     They are moving averages, so it makes no difference how often this is done: before a checkpoint is enough.
-    DistributedDataParallel has to leave buffers alone (``forward_sync_buffers=False``), or they are the first process's.
+    DistributedDataParallel has to leave buffers alone (``forward_sync_buffers=False``), or they are
+    the first process's.
     """
     norms = [module for module in model.modules() if isinstance(module, BunchNorm)]
     if process.world_size == 1 or not norms:

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pretrain.model import ResNetBackbone
+from pretrain.model import Backbone as BackboneModule
 from transfer.classification.images import LabelledImages
 from transfer.classification.protocol import FinetuneProtocol
 
 
 def finetune(
-    backbone: ResNetBackbone,
+    backbone: BackboneModule,
     train: LabelledImages,
     protocol: FinetuneProtocol,
     *,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pretrain.model import ResNetBackbone
+    from pretrain.model import Backbone as BackboneModule
     from transfer.classification.images import LabelledImages
 
 LABEL_STREAM = 0  # every initialisation with the same seed gets the same labelled images
@@ -61,7 +61,7 @@ def resolve_config(trial: Trial) -> tuple[LinearProtocol | FinetuneProtocol, lis
 
 
 def _linear_scores(
-    trial: Trial, protocol: LinearProtocol, module: ResNetBackbone, labelled: LabelledImages, test: LabelledImages
+    trial: Trial, protocol: LinearProtocol, module: BackboneModule, labelled: LabelledImages, test: LabelledImages
 ) -> NDArray[np.floating]:
     from transfer.classification.features import extract
     from transfer.classification.linear import fit_linear
@@ -89,7 +89,7 @@ def _linear_scores(
 
 
 def _finetuned_scores(
-    trial: Trial, protocol: FinetuneProtocol, module: ResNetBackbone, labelled: LabelledImages, test: LabelledImages
+    trial: Trial, protocol: FinetuneProtocol, module: BackboneModule, labelled: LabelledImages, test: LabelledImages
 ) -> NDArray[np.floating]:
     from transfer.classification.features import extract
     from transfer.classification.finetune import finetune

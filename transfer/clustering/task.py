@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from pretrain.model import ResNetBackbone
+    from pretrain.model import Backbone as BackboneModule
     from transfer.backbone import Backbone
 
 CLASS_HEAD = "class head"
@@ -65,7 +65,7 @@ def resolve_config(trial: Trial) -> tuple[ClusterProtocol, list[str]]:
     return load_protocol(trial.benchmark, trial.overrides)
 
 
-def _model_with_head(trial: Trial, protocol: ClusterProtocol, module: ResNetBackbone, backbone: Backbone) -> nn.Module:
+def _model_with_head(trial: Trial, protocol: ClusterProtocol, module: BackboneModule, backbone: Backbone) -> nn.Module:
     """(B, 3, H, W) to logits (B, C): the checkpoint's head, or a random one with statistics of its own."""
     from torch import nn
 
