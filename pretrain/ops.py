@@ -24,9 +24,9 @@ _LEVELS = np.arange(256, dtype=np.float32)
 def resized_crop(image: Array, box: Array, size: int) -> Array:
     """Crops, then resizes to (size, size, 3) by antialiased bicubic interpolation.
 
-    Within 2 levels of PIL's ``crop`` and ``resize(BICUBIC)``, 0.02 on average: weights of 16 instead of 22 bits. Where
+    Within 2 levels of PIL's ``crop`` and ``resize(BICUBIC)``, 0.01 on average: weights of 16 instead of 22 bits. Where
     a crop shrinks more in height than in width, Pillow 13 resamples the columns first instead of the rows; the 8 bits
-    in between then round and clip other values: 0.3 levels on average, and at hard edges up to 20.
+    in between then round and clip other values: 0.3 levels on average, 4 at most in photographs and 19 in noise.
 
     Args:
         box: top, left, height and width in pixels.
@@ -80,8 +80,9 @@ def to_gray(image: Array) -> Array:
 def gaussian_blur(image: Array, sigma: float) -> Array:
     """Blurs by PIL's approximation of a Gaussian; the image's edge goes on outside of it.
 
-    PIL rounds six times on the way where this rounds once: within 3 levels, up to 1.1 on average. In the outermost
-    6 pixels it may be 25 levels: PIL repeats the edge anew before each of the three boxes that make up the kernel.
+    PIL rounds six times on the way where this rounds once: within 3 levels, 1.0 on average at most. In the outermost
+    6 pixels it may be 9 levels in photographs and 22 in noise: PIL repeats the edge anew before each of the three boxes
+    that make up the kernel.
     """
     kernel = blur_kernel(sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)

@@ -75,13 +75,14 @@ def test_hue_is_as_near_to_pil_as_two_roundings_to_8_bits(name: str, largest: in
         assert np.abs(error).max() <= largest and np.abs(error).mean() < mean and abs(error.mean()) < 0.25
 
 
-@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
-def test_blur_is_pils_without_its_roundings_and_but_for_the_border(image: Array) -> None:
+@pytest.mark.parametrize(("name", "at_the_border", "mean"), [("photograph", 9, 0.85), ("noise", 22, 1.02)])
+def test_blur_is_pils_without_its_roundings_and_but_for_the_border(name: str, at_the_border: int, mean: float) -> None:
+    image = IMAGES[name]
     for sigma in (0.1, 0.3, 0.7, 1.0, 1.4, 2.0):
         blurred = ops.gaussian_blur(image, sigma)
         error = np.abs(difference(blurred, Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma))))
-        assert error[6:-6, 6:-6].max() <= 3 and error[6:-6, 6:-6].mean() < 1.1
-        assert error.max() <= 25
+        assert error[6:-6, 6:-6].max() <= 3 and error[6:-6, 6:-6].mean() < mean
+        assert error.max() <= at_the_border
 
 
 def test_blur_kernel_has_the_variance_of_the_gaussian() -> None:
@@ -107,10 +108,10 @@ def test_resized_crop_is_pils_with_rows_or_columns_first(image: Array) -> None:
         if error.max() > 2:
             num_turned += 1
             assert height > width and height > size
-            assert error.mean() < 0.5
+            assert error.mean() < 0.4 and error.max() <= (4 if image is PHOTOGRAPH else 19)
             turned = ops.resized_crop(np.ascontiguousarray(image.swapaxes(0, 1)), box[[1, 0, 3, 2]], size)
             error = np.abs(difference(turned.swapaxes(0, 1), pil))
-        assert error.max() <= 2 and error.mean() < 0.02
+        assert error.max() <= 2 and error.mean() < 0.01
     assert num_turned < 50
 
 
