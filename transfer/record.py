@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import UserError
-from common.files import write_text
+from common.files import sha256_text, write_text
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"
@@ -56,6 +56,7 @@ class TrialRecord:
         resolved_config: the framework's config, every default filled in.
         config_sha256: hash of ``resolved_config``.
         inputs_sha256: hash of all that determines the trial; a trial is skipped only if it matches.
+        metrics_sha256: :meth:`figures_sha256` when the trial ended; empty in records that are older than this field.
     """
 
     suite: str
@@ -81,6 +82,7 @@ class TrialRecord:
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
+    metrics_sha256: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -95,7 +97,24 @@ class TrialRecord:
 
     def save(self, path: Path) -> None:
         """Writes the record whole or not at all."""
-        write_text(path, json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n")
+        write_text(path, self.to_text())
+
+    def to_text(self) -> str:
+        """The record as its file holds it."""
+        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+
+    def sealed(self) -> TrialRecord:
+        """The record with :meth:`figures_sha256` in ``metrics_sha256``: the last thing done to a new one."""
+        return dataclasses.replace(self, metrics_sha256=self.figures_sha256())
+
+    def figures_sha256(self) -> str:
+        """Hash of the figures and of what they are figures of, as canonical JSON."""
+        names = ("suite", "benchmark", "protocol_version", "seed", "status", "inputs_sha256", "config_sha256")
+        content: dict[str, Any] = {name: getattr(self, name) for name in names}
+        content["weights_sha256"] = self.weights.sha256
+        content["metrics"] = {name: [metric.value, metric.direction] for name, metric in self.metrics.items()}
+        content["references"] = self.references
+        return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))
 
     @classmethod
     def load(cls, path: Path) -> TrialRecord:
@@ -104,15 +123,20 @@ class TrialRecord:
         Raises:
             UserError: the file is not a record of this schema.
         """
+        return cls.from_bytes(path.read_bytes(), str(path))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str) -> TrialRecord:
+        """As :meth:`load`; ``where`` names the record in errors."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+            raw = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
             if raw.get("schema_version") != SCHEMA_VERSION:
                 raise ValueError(f"schema version {raw.get('schema_version')}, this program reads {SCHEMA_VERSION}")
             raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
             raw["weights"] = WeightsInfo(**raw["weights"])
             return cls(**raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{path} is not a trial record ({error}): delete it and run the trial again") from None
+            raise UserError(f"{where} is not a trial record ({error}): delete it and run the trial again") from None
 
 
 def _refuse_constant(name: str) -> float:

@@ -146,7 +146,7 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         wall_seconds=round(wall_seconds, 3),
         device_hours=round(wall_seconds / 3600 * num_devices(plan.device), 6),
         peak_bytes=peak_bytes(plan.device),
-    )
+    ).sealed()
 
 
 @functools.cache
