@@ -72,7 +72,9 @@ def test_training_on_shards_sees_what_training_on_a_folder_sees(folder: Path, tm
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     settings = recipe("epochs=2", "data.accumulation=2")
-    datasets = [TwistDataset(root, settings) for root in (folder, tmp_path / "images")]
+    folder.rename(tmp_path / "train")  # the shards may be in DIR/train, as class folders may
+    datasets = [TwistDataset(root, settings) for root in (tmp_path, tmp_path / "images")]
+    assert [dataset.shard_sizes for dataset in datasets] == [[4, 4, 2], None]
     loaded = [
         list(build_loader(settings, dataset, TrainingOrder(settings, dataset, first_step=1), pin_memory=False))
         for dataset in datasets
