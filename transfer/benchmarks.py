@@ -57,8 +57,28 @@ BENCHMARKS = _table(
         title="COCO detection and instance segmentation, Mask R-CNN R50-FPN", main_metric="box_ap",
     ),
     Benchmark(
+        name="voc-c4", task=DETECTION, config="detection/voc_c4.yaml", data="voc", protocol_version=1,
+        title="VOC07+12 detection, Faster R-CNN R50-C4", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="coco-c4", task=DETECTION, config="detection/coco_c4.yaml", data="coco", protocol_version=1,
+        title="COCO detection and instance segmentation, Mask R-CNN R50-C4", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="voc-frozen", task=DETECTION, config="detection/voc_frozen.yaml", data="voc", protocol_version=1,
+        title="VOC07+12 detection on a frozen R50, Faster R-CNN FPN", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="coco-frozen", task=DETECTION, config="detection/coco_frozen.yaml", data="coco", protocol_version=1,
+        title="COCO detection and instance segmentation on a frozen R50, Mask R-CNN FPN", main_metric="box_ap",
+    ),
+    Benchmark(
         name="demo-voc", task=DETECTION, config="detection/demo_voc.yaml", data="digits", protocol_version=1,
         title="Digits detection, Faster R-CNN R18-FPN", main_metric="box_ap50",
+    ),
+    Benchmark(
+        name="demo-voc-frozen", task=DETECTION, config="detection/demo_voc_frozen.yaml", data="digits",
+        protocol_version=1, title="Digits detection on a frozen R18, Faster R-CNN FPN", main_metric="box_ap50",
     ),
     Benchmark(
         name="demo-coco", task=DETECTION, config="detection/demo_coco.yaml", data="digits", protocol_version=1,
@@ -75,6 +95,18 @@ BENCHMARKS = _table(
     Benchmark(
         name="demo-seg", task=SEGMENTATION, config="segmentation/demo.py", data="digits", protocol_version=1,
         title="Digits segmentation, FCN-FPN R18", main_metric="miou",
+    ),
+    Benchmark(
+        name="seg-voc-frozen", task=SEGMENTATION, config="segmentation/voc_frozen.py", data="voc", protocol_version=1,
+        title="VOC12 segmentation on a frozen R50, linear head", main_metric="miou",
+    ),
+    Benchmark(
+        name="seg-cityscapes-frozen", task=SEGMENTATION, config="segmentation/cityscapes_frozen.py", data="cityscapes",
+        protocol_version=1, title="Cityscapes segmentation on a frozen R50, linear head", main_metric="miou",
+    ),
+    Benchmark(
+        name="demo-seg-frozen", task=SEGMENTATION, config="segmentation/demo_frozen.py", data="digits",
+        protocol_version=1, title="Digits segmentation on a frozen R18, linear head", main_metric="miou",
     ),
     Benchmark(
         name="demo-linear", task=CLASSIFICATION, config="classification/demo_linear.py", data="digits",

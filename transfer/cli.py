@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,8 @@ from tyro.conf import Positional, arg
 
 from common.errors import UserError, unknown_name
 from transfer import benchmarks
-from transfer.plan import plan_trials, weights_ref
+from transfer.canary import run_canary
+from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials import print_failures, resolve_device, run_trials
 
 
@@ -45,19 +48,65 @@ class TrialArgs:
     """trials at a time; 0: one a core on CPU, one at a time on GPUs"""
 
 
-def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str) -> int:
+@dataclass
+class DenseArgs(TrialArgs):
+    """What detection and segmentation have in common."""
+
+    frozen: bool = False
+    """train nothing of the backbone: a probe, and a benchmark of its own"""
+    rescale: int | None = None
+    """images a step in place of the protocol's, with learning rate and schedule in proportion: for fewer GPUs"""
+    canary: bool = False
+    """first run one short trial from a random initialisation, and stop if it does not end where it should"""
+    canary_weights: Path | None = None
+    """supervised weights for a second canary"""
+
+
+def run_dense(
+    args: DenseArgs, names: Mapping[str, tuple[str, ...]], frozen: Mapping[str, tuple[str, ...]], command: str
+) -> int:
+    """:func:`run_benchmarks` for detection and segmentation: the canaries first, if asked for.
+
+    Args:
+        names: see :func:`run_benchmarks`.
+        frozen: the same with ``--frozen``.
+
+    Raises:
+        UserError: as :func:`run_benchmarks`; or there is no frozen probe, or a canary did not end where it should.
+    """
+    if args.frozen and args.bench in names and args.bench not in frozen:
+        raise UserError(f"{args.bench} has no frozen probe: --frozen goes with {', '.join(frozen)}")
+    if args.canary_weights is not None and not args.canary:
+        raise UserError("--canary-weights is for a second canary: give --canary too")
+    names = frozen if args.frozen else names
+    if args.canary:
+        for benchmark in _chosen(args, names):
+            found = run_canary(
+                benchmark,
+                runs=args.out,
+                data=args.data,
+                device=resolve_device(args.device),
+                supervised=None if args.canary_weights is None else str(args.canary_weights),
+                rescale=args.rescale,
+            )
+            print("\n".join(found), file=sys.stderr)
+    return run_benchmarks(args, names, command, rescale=args.rescale)
+
+
+def run_benchmarks(
+    args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str, *, rescale: int | None = None
+) -> int:
     """Plans and runs the trials of ``args`` and returns the exit code.
 
     Args:
         names: what the user may type to the benchmarks that it stands for.
         command: as the user typed it, for messages.
+        rescale: see :class:`~transfer.trial.Trial`.
 
     Raises:
         UserError: bad use or bad input.
     """
-    if args.bench not in names:
-        raise unknown_name("benchmark", args.bench, names)
-    chosen = [benchmarks.get(name) for name in names[args.bench]]
+    chosen = _chosen(args, names)
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials is {args.trials}: at least one trial is needed")
     plans = plan_trials(
@@ -69,9 +118,30 @@ def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], comman
         data=args.data,
         overrides=args.overrides,
         device=resolve_device(args.device),
+        rescale=rescale,
     )
     summary = run_trials(plans, jobs=args.jobs)
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed)} of {len(plans)} trials are recorded below {args.out}")
+    for line in _not_on_protocol(plans):
+        print(line)
     print(f"table: tools/report.sh {args.out}")
     return summary.exit_code
+
+
+def _chosen(args: TrialArgs, names: Mapping[str, tuple[str, ...]]) -> list[benchmarks.Benchmark]:
+    if args.bench not in names:
+        raise unknown_name("benchmark", args.bench, names)
+    return [benchmarks.get(name) for name in names[args.bench]]
+
+
+def _not_on_protocol(plans: Sequence[TrialPlan]) -> list[str]:
+    """One line for each way in which recorded trials are not on protocol, or made up their batch in parts."""
+    found: Counter[str] = Counter()
+    for plan in plans:
+        if record := plan.finished_record():
+            if record.protocol_difference:
+                found[f"{record.standing or 'off protocol'}: {'; '.join(record.protocol_difference)}"] += 1
+            if record.batch:
+                found[record.batch] += 1
+    return [f"{count} of {len(plans)} trials {how}" for how, count in found.items()]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
 from transfer import benchmarks
 from transfer.detection.config import protocol_config
 from transfer.detection.trainer import make_trainer, seeded_model
+from transfer.detection.weights import backbone_tensors
 
 SIZE = 64
 
@@ -32,8 +34,11 @@ def scene(cfg: Any, seed: int) -> dict[str, object]:
     return {"image": image, "height": SIZE, "width": SIZE, "instances": instances}
 
 
-@pytest.mark.parametrize("name", ["voc", "coco", "demo-voc", "demo-coco"])
-def test_config_builds_and_takes_a_training_step(name: str) -> None:
+FROZEN = ("voc-frozen", "coco-frozen", "demo-voc-frozen")
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", *FROZEN])
+def test_config_builds_takes_a_training_step_and_detects(name: str) -> None:
     from detectron2.solver import build_optimizer
 
     torch.set_num_threads(1)
@@ -49,8 +54,18 @@ def test_config_builds_and_takes_a_training_step(name: str) -> None:
     assert losses.keys() == expected | ({"loss_mask"} if cfg.MODEL.MASK_ON else set())
     assert all(np.isfinite(value) for value in losses.values())
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
-    assert "backbone.bottom_up.stem.conv1.weight" in changed, "nothing is frozen"
-    assert "backbone.bottom_up.stem.conv1.norm.running_mean" in changed, "batch statistics are learned"
+    backbone = {key for key in changed if key.startswith(("backbone.bottom_up.", "backbone.stem", "backbone.res"))}
+    if name in FROZEN:
+        assert not backbone, "weights and batch statistics stay as they were"
+        assert any(key.startswith("backbone.fpn") for key in changed)
+    else:
+        assert any(key.endswith("stem.conv1.weight") for key in backbone), "nothing is frozen"
+        assert any(key.endswith("stem.conv1.norm.running_mean") for key in backbone), "batch statistics are learned"
+
+    model.eval()
+    with torch.no_grad():
+        found = model([{"image": scene(cfg, 3)["image"], "height": SIZE, "width": SIZE}])[0]["instances"]
+    assert torch.isfinite(found.pred_boxes.tensor).all() and found.has("pred_masks") == cfg.MODEL.MASK_ON
 
 
 @pytest.mark.parametrize("name", ["voc", "coco"])
@@ -74,3 +89,50 @@ def test_heads_are_the_same_for_the_same_seed_whatever_was_drawn_before() -> Non
     assert not torch.equal(
         first["roi_heads.box_predictor.cls_score.weight"], other["roi_heads.box_predictor.cls_score.weight"]
     )
+
+
+@pytest.mark.parametrize("name", ["voc-c4", "coco-c4"])
+def test_c4_models_have_mocos_batch_norm_behind_res5(name: str) -> None:
+    model = seeded_model(protocol_config(benchmarks.get(name).config_path, device="cpu"), seed=0)
+    keys = model.state_dict().keys()
+    assert {f"roi_heads.res5.norm.{part}" for part in ("weight", "bias", "running_mean", "running_var")} <= keys
+    assert {key.partition(".")[0] for key in backbone_tensors(model)} == {"stem", "res2", "res3", "res4", "res5"}
+    assert not any(key.startswith("res5.norm") for key in backbone_tensors(model)), "it is not pre-trained"
+
+
+def test_a_batch_in_parts_has_the_gradient_of_as_many_processes_and_one_step() -> None:
+    """Batch norm sees a part at a time, so it is frozen here: what is left must agree with two processes' mean."""
+    from detectron2.solver import build_optimizer
+    from detectron2.utils.events import EventStorage
+
+    cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
+    cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False  # it changes gradients in place
+    cfg.MODEL.RESNETS.NORM = cfg.MODEL.FPN.NORM = "FrozenBN"
+    images = [scene(cfg, 1), scene(cfg, 2)]
+
+    gradients = []
+    model = seeded_model(cfg, seed=0)
+    torch.manual_seed(5)  # the model draws anchors and regions
+    for image in images:
+        model.zero_grad()
+        with EventStorage():
+            sum(model([image]).values()).backward()
+        gradients.append([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
+    expected = [(one + other) / 2 for one, other in zip(*gradients, strict=True)]
+
+    model = seeded_model(cfg, seed=0)
+    trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[image] for image in images], parts=2)
+    torch.manual_seed(5)
+    trainer.train(0, 1)
+    found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert len(found) == len(expected) > 20
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_mixed_precision_in_parts_is_refused() -> None:
+    cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
+    cfg.SOLVER.AMP.ENABLED = True
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(UserError, match="accumulated in 2 parts"):
+        make_trainer(cfg, model, torch.optim.SGD(model.parameters(), lr=0.1), [], parts=2)

@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from common.errors import UserError
 from common.files import sha256_text
 from transfer import benchmarks
 from transfer.detection import evaluate as evaluation
+from transfer.detection import task
 from transfer.detection.config import resolve_config
 from transfer.detection.evaluate import NothingDetectedError
+from transfer.detection.pictures import GAP, HEIGHT, NUM_PICTURES
 from transfer.detection.task import Job, run, train_and_test
 from transfer.detection.trainer import STATE_NAME
 from transfer.processes import Report, launch
@@ -98,10 +101,44 @@ def test_voc_trial_repeats_bit_for_bit_and_keeps_stdout_clean(
     assert all(0 <= value <= 100 and math.isfinite(value) for value in values(outcome).values())
     assert values(run(second)) == values(outcome)
     assert all(torch.equal(trained(first)[key], value) for key, value in trained(second).items())
+    assert outcome.standing == "off protocol" and outcome.batch == ""
     assert outcome.arch == "resnet18" and outcome.proof and len(outcome.protocol_difference) == 3
     assert "Starting training" in (first.work_dir / "log.txt").read_text()
     assert list(first.work_dir.glob("events.out.tfevents.*"))
     assert capsys.readouterr().out == ""
+
+
+def test_pictures_show_the_same_images_in_every_trial(make_trial: Callable[..., Trial]) -> None:
+    """Boxes and masks, from two models."""
+    shown = {}
+    for seed in (1, 2):
+        trial = replace(make_trial("demo-coco", "SOLVER.MAX_ITER=1", work=str(seed)), seed=seed)
+        outcome = run(trial)
+        assert all(path.is_relative_to(trial.work_dir) for path in outcome.pictures)
+        sizes = [Image.open(path).size for path in outcome.pictures]
+        assert len(sizes) == NUM_PICTURES and {height for _, height in sizes} == {HEIGHT}
+        assert all(width == 2 * HEIGHT + GAP for width, _ in sizes), "square scenes, truth beside detections"
+        shown[seed] = {path.name: path.read_bytes() for path in outcome.pictures}
+    assert shown[1].keys() == shown[2].keys()
+    assert all(shown[1][name] != shown[2][name] for name in shown[1]), "each its own detections"
+
+
+def test_a_trial_in_parts_resumes_exactly_and_its_record_says_so(
+    make_trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "parts_of_batch", lambda cfg, num_processes: 2)
+    whole, killed = make_trial("demo-voc", work="whole"), make_trial("demo-voc", work="killed")
+    expected = run(whole)
+    assert expected.batch == "same batch, accumulated ×2 (batch norm over 1 images)"
+
+    def kill(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(replace(killed, progress=kill))
+    assert values(run(killed)) == values(expected)
+    assert all(torch.equal(trained(killed)[key], value) for key, value in trained(whole).items())
 
 
 def test_killed_coco_trial_goes_on_and_ends_with_the_same_metrics(make_trial: Callable[..., Trial]) -> None:
@@ -211,7 +248,7 @@ def evaluate_then_train(jobs: tuple[Job, Job], report: Report) -> dict[str, obje
     from detectron2.utils import comm
 
     finished, fresh = jobs
-    tested = train_and_test(finished, report)
+    tested = train_and_test(finished, report).metrics
     model = train_and_return_model(fresh, report)
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
     difference = max((weights - other).abs().max().item() for other in comm.all_gather(weights))

@@ -14,18 +14,22 @@ from transfer.detection.config import (
     NOT_SUPPORTED,
     SET_BY_TRIAL,
     apply_overrides,
+    judged,
     leaves,
     protocol_config,
     protocol_difference,
     resolve_config,
     resolved_text,
+    schedule,
 )
+from transfer.protocol_lock import rescaled
 from transfer.trial import Trial, WeightsRef
 
-DETECTION = ("voc", "coco", "demo-voc", "demo-coco")
+FROZEN = {"voc-frozen": "voc", "coco-frozen": "coco", "demo-voc-frozen": "demo-voc"}
+DETECTION = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", *FROZEN)
 
 
-def trial(name: str, *overrides: str, device: str = "cpu") -> Trial:
+def trial(name: str, *overrides: str, device: str = "cpu", rescale: int | None = None) -> Trial:
     return Trial(
         benchmark=benchmarks.get(name),
         weights=WeightsRef(name="random", source="random:resnet50", sha256="0" * 64),
@@ -35,6 +39,7 @@ def trial(name: str, *overrides: str, device: str = "cpu") -> Trial:
         device=device,
         work_dir=Path("work"),
         weights_dir=Path("weights"),
+        rescale=rescale,
     )
 
 
@@ -63,6 +68,32 @@ PUBLISHED = {  # TWIST's official detection/voc_fpn_1fc, and the Mask R-CNN set-
         "SOLVER.STEPS": (60000, 80000),
     },
 }
+MOCO = {  # detection/configs/Base-RCNN-C4-BN.yaml and those that build on it, *_moco.yaml
+    "voc-c4": PUBLISHED["voc"] | {"MODEL.ROI_HEADS.NUM_CLASSES": 20},
+    "coco-c4": {
+        **{key: value for key, value in PUBLISHED["coco"].items() if key != "MODEL.ROI_MASK_HEAD.NORM"},
+        "MODEL.ROI_HEADS.NUM_CLASSES": 80,
+        "MODEL.ROI_MASK_HEAD.NUM_CONV": 0,
+        "SOLVER.WARMUP_ITERS": 1000,
+    },
+}
+MOCO_COMMON = {
+    "INPUT.FORMAT": "RGB",
+    "INPUT.MIN_SIZE_TEST": 800,
+    "MODEL.BACKBONE.FREEZE_AT": 0,
+    "MODEL.PIXEL_MEAN": [123.675, 116.28, 103.53],
+    "MODEL.PIXEL_STD": [58.395, 57.12, 57.375],
+    "MODEL.RESNETS.DEPTH": 50,
+    "MODEL.RESNETS.NORM": "naiveSyncBN",
+    "MODEL.RESNETS.STRIDE_IN_1X1": False,
+    "MODEL.ROI_HEADS.IN_FEATURES": ["res4"],
+    "MODEL.ROI_HEADS.NAME": "Res5HeadsWithNorm",
+    "MODEL.RPN.POST_NMS_TOPK_TEST": 1000,
+    "MODEL.RPN.PRE_NMS_TOPK_TEST": 6000,
+    "SOLVER.BASE_LR": 0.02,
+    "SOLVER.IMS_PER_BATCH": 16,
+    "TEST.PRECISE_BN.ENABLED": True,
+}
 COMMON = {
     "INPUT.FORMAT": "RGB",
     "INPUT.MIN_SIZE_TEST": 800,
@@ -82,13 +113,12 @@ COMMON = {
 }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [*PUBLISHED, *MOCO])
 def test_paper_configs_have_the_published_settings(name: str) -> None:
+    wanted = COMMON | PUBLISHED[name] if name in PUBLISHED else MOCO_COMMON | MOCO[name]
     cfg = protocol_config(benchmarks.get(name).config_path, device="cuda")
     used = {key: tuple(value) if isinstance(value, list) else value for key, value in leaves(cfg)}
-    expected = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in (COMMON | PUBLISHED[name]).items()
-    }
+    expected = {key: tuple(value) if isinstance(value, list) else value for key, value in wanted.items()}
     assert {key: used[key] for key in expected} == expected
 
 
@@ -118,8 +148,9 @@ def test_every_override_is_listed_with_both_values() -> None:
 
 
 @pytest.mark.parametrize("key", NOT_PROTOCOL)
-def test_how_often_a_state_is_saved_is_no_difference_of_protocol(key: str) -> None:
-    assert differences("voc", f"{key}=7") == []
+def test_how_a_trial_runs_is_no_difference_of_protocol(key: str) -> None:
+    before = dict(leaves(protocol_config(benchmarks.get("voc").config_path, device="cpu")))[key]
+    assert differences("voc", f"{key}={True if before is False else before + 1}") == []
 
 
 @pytest.mark.parametrize(
@@ -167,3 +198,55 @@ def test_overrides_are_set_in_order() -> None:
     cfg = protocol_config(benchmarks.get("voc").config_path, device="cpu")
     apply_overrides(cfg, ["SOLVER.MAX_ITER=1", "SOLVER.MAX_ITER=2"])
     assert cfg.SOLVER.MAX_ITER == 2
+
+
+@pytest.mark.parametrize(("name", "trained"), FROZEN.items())
+def test_a_frozen_probe_differs_from_its_benchmark_in_what_is_frozen_and_in_its_length(name: str, trained: str) -> None:
+    frozen, full = (protocol_config(benchmarks.get(each).config_path, device="cuda") for each in (name, trained))
+    changed = {line.partition(": ")[0] for line in protocol_difference(frozen, full)}
+    assert changed - {"SOLVER.MAX_ITER", "SOLVER.STEPS"} == {"MODEL.BACKBONE.FREEZE_AT"}
+    assert frozen.MODEL.BACKBONE.FREEZE_AT == 5
+    assert benchmarks.get(name).title != benchmarks.get(trained).title
+
+
+def test_frozen_stages_cannot_be_overridden_into_a_row_of_the_fine_tuned_benchmark() -> None:
+    with pytest.raises(UserError, match="makes another benchmark"):
+        resolve_config(trial("voc", "MODEL.BACKBONE.FREEZE_AT=2"))
+
+
+def standing(name: str, *overrides: str, rescale: int | None = None) -> str:
+    cfg = resolve_config(trial(name, *overrides, device="cuda", rescale=rescale))
+    return judged(cfg, protocol_config(benchmarks.get(name).config_path, device="cuda")).standing
+
+
+@pytest.mark.parametrize("name", DETECTION)
+def test_every_protocol_can_be_rescaled_and_says_so(name: str) -> None:
+    protocol = schedule(protocol_config(benchmarks.get(name).config_path, device="cpu"))
+    used = schedule(resolve_config(trial(name, rescale=2 * protocol.batch_size)))
+    assert used == rescaled(protocol, 2 * protocol.batch_size) != protocol
+    assert standing(name) == "on protocol"
+    assert standing(name, rescale=2 * protocol.batch_size) == "rescaled"
+    assert standing(name, rescale=protocol.batch_size) == "on protocol"
+
+
+def test_a_batch_of_eight_is_off_protocol_without_all_that_goes_with_it() -> None:
+    parts = ["SOLVER.BASE_LR=0.01", "SOLVER.MAX_ITER=48000", "SOLVER.STEPS=(36000,44000)", "SOLVER.WARMUP_ITERS=200"]
+    assert standing("voc", "SOLVER.IMS_PER_BATCH=8") == "off protocol"
+    assert standing("voc", "SOLVER.IMS_PER_BATCH=8", *parts) == "rescaled"
+    for left_out in parts:
+        kept = [part for part in parts if part != left_out]
+        assert standing("voc", "SOLVER.IMS_PER_BATCH=8", *kept) == "off protocol"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "MODEL.RESNETS.STRIDE_IN_1X1=True",
+        "INPUT.FORMAT=BGR",
+        "MODEL.PIXEL_MEAN=[103.53,116.28,123.675]",
+        "MODEL.PIXEL_STD=[1.0,1.0,1.0]",
+    ],
+)
+def test_what_feeds_or_builds_the_backbone_differently_is_never_taken_for_the_protocol(override: str) -> None:
+    assert standing("voc", override) == "off protocol"
+    assert standing("voc", override, rescale=8) == "off protocol"

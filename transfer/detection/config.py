@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
+from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
 from transfer.trial import Trial
 
 # What a trial decides by itself; each is a field of its own in the record.
@@ -32,18 +33,33 @@ NOT_SUPPORTED = (
 
 # How a trial runs, not what it computes: the data order and the images' augmentation do not depend on the
 # number of workers, and a resumed trial is the same as an uninterrupted one (see transfer.detection.data).
-NOT_PROTOCOL = ("DATALOADER.NUM_WORKERS", "SOLVER.CHECKPOINT_PERIOD")
+NOT_PROTOCOL = ("DATALOADER.NUM_WORKERS", "EVAL.ORACLE", "SOLVER.CHECKPOINT_PERIOD")
 
+# What is frozen makes another benchmark, with figures that are not compared with these.
+FREEZE_AT = "MODEL.BACKBONE.FREEZE_AT"
+
+# What goes with the batch, in the order of transfer.protocol_lock.Schedule.
+SCHEDULE_KEYS = (
+    "SOLVER.IMS_PER_BATCH",
+    "SOLVER.BASE_LR",
+    "SOLVER.MAX_ITER",
+    "SOLVER.STEPS",
+    "SOLVER.WARMUP_ITERS",
+)
+
+SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
 NORM_KEYS = ("MODEL.RESNETS", "MODEL.FPN", "MODEL.ROI_BOX_HEAD", "MODEL.ROI_MASK_HEAD")
 
 
 def resolve_config(trial: Trial) -> CfgNode:
-    """The trial's config: its protocol, its overrides, and what its device asks for.
+    """The trial's config: its protocol, rescaled if asked for, its overrides, and what its device asks for.
 
     Raises:
         UserError: an override has an unknown name (with the nearest one) or a value of the wrong type.
     """
     cfg = protocol_config(trial.benchmark.config_path, device=trial.device)
+    if trial.rescale is not None:
+        set_schedule(cfg, rescaled(schedule(cfg), trial.rescale))
     apply_overrides(cfg, trial.overrides)
     _fit_device(cfg, trial.device)
     if cfg.SOLVER.AMP.ENABLED and trial.device != "cuda":
@@ -55,13 +71,14 @@ def resolve_config(trial: Trial) -> CfgNode:
 def protocol_config(path: Path, *, device: str) -> CfgNode:
     """The protocol as it runs on this kind of device, without overrides."""
     cfg = get_cfg()
+    cfg.EVAL = CfgNode({"ORACLE": False})  # True: COCO's figures by pycocotools (transfer.detection.coco_metrics)
     cfg.merge_from_file(str(path))
     _fit_device(cfg, device)
     return cfg
 
 
 def _fit_device(cfg: CfgNode, device: str) -> None:
-    """torch's SyncBatchNorm exists on GPUs only. A trial on CPU is one process, which sees the whole batch: there
+    """torch's SyncBatchNorm has no CPU kernel. A trial on CPU is one process, which sees the whole batch: there
     SyncBN and BN are the same function. So the resolved config says BN, and this is no difference of protocol.
     """
     cfg.MODEL.DEVICE = device
@@ -69,7 +86,7 @@ def _fit_device(cfg: CfgNode, device: str) -> None:
         return
     for key in NORM_KEYS:
         group = _get(cfg, key)
-        if group.NORM == "SyncBN":
+        if group.NORM in SYNCHRONISED_NORMS:
             group.NORM = "BN"
 
 
@@ -96,6 +113,11 @@ def _check_key(key: str, known: dict[str, Any]) -> None:
         raise UserError(f"override of {key}: the trial sets it (--device, --out and the weights decide)")
     if key in NOT_SUPPORTED:
         raise UserError(f"override of {key}: trials do not use this setting of Detectron2, leave it out")
+    if key == FREEZE_AT:
+        raise UserError(
+            f"override of {key}: what is frozen makes another benchmark; leave it out to train everything, or give "
+            "--frozen to train nothing of the backbone"
+        )
     if key in known:
         return
     group = [name for name in known if name.startswith(key + ".")]
@@ -130,6 +152,29 @@ def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
         for key, value in sorted(leaves(cfg))
         if value != before[key] and key not in (*SET_BY_TRIAL, *NOT_PROTOCOL)
     ]
+
+
+def schedule(cfg: CfgNode) -> Schedule:
+    """What goes with the batch, as the config has it."""
+    solver = cfg.SOLVER
+    return Schedule(
+        batch_size=solver.IMS_PER_BATCH,
+        learning_rate=solver.BASE_LR,
+        iterations=solver.MAX_ITER,
+        milestones=tuple(solver.STEPS),
+        warmup_iterations=solver.WARMUP_ITERS,
+    )
+
+
+def set_schedule(cfg: CfgNode, new: Schedule) -> None:
+    """Writes what goes with the batch into the config, in place."""
+    values = (new.batch_size, new.learning_rate, new.iterations, new.milestones, new.warmup_iterations)
+    cfg.merge_from_list([part for pair in zip(SCHEDULE_KEYS, values, strict=True) for part in pair])
+
+
+def judged(cfg: CfgNode, protocol: CfgNode) -> Verdict:
+    """Where a trial with this config stands: on protocol, rescaled, or off protocol."""
+    return judge(schedule(protocol), schedule(cfg), protocol_difference(cfg, protocol), SCHEDULE_KEYS)
 
 
 def resolved_text(cfg: CfgNode) -> str:

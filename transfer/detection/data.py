@@ -213,16 +213,16 @@ class TrainingBatches(torch.utils.data.Sampler):
 
 
 def train_loader(
-    cfg: CfgNode, dicts: list[dict[str, Any]], *, seed: int, start: int = 0
+    cfg: CfgNode, dicts: list[dict[str, Any]], *, seed: int, start: int = 0, parts: int = 1
 ) -> torch.utils.data.DataLoader:
-    """This process's share of the training batches, from iteration ``start`` on."""
+    """This process's share of the training batches, from iteration ``start`` on, in ``parts`` parts an iteration."""
     wide = [image["width"] > image["height"] for image in dicts] if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     batches = TrainingBatches(
         len(dicts),
         wide,
-        batch_size=cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+        batch_size=cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size() // parts,
         seed=seed,
-        start=start,
+        start=start * parts,
     )
     return torch.utils.data.DataLoader(
         SeededMapper(dicts, DatasetMapper(cfg, is_train=True), seed),

@@ -17,22 +17,30 @@ from detectron2.utils import comm
 from common.files import sha256_text
 from transfer.convert.prepare import converted_weights
 from transfer.detection import data
-from transfer.detection.config import protocol_config, protocol_difference, resolve_config, resolved_text
+from transfer.detection.batch import parts_of_batch
+from transfer.detection.config import judged, protocol_config, resolve_config, resolved_text
 from transfer.detection.evaluate import evaluate
+from transfer.detection.pictures import draw_pictures
 from transfer.detection.trainer import seeded_model, train
 from transfer.detection.weights import check_fits, load_backbone_weights
 from transfer.processes import Report, launch
+from transfer.protocol_lock import batch_note
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
 __all__ = ["resolve_config", "run"]
 
 LOG_NAME = "log.txt"
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot."""
+    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
+
+    Attributes:
+        parts: into how many parts each process divides its share of the batch.
+    """
 
     cfg: CfgNode
     weights: Path
@@ -40,13 +48,23 @@ class Job:
     seed: int
     work_dir: Path
     fingerprint: str
+    parts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What the main process gives back: metrics in percent, and pictures below the trial's ``work_dir``."""
+
+    metrics: dict[str, float]
+    pictures: list[Path]
 
 
 def run(trial: Trial) -> Outcome:
     """Trains and tests one model, on all visible GPUs or on CPU.
 
     Raises:
-        UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model.
+        UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model, a GPU that is
+            too small for one image.
         NothingDetectedError: the trained model detects nothing.
         FloatingPointError: the loss became infinite or NaN.
     """
@@ -56,6 +74,8 @@ def run(trial: Trial) -> Outcome:
     data.check(cfg, trial.data, num_processes)
     converted = converted_weights(trial, "detectron2")
     check_fits(cfg, converted)
+    verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
+    parts = parts_of_batch(cfg, num_processes)
 
     job = Job(
         cfg=cfg,
@@ -63,22 +83,25 @@ def run(trial: Trial) -> Outcome:
         data=trial.data,
         seed=trial.seed,
         work_dir=trial.work_dir,
-        fingerprint=sha256_text(f"{resolved_text(cfg)}{trial.weights.sha256}{trial.weights.which}{trial.seed}"),
+        fingerprint=sha256_text(f"{resolved_text(cfg)}{trial.weights.sha256}{trial.weights.which}{trial.seed}{parts}"),
+        parts=parts,
     )
-    metrics = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
-    protocol = protocol_config(trial.benchmark.config_path, device=trial.device)
+    tested = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in metrics.items()},
+        metrics={name: Metric(value=value) for name, value in tested.metrics.items()},
+        pictures=tested.pictures,
         resolved_config=resolved_text(cfg),
-        protocol_difference=protocol_difference(cfg, protocol),
+        protocol_difference=verdict.difference,
+        standing=verdict.standing,
+        batch=batch_note(cfg.SOLVER.IMS_PER_BATCH, parts=parts),
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,
     )
 
 
-def train_and_test(job: Job, report: Report) -> dict[str, float]:
-    """The trial itself, called in each of its processes; the metrics are the main process's."""
+def train_and_test(job: Job, report: Report) -> Tested:
+    """The trial itself, called in each of its processes; what it returns in the main process counts."""
     torch.backends.cudnn.benchmark = job.cfg.CUDNN_BENCHMARK
     if dist.is_initialized():  # all on one machine: Detectron2's local group is the whole one
         comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
@@ -93,8 +116,11 @@ def train_and_test(job: Job, report: Report) -> dict[str, float]:
             work_dir=job.work_dir,
             fingerprint=job.fingerprint,
             progress=lambda done, total: report(done, total, "training"),
+            parts=job.parts,
         )
-        return evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
+        metrics = evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
+        drawn = draw_pictures(job.cfg, model, job.data, job.work_dir / PICTURES) if comm.is_main_process() else []
+        return Tested(metrics=metrics, pictures=drawn)
 
 
 def _use_given_threads() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, TensorboardXWriter
 from torch import nn
 
+from common.errors import UserError
 from common.files import atomic_path
-from transfer.detection import data
+from transfer.detection import data, heads
 
 STATE_NAME = "resume.pth"
 WRITE_PERIOD = 20  # iterations between two lines of the log
@@ -30,6 +33,7 @@ logger = logging.getLogger("detectron2.trial")
 
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
     """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
+    heads.register()
     data.seed_python_and_numpy(seed)
     torch.manual_seed(seed)
     return build_model(cfg)
@@ -44,6 +48,7 @@ def train(
     work_dir: Path,
     fingerprint: str,
     progress: Callable[[int, int], None],
+    parts: int = 1,
 ) -> None:
     """Trains the model in place, going on from ``work_dir/resume.pth`` if that is of the same trial.
 
@@ -57,6 +62,7 @@ def train(
         dicts: the training images.
         fingerprint: names all that determines the trial; a state with another one is not used.
         progress: called with (iterations done, iterations in all) in the main process.
+        parts: into how many parts each process divides its share of the batch, see :class:`AccumulatingTrainer`.
     """
     state = load_state(work_dir / STATE_NAME, fingerprint, cfg.MODEL.DEVICE)
     start = state["trainer"]["iteration"] + 1 if state else 0
@@ -66,13 +72,14 @@ def train(
     if start >= cfg.SOLVER.MAX_ITER:
         return
     optimizer = build_optimizer(cfg, model)
-    trainer = make_trainer(cfg, model, optimizer, data.train_loader(cfg, dicts, seed=_stream(seed), start=start))
+    loader = data.train_loader(cfg, dicts, seed=_stream(seed), start=start, parts=parts)
+    trainer = make_trainer(cfg, model, optimizer, loader, parts=parts)
     trainer.register_hooks(
         [
             SeedIterations(seed),
             hooks.IterationTimer(),
             hooks.LRScheduler(optimizer, build_lr_scheduler(cfg, optimizer)),
-            _precise_bn(cfg, model, dicts, seed),
+            _precise_bn(cfg, model, dicts, seed, parts),
             Progress(progress),
             SaveState(model, work_dir / STATE_NAME, fingerprint, period=cfg.SOLVER.CHECKPOINT_PERIOD),
             _writers(cfg, work_dir),
@@ -84,11 +91,27 @@ def train(
 
 
 def make_trainer(
-    cfg: CfgNode, model: nn.Module, optimizer: torch.optim.Optimizer, loader: torch.utils.data.DataLoader
+    cfg: CfgNode,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: torch.utils.data.DataLoader,
+    *,
+    parts: int = 1,
 ) -> SimpleTrainer:
-    """Mixed precision where the config asks for it, data parallel where there are several processes."""
+    """Mixed precision where the config asks for it, data parallel where there are several processes.
+
+    Raises:
+        UserError: mixed precision together with accumulation.
+    """
+    if parts > 1 and cfg.SOLVER.AMP.ENABLED:
+        raise UserError(
+            f"SOLVER.AMP.ENABLED=True with a batch accumulated in {parts} parts is not supported: "
+            "use more GPUs, or leave it out"
+        )
     device_ids = [comm.get_local_rank()] if cfg.MODEL.DEVICE == "cuda" else None
     parallel = create_ddp_model(model, broadcast_buffers=False, device_ids=device_ids)
+    if parts > 1:
+        return AccumulatingTrainer(parallel, loader, optimizer, parts=parts)
     return (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(parallel, loader, optimizer)
 
 
@@ -96,12 +119,12 @@ def _stream(seed: int, stream: int = TRAINING_STREAM) -> int:
     return data.derived_seed(seed, stream)
 
 
-def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int) -> HookBase | None:
+def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int, parts: int) -> HookBase | None:
     """As in Detectron2's own trainer: batches of a loader of its own, once, after the last iteration."""
     if not cfg.TEST.PRECISE_BN.ENABLED:
         return None
-    loader = data.train_loader(cfg, dicts, seed=_stream(seed, PRECISE_BN_STREAM))
-    return hooks.PreciseBN(0, model, loader, cfg.TEST.PRECISE_BN.NUM_ITER)
+    loader = data.train_loader(cfg, dicts, seed=_stream(seed, PRECISE_BN_STREAM), parts=parts)
+    return hooks.PreciseBN(0, model, loader, cfg.TEST.PRECISE_BN.NUM_ITER * parts)  # over as many images
 
 
 def _writers(cfg: CfgNode, work_dir: Path) -> HookBase | None:
@@ -109,6 +132,47 @@ def _writers(cfg: CfgNode, work_dir: Path) -> HookBase | None:
         return None
     writers = [CommonMetricPrinter(cfg.SOLVER.MAX_ITER), TensorboardXWriter(str(work_dir))]
     return hooks.PeriodicWriter(writers, period=WRITE_PERIOD)
+
+
+class AccumulatingTrainer(SimpleTrainer):
+    """One step of the optimizer from several parts of a batch, each with a forward and a backward pass of its own.
+
+    Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training
+    takes it over processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: torch.utils.data.DataLoader,
+        optimizer: torch.optim.Optimizer,
+        *,
+        parts: int,
+    ) -> None:
+        super().__init__(model, loader, optimizer)
+        self._parts = parts
+
+    def run_step(self) -> None:
+        self.optimizer.zero_grad()
+        data_seconds = 0.0
+        means: dict[str, torch.Tensor] = {}
+        for part in range(self._parts):
+            start = time.perf_counter()
+            images = next(self._data_loader_iter)
+            data_seconds += time.perf_counter() - start
+            with self._gradients_stay_here(last=part == self._parts - 1):
+                losses = {name: loss / self._parts for name, loss in self.model(images).items()}
+                sum(losses.values()).backward()
+            for name, loss in losses.items():
+                means[name] = means.get(name, torch.zeros_like(loss)) + loss.detach()
+        self._write_metrics(means, data_seconds)  # raises if a loss is not finite
+        self.optimizer.step()
+
+    def _gradients_stay_here(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Processes exchange gradients once a step, with the last part."""
+        if last or not isinstance(self.model, nn.parallel.DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
 
 
 class SeedIterations(HookBase):

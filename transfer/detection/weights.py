@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import sha256_file
@@ -42,5 +42,19 @@ def load_backbone_weights(model: nn.Module, weights: Path) -> None:
         UserError: a tensor of the backbone is not in the file, or one of the file was not loaded.
     """
     DetectionCheckpointer(model).load(str(weights))
-    name = "backbone.bottom_up" if hasattr(model.backbone, "bottom_up") else "backbone"  # with FPN, or without
-    check_same_tensors(model.get_submodule(name).state_dict(), read(weights), "Detectron2")
+    check_same_tensors(backbone_tensors(model), read(weights), "Detectron2")
+
+
+def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What of a detector comes from the backbone's file, under the file's names.
+
+    With FPN that is ``backbone.bottom_up``. With C4 it is ``backbone`` and, in the heads, ``res5`` without the batch
+    norm that follows it there (:class:`transfer.detection.heads.Res5HeadsWithNorm`).
+    """
+    if hasattr(model.backbone, "bottom_up"):
+        return dict(model.backbone.bottom_up.state_dict())
+    tensors = dict(model.backbone.state_dict())
+    if hasattr(model.roi_heads, "res5"):
+        res5 = model.roi_heads.res5.state_dict()
+        tensors |= {f"res5.{name}": tensor for name, tensor in res5.items() if not name.startswith("norm.")}
+    return tensors

@@ -1,0 +1,52 @@
+"""Canaries: bands that can be missed, and what the user is told then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from transfer import benchmarks
+from transfer.canary import CANARIES, RANDOM, SUPERVISED, canary_of, missed, run_canary
+
+VOC = benchmarks.get("voc")
+
+
+@pytest.mark.parametrize("name", CANARIES)
+def test_every_canary_is_of_a_benchmark_and_every_band_has_its_source(name: str) -> None:
+    assert benchmarks.get(name).name == name
+    canary = CANARIES[name]
+    for band in filter(None, (canary.random, canary.supervised)):
+        assert 0 <= band.low < band.high <= 100
+        assert band.source
+    assert canary.overrides, "a canary is short"
+
+
+def test_a_figure_inside_its_band_is_fine() -> None:
+    assert missed(VOC, CANARIES["voc"], {RANDOM: 2.0, SUPERVISED: 30.0}) is None
+
+
+@pytest.mark.parametrize("figure", [0.0, 33.9])
+def test_a_figure_outside_its_band_is_named_with_the_band_and_its_source(figure: float) -> None:
+    found = missed(VOC, CANARIES["voc"], {RANDOM: figure})
+    assert found is not None
+    assert f"box_ap {figure:.2f}" in found and "above 0 and up to 33.8" in found and "table 2" in found
+
+
+def test_supervised_weights_must_do_better_than_random_ones() -> None:
+    found = missed(VOC, CANARIES["voc"], {RANDOM: 5.0, SUPERVISED: 4.0})
+    assert found is not None and "no better than 5.00" in found
+
+
+def test_a_benchmark_without_a_canary_is_the_users_error() -> None:
+    with pytest.raises(UserError, match="demo-linear has no canary"):
+        canary_of("demo-linear")
+
+
+def test_supervised_weights_without_a_band_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no band is known for supervised weights in demo-voc"):
+        run_canary(
+            benchmarks.get("demo-voc"), runs=tmp_path / "runs", data=tmp_path, device="cpu", supervised="some.pth"
+        )
+    assert list(tmp_path.iterdir()) == []
