@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from transfer.backbone import Backbone, random_backbone
 from transfer.backbone.architecture import COUNTER, expected_shapes
 
+NARROW_VIT = "vit_narrow"
+
+
+def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
+    """Makes a ViT of four narrow blocks an architecture, so that ViTs are converted in a moment."""
+    from pretrain import model
+    from pretrain.vit import ViTBackbone
+    from transfer.backbone import architecture
+    from transfer.convert import plain_vit
+
+    spec = architecture.ViTSpec(48, 3, depth=4)
+    patch.setitem(architecture.VITS, NARROW_VIT, spec)
+    patch.setitem(plain_vit.TIMM_NAMES, NARROW_VIT, "vit_base_patch16_224")
+
+    def build(drop_path: float) -> ViTBackbone:
+        return ViTBackbone(num_features=spec.width, num_heads=spec.num_heads, depth=spec.depth, drop_path=drop_path)
+
+    patch.setitem(model.VITS, NARROW_VIT, build)
+
 
 def trained_like(arch: str, seed: int = 0) -> Backbone:
-    """A random backbone whose batch norms have random statistics: at 0 and 1 a mix-up of them would not show."""
+    """A random backbone whose norms have random statistics and whose attention is not even: else a mix-up of
+    statistics, or of queries and keys, would not show."""
     backbone = random_backbone(arch, seed)
     generator = torch.Generator().manual_seed(seed)
     for key, tensor in backbone.state_dict.items():
-        if key.endswith("running_var") or (key.endswith("weight") and tensor.ndim == 1):
+        if "attn.qkv.weight" in key:
+            tensor.normal_(std=tensor.shape[1] ** -0.5, generator=generator)
+        elif key.endswith("running_var") or (key.endswith("weight") and tensor.ndim == 1):
             tensor.uniform_(0.5, 1.5, generator=generator)
         elif key.endswith(("running_mean", "bias")):
             tensor.normal_(std=0.1, generator=generator)

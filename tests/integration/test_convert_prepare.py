@@ -18,7 +18,7 @@ from tests.backbones import trained_like
 from tests.conftest import ROOT, run_module
 from transfer import benchmarks
 from transfer.backbone import load_backbone, random_backbone
-from transfer.convert.convert import TARGETS, read_proofs
+from transfer.convert.convert import RESNET_TARGETS, read_proofs
 from transfer.convert.main import Args, main
 from transfer.convert.prepare import converted_weights, torch_backbone
 from transfer.convert.target import key_table
@@ -60,7 +60,7 @@ def test_second_trial_takes_what_the_first_converted(checkpoint: Path, tmp_path:
     written = first.path.stat().st_mtime_ns
     second = converted_weights(make_trial(checkpoint, tmp_path, seed=1), TARGET)
     assert second == first and second.path.stat().st_mtime_ns == written
-    assert (first.arch, first.source_format) == ("resnet18", "official TWIST backbone")
+    assert (first.arch, first.source_format) == ("resnet18", "plain ResNet without classifier")
     assert first.sha256 == sha256_file(first.path)
     assert read_proofs(first.proof_path)[TARGET] == first.proof
 
@@ -86,7 +86,7 @@ def test_weights_without_proof_are_converted_again(checkpoint: Path, tmp_path: P
 def test_damaged_proof_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     trial = make_trial(checkpoint, tmp_path)
     proof_path = converted_weights(trial, TARGET).proof_path
-    proof_path.write_text('{"schema_version": 1, "proofs": {"torchvision": {}}}')
+    proof_path.write_text('{"schema_version": 2, "proofs": {"torchvision": {}}}')
     with pytest.raises(UserError, match="is not a proof file"):
         converted_weights(trial, TARGET)
 
@@ -132,10 +132,10 @@ import sys
 from pathlib import Path
 from common.files import sha256_file
 from transfer.backbone import load_backbone
-from transfer.convert.convert import TARGETS
+from transfer.convert.convert import RESNET_TARGETS
 from transfer.convert.target import key_table
 backbone = load_backbone(sys.argv[1])
-for name, target in TARGETS.items():
+for name, target in RESNET_TARGETS.items():
     path = Path(sys.argv[2], f"other-name.{target.suffix}")
     target.write(path, key_table(target, backbone.arch).forward(backbone.state_dict), backbone)
     print(name, sha256_file(path))
@@ -155,7 +155,7 @@ def test_two_processes_write_the_same_bytes(checkpoint: Path, tmp_path: Path) ->
     reordered = tmp_path / checkpoint.name
     torch.save(dict(reversed(state.items())), reordered)  # the order of the source must not matter
     backbone = dataclasses.replace(load_backbone(reordered), sha256=sha256_file(checkpoint))
-    for name, target in TARGETS.items():
+    for name, target in RESNET_TARGETS.items():
         path = tmp_path / f"weights.{target.suffix}"
         target.write(path, key_table(target, backbone.arch).forward(backbone.state_dict), backbone)
         assert sha256_file(path) == theirs[name], name

@@ -15,7 +15,7 @@ from common.files import sha256_file
 from tests.backbones import trained_like
 from transfer.backbone import IMAGENET, Backbone
 from transfer.backbone.architecture import RESNETS, expected_shapes
-from transfer.convert.convert import TARGETS, Converted, convert, read_proofs
+from transfer.convert.convert import RESNET_TARGETS, Converted, convert, read_proofs
 from transfer.convert.loaded import check_same_shapes
 from transfer.convert.proof import prove, verify_proof
 from transfer.convert.target import STAGES, ConversionError, key_table
@@ -43,7 +43,7 @@ def resnet50() -> Backbone:
 def converted(resnet18: Backbone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Converted]:
     """ResNet-18 for both frameworks, in one folder under one name."""
     out = tmp_path_factory.mktemp("converted")
-    return {name: convert(resnet18, TARGETS[name], out, "r18") for name in FRAMEWORKS}
+    return {name: convert(resnet18, RESNET_TARGETS[name], out, "r18") for name in FRAMEWORKS}
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
@@ -51,7 +51,7 @@ def converted(resnet18: Backbone, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_framework_computes_the_sources_features_at_every_stage(
     target: str, arch: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    result = convert(request.getfixturevalue(arch), TARGETS[target], tmp_path, "weights")
+    result = convert(request.getfixturevalue(arch), RESNET_TARGETS[target], tmp_path, "weights")
     differences = {stage: result.proof["stages"][stage]["max_abs_difference"] for stage in STAGES}
     assert max(differences.values()) <= 1e-5, differences
     assert result.sha256 == sha256_file(result.path)
@@ -67,7 +67,7 @@ def test_detectron2_names_and_shapes_every_tensor_as_the_key_table_does(arch: st
 
     with torch.device("meta"):
         model = build_resnet_backbone(build_cfg(settings_with("detectron2", arch)), ShapeSpec(channels=3))
-    file = key_table(TARGETS["detectron2"], arch).forward(meta_state(arch))
+    file = key_table(RESNET_TARGETS["detectron2"], arch).forward(meta_state(arch))
     check_same_shapes(model.state_dict(), file, "Detectron2")
 
 
@@ -77,7 +77,7 @@ def test_mmseg_names_and_shapes_every_tensor_as_the_key_table_does(arch: str) ->
 
     with torch.device("meta"):
         model = build(settings_with("mmseg", arch))
-    check_same_shapes(model.state_dict(), key_table(TARGETS["mmseg"], arch).forward(meta_state(arch)), "mmseg")
+    check_same_shapes(model.state_dict(), key_table(RESNET_TARGETS["mmseg"], arch).forward(meta_state(arch)), "mmseg")
 
 
 def meta_state(arch: str) -> dict[str, torch.Tensor]:
@@ -86,7 +86,7 @@ def meta_state(arch: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("target", LIBRARIES)
 def test_library_computes_the_sources_features_at_every_stage(target: str, resnet50: Backbone, tmp_path: Path) -> None:
-    result = convert(resnet50, TARGETS[target], tmp_path, "weights")
+    result = convert(resnet50, RESNET_TARGETS[target], tmp_path, "weights")
     assert max(result.proof["stages"][stage]["max_abs_difference"] for stage in STAGES) <= 1e-5
 
 
@@ -94,7 +94,7 @@ def test_library_computes_the_sources_features_at_every_stage(target: str, resne
 
 
 def settings_with(target: str, arch: str, **changes: Any) -> dict[str, Any]:
-    settings = TARGETS[target].default_settings(arch, IMAGENET)
+    settings = RESNET_TARGETS[target].default_settings(arch, IMAGENET)
     assert changes.keys() <= settings.keys()
     return {**settings, **changes}
 
@@ -106,28 +106,28 @@ def assert_nothing_written(folder: Path) -> None:
 def test_stride_in_1x1_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) -> None:
     settings = settings_with("detectron2", "resnet50", stride_in_1x1=True)
     with pytest.raises(ConversionError, match="features of res3 differ from the source's by"):
-        convert(resnet50, TARGETS["detectron2"], tmp_path, "weights", settings)
+        convert(resnet50, RESNET_TARGETS["detectron2"], tmp_path, "weights", settings)
     assert_nothing_written(tmp_path)
 
 
 def test_caffe_style_is_caught_in_mmseg(resnet50: Backbone, tmp_path: Path) -> None:
     settings = settings_with("mmseg", "resnet50", style="caffe")
     with pytest.raises(ConversionError, match="features of res3 differ from the source's by"):
-        convert(resnet50, TARGETS["mmseg"], tmp_path, "weights", settings)
+        convert(resnet50, RESNET_TARGETS["mmseg"], tmp_path, "weights", settings)
     assert_nothing_written(tmp_path)
 
 
 def test_v1c_stem_is_caught_in_mmseg(resnet18: Backbone, tmp_path: Path) -> None:
     settings = settings_with("mmseg", "resnet18", type="ResNetV1c")
     with pytest.raises(ConversionError, match=r"lack \d+ keys of its backbone, first 'stem\.0\.weight'"):
-        convert(resnet18, TARGETS["mmseg"], tmp_path, "weights", settings)
+        convert(resnet18, RESNET_TARGETS["mmseg"], tmp_path, "weights", settings)
     assert_nothing_written(tmp_path)
 
 
 def test_dilation_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) -> None:
     settings = settings_with("detectron2", "resnet50", res5_dilation=2)
     with pytest.raises(ConversionError, match="feature map of res5 is"):
-        convert(resnet50, TARGETS["detectron2"], tmp_path, "weights", settings)
+        convert(resnet50, RESNET_TARGETS["detectron2"], tmp_path, "weights", settings)
     assert_nothing_written(tmp_path)
 
 
@@ -136,13 +136,13 @@ def test_dilation_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) ->
 )
 def test_bgr_images_are_caught(target: str, changes: dict[str, Any], resnet18: Backbone, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=f"feed the backbone other images: {next(iter(changes))}"):
-        convert(resnet18, TARGETS[target], tmp_path, "weights", settings_with(target, "resnet18", **changes))
+        convert(resnet18, RESNET_TARGETS[target], tmp_path, "weights", settings_with(target, "resnet18", **changes))
     assert_nothing_written(tmp_path)
 
 
 def prove_changed(target: str, backbone: Backbone, folder: Path, state: dict[str, torch.Tensor]) -> None:
     """Writes ``state`` in place of the backbone's, then asks for the proof."""
-    chosen, table = TARGETS[target], key_table(TARGETS[target], backbone.arch)
+    chosen, table = RESNET_TARGETS[target], key_table(RESNET_TARGETS[target], backbone.arch)
     path = folder / f"weights.{chosen.suffix}"
     chosen.write(path, table.forward(state), backbone)
     prove(backbone, chosen, table, path, chosen.default_settings(backbone.arch, backbone.preprocessing))
@@ -160,7 +160,7 @@ def test_stem_with_swapped_colours_is_caught(target: str, resnet18: Backbone, tm
 @pytest.mark.parametrize("key", ["layer3.0.downsample.1.running_mean", "conv1.weight", "layer4.1.conv2.weight"])
 def test_dropped_key_is_caught(target: str, key: str, resnet18: Backbone, tmp_path: Path) -> None:
     state = {name: tensor for name, tensor in resnet18.state_dict.items() if name != key}
-    name = TARGETS[target].rename(key)
+    name = RESNET_TARGETS[target].rename(key)
     with pytest.raises(ConversionError, match=f"lack 1 keys of its backbone, first '{name}'"):
         prove_changed(target, resnet18, tmp_path, state)
 
@@ -189,7 +189,7 @@ def test_wrong_key_table_is_caught_and_leaves_nothing(resnet18: Backbone, tmp_pa
         return swap.get(key, key)
 
     with pytest.raises(ConversionError, match="features of res3 differ"):
-        convert(resnet18, dataclasses.replace(TARGETS["mmseg"], rename=permuted), tmp_path, "weights")
+        convert(resnet18, dataclasses.replace(RESNET_TARGETS["mmseg"], rename=permuted), tmp_path, "weights")
     assert_nothing_written(tmp_path)
 
 
@@ -203,7 +203,7 @@ def test_difference_of_a_few_millionths_in_one_weight_is_caught(resnet18: Backbo
 def test_dead_network_proves_nothing(resnet18: Backbone, tmp_path: Path) -> None:
     dead = {key: torch.zeros_like(tensor) for key, tensor in resnet18.state_dict.items()}
     with pytest.raises(ConversionError, match="features at stem are all zero"):
-        convert(dataclasses.replace(resnet18, state_dict=dead), TARGETS["torchvision"], tmp_path, "weights")
+        convert(dataclasses.replace(resnet18, state_dict=dead), RESNET_TARGETS["torchvision"], tmp_path, "weights")
     assert_nothing_written(tmp_path)
 
 
@@ -226,8 +226,8 @@ def test_proofs_of_both_frameworks_stand_in_one_file(converted: dict[str, Conver
 
 
 def test_proof_of_another_source_under_the_same_name_is_not_kept(tmp_path: Path) -> None:
-    convert(trained_like("resnet18", seed=0), TARGETS["torchvision"], tmp_path, "weights")
-    result = convert(trained_like("resnet18", seed=1), TARGETS["timm"], tmp_path, "weights")
+    convert(trained_like("resnet18", seed=0), RESNET_TARGETS["torchvision"], tmp_path, "weights")
+    result = convert(trained_like("resnet18", seed=1), RESNET_TARGETS["timm"], tmp_path, "weights")
     assert read_proofs(result.proof_path).keys() == {"timm"}
 
 
@@ -325,8 +325,8 @@ def test_stock_detector_takes_every_tensor_from_model_weights(layout: str, resne
     from transfer.convert.detectron2 import check_detector
 
     path = tmp_path / "weights.pkl"
-    TARGETS["detectron2"].write(
-        path, key_table(TARGETS["detectron2"], "resnet50").forward(resnet50.state_dict), resnet50
+    RESNET_TARGETS["detectron2"].write(
+        path, key_table(RESNET_TARGETS["detectron2"], "resnet50").forward(resnet50.state_dict), resnet50
     )
     detector = stock_detector(layout)
     with pytest.raises(ConversionError, match="was not loaded"):

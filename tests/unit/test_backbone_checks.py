@@ -11,9 +11,10 @@ import torch
 import torchvision
 
 from common.errors import UserError
+from pretrain.model import BACKBONES, build_backbone
 from tests.backbones import flat_state
 from transfer.backbone import load_backbone, random_backbone
-from transfer.backbone.architecture import COUNTER, RESNETS, expected_shapes, infer_arch
+from transfer.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, infer_arch, names
 
 KEY = "layer2.0.conv1.weight"
 State = dict[str, Any]
@@ -25,18 +26,35 @@ def load(state: State, folder: Path, **arguments: Any) -> Any:
     return load_backbone(path, **arguments)
 
 
+def built_shapes(arch: str) -> dict[str, tuple[int, ...]]:
+    with torch.random.fork_rng():
+        return {key: tuple(value.shape) for key, value in build_backbone(arch).state_dict().items()}
+
+
 def shapes_of(arch: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         model = torchvision.models.get_model(arch, weights=None)
     return {key: tuple(value.shape) for key, value in model.state_dict().items() if not key.startswith("fc.")}
 
 
-@pytest.mark.parametrize("arch", RESNETS)
+@pytest.mark.parametrize("arch", [arch for arch in RESNETS if arch != "resnet50w2"])
 def test_shapes_and_their_order_are_torchvisions(arch: str) -> None:
     assert list(expected_shapes(arch).items()) == list(shapes_of(arch).items())
 
 
-@pytest.mark.parametrize("arch", RESNETS)
+@pytest.mark.parametrize("arch", ["resnet50w2", *VITS])
+def test_shapes_and_their_order_are_those_of_the_networks_that_are_pre_trained(arch: str) -> None:
+    with torch.device("meta"):
+        assert list(expected_shapes(arch).items()) == list(built_shapes(arch).items())
+
+
+def test_every_backbone_that_can_be_pre_trained_is_an_architecture_here() -> None:
+    assert set(names()) == set(BACKBONES)
+    for arch, spec in VITS.items():
+        assert build_backbone(arch).blocks[0].attn.num_heads == spec.num_heads
+
+
+@pytest.mark.parametrize("arch", names())
 def test_architecture_is_inferred_from_keys(arch: str) -> None:
     assert infer_arch(expected_shapes(arch), "file") == arch
 
@@ -46,9 +64,15 @@ def test_resnet152_is_refused_by_its_block_counts() -> None:
         infer_arch(shapes_of("resnet152"), "file")
 
 
-def test_vision_transformer_is_refused_as_no_resnet() -> None:
-    with pytest.raises(UserError, match=r"is no ResNet.*cls_token"):
-        infer_arch({"cls_token": (1, 1, 384), "pos_embed": (1, 197, 384)}, "file")
+def test_vision_transformer_of_unknown_size_is_refused_by_it() -> None:
+    shapes = expected_shapes("vit_base") | {"cls_token": (1, 1, 192)}
+    with pytest.raises(UserError, match="12 blocks and width 192"):
+        infer_arch(shapes, "file")
+
+
+def test_other_networks_are_refused_with_their_keys() -> None:
+    with pytest.raises(UserError, match=r"neither a ResNet nor a ViT.*features\.0\.weight"):
+        infer_arch({"features.0.weight": (64, 3, 11, 11)}, "file")
 
 
 @pytest.mark.parametrize("variant", ["wide_resnet50_2", "resnext50_32x4d"])

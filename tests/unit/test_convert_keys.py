@@ -1,16 +1,16 @@
-"""Key tables are bijections: every key of a ResNet is mapped or dropped by name, and the way back is the identity."""
+"""Key tables are bijections: every key of a network is mapped or dropped by name, and the way back is the identity."""
 
 from __future__ import annotations
 
 import pytest
 
 from common.errors import UserError
-from transfer.backbone.architecture import COUNTER, RESNETS, expected_shapes
-from transfer.convert.convert import TARGETS, get_target
+from transfer.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes
+from transfer.convert.convert import RESNET_TARGETS, VIT_TARGETS, get_target, targets_of
 from transfer.convert.proof import differences
 from transfer.convert.target import ConversionError, key_table
 
-ALL = [(target, arch) for target in TARGETS for arch in RESNETS]
+ALL = [(target, arch) for arch in (*RESNETS, *VITS) for target in targets_of(arch)]
 
 # as in the files of Detectron2's model zoo
 DETECTRON2_NAMES = {
@@ -27,7 +27,7 @@ DETECTRON2_NAMES = {
 
 @pytest.mark.parametrize(("target", "arch"), ALL)
 def test_every_key_is_mapped_or_dropped_for_a_reason(target: str, arch: str) -> None:
-    table = key_table(TARGETS[target], arch)
+    table = key_table(targets_of(arch)[target], arch)
     assert table.mapped.keys() | table.dropped.keys() == expected_shapes(arch).keys()
     assert not table.mapped.keys() & table.dropped.keys()
     assert all(table.dropped.values())
@@ -35,7 +35,7 @@ def test_every_key_is_mapped_or_dropped_for_a_reason(target: str, arch: str) -> 
 
 @pytest.mark.parametrize(("target", "arch"), ALL)
 def test_there_and_back_is_the_identity(target: str, arch: str) -> None:
-    table = key_table(TARGETS[target], arch)
+    table = key_table(targets_of(arch)[target], arch)
     state = expected_shapes(arch)
     back = table.backward(table.forward(state))
     assert back == {key: value for key, value in state.items() if key not in table.dropped}
@@ -45,41 +45,79 @@ def test_there_and_back_is_the_identity(target: str, arch: str) -> None:
 
 @pytest.mark.parametrize("arch", RESNETS)
 def test_detectron2_drops_batch_counters_and_nothing_else(arch: str) -> None:
-    dropped = key_table(TARGETS["detectron2"], arch).dropped
+    dropped = key_table(RESNET_TARGETS["detectron2"], arch).dropped
     assert dropped.keys() == {key for key in expected_shapes(arch) if key.endswith(COUNTER)}
 
 
 @pytest.mark.parametrize("target", ["mmseg", "torchvision", "timm"])
 def test_frameworks_with_torchvisions_names_get_every_key_as_it_is(target: str) -> None:
-    assert key_table(TARGETS[target], "resnet50").mapped == {key: key for key in expected_shapes("resnet50")}
+    assert key_table(RESNET_TARGETS[target], "resnet50").mapped == {key: key for key in expected_shapes("resnet50")}
 
 
 @pytest.mark.parametrize(("key", "name"), DETECTRON2_NAMES.items())
 def test_detectron2_names_are_those_of_its_model_zoo(key: str, name: str) -> None:
-    assert key_table(TARGETS["detectron2"], "resnet101").mapped[key] == name
+    assert key_table(RESNET_TARGETS["detectron2"], "resnet101").mapped[key] == name
+
+
+# as in torchvision's and MMSegmentation's own models
+VIT_NAMES = {
+    "torchvision": {
+        "pos_embed": "encoder.pos_embedding",
+        "blocks.3.attn.qkv.bias": "encoder.layers.encoder_layer_3.self_attention.in_proj_bias",
+        "blocks.11.mlp.fc2.weight": "encoder.layers.encoder_layer_11.mlp.3.weight",
+    },
+    "mmseg": {
+        "patch_embed.proj.weight": "patch_embed.projection.weight",
+        "blocks.3.attn.qkv.bias": "layers.3.attn.attn.in_proj_bias",
+        "blocks.11.mlp.fc1.weight": "layers.11.ffn.layers.0.0.weight",
+    },
+}
+
+
+@pytest.mark.parametrize("target", VIT_NAMES)
+def test_vit_names_are_those_of_the_framework(target: str) -> None:
+    mapped = key_table(VIT_TARGETS[target], "deit_small").mapped
+    assert {key: mapped[key] for key in VIT_NAMES[target]} == VIT_NAMES[target]
+
+
+@pytest.mark.parametrize("target", ["detectron2", "mmseg"])
+def test_dense_frameworks_drop_the_vits_last_norm_and_nothing_else(target: str) -> None:
+    assert key_table(VIT_TARGETS[target], "vit_base").dropped.keys() == {"norm.weight", "norm.bias"}
+
+
+@pytest.mark.parametrize("target", ["torchvision", "mmseg"])
+def test_vit_key_without_a_row_is_an_error(target: str) -> None:
+    with pytest.raises(ConversionError, match=r"no row for 'blocks\.0\.ls1\.gamma'"):
+        VIT_TARGETS[target].rename("blocks.0.ls1.gamma")
 
 
 def test_key_without_a_row_is_an_error() -> None:
     with pytest.raises(ConversionError, match=r"no row for 'layer1\.0\.se\.weight'"):
-        TARGETS["detectron2"].rename("layer1.0.se.weight")
+        RESNET_TARGETS["detectron2"].rename("layer1.0.se.weight")
 
 
 def test_forward_refuses_a_key_that_is_in_neither_table() -> None:
     with pytest.raises(KeyError):
-        key_table(TARGETS["detectron2"], "resnet18").forward({"fc.weight": 0})
+        key_table(RESNET_TARGETS["detectron2"], "resnet18").forward({"fc.weight": 0})
 
 
 def test_table_that_gives_two_tensors_one_name_is_refused() -> None:
     import dataclasses
 
-    merging = dataclasses.replace(TARGETS["mmseg"], rename=lambda key: key.replace("layer2", "layer1"))
+    merging = dataclasses.replace(RESNET_TARGETS["mmseg"], rename=lambda key: key.replace("layer2", "layer1"))
     with pytest.raises(ConversionError, match="the same name"):
         key_table(merging, "resnet18")
 
 
 def test_unknown_target_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="did you mean 'mmseg'"):
-        get_target("mmsegmentation")
+        get_target("mmsegmentation", "resnet18")
+
+
+@pytest.mark.parametrize("target", ["torchvision", "timm"])
+def test_architecture_that_a_framework_lacks_is_refused_with_those_that_have_it(target: str) -> None:
+    with pytest.raises(UserError, match=rf"{target} has no resnet50w2.*64 channels.*convert it for detectron2, mmseg"):
+        get_target(target, "resnet50w2")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Any known checkpoint to a :class:`Backbone`: architecture, torchvision's state dict, provenance."""
+"""Any known checkpoint to a :class:`Backbone`: architecture, state dict, provenance."""
 
 from transfer.backbone.load import load_backbone, random_backbone
 from transfer.backbone.types import IMAGENET, Backbone, Preprocessing

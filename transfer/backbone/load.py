@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,14 @@ from common.files import sha256_file, sha256_text
 from transfer.backbone import architecture
 from transfer.backbone.architecture import COUNTER
 from transfer.backbone.read import read_checkpoint
-from transfer.backbone.sources import Source, recognise, select_state, some_keys, split_keys
-from transfer.backbone.types import IMAGENET, Backbone, Preprocessing
+from transfer.backbone.source import Network, Source, select_network, some_keys, split_keys
+from transfer.backbone.sources import recognise
+from transfer.backbone.types import Backbone, Preprocessing
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+TIMM_CONFIG = "config.json"
 
 
 def load_backbone(path: str | Path, which: str = "student", arch: str | None = None) -> Backbone:
@@ -28,22 +32,23 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
     Args:
         path: the checkpoint.
         which: ``"student"`` or ``"teacher"``, where the checkpoint has both.
-        arch: what the checkpoint is expected to be; None takes what its keys and shapes say.
+        arch: what the checkpoint is expected to be; None takes what its keys and shapes say, and is refused where
+            they do not say it.
 
     Raises:
-        UserError: the file is missing, damaged, of unknown or ambiguous layout, or not a whole ResNet.
+        UserError: the file is missing, damaged, of unknown or ambiguous layout, or not a whole known network.
     """
     path = Path(path)
     checkpoint = read_checkpoint(path)
     source = recognise(checkpoint, str(path))
-    state, dropped = split_keys(select_state(checkpoint, source, which, str(path)), source, str(path))
+    network = select_network(checkpoint, source, which, str(path))
+    state, dropped = split_keys(checkpoint, source, network, str(path))
     state = _tensors_only(state, str(path))
     found = architecture.infer_arch({key: tuple(value.shape) for key, value in state.items()}, str(path))
-    if arch is not None and architecture.get(arch) != architecture.get(found):
-        raise UserError(f"{path} holds a {found}, not a {arch}: give the right --arch, or leave it out")
+    _check_arch(found, arch, source, str(path))
     filled = _fill_counters(state, found)
     state = _checked(state, found, str(path))
-    head, head_config = _head(checkpoint, source, which, str(path))
+    head, head_config = _head(checkpoint, source, network, str(path))
     return Backbone(
         arch=found,
         state_dict=state,
@@ -51,7 +56,7 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
         source=str(path),
         sha256=sha256_file(path),
         which=which,
-        preprocessing=_preprocessing(checkpoint, source, str(path)),
+        preprocessing=_preprocessing(checkpoint, source, path),
         head=head,
         head_config=head_config,
         dropped=dropped,
@@ -60,7 +65,7 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
 
 
 def random_backbone(arch: str, seed: int) -> Backbone:
-    """torchvision's default initialisation, drawn from ``seed`` alone; torch's global generator is left as it was.
+    """torchvision's or timm's initialisation, drawn from ``seed`` alone; torch's global generator is left as it was.
 
     Raises:
         UserError: the architecture is unknown.
@@ -81,6 +86,15 @@ def random_backbone(arch: str, seed: int) -> Backbone:
         source=source,
         sha256=sha256_text(source),
     )
+
+
+def _check_arch(found: str, expected: str | None, source: Source, where: str) -> None:
+    if expected is not None and architecture.get(expected) != architecture.get(found):
+        raise UserError(f"{where} holds a {found}, not a {expected}: give the right --arch, or leave it out")
+    if reason := source.other_archs.get(found):
+        raise UserError(f"{where} ({source.name}) has a {found}'s shapes but is none: {reason}")
+    if expected is None and (reason := source.ask_archs.get(found)):
+        raise UserError(f"{where} ({source.name}) may be a {found}: {reason}; give --arch {found} if it is one")
 
 
 def _tensors_only(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
@@ -141,21 +155,29 @@ def _checked_tensor(key: str, tensor: Tensor, shape: tuple[int, ...], arch: str,
 
 
 def _head(
-    checkpoint: Mapping[str, Any], source: Source, which: str, where: str
+    checkpoint: Mapping[str, Any], source: Source, network: Network, where: str
 ) -> tuple[dict[str, Tensor] | None, dict[str, Any] | None]:
     """The projection head and the arguments that build it; that they fit is for whoever builds it to check."""
     head: object = None
     config: object = None
-    if source.head_entry is not None:
-        head, config = checkpoint.get(source.head_entry), checkpoint.get(source.head_config_entry or "")
-    elif source.head_prefix is not None:
-        state = checkpoint[source.state[which] or ""]
-        prefix = source.head_prefix
+    if network.head_entry is not None:
+        head, config = checkpoint.get(network.head_entry), checkpoint.get(source.head_config_entry or "")
+    elif network.head_prefix is not None:
+        state, prefix = checkpoint[network.entry or ""], network.head_prefix
         head = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     if not isinstance(head, Mapping) or not head:
         return None, None
     tensors = _tensors_only(head, where)
-    return tensors, dict(config) if isinstance(config, Mapping) else _head_config(tensors, where)
+    if isinstance(config, Mapping):
+        return tensors, dict(config)
+    return tensors, {**_head_config(tensors, where), **_head_options(checkpoint)}
+
+
+def _head_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What no shape of a head tells, from the recipe that a checkpoint of ours holds."""
+    recipe = checkpoint.get("recipe")
+    model = recipe.get("model") if isinstance(recipe, Mapping) else None
+    return {name: model[name] for name in ("activation", "nbs") if name in model} if isinstance(model, Mapping) else {}
 
 
 def _head_config(head: Mapping[str, Tensor], where: str) -> dict[str, int]:
@@ -167,17 +189,34 @@ def _head_config(head: Mapping[str, Tensor], where: str) -> dict[str, int]:
     return {"in_features": in_features, "hidden": hidden, "num_classes": linear[-1].shape[0]}
 
 
-def _preprocessing(checkpoint: Mapping[str, Any], source: Source, where: str) -> Preprocessing:
-    """What the checkpoint says of its images, or ImageNet's; every known source is trained on RGB."""
+def _preprocessing(checkpoint: Mapping[str, Any], source: Source, path: Path) -> Preprocessing:
+    """What the checkpoint says of its images, else the layout, else timm's ``config.json`` beside the file."""
     entry = checkpoint.get(source.preprocessing_entry or "")
+    if entry is None and source.preprocessing is not None:
+        return source.preprocessing
+    where = str(path)
     if entry is None:
-        return IMAGENET
+        where, entry = f"{path.parent / TIMM_CONFIG}", _timm_config(path, source)
     try:
         mean, std = (tuple(float(value) for value in entry[name]) for name in ("mean", "std"))
         (m0, m1, m2), (s0, s1, s2) = mean, std
     except (TypeError, KeyError, ValueError):
         raise UserError(f"{where}: its preprocessing is not three means and three deviations: {entry!r}") from None
     return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
+
+
+def _timm_config(path: Path, source: Source) -> Any:
+    """``pretrained_cfg`` of the file that timm publishes beside its weights."""
+    config = path.parent / TIMM_CONFIG
+    if not config.is_file():
+        raise UserError(
+            f"{path} ({source.name}) does not say by which mean and deviation its images were scaled: "
+            f"put the {TIMM_CONFIG} that timm publishes with it beside it"
+        )
+    try:
+        return json.loads(config.read_text(encoding="utf-8"))["pretrained_cfg"]
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{config} is not timm's: it has no pretrained_cfg with mean and std") from None
 
 
 def _names(keys: set[str], count: int = 3) -> str:

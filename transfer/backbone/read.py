@@ -13,7 +13,7 @@ from common.errors import UserError
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """What ``torch.save`` wrote, read with ``weights_only=True``.
+    """What ``torch.save`` wrote, read with ``weights_only=True``; or a file of safetensors.
 
     ``argparse.Namespace`` is let through besides, for this load only: the official TWIST checkpoints keep their
     command line in one. It is plain data; building it calls nothing.
@@ -29,6 +29,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty: copy or download it again")
     try:
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the file's pickle protocol: it loads, or is refused below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -40,6 +42,12 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if not isinstance(checkpoint, Mapping):
         raise UserError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint's dict of tensors")
     return checkpoint
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
 
 
 def _reason(error: Exception) -> str:

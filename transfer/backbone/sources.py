@@ -1,103 +1,263 @@
 """The table of checkpoint layouts. A new source is one row here and one test.
 
 A layout is recognised by what the checkpoint must hold and must not hold; nothing is matched by similarity. The keys
-of its state dict either carry the prefix of the backbone or are dropped by a name in ``dropped``.
+of its state dict either carry the prefix of the backbone or are dropped by a name in ``dropped``. Every network here
+is fed RGB, scaled by ImageNet's mean and deviation unless the row says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import UserError
+from transfer.backbone.naming import MMPRETRAIN_VIT, SEQUENTIAL_RESNET, TORCHVISION_VIT
+from transfer.backbone.source import Checkpoint, Network, Source, some_keys
+from transfer.backbone.types import UNSCALED
 
-Checkpoint = Mapping[str, Any]
+PROJECTION = "projection head"
+CLASSIFIER = "classifier"
+
+_SIX_OR_TWELVE_HEADS = "DeiT-S has 6 attention heads and MoCo v3's ViT-S has 12, in tensors of the same shapes"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One layout.
-
-    Attributes:
-        name: what records and proofs call it.
-        recognise: whether a checkpoint has this layout; at most one row may say yes.
-        state: ``which`` to the entry that holds the state dict; None where the checkpoint is the state dict.
-        prefix: which ``which``'s keys begin with; removed.
-        dropped: beginning of keys of the state dict that are not the backbone's, to the reason.
-        head_prefix: beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
-        head_entry, head_config_entry: entries that hold this head and its arguments.
-        preprocessing_entry: entry with ``mean`` and ``std``; where there is none, it is ImageNet's.
-    """
-
-    name: str
-    recognise: Callable[[Checkpoint], bool]
-    state: dict[str, str | None]
-    prefix: str = ""
-    dropped: dict[str, str] = field(default_factory=dict)
-    head_prefix: str | None = None
-    head_entry: str | None = None
-    head_config_entry: str | None = None
-    preprocessing_entry: str | None = None
+def _entry(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
+    """The mapping of this name, or an empty one."""
+    entry = checkpoint.get(name)
+    return entry if isinstance(entry, Mapping) else {}
 
 
 def _is_ours(checkpoint: Checkpoint) -> bool:
     return checkpoint.get("format") == "twist-transfer" and checkpoint.get("version") == 1
 
 
-def _is_mapping(checkpoint: Checkpoint, *entries: str) -> bool:
-    return all(isinstance(checkpoint.get(entry), Mapping) for entry in entries)
+def _resnet(state: Checkpoint, prefix: str = "") -> bool:
+    return all(prefix + key in state for key in ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight"))
 
 
-def _is_bare_resnet(checkpoint: Checkpoint) -> bool:
-    return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight"} <= checkpoint.keys()
+def _vit(state: Checkpoint, prefix: str = "") -> bool:
+    return all(prefix + key in state for key in ("cls_token", "pos_embed", "patch_embed.proj.weight"))
 
 
-SOURCES: tuple[Source, ...] = (
+def _any(state: Checkpoint, beginning: str) -> bool:
+    return any(str(key).startswith(beginning) for key in state)
+
+
+def _is_simclr_conversion(c: Checkpoint) -> bool:
+    """A state dict alone that never saw a batch in PyTorch: the counters of a trained one are not zero."""
+    state = _entry(c, "state_dict")
+    counter = state.get("bn1.num_batches_tracked", 1)
+    return c.keys() == {"state_dict"} and _resnet(state) and "fc.weight" in state and bool(counter == 0)
+
+
+def _is_openmmlab(c: Checkpoint) -> bool:
+    return "arch" not in c and "backbone.conv1.weight" in _entry(c, "state_dict")
+
+
+_OURS = (
     Source(
         name="twist-transfer checkpoint",
-        recognise=lambda c: _is_ours(c) and _is_mapping(c, "model"),
-        state={"student": "model"},
-        prefix="backbone.",
-        dropped={"head.": "projection head"},
-        head_prefix="head.",
+        recognise=lambda c: _is_ours(c) and bool(_entry(c, "model")),
+        student=Network(entry="model", prefix="backbone.", head_prefix="head."),
+        teacher=Network(entry="teacher", prefix="backbone.", head_prefix="head."),
+        dropped={"head.": PROJECTION},
     ),
     Source(
         name="twist-transfer backbone",
-        recognise=lambda c: _is_ours(c) and _is_mapping(c, "backbone"),
-        state={"student": "backbone"},
-        head_entry="head",
+        recognise=lambda c: _is_ours(c) and isinstance(c.get("backbone"), Mapping),
+        student=Network(entry="backbone", head_entry="head"),
+        teacher=Network(entry="teacher_backbone", head_entry="teacher_head"),
         head_config_entry="head_config",
         preprocessing_entry="preprocessing",
     ),
     Source(
         name="official TWIST",
-        recognise=lambda c: "format" not in c and _is_mapping(c, "model", "backbone"),
-        state={"student": "backbone", "teacher": "teacher_backbone"},
+        recognise=lambda c: "format" not in c and isinstance(c.get("backbone"), Mapping) and "model" in c,
+        student=Network(entry="backbone"),
+        teacher=Network(entry="teacher_backbone"),
+    ),
+)
+
+_PLAIN = (
+    Source(
+        # the backbone-only files of the official TWIST, DINO (dino_resnet50_pretrain.pth), Barlow Twins and VICReg
+        name="plain ResNet without classifier",
+        recognise=lambda c: _resnet(c) and not _any(c, "fc."),
+        student=Network(),
     ),
     Source(
-        name="official TWIST backbone",  # any bare ResNet without classifier has this layout
-        recognise=lambda c: _is_bare_resnet(c) and "fc.weight" not in c,
-        state={"student": None},
+        # torchvision's and timm's ResNets; DeepMind's BYOL as github.com/chigur/byol-convert writes it
+        name="plain ResNet with classifier",
+        recognise=lambda c: _resnet(c) and _any(c, "fc."),
+        student=Network(),
+        dropped={"fc.": CLASSIFIER},
     ),
     Source(
-        name="torchvision",
-        recognise=lambda c: _is_bare_resnet(c) and "fc.weight" in c,
-        state={"student": None},
-        dropped={"fc.": "supervised classifier"},
+        # the backbone-only files of the official TWIST and DINO
+        name="plain ViT without classifier",
+        recognise=lambda c: _vit(c) and not _any(c, "head."),
+        student=Network(),
     ),
     Source(
-        name="MoCo v2",
-        recognise=lambda c: _is_mapping(c, "state_dict") and "module.encoder_q.conv1.weight" in c["state_dict"],
-        state={"student": "state_dict"},
-        prefix="module.encoder_q.",
+        # timm's ViTs: DeiT's are fed by ImageNet's mean and deviation, Google's (augreg) by 0.5 and 0.5
+        name="plain ViT with classifier",
+        recognise=lambda c: _vit(c) and _any(c, "head."),
+        student=Network(),
+        dropped={"head.": CLASSIFIER},
+        preprocessing=None,
+    ),
+    Source(
+        name="torchvision ViT",  # torchvision/models/vision_transformer.py
+        recognise=lambda c: {"class_token", "conv_proj.weight", "encoder.pos_embedding"} <= c.keys(),
+        student=Network(),
+        dropped={"heads.": CLASSIFIER},
+        naming=TORCHVISION_VIT,
+    ),
+    Source(
+        name="DeiT",  # github.com/facebookresearch/deit: deit_small_patch16_224-*.pth
+        recognise=lambda c: c.keys() == {"model"} and _vit(_entry(c, "model")) and _any(c["model"], "head."),
+        student=Network(entry="model"),
+        dropped={"head.": CLASSIFIER},
+    ),
+    Source(
+        name="PyTorch ImageNet example",  # github.com/pytorch/examples: imagenet/main.py, in DataParallel
+        recognise=lambda c: _resnet(_entry(c, "state_dict"), "module.") and _any(c["state_dict"], "module.fc."),
+        student=Network(entry="state_dict", prefix="module."),
+        dropped={"module.fc.": CLASSIFIER},
+    ),
+)
+
+_SWAV_DROPPED = {"module.projection_head.": PROJECTION, "module.prototypes.": "prototypes"}
+
+_METHODS = (
+    Source(
+        name="MoCo",  # v1 and v2, github.com/facebookresearch/moco: moco/builder.py
+        recognise=lambda c: _resnet(_entry(c, "state_dict"), "module.encoder_q."),
+        student=Network(entry="state_dict", prefix="module.encoder_q."),
+        teacher=Network(entry="state_dict", prefix="module.encoder_k."),
         dropped={
-            "module.encoder_q.fc.": "projection head",
-            "module.encoder_k.": "momentum encoder",
+            "module.encoder_q.fc.": PROJECTION,
+            "module.encoder_k.fc.": PROJECTION,
             "module.queue": "queue of negatives",
         },
     ),
+    Source(
+        name="MoCo v3",  # github.com/facebookresearch/moco-v3: moco/builder.py, vits.py
+        recognise=lambda c: _any(_entry(c, "state_dict"), "module.base_encoder."),
+        student=Network(entry="state_dict", prefix="module.base_encoder."),
+        teacher=Network(entry="state_dict", prefix="module.momentum_encoder."),
+        dropped={
+            "module.base_encoder.fc.": PROJECTION,
+            "module.base_encoder.head.": PROJECTION,
+            "module.momentum_encoder.fc.": PROJECTION,
+            "module.momentum_encoder.head.": PROJECTION,
+            "module.predictor.": "predictor",
+        },
+        other_archs={"deit_small": _SIX_OR_TWELVE_HEADS},
+    ),
+    Source(
+        name="SimCLR (converted)",  # github.com/tonylins/simclr-converter; its eval.py: "do not have normalization"
+        recognise=_is_simclr_conversion,
+        student=Network(entry="state_dict"),
+        dropped={"fc.": CLASSIFIER},
+        preprocessing=UNSCALED,
+    ),
+    Source(
+        name="SimCLR (PyTorch)",  # github.com/sthalles/SimCLR: simclr.py; its images are scaled by ToTensor alone
+        recognise=lambda c: "arch" in c and _resnet(_entry(c, "state_dict"), "backbone."),
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped={"backbone.fc.": PROJECTION},
+        preprocessing=UNSCALED,
+    ),
+    Source(
+        name="BYOL (PyTorch)",  # github.com/yaox12/BYOL-PyTorch: model/basic_modules.py, where "projetion" is its word
+        recognise=lambda c: _any(_entry(c, "model"), "module.online_network.encoder."),
+        student=Network(entry="model", prefix="module.online_network.encoder."),
+        teacher=Network(entry="model", prefix="module.target_network.encoder."),
+        dropped={
+            "module.online_network.projetion.": PROJECTION,
+            "module.target_network.projetion.": PROJECTION,
+            "module.predictor.": "predictor",
+        },
+        naming=SEQUENTIAL_RESNET,
+    ),
+    Source(
+        name="SwAV or DeepCluster-v2",  # the released files, github.com/facebookresearch/swav: src/resnet50.py
+        recognise=lambda c: _resnet(c, "module.") and _any(c, "module.pro"),
+        student=Network(prefix="module."),
+        dropped=_SWAV_DROPPED,
+    ),
+    Source(
+        name="SwAV or DeepCluster-v2 checkpoint",  # as main_swav.py writes it
+        recognise=lambda c: (
+            _resnet(_entry(c, "state_dict"), "module.") and _any(c["state_dict"], "module.projection_head.")
+        ),
+        student=Network(entry="state_dict", prefix="module."),
+        dropped=_SWAV_DROPPED,
+    ),
+    Source(
+        name="DINO",  # github.com/facebookresearch/dino: main_dino.py; without batch norm the teacher is not wrapped
+        recognise=lambda c: _any(_entry(c, "student"), "module.backbone.") and _any(_entry(c, "teacher"), "backbone."),
+        student=Network(entry="student", prefix="module.backbone."),
+        teacher=Network(entry="teacher", prefix="backbone."),
+        dropped={"module.head.": PROJECTION, "head.": PROJECTION},
+    ),
+    Source(
+        name="DINO with batch norm",  # as above: its ResNets
+        recognise=lambda c: (
+            _any(_entry(c, "student"), "module.backbone.") and _any(_entry(c, "teacher"), "module.backbone.")
+        ),
+        student=Network(entry="student", prefix="module.backbone."),
+        teacher=Network(entry="teacher", prefix="module.backbone."),
+        dropped={"module.head.": PROJECTION},
+    ),
+    Source(
+        name="Barlow Twins",  # github.com/facebookresearch/barlowtwins: main.py
+        recognise=lambda c: _resnet(_entry(c, "model"), "module.backbone.") and _any(c["model"], "module.bn."),
+        student=Network(entry="model", prefix="module.backbone."),
+        dropped={"module.projector.": PROJECTION, "module.bn.": "batch norm of the loss"},
+    ),
+    Source(
+        name="VICReg",  # github.com/facebookresearch/vicreg: main_vicreg.py
+        recognise=lambda c: _resnet(_entry(c, "model"), "module.backbone.") and not _any(c["model"], "module.bn."),
+        student=Network(entry="model", prefix="module.backbone."),
+        dropped={"module.projector.": PROJECTION},
+    ),
 )
+
+_OPENMMLAB_DROPPED = {
+    "neck.": PROJECTION,
+    "head.": "head",
+    "encoder_q.": "the same backbone and its neck once more",  # DenseCL and MoCo of OpenSelfSup name it twice
+    "encoder_k.": "momentum encoder",
+    "target_net.": "target network",
+    "queue": "queue of negatives",
+}
+
+_OPENMMLAB = (
+    Source(
+        name="OpenMMLab ResNet",  # mmpretrain, mmselfsup, mmcls, OpenSelfSup; DenseCL's training checkpoints
+        recognise=_is_openmmlab,
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped=_OPENMMLAB_DROPPED,
+    ),
+    Source(
+        name="OpenMMLab ViT",  # mmpretrain/models/backbones/vision_transformer.py
+        recognise=lambda c: "backbone.patch_embed.projection.weight" in _entry(c, "state_dict"),
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped=_OPENMMLAB_DROPPED,
+        naming=MMPRETRAIN_VIT,
+        ask_archs={"deit_small": _SIX_OR_TWELVE_HEADS},
+    ),
+    Source(
+        # extract_backbone_weights.py of OpenSelfSup and DenseCL writes its author beside the state dict
+        name="OpenSelfSup backbone",
+        recognise=lambda c: isinstance(c.get("author"), str) and _resnet(_entry(c, "state_dict")),
+        student=Network(entry="state_dict"),
+    ),
+)
+
+SOURCES: tuple[Source, ...] = (*_OURS, *_PLAIN, *_METHODS, *_OPENMMLAB)
 
 
 def recognise(checkpoint: Checkpoint, where: str) -> Source:
@@ -116,47 +276,9 @@ def recognise(checkpoint: Checkpoint, where: str) -> Source:
     if fitting:
         names = " and of ".join(source.name for source in fitting)
         raise UserError(f"{where} is ambiguous, it has the layout of {names}: save one of them by itself")
+    inside = [f"{name} holds {some_keys(entry)}" for name, entry in checkpoint.items() if isinstance(entry, Mapping)]
+    seen = "; ".join([f"its keys begin with {some_keys(checkpoint)}", *inside[:2]])
     raise UserError(
-        f"{where} has no known layout (its keys begin with {some_keys(checkpoint)}): "
-        f"known are {', '.join(source.name for source in SOURCES)}"
+        f"{where} has no known layout ({seen}): save its backbone's state dict alone, or add a row to the table of "
+        f"layouts (CONTRIBUTING.md)"
     )
-
-
-def select_state(checkpoint: Checkpoint, source: Source, which: str, where: str) -> Mapping[str, Any]:
-    """The state dict of the student or the teacher, with the source's own keys.
-
-    Raises:
-        UserError: the checkpoint has no such network.
-    """
-    if which not in ("student", "teacher"):
-        raise UserError(f"--which is {which!r}: choose student or teacher")
-    entry = source.state.get(which, "")
-    state = checkpoint if entry is None else checkpoint.get(entry)
-    if not isinstance(state, Mapping):
-        raise UserError(f"{where} ({source.name}) has no {which}: its entries are {some_keys(checkpoint, 8)}")
-    return state
-
-
-def split_keys(state: Mapping[str, Any], source: Source, where: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Parts the state dict by name: the backbone with its prefix removed; and dropped key to reason.
-
-    Raises:
-        UserError: a key is neither the backbone's nor dropped by name.
-    """
-    kept: dict[str, Any] = {}
-    dropped: dict[str, str] = {}
-    for key, value in state.items():
-        reasons = [reason for beginning, reason in source.dropped.items() if str(key).startswith(beginning)]
-        if reasons:
-            dropped[key] = reasons[0]
-        elif isinstance(key, str) and key.startswith(source.prefix):
-            kept[key.removeprefix(source.prefix)] = value
-        else:
-            raise UserError(f"{where} ({source.name}) has the unknown key {key!r}: nothing is dropped unnamed")
-    return kept, dropped
-
-
-def some_keys(mapping: Mapping[str, Any], count: int = 4) -> str:
-    """A few keys, for messages."""
-    shown = ", ".join(str(key)[:60] for key in list(mapping)[:count])
-    return (shown or "nothing") + (", …" if len(mapping) > count else "")

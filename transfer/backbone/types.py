@@ -29,6 +29,7 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing("RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+UNSCALED = Preprocessing("RGB", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # pixels in 0 to 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +37,9 @@ class Backbone:
     """A backbone with its provenance.
 
     Attributes:
-        arch: a key of :data:`transfer.backbone.architecture.RESNETS`.
-        state_dict: torchvision's keys in torchvision's order, without ``fc``; float32 on the CPU, checked for
-            completeness, shapes and finite values.
+        arch: a key of :data:`transfer.backbone.architecture.RESNETS` or ``VITS``.
+        state_dict: torchvision's keys (ResNets) or timm's (ViTs) in their order, without classifier; float32 on
+            the CPU, checked for completeness, shapes and finite values.
         source_format: name of the recognised row of :data:`transfer.backbone.sources.SOURCES`, or ``"random"``.
         source: path of the checkpoint, or ``"random:<arch>:<seed>"``.
         sha256: of the checkpoint's bytes, or of the text ``source`` for a random one.

@@ -9,21 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError, unknown_name
 from common.files import atomic_path, write_text
+from transfer.backbone import architecture
 from transfer.convert.detectron2 import DETECTRON2
+from transfer.convert.detectron2_vit import DETECTRON2_VIT_TARGET
 from transfer.convert.mmseg import MMSEG
+from transfer.convert.mmseg_vit import MMSEG_VIT_TARGET
 from transfer.convert.plain import TIMM, TORCHVISION
+from transfer.convert.plain_vit import TIMM_VIT_TARGET, TORCHVISION_VIT_TARGET
 from transfer.convert.proof import SCHEMA_VERSION, Proof, prove
 from transfer.convert.target import Settings, Target, key_table
 
 if TYPE_CHECKING:
     from transfer.backbone import Backbone
 
-TARGETS: dict[str, Target] = {
+RESNET_TARGETS: dict[str, Target] = {
     "detectron2": DETECTRON2,
     "mmseg": MMSEG,
     "torchvision": TORCHVISION,
     "timm": TIMM,
 }
+VIT_TARGETS: dict[str, Target] = {
+    "detectron2": DETECTRON2_VIT_TARGET,
+    "mmseg": MMSEG_VIT_TARGET,
+    "torchvision": TORCHVISION_VIT_TARGET,
+    "timm": TIMM_VIT_TARGET,
+}
+
+REQUIRED = frozenset({"arch", "source", "settings", "stages", "weights_sha256", "colour_order", "mean", "std"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +58,29 @@ class Converted:
     sha256: str
 
 
-def get_target(name: str) -> Target:
-    """The target of this name.
+def targets_of(arch: str) -> dict[str, Target]:
+    """Every target of this architecture's family, those that lack the architecture itself among them.
 
     Raises:
-        UserError: there is none.
+        UserError: the architecture is unknown.
     """
-    if name not in TARGETS:
-        raise unknown_name("target", name, TARGETS)
-    return TARGETS[name]
+    return RESNET_TARGETS if isinstance(architecture.get(arch), architecture.ResNetSpec) else VIT_TARGETS
+
+
+def get_target(name: str, arch: str) -> Target:
+    """The target of this name for an architecture.
+
+    Raises:
+        UserError: there is no such target, or it has no such architecture.
+    """
+    targets = targets_of(arch)
+    if name not in targets:
+        raise unknown_name("target", name, targets)
+    target = targets[name]
+    if arch in target.absent:
+        others = ", ".join(other for other, its in targets.items() if arch not in its.absent)
+        raise UserError(f"{name} has no {arch}: {target.absent[arch]}; convert it for {others}")
+    return target
 
 
 def paths(target: Target, out: Path, stem: str) -> tuple[Path, Path]:
@@ -67,12 +93,13 @@ def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: 
 
     Args:
         out: folder; made if it is missing.
-        settings: of the model that the weights are for; None is the plain ResNet in the target's terms.
+        settings: of the model that the weights are for; None is the plain network in the target's terms.
 
     Raises:
         ConversionError: the proof failed; nothing is in place then.
-        UserError: the folder cannot be written to.
+        UserError: the target has no such architecture, or the folder cannot be written to.
     """
+    get_target(target.name, backbone.arch)
     table = key_table(target, backbone.arch)
     settings = settings or target.default_settings(backbone.arch, backbone.preprocessing)
     path, proof_path = paths(target, out, stem)
@@ -111,7 +138,7 @@ def read_proofs(proof_path: Path) -> dict[str, Proof]:
             return {}
         proofs: dict[str, Proof] = dict(content["proofs"])
         for proof in proofs.values():
-            if missing := {"arch", "source", "settings", "stages", "weights_sha256"} - proof.keys():
+            if missing := REQUIRED - proof.keys():
                 raise ValueError(f"it lacks {min(missing)}")
         return proofs
     except (ValueError, TypeError, KeyError, AttributeError) as error:

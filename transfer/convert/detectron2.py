@@ -18,7 +18,7 @@ from transfer.backbone.architecture import COUNTER, RESNETS
 from transfer.backbone.types import IMAGENET, Preprocessing
 from transfer.compat import prepare_detectron2
 from transfer.convert.loaded import check_same_tensors
-from transfer.convert.target import STAGES, ConversionError, Settings, Target
+from transfer.convert.target import ConversionError, Settings, Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,10 +57,10 @@ def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Sett
     return {
         "depth": spec.depth,
         "stride_in_1x1": False,
-        "stem_out_channels": 64,
-        "res2_out_channels": 64 * spec.expansion,
+        "stem_out_channels": spec.stem_channels,
+        "res2_out_channels": spec.stem_channels * spec.expansion,
         "num_groups": 1,
-        "width_per_group": 64,
+        "width_per_group": spec.stem_channels,
         "res5_dilation": 1,
         "deform_on_per_stage": [False] * 4,
         "input_format": preprocessing.colour_order,
@@ -151,7 +151,7 @@ def build_cfg(settings: Settings) -> Any:
     cfg = get_cfg()
     cfg.MODEL.RESNETS.NORM = "BN"  # SyncBN and FrozenBN compute the same in eval mode
     cfg.MODEL.BACKBONE.FREEZE_AT = 0
-    cfg.MODEL.RESNETS.OUT_FEATURES = list(STAGES)
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["stem", "res2", "res3", "res4", "res5"]
     for name in (
         "depth",
         "stride_in_1x1",

@@ -22,7 +22,9 @@ class Args:
     """Converts a checkpoint's backbone for other frameworks, and proves each conversion.
 
     Known checkpoints, recognised by what they hold: TWIST of this project (checkpoint.pth, backbone.pth) and of the
-    official code, MoCo v2, torchvision's supervised ResNets. Architectures: resnet18, resnet34, resnet50, resnet101.
+    official code, MoCo v1 to v3, SimCLR, BYOL, SwAV, DeepCluster-v2, DINO, Barlow Twins, VICReg, DenseCL, OpenMMLab,
+    DeiT, torchvision and timm. Architectures: resnet18, resnet34, resnet50, resnet101, resnet50w2, deit_small,
+    vit_base.
 
     A file is put in place only after the framework's own backbone, loaded from it, computed the same feature maps as
     the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
@@ -30,7 +32,8 @@ class Args:
 
       detectron2    <stem>.detectron2.pkl            MODEL.WEIGHTS; with RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB
       mmseg         <stem>.mmseg.pth                 backbone.init_cfg=dict(type='Pretrained', checkpoint=...),
-                                                     with type='ResNet' (ResNetV1c has another stem)
+                                                     with type='ResNet' (ResNetV1c has another stem) or
+                                                     type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
       torchvision   <stem>.torchvision.safetensors   model.load_state_dict(load_file(...)) after model.fc = Identity()
       timm          <stem>.timm.safetensors          timm.create_model(..., num_classes=0, checkpoint_path=...)
 
@@ -46,21 +49,26 @@ class Args:
     out: Path | None = None
     """folder of the files; default: beside the checkpoint"""
     arch: str | None = None
-    """the architecture that you expect; it is read from the checkpoint, and refused if it is another"""
+    """the architecture that you expect, refused if the checkpoint is another; needed only where no tensor tells it"""
     which: Literal["student", "teacher"] = "student"
     """the network to take where a checkpoint holds both; a teacher's files are called <stem>-teacher"""
 
 
 def main(args: Args) -> None:
     from transfer.backbone import load_backbone
-    from transfer.convert.convert import TARGETS, convert
+    from transfer.convert.convert import convert, get_target, targets_of
 
     backbone = load_backbone(args.checkpoint, args.which, args.arch)
     print(f"{args.checkpoint}: {backbone.source_format}, {backbone.arch}, {args.which}, sha256 {backbone.sha256[:16]}")
+    chosen = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
     out = make_dir(args.out or args.checkpoint.parent)
     stem = args.checkpoint.stem + ("-teacher" if args.which == "teacher" else "")
-    targets = TARGETS.values() if args.to == "all" else [TARGETS[args.to]]
-    print_table([convert(backbone, target, out, stem) for target in targets])
+    print_table(
+        [convert(backbone, target, out, stem) for target in chosen.values() if backbone.arch not in target.absent]
+    )
+    for target in chosen.values():
+        if backbone.arch in target.absent:
+            print(f"not for {target.name}: {target.absent[backbone.arch]}")
 
 
 def print_table(results: list[Converted]) -> None:

@@ -6,6 +6,7 @@ The file is for ``init_cfg=dict(type='Pretrained', checkpoint=...)`` of the back
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 NO_EFFECT = frozenset(
     {"norm_cfg", "norm_eval", "frozen_stages", "init_cfg", "pretrained", "out_indices", "with_cp", "zero_init_residual"}
 )
-_PREPROCESSING = ("bgr_to_rgb", "mean", "std")
+PREPROCESSING = ("bgr_to_rgb", "mean", "std")
 
 
 def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Settings:
@@ -39,8 +40,8 @@ def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Sett
         "type": "ResNet",
         "depth": RESNETS[arch].depth,
         "in_channels": 3,
-        "stem_channels": 64,
-        "base_channels": 64,
+        "stem_channels": RESNETS[arch].stem_channels,
+        "base_channels": RESNETS[arch].stem_channels,
         "num_stages": 4,
         "strides": [1, 2, 2, 2],
         "dilations": [1, 1, 1, 1],
@@ -61,8 +62,12 @@ def settings_from_config(backbone: Mapping[str, Any], data_preprocessor: Mapping
         backbone: ``model.backbone`` of the config; what it leaves out is mmseg's default.
         data_preprocessor: ``model.data_preprocessor``.
     """
+    if backbone.get("type") == "VisionTransformer":
+        from transfer.convert import mmseg_vit
+
+        return mmseg_vit.settings_from_config(backbone, data_preprocessor)
     arch = next((name for name, spec in RESNETS.items() if spec.depth == backbone.get("depth")), "resnet50")
-    settings = {name: value for name, value in default_settings(arch).items() if name not in _PREPROCESSING}
+    settings = {name: value for name, value in default_settings(arch).items() if name not in PREPROCESSING}
     settings |= {name: value for name, value in backbone.items() if name not in NO_EFFECT and value is not None}
     return settings | {
         "bgr_to_rgb": data_preprocessor.get("bgr_to_rgb", False),
@@ -84,18 +89,18 @@ def build(settings: Settings, init_cfg: dict[str, str] | None = None) -> nn.Modu
     """mmseg's own backbone with these settings, from its registry; ``init_cfg`` has not been carried out yet."""
     prepare_mmseg()
     from mmengine.registry import DefaultScope
-    from mmseg.models import backbones  # noqa: F401 - registers ResNet
+    from mmseg.models import backbones  # noqa: F401 - registers ResNet and VisionTransformer
     from mmseg.registry import MODELS
 
-    arguments = {name: value for name, value in settings.items() if name not in _PREPROCESSING}
-    if arguments["type"] != "ResNet":
+    arguments = {name: value for name, value in settings.items() if name not in PREPROCESSING}
+    if arguments["type"].startswith("ResNetV1"):
         del arguments["deep_stem"], arguments["avg_down"]  # ResNetV1c and V1d set them by themselves
     with DefaultScope.overwrite_default_scope("mmseg"):
         return MODELS.build({**arguments, "init_cfg": init_cfg})
 
 
 def load(path: Path, settings: Settings) -> nn.Module:
-    """mmseg's ResNet with ``init_cfg`` pointing at the file, initialised from it, in eval mode.
+    """mmseg's backbone with ``init_cfg`` pointing at the file, initialised from it, in eval mode.
 
     Raises:
         ConversionError: not every tensor was taken.
@@ -113,14 +118,15 @@ def load(path: Path, settings: Settings) -> nn.Module:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps mmengine's current logger from printing every parameter; what was not loaded is checked after it."""
+    """Keeps mmengine from printing every parameter and file; what was not loaded is checked after it."""
     from mmengine.logging import MMLogger
 
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):  # where the ViT's loader says what it loads
+            yield
     finally:
         logger.setLevel(level)
 
@@ -132,7 +138,7 @@ MMSEG = Target(
     rename=lambda key: key,
     dropped_because="nothing is dropped",
     default_settings=default_settings,
-    preprocessing_settings=_PREPROCESSING,
+    preprocessing_settings=PREPROCESSING,
     write=write,
     load=load,
     stages=lambda model, images: hooked_stages(model, images, TORCHVISION_MODULES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transfer.backbone.architecture import RESNETS
 from transfer.backbone.types import IMAGENET, Preprocessing
 from transfer.convert.loaded import check_same_shapes, check_same_tensors
 from transfer.convert.target import TORCHVISION_MODULES, Settings, Target, hooked_stages
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transfer.backbone import Backbone
+
+WIDE_RESNETS = tuple(arch for arch, spec in RESNETS.items() if spec.widen > 1)
 
 
 def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Settings:
@@ -71,6 +74,7 @@ def load_timm(path: Path, settings: Settings) -> nn.Module:
 TORCHVISION = Target(
     name="torchvision",
     suffix="torchvision.safetensors",
+    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets begin with 64 channels (wide_resnet50_2 is another network)"),
     packages=("torchvision", "safetensors"),
     rename=lambda key: key,
     dropped_because="nothing is dropped",
@@ -83,6 +87,7 @@ TORCHVISION = Target(
 TIMM = Target(
     name="timm",
     suffix="timm.safetensors",
+    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets with a 7x7 stem begin with 64 channels"),
     packages=("timm", "safetensors"),
     rename=lambda key: key,
     dropped_because="nothing is dropped",

@@ -6,35 +6,49 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
+from common.errors import UserError, unknown_name
 from common.files import sha256_file, sha256_text
-from transfer.convert.convert import Converted, convert, converted_from, get_target, paths, read_proofs
+from transfer.backbone.types import Preprocessing
+from transfer.convert.convert import (
+    RESNET_TARGETS,
+    Converted,
+    convert,
+    converted_from,
+    get_target,
+    paths,
+    read_proofs,
+)
 from transfer.convert.proof import verify_proof
 from transfer.trial import RANDOM_PREFIX, Trial
 
 if TYPE_CHECKING:
-    from pretrain.model import ResNetBackbone
+    from pretrain.model import Backbone as BackboneModule
     from transfer.backbone import Backbone
 
 
 def converted_weights(trial: Trial, target: str) -> Converted:
     """The trial's weights for a target framework, converted once into ``trial.weights_dir``.
 
-    What is there is used only if its bytes are those that its proof is about; else it is converted again: the
-    checkpoint is the truth, the folder a cache. Two trials may convert at the same time: each file is renamed into
+    What is there is used only if its bytes are those that its proof is about, and its proof is of this checkpoint, for
+    this architecture and for the settings that its preprocessing asks for; else it is converted again: the checkpoint
+    is the truth, the folder a cache. Two trials may convert at the same time: each file is renamed into
     place whole, and both write the same bytes.
 
     Raises:
-        UserError: an unknown target, a bad or changed checkpoint, or no proof.
+        UserError: an unknown target, one that has no such architecture, a bad or changed checkpoint, or no proof.
     """
-    chosen = get_target(target)
+    if target not in RESNET_TARGETS:
+        raise unknown_name("target", target, RESNET_TARGETS)
     out, stem = trial.weights_dir / target, _stem(trial)
-    path, proof_path = paths(chosen, out, stem)
+    path, proof_path = paths(RESNET_TARGETS[target], out, stem)  # the same file names for every family
     ready = _ready(trial, target, path, proof_path)
-    return ready or convert(trial_backbone(trial), chosen, out, stem)
+    if ready:
+        return ready
+    backbone = trial_backbone(trial)
+    return convert(backbone, get_target(target, backbone.arch), out, stem)
 
 
-def torch_backbone(trial: Trial) -> tuple[ResNetBackbone, Backbone]:
+def torch_backbone(trial: Trial) -> tuple[BackboneModule, Backbone]:
     """The trial's backbone as :mod:`pretrain.model` builds it, loaded strictly; and where it came from.
 
     Raises:
@@ -89,5 +103,9 @@ def _ready(trial: Trial, target: str, path: Path, proof_path: Path) -> Converted
         return None
     if (proof["source"]["sha256"], proof["source"]["which"]) != (_source_sha(trial), trial.weights.which):
         return None
-    verify_proof(proof, target, proof["arch"], proof["weights_sha256"], proof["settings"])
+    if trial.weights.arch not in (None, proof["arch"]):
+        return None
+    preprocessing = Preprocessing(proof["colour_order"], tuple(proof["mean"]), tuple(proof["std"]))
+    settings = get_target(target, proof["arch"]).default_settings(proof["arch"], preprocessing)
+    verify_proof(proof, target, proof["arch"], proof["weights_sha256"], settings)
     return converted_from(proof, path, proof_path)

@@ -3,7 +3,8 @@
 Rule: ``max |target - source| <= 1e-5 × RMS(source)``, stage by stage. The features of a pre-trained network have an RMS
 of about 1, so there it is 1e-5; the scale keeps the rule as strict for networks whose features explode in eval
 mode (fresh ones: residual branches add up while batch norm divides by 1) or vanish. Both networks run the same
-operations in one process, so the difference to expect is 0. A stage that is zero everywhere shows nothing and fails.
+operations in one process, so the difference to expect is 0; where attention is computed in another order, both run in
+float64, and it is 1e-14. A stage that is zero everywhere shows nothing and fails.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import sha256_file
-from transfer.backbone.architecture import RESNETS
-from transfer.convert.target import STAGES, ConversionError, KeyTable, Settings, Target
+from transfer.backbone import architecture
+from transfer.backbone.architecture import PATCH_SIZE, ResNetSpec
+from transfer.convert.target import RESNET_IMAGES, ConversionError, KeyTable, Settings, Shapes, Target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from transfer.backbone import Backbone
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TOLERANCE = 1e-5  # times the RMS of the source's feature map
 IMAGE_SEED = 0
-IMAGE_SHAPES = ((2, 3, 64, 96), (1, 3, 97, 67))  # the odd one: padding and rounding differ between wrong networks
 
 Proof = dict[str, Any]
 
@@ -61,10 +62,10 @@ def prove(backbone: Backbone, target: Target, table: KeyTable, weights: Path, se
         },
         "stages": _compare(backbone, target, weights, settings),
         "rule": f"max_abs_difference <= {TOLERANCE} * rms of the source's feature map",
-        "images": {"seed": IMAGE_SEED, "shapes": [list(shape) for shape in IMAGE_SHAPES]},
+        "precision": "float64" if target.double else "float32",
+        "images": {"seed": IMAGE_SEED, "shapes": [list(shape) for shape in target.image_shapes]},
         "settings": settings,
-        "stem": "plain 7x7 convolution, stride 2, then 3x3 max pooling",
-        "stride_placement": _stride_placement(backbone.arch),
+        **_input_of(backbone.arch, target),
         "colour_order": backbone.preprocessing.colour_order,
         "mean": list(backbone.preprocessing.mean),
         "std": list(backbone.preprocessing.std),
@@ -95,7 +96,7 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
             f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): "
             f"correct the config"
         )
-    _check_stages(proof["stages"], target)
+    _check_stages(proof["stages"], arch, target)
 
 
 def differences(proved: Settings, used: Settings) -> list[str]:
@@ -134,19 +135,37 @@ def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settin
         converted = target.load(weights, settings)
     source.load_state_dict(backbone.state_dict, strict=True)
     source.eval()
+    dtype = torch.float64 if target.double else torch.float32
+    source.to(dtype), converted.to(dtype)
     with torch.inference_mode():
-        pairs = [(source.forward_stages(images), target.stages(converted, images)) for images in proof_images()]
-    stages = {stage: _difference(stage, [(s[stage], t[stage]) for s, t in pairs], target.name) for stage in STAGES}
-    _check_stages(stages, target.name)
+        pairs = [
+            (_source_maps(source, backbone, target, images), target.stages(converted, images))
+            for images in (images.to(dtype) for images in proof_images(target.image_shapes))
+        ]
+    names = architecture.get(backbone.arch).stages
+    stages = {stage: _difference(stage, [(s[stage], t[stage]) for s, t in pairs], target.name) for stage in names}
+    _check_stages(stages, backbone.arch, target.name)
     return stages
 
 
-def proof_images() -> list[Tensor]:
+def _source_maps(source: Any, backbone: Backbone, target: Target, images: Tensor) -> dict[str, Tensor]:
+    """The source's feature maps, with the position embedding that the target's rule gives for these images."""
+    if target.resample_position is not None:
+        height, width = images.shape[-2:]
+        grid = (height // PATCH_SIZE, width // PATCH_SIZE)
+        source.patch_embed.grid_size = grid  # so that timm does not resample it once more
+        position = backbone.state_dict["pos_embed"].to(images.dtype)
+        source.pos_embed.data = target.resample_position(position, grid)
+    maps: dict[str, Tensor] = source.forward_stages(images)
+    return maps
+
+
+def proof_images(shapes: Shapes = RESNET_IMAGES) -> list[Tensor]:
     """The fixed images: standard normal, as normalised photographs about are; the same everywhere."""
     import torch
 
     generator = torch.Generator().manual_seed(IMAGE_SEED)
-    return [torch.randn(shape, generator=generator) for shape in IMAGE_SHAPES]
+    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 def _difference(stage: str, pairs: list[tuple[Tensor, Tensor]], where: str) -> dict[str, float]:
@@ -165,8 +184,8 @@ def _difference(stage: str, pairs: list[tuple[Tensor, Tensor]], where: str) -> d
     }
 
 
-def _check_stages(stages: Mapping[str, Mapping[str, float]], where: str) -> None:
-    for stage in STAGES:
+def _check_stages(stages: Mapping[str, Mapping[str, float]], arch: str, where: str) -> None:
+    for stage in architecture.get(arch).stages:
         if stage not in stages:
             raise ConversionError(f"{where}: the proof says nothing of {stage}: convert the checkpoint again")
         difference, tolerance = stages[stage]["max_abs_difference"], stages[stage]["tolerance"]
@@ -179,9 +198,14 @@ def _check_stages(stages: Mapping[str, Mapping[str, float]], where: str) -> None
             )
 
 
-def _stride_placement(arch: str) -> str:
-    """Where the first block of res3 to res5 has its stride."""
-    return "3x3 convolution" if RESNETS[arch].block == "bottleneck" else "first 3x3 convolution"
+def _input_of(arch: str, target: Target) -> dict[str, str]:
+    """What the first layers are, in words."""
+    spec = architecture.get(arch)
+    if isinstance(spec, ResNetSpec):
+        first = "3x3 convolution" if spec.block == "bottleneck" else "first 3x3 convolution"
+        return {"stem": "plain 7x7 convolution, stride 2, then 3x3 max pooling", "stride_placement": first}
+    rule = "timm's, bicubic with antialiasing" if target.resample_position is None else f"{target.name}'s own"
+    return {"stem": f"{PATCH_SIZE}x{PATCH_SIZE} patches", "position_embedding_at_other_sizes": rule}
 
 
 def _by_reason(dropped: Mapping[str, str]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 Settings = dict[str, Any]
-STAGES = ("stem", "res2", "res3", "res4", "res5")
+Shapes = tuple[tuple[int, int, int, int], ...]
+# The odd size: padding and rounding differ between wrong networks.
+RESNET_IMAGES: Shapes = ((2, 3, 64, 96), (1, 3, 97, 67))
 
 
 class ConversionError(UserError):
@@ -26,18 +28,25 @@ class ConversionError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A framework that weights are converted for.
+    """A framework that weights are converted for, and one family of architectures in it.
 
     Attributes:
         name, suffix: the file is ``<stem>.<suffix>``.
+        absent: architectures of the family that the framework cannot build, to the reason.
         packages: distributions whose versions the proof states.
-        rename: torchvision's key to the target's; None drops it.
+        rename: our key (torchvision's for ResNets, timm's for ViTs) to the target's; None drops it.
         dropped_because: the reason for every key that ``rename`` drops.
         default_settings: architecture and preprocessing to every model setting that changes features.
         preprocessing_settings: which of these say how images are fed to the model.
         write: writes the renamed tensors to a file; the same bytes for the same tensors.
         load: builds the target's own backbone by the settings and loads the file the way the framework does.
-        stages: images (B, 3, H, W) through the loaded backbone to a feature map for each of :data:`STAGES`.
+        stages: images (B, 3, H, W) through the loaded backbone to a feature map for each stage of the
+            architecture.
+        image_shapes: of the proof's images.
+        resample_position: a ViT's position embedding (1, 1 + tokens, width) and grid to that for the grid, where the
+            target does it in another way than timm does; None where it does the same.
+        double: whether both networks are compared in float64: where the target computes attention in another order,
+            float32 differs by a part of the tolerance that grows with the network.
     """
 
     name: str
@@ -50,11 +59,15 @@ class Target:
     write: Callable[[Path, dict[str, Tensor], Backbone], None]
     load: Callable[[Path, Settings], nn.Module]
     stages: Callable[[nn.Module, Tensor], dict[str, Tensor]]
+    absent: dict[str, str] = field(default_factory=dict)
+    image_shapes: Shapes = RESNET_IMAGES
+    resample_position: Callable[[Tensor, tuple[int, int]], Tensor] | None = None
+    double: bool = False
 
 
 @dataclass(frozen=True)
 class KeyTable:
-    """torchvision key to target key, and dropped torchvision key to reason: together every key, once."""
+    """Our key to the target's key, and our dropped key to the reason: together every key, once."""
 
     mapped: dict[str, str]
     dropped: dict[str, str]
@@ -64,13 +77,13 @@ class KeyTable:
         return {self.mapped[key]: value for key, value in state.items() if key not in self.dropped}
 
     def backward(self, converted: Mapping[str, Value]) -> dict[str, Value]:
-        """torchvision's keys again, without the dropped ones."""
+        """Our keys again, without the dropped ones."""
         sources = {target: source for source, target in self.mapped.items()}
         return {sources[key]: value for key, value in converted.items()}
 
 
 def key_table(target: Target, arch: str) -> KeyTable:
-    """The bijection between torchvision's keys and the target's for one architecture.
+    """The bijection between our keys and the target's for one architecture.
 
     Raises:
         ConversionError: two keys would become one.

@@ -1,0 +1,95 @@
+"""Other libraries' names of the same tensors, as tables: each row is ours (torchvision's or timm's) and theirs.
+
+``{n}`` stands for a number, ``{p}`` for the rest of the name. A table reads in both directions: sources are renamed to
+ours, targets from ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A key table.
+
+    Attributes:
+        rows: our template, their template; where two rows fit, the first one counts.
+    """
+
+    rows: Sequence[Row] = ()
+
+    def theirs(self, key: str) -> str | None:
+        """Our key in their words; None where no row fits."""
+        return _rename(key, self.rows)
+
+    def ours(self, key: str) -> str:
+        """Their key in our words; as it is where no row fits, so that it is refused under the name that it has."""
+        return _rename(key, [(theirs, ours) for ours, theirs in self.rows]) or key
+
+
+def _rename(key: str, rows: Sequence[Row]) -> str | None:
+    for pattern, template in rows:
+        expression = re.escape(pattern).replace(r"\{n\}", r"(?P<n>\d+)").replace(r"\{p\}", r"(?P<p>.+)")
+        if match := re.fullmatch(expression, key):
+            return template.format(**match.groupdict())
+    return None
+
+
+# torch.nn.Sequential(*resnet.children()): 0 conv1, 1 bn1, 2 ReLU, 3 max pooling, 4 to 7 layer1 to layer4
+SEQUENTIAL_RESNET = Naming(
+    (("conv1.{p}", "0.{p}"), ("bn1.{p}", "1.{p}"), *((f"layer{n}.{{p}}", f"{n + 3}.{{p}}") for n in range(1, 5)))
+)
+
+_OPENMMLAB_VIT: tuple[Row, ...] = (
+    ("cls_token", "cls_token"),
+    ("pos_embed", "pos_embed"),
+    ("patch_embed.proj.{p}", "patch_embed.projection.{p}"),
+    ("blocks.{n}.norm1.{p}", "layers.{n}.ln1.{p}"),
+    ("blocks.{n}.norm2.{p}", "layers.{n}.ln2.{p}"),
+    ("blocks.{n}.mlp.fc1.{p}", "layers.{n}.ffn.layers.0.0.{p}"),
+    ("blocks.{n}.mlp.fc2.{p}", "layers.{n}.ffn.layers.1.{p}"),
+    ("norm.{p}", "ln1.{p}"),
+)
+
+# mmpretrain/models/backbones/vision_transformer.py: an attention of its own, with timm's names
+MMPRETRAIN_VIT = Naming(
+    (
+        *_OPENMMLAB_VIT,
+        ("blocks.{n}.attn.qkv.{p}", "layers.{n}.attn.qkv.{p}"),
+        ("blocks.{n}.attn.proj.{p}", "layers.{n}.attn.proj.{p}"),
+    )
+)
+
+# mmseg/models/backbones/vit.py: mmcv's wrapper around torch.nn.MultiheadAttention
+MMSEG_VIT = Naming(
+    (
+        *_OPENMMLAB_VIT,
+        ("blocks.{n}.attn.qkv.{p}", "layers.{n}.attn.attn.in_proj_{p}"),
+        ("blocks.{n}.attn.proj.{p}", "layers.{n}.attn.attn.out_proj.{p}"),
+    )
+)
+
+_BLOCK = "encoder.layers.encoder_layer_{n}"
+
+# torchvision/models/vision_transformer.py; its files from before 0.14 say linear_1 and linear_2 for mlp.0 and mlp.3
+TORCHVISION_VIT = Naming(
+    (
+        ("cls_token", "class_token"),
+        ("pos_embed", "encoder.pos_embedding"),
+        ("patch_embed.proj.{p}", "conv_proj.{p}"),
+        ("blocks.{n}.norm1.{p}", _BLOCK + ".ln_1.{p}"),
+        ("blocks.{n}.attn.qkv.{p}", _BLOCK + ".self_attention.in_proj_{p}"),
+        ("blocks.{n}.attn.proj.{p}", _BLOCK + ".self_attention.out_proj.{p}"),
+        ("blocks.{n}.norm2.{p}", _BLOCK + ".ln_2.{p}"),
+        ("blocks.{n}.mlp.fc1.{p}", _BLOCK + ".mlp.0.{p}"),
+        ("blocks.{n}.mlp.fc2.{p}", _BLOCK + ".mlp.3.{p}"),
+        ("blocks.{n}.mlp.fc1.{p}", _BLOCK + ".mlp.linear_1.{p}"),
+        ("blocks.{n}.mlp.fc2.{p}", _BLOCK + ".mlp.linear_2.{p}"),
+        ("norm.{p}", "encoder.ln.{p}"),
+    )
+)
