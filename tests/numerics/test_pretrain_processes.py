@@ -61,7 +61,7 @@ def two_steps(objective: str, optimizer_name: Any, bunch_size: int, process: Pro
     teacher = copy.deepcopy(network)
     model: nn.Module = network
     if process.world_size > 1:
-        model = DistributedDataParallel(network, broadcast_buffers=False)
+        model = DistributedDataParallel(network, forward_sync_buffers=False)
     optimizer = build_optimizer(Optim(name=optimizer_name, weight_decay=0.01), network)
     share = views().chunk(process.world_size, dim=1)[process.rank]
     result: dict[str, Any] = {}
