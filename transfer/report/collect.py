@@ -1,8 +1,8 @@
-"""Finds the records below the given folders and groups them. What is ambiguous or unreadable is an error."""
+"""Finds the records in the given folders and archives and groups them. What is ambiguous or unreadable is an error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,35 +27,65 @@ class BenchmarkKey:
     benchmark: str
 
 
+TrialKey = tuple[str, str, Weights, int]  # suite, benchmark, weights, seed
+
+
 def weights_of(record: TrialRecord) -> Weights:
     return Weights(name=record.weights.name, sha256=record.weights.sha256)
 
 
-def find_records(folders: Sequence[Path]) -> list[TrialRecord]:
-    """Every record below the folders, each file once, in the order of their paths.
+def find_records(sources: Sequence[Path]) -> list[TrialRecord]:
+    """Every record below the folders and in the archives, each trial once, in the order of folders and paths.
+
+    The same trial may come several times, e.g. from archives of several machines, if it ended the same way.
 
     Raises:
-        UserError: a folder is missing or holds no record; a record cannot be read; two records describe the same
-            trial (suite, benchmark, weights, seed).
+        UserError: a source is missing or holds no record; a record cannot be read; two records of one trial (suite,
+            benchmark, weights, seed) contradict each other; see also :func:`~transfer.report.archive.read_records`.
     """
-    if not folders:
+    if not sources:
         raise UserError("no folder given: name the one that holds the records, e.g. runs/")
-    paths: dict[Path, Path] = {}
-    for folder in folders:
-        paths |= {path.resolve(): path for path in _record_paths(folder)}
-    seen: dict[tuple[str, str, Weights, int], Path] = {}
-    records = []
-    for path in sorted(paths.values()):
-        record = _load(path)
-        trial = (record.suite, record.benchmark, weights_of(record), record.seed)
-        if trial in seen:
+    kept: dict[TrialKey, tuple[str, TrialRecord]] = {}
+    for where, record in _located(sources):
+        other, first = kept.setdefault(trial_key(record), (where, record))
+        if different := _contradiction(first, record):
             raise UserError(
-                f"{seen[trial]} and {path} are the same trial ({record.suite}, {record.benchmark}, "
-                f"{record.weights.name}, seed {record.seed}): report on one of them"
+                f"{other} and {where} are the same trial ({record.suite}, {record.benchmark}, {record.weights.name}, "
+                f"seed {record.seed}) with different {different}: report on one of them"
             )
-        seen[trial] = path
-        records.append(record)
-    return records
+    return [record for _, record in kept.values()]
+
+
+def trial_key(record: TrialRecord) -> TrialKey:
+    """What makes a trial the one that it is."""
+    return record.suite, record.benchmark, weights_of(record), record.seed
+
+
+def _contradiction(first: TrialRecord, second: TrialRecord) -> str | None:
+    """What two records of one trial disagree about; None if they tell the same."""
+    for what, name in (
+        ("outcomes", "status"),
+        ("metrics", "metrics"),
+        ("configs", "config_sha256"),
+        ("protocol versions", "protocol_version"),
+        ("inputs", "inputs_sha256"),
+    ):
+        if getattr(first, name) != getattr(second, name):
+            return what
+    return None
+
+
+def _located(sources: Sequence[Path]) -> Iterator[tuple[str, TrialRecord]]:
+    """Each record with where it stands; a file is read once, however many folders lead to it."""
+    from transfer.report.archive import is_archive, read_records
+
+    paths: dict[Path, Path] = {}
+    for folder in (source for source in sources if not is_archive(source)):
+        paths |= {path.resolve(): path for path in _record_paths(folder)}
+    for path in sorted(paths.values()):
+        yield str(path), _load(path)
+    for archive in (source for source in sources if is_archive(source)):
+        yield from read_records(archive)
 
 
 def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord]]:
@@ -73,7 +103,9 @@ def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord
 
 def _record_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: name the one that holds the records, e.g. runs/")
+        raise UserError(
+            f"{folder} is not a folder or an archive (.tar.gz): name what holds the records, e.g. runs/"
+        )
     found = list(folder.rglob(RECORD_NAME))
     if not found:
         raise UserError(f"there is no {RECORD_NAME} below {folder}: run trials first, or name the folder of their runs")

@@ -6,14 +6,16 @@ import csv
 import dataclasses
 import io
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
+from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report import provenance
 from transfer.report import statistics as stats
 from transfer.report.results import BenchmarkResult, Report, Row
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CSV_COLUMNS = (
     "suite",
     "benchmark",
@@ -87,16 +89,42 @@ def _csv_rows(trial: TrialRecord, row: Row, result: BenchmarkResult) -> list[dic
     ]
 
 
-def render_json(report: Report) -> str:
-    """All statistics, unrounded; null is what cannot be computed."""
+def render_json(report: Report, sources: Sequence[str] = ()) -> str:
+    """All statistics, unrounded; null is what cannot be computed.
+
+    Args:
+        sources: where the records are, relative to the file; ``--verify`` looks there.
+    """
+    content = {"schema_version": SCHEMA_VERSION, "sources": list(sources), **json_content(report)}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_content(report: Report) -> dict[str, Any]:
+    """What ``report.json`` says about the records, in containers that JSON has."""
     content = {
-        "schema_version": SCHEMA_VERSION,
+        "options": {"baseline": report.baseline, "difference": report.wanted},
         "confidence": stats.CONFIDENCE,
         "alpha": stats.ALPHA,
         "power": stats.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
+        "records": [_record(record) for record in report.records],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return cast("dict[str, Any]", json.loads(json.dumps(content, allow_nan=False)))
+
+
+def _record(record: TrialRecord) -> dict[str, Any]:
+    """Which record the figures come from; ``record_sha256`` is over the whole of it."""
+    return {
+        "suite": record.suite,
+        "benchmark": record.benchmark,
+        "weights": record.weights.name,
+        "weights_sha256": record.weights.sha256,
+        "seed": record.seed,
+        "status": record.status,
+        "metrics_sha256": record.metrics_sha256,
+        "config_sha256": record.config_sha256,
+        "record_sha256": sha256_text(record.to_text()),
+    }
 
 
 def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
@@ -106,6 +134,7 @@ def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
         "title": result.title,
         "main_metric": result.main_metric,
         "metrics": {metric.name: metric.direction for metric in result.metrics},
+        "best": result.best,
         "weights": [_row(row) for row in result.rows],
         "floors": {floor.name: floor.ranges for floor in result.floors},
         "published": dataclasses.asdict(result.published) if result.published else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,42 +11,81 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from common import cli
-from common.files import atomic_path, make_dir, write_text
+from common.files import atomic_path, make_dir
 
 if TYPE_CHECKING:
     from transfer.report.results import Report
 
 COMMAND = "tools/report.sh"
 REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
 
 
 @dataclass
 class Args:
-    """Turns the records below the folders into report.html, .md, .csv, .tex and .json, and prints a summary.
+    """Turns records into report.html, .md, .csv, .tex and .json, and prints a summary.
 
     examples:
       tools/report.sh runs
       tools/report.sh runs /mnt/other/runs --out report --baseline moco_v2
+      tools/report.sh --verify runs/report.json          recomputes every figure from the records; 1 if one differs
+      tools/report.sh --pack trials.tar.gz runs          records, report and manifest in one file
+      tools/report.sh here.tar.gz there.tar.gz runs      one report over the records of several machines
     """
 
-    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR...")]]
-    """Folders that hold records, at any depth."""
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
+    """Folders that hold records, at any depth, and archives of them."""
     out: Path | None = None
-    """Where the report goes; by default the first folder."""
+    """Where the report goes; by default the first folder, or report/ where only archives are given."""
     baseline: str | None = None
     """Weights that the others are compared with; by default those whose name starts with "random"."""
+    difference: float = 1.0
+    """Difference in percentage points to say the number of trials for."""
+    verify: Annotated[Path | None, arg(metavar="REPORT.JSON")] = None
+    """Says which figures of this report do not follow from its records, or from those in RUNS_DIR if given."""
+    pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
+    """Writes the records with their report into this file."""
 
 
 def main(args: Args) -> int:
     from transfer.report.summary import summary_text
 
-    report, page = write_report(args.runs, out=args.out, baseline=args.baseline)
+    if args.verify is not None:
+        return _verify(args.verify, args.runs)
+    if args.pack is not None:
+        return _pack(args.pack, args)
+    report, page = write_report(args.runs, out=args.out, baseline=args.baseline, difference=args.difference)
     print(summary_text(report))
     print(page)
     return cli.EXIT_DONE
 
 
-def write_report(runs: Sequence[Path], *, out: Path | None = None, baseline: str | None = None) -> tuple[Report, Path]:
+def _verify(path: Path, sources: Sequence[Path]) -> int:
+    from transfer.report import verify
+
+    found = verify.verify(path, sources)
+    print(verify.text(found, path))
+    return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
+
+
+def _pack(path: Path, args: Args) -> int:
+    from transfer.report import archive
+    from transfer.report.collect import find_records
+    from transfer.report.results import build_report
+
+    report = build_report(find_records(args.runs), baseline=args.baseline, wanted=args.difference)
+    archive.pack(path, report.records, render_files(report, [f"../{archive.RECORDS}"]))
+    print(f"{len(report.records)} records and their report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return cli.EXIT_DONE
+
+
+def write_report(
+    runs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    baseline: str | None = None,
+    difference: float = 1.0,
+) -> tuple[Report, Path]:
     """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
 
     Returns:
@@ -55,24 +95,38 @@ def write_report(runs: Sequence[Path], *, out: Path | None = None, baseline: str
         UserError: see :func:`~transfer.report.collect.find_records` and :func:`~transfer.report.results.build_report`.
     """
     from transfer.report.collect import find_records
+    from transfer.report.results import build_report
+
+    report = build_report(find_records(runs), baseline=baseline, wanted=difference)
+    folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
+    sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
+    for name, content in render_files(report, sources).items():
+        _write_bytes(folder / name, content)
+    return report, folder / REPORT_HTML
+
+
+def render_files(report: Report, sources: Sequence[str]) -> dict[str, bytes]:
+    """File name to content of every form of the report; the page comes last.
+
+    Args:
+        sources: where the records are, relative to the files.
+    """
     from transfer.report.data import render_csv, render_json
     from transfer.report.document import build_document
     from transfer.report.html import render_html
     from transfer.report.latex import render_latex
     from transfer.report.markdown import FIGURES, render_markdown
-    from transfer.report.results import build_report
 
-    report = build_report(find_records(runs), baseline=baseline)
-    folder = make_dir(out or runs[0])
     document = build_document(report)
-    for plot in document.plots:
-        _write_bytes(folder / FIGURES / f"{plot.name}.png", plot.png)
-    write_text(folder / "report.json", render_json(report))
-    write_text(folder / "report.csv", render_csv(report))
-    write_text(folder / "report.tex", render_latex(report))
-    write_text(folder / "report.md", render_markdown(document))
-    write_text(folder / REPORT_HTML, render_html(document))
-    return report, folder / REPORT_HTML
+    texts = {
+        REPORT_JSON: render_json(report, sources),
+        "report.csv": render_csv(report),
+        "report.tex": render_latex(report),
+        "report.md": render_markdown(document),
+        REPORT_HTML: render_html(document),
+    }
+    plots = {f"{FIGURES}/{plot.name}.png": plot.png for plot in document.plots}
+    return plots | {name: text.encode() for name, text in texts.items()}
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -11,9 +11,15 @@ from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.report import collect, protocol
 from transfer.report.collect import BenchmarkKey, Weights, weights_of
+from transfer.report.comparisons import (
+    WANTED_DIFFERENCE,
+    compare_with_baselines,
+    correct_over_the_overview,
+    supported_best,
+)
 from transfer.report.protocol import Procedure
 from transfer.report.published import PublishedTable, published_table
-from transfer.report.statistics import PairedDifference, Summary, paired_difference, summarize
+from transfer.report.statistics import PairedDifference, Summary, summarize
 
 BASELINE_PREFIX = "random"
 
@@ -63,7 +69,13 @@ class Floor:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """One benchmark of one suite. ``rows``: baseline first, off protocol last."""
+    """One benchmark of one suite.
+
+    Attributes:
+        rows: baseline first, off protocol last.
+        best: metric to the label of the row that is better than every other one on protocol, where tests show it
+            (:func:`~transfer.report.comparisons.supported_best`).
+    """
 
     key: BenchmarkKey
     title: str
@@ -72,6 +84,7 @@ class BenchmarkResult:
     rows: tuple[Row, ...]
     floors: tuple[Floor, ...]
     published: PublishedTable | None
+    best: dict[str, str]
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -80,7 +93,11 @@ class BenchmarkResult:
 
 @dataclass(frozen=True)
 class Report:
+    """``baseline``: as it was asked for; ``wanted``: difference that is to be shown, in percentage points."""
+
     benchmarks: tuple[BenchmarkResult, ...]
+    baseline: str | None = None
+    wanted: float = WANTED_DIFFERENCE
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -91,23 +108,29 @@ class Report:
         return [row for benchmark in self.benchmarks for row in benchmark.rows]
 
 
-def build_report(records: Sequence[TrialRecord], *, baseline: str | None = None) -> Report:
+def build_report(
+    records: Sequence[TrialRecord], *, baseline: str | None = None, wanted: float = WANTED_DIFFERENCE
+) -> Report:
     """Groups, summarises and compares.
 
     Args:
         baseline: name (or label) of the weights that the others are compared with; by default those whose name
             starts with "random".
+        wanted: the difference to say the number of trials for, in percentage points.
 
     Raises:
-        UserError: no weights of that name, or several; a metric whose direction changes between trials.
+        UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
+            difference that is not above 0.
     """
+    if not wanted > 0:
+        raise UserError(f"--difference is {wanted}: a difference above 0, in percentage points, is needed")
     labels = _labels(records)
     baselines = _baselines(labels, baseline)
     results = [
-        _benchmark_result(key, trials, labels=labels, baselines=baselines)
+        _benchmark_result(key, trials, labels=labels, baselines=baselines, wanted=wanted)
         for key, trials in collect.group(records).items()
     ]
-    return Report(benchmarks=tuple(results))
+    return Report(benchmarks=tuple(correct_over_the_overview(results)), baseline=baseline, wanted=wanted)
 
 
 def _labels(records: Iterable[TrialRecord]) -> dict[Weights, str]:
@@ -134,12 +157,13 @@ def _benchmark_result(
     *,
     labels: dict[Weights, str],
     baselines: set[Weights],
+    wanted: float,
 ) -> BenchmarkResult:
     benchmark = BENCHMARKS.get(key.benchmark)
     metrics = _metrics(records)
     main_metric = benchmark.main_metric if benchmark else (metrics[0].name if metrics else "")
     rows = _rows(records, metrics, labels)
-    compared = [_compare(row, rows, metrics, baselines) for row in rows]
+    compared = compare_with_baselines(rows, metrics, baselines, wanted)
     compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
     return BenchmarkResult(
         key=key,
@@ -149,6 +173,7 @@ def _benchmark_result(
         rows=tuple(compared),
         floors=_floors(rows),
         published=published_table(key.benchmark),
+        best={metric.name: best.label for metric in metrics if (best := supported_best(rows, metric))},
     )
 
 
@@ -218,30 +243,6 @@ def _row(
     for metric in metrics:
         row.metrics[metric.name] = summarize(list(row.values(metric.name).values()))
     return row
-
-
-def _compare(row: Row, rows: list[Row], metrics: tuple[MetricInfo, ...], baselines: set[Weights]) -> Row:
-    from dataclasses import replace
-
-    if row.weights in baselines:
-        return replace(row, is_baseline=True)
-    baseline = _baseline_of(row, rows, baselines)
-    if baseline is None:
-        return row
-    differences = {
-        metric.name: paired_difference(row.values(metric.name), baseline.values(metric.name)) for metric in metrics
-    }
-    return replace(row, baseline=baseline.label, differences=differences)
-
-
-def _baseline_of(row: Row, rows: list[Row], baselines: set[Weights]) -> Row | None:
-    """The baseline that ran the same procedure: with several, the one of the same architecture."""
-    candidates = [other for other in rows if other.weights in baselines and other.procedure == row.procedure]
-    same_arch = [other for other in candidates if other.arch == row.arch]
-    for choice in (same_arch, candidates):
-        if len(choice) == 1:
-            return choice[0]
-    return None
 
 
 def _floors(rows: list[Row]) -> tuple[Floor, ...]:
