@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import shutil
@@ -19,10 +20,10 @@ import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for
 from common.errors import UserError
 from transfer import benchmarks
 from transfer.convert.prepare import converted_weights
-from transfer.segmentation import task
+from transfer.segmentation import linear_head, task
 from transfer.segmentation.config import load_protocol, resolve_config
 from transfer.segmentation.floor import named
-from transfer.segmentation.hooks import verify_backbone
+from transfer.segmentation.hooks import VerifyBackbone, verify_backbone
 from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
 from transfer.segmentation.transforms import MergeForeground
 from transfer.trial import Trial, WeightsRef
@@ -61,11 +62,13 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("weights")
 
 
-def make_trial(scenes: Path, weights_dir: Path, work_dir: Path, *overrides: str, seed: int = 0) -> Trial:
+def make_trial(
+    scenes: Path, weights_dir: Path, work_dir: Path, *overrides: str, seed: int = 0, benchmark: str = "demo-seg"
+) -> Trial:
     source = "random:resnet18"
     work_dir.mkdir(parents=True, exist_ok=True)
     return Trial(
-        benchmark=benchmarks.get("demo-seg"),
+        benchmark=benchmarks.get(benchmark),
         weights=WeightsRef(name="random", source=source, sha256=hashlib.sha256(source.encode()).hexdigest()),
         seed=seed,
         data=scenes,
@@ -91,7 +94,9 @@ def make_job(trial: Trial, *, config: Any = None) -> Job:
     )
 
 
-@pytest.mark.parametrize("name", ["seg-voc", "seg-cityscapes", "demo-seg"])
+@pytest.mark.parametrize(
+    "name", ["seg-voc", "seg-cityscapes", "demo-seg", "seg-voc-frozen", "seg-cityscapes-frozen", "demo-seg-frozen"]
+)
 def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
     from mmengine.optim import OptimWrapper
     from mmengine.registry import DefaultScope
@@ -102,6 +107,7 @@ def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
     config = load_protocol(benchmarks.get(name).config_path)
     config.model.data_preprocessor.size = (64, 64)
     replace_sync_bn(config.model)
+    linear_head.register()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)
@@ -110,10 +116,12 @@ def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
     masks[:, :, :4] = 255
     samples = [SegDataSample(gt_sem_seg=PixelData(data=mask)) for mask in masks]
     images = list(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
-    before = model.backbone.conv1.weight.detach().clone()
+    model.train()
+    before = copy.deepcopy(model.state_dict())
     logged = model.train_step({"inputs": images, "data_samples": samples}, optimizer)
     assert math.isfinite(logged["loss"].item())
-    assert not torch.equal(model.backbone.conv1.weight, before)
+    moved = {key.split(".")[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == ({"decode_head"} if name.endswith("frozen") else {"backbone", "neck", "decode_head"})
 
 
 def test_trial_repeats_bit_for_bit_and_reports_its_floor(
@@ -132,7 +140,50 @@ def test_trial_repeats_bit_for_bit_and_reports_its_floor(
     assert [step for step in steps if step[2] == "training"] == [(i, 4, "training") for i in (1, 2, 3, 4)]
     assert steps[-1] == (2, 2, "testing")
     assert list((tmp_path / "a" / "tensorboard").iterdir())
+    assert len(first.pictures) == NUM_TEST
+    assert all(Image.open(picture).size == (3 * 240 + 2 * 8, 240) for picture in first.pictures)
+    assert [picture.name for picture in first.pictures] == [picture.name for picture in again.pictures]
     assert printed == ""
+
+
+def test_frozen_trial_changes_nothing_of_the_backbone_but_learns(
+    scenes: Path, weights_dir: Path, tmp_path: Path
+) -> None:
+    trial = make_trial(scenes, weights_dir, tmp_path, CHECKPOINTS, benchmark="demo-seg-frozen")
+    outcome = task.run(trial)
+    file = torch.load(converted_weights(trial, "mmseg").path, weights_only=True)["state_dict"]
+    early, late = (torch.load(tmp_path / f"iter_{i}.pth", weights_only=True)["state_dict"] for i in (2, 4))
+    assert all(torch.equal(late[f"backbone.{name}"], value) for name, value in file.items())
+    assert not torch.equal(early["decode_head.classifiers.0.weight"], late["decode_head.classifiers.0.weight"])
+    assert not [name for name in late if name.startswith("neck.")]
+    assert outcome.standing == "off protocol", "the run is short"
+
+
+def test_linear_head_is_linear_in_the_concatenated_features() -> None:
+    from mmseg.models.utils import resize
+
+    head = linear_head.LinearPyramidHead(
+        in_channels=[3, 5], in_index=[0, 1], num_classes=4, norm_cfg={"type": "BN"}, align_corners=False
+    ).eval()
+    torch.manual_seed(0)
+    stages = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    with torch.no_grad():
+        found = head(stages)
+        features = torch.cat([stages[0], resize(stages[1], size=(8, 8), mode="bilinear", align_corners=False)], dim=1)
+        weight = torch.cat([classifier.weight for classifier in head.classifiers], dim=1) / math.sqrt(1 + 1e-5)
+        wanted = torch.nn.functional.conv2d(features, weight, sum(classifier.bias for classifier in head.classifiers))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_frozen_backbone_that_moved_is_refused(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
+    trial = make_trial(scenes, weights_dir, tmp_path, benchmark="demo-seg-frozen")
+    runner = build_runner(make_job(trial), lambda *step: None)
+    runner.model.init_weights()
+    hook = next(hook for hook in runner.hooks if isinstance(hook, VerifyBackbone))
+    hook.after_train(runner)
+    runner.model.backbone.bn1.running_mean += 1
+    with pytest.raises(UserError, match=r"bn1\.running_mean"):
+        hook.after_train(runner)
 
 
 def final_weights(outcome: Any) -> tuple[dict[str, float], str]:

@@ -9,13 +9,14 @@ import pytest
 from common.errors import UserError
 from transfer import benchmarks
 from transfer.segmentation import config as seg_config
-from transfer.segmentation.config import dump, refuse_v1c_stem, resolve_config
+from transfer.segmentation.config import dump, judged, refuse_v1c_stem, resolve_config
 from transfer.segmentation.data import check_counts, point_to_data
 from transfer.segmentation.resume import IDENTITY, POINTER, iteration_of, last_checkpoint
 
 VOC = benchmarks.get("seg-voc").config_path
 CITYSCAPES = benchmarks.get("seg-cityscapes").config_path
 DEMO = benchmarks.get("demo-seg").config_path
+FROZEN = {name: benchmarks.get(f"{name}-frozen").config_path for name in ("seg-voc", "seg-cityscapes", "demo-seg")}
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,67 @@ def test_paper_protocols_have_the_published_settings(
     assert config.model.backbone.norm_cfg.type == config.model.decode_head.norm_cfg.type == "SyncBN"
 
 
-@pytest.mark.parametrize("path", [VOC, CITYSCAPES, DEMO])
-def test_all_protocols_feed_rgb_with_imagenet_statistics_to_an_unfrozen_plain_stem(path: Path) -> None:
+@pytest.mark.parametrize("path", [VOC, CITYSCAPES, DEMO, *FROZEN.values()])
+def test_all_protocols_feed_rgb_with_imagenet_statistics_to_a_plain_stem(path: Path) -> None:
     model = resolve_config(path)[0].model
     assert model.data_preprocessor.bgr_to_rgb is True
     assert model.data_preprocessor.mean == [123.675, 116.28, 103.53]
     assert model.data_preprocessor.std == [58.395, 57.12, 57.375]
-    assert (model.backbone.type, model.backbone.frozen_stages, model.backbone.norm_eval) == ("ResNet", -1, False)
+    assert model.backbone.type == "ResNet"
+    if path not in FROZEN.values():
+        assert (model.backbone.frozen_stages, model.backbone.norm_eval) == (-1, False)
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_protocol_fixes_the_whole_backbone_and_keeps_data_and_test_of_the_fine_tuned_one(name: str) -> None:
+    fine_tuned, frozen = (resolve_config(path)[0] for path in (benchmarks.get(name).config_path, FROZEN[name]))
+    assert (frozen.model.backbone.frozen_stages, frozen.model.backbone.norm_eval) == (4, True)
+    assert (frozen.model.neck, frozen.model.decode_head.type) == (None, "LinearPyramidHead")
+    for section in ("num_images", "test_cfg", "test_evaluator"):
+        assert frozen[section] == fine_tuned[section]
+    if name != "demo-seg":  # whose classes are digits when frozen, and one digit when not
+        assert (frozen.train_dataloader, frozen.test_dataloader) == (
+            fine_tuned.train_dataloader,
+            fine_tuned.test_dataloader,
+        )
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_frozen_benchmark_is_another_than_the_fine_tuned_one_with_another_config(name: str) -> None:
+    fine_tuned, frozen = benchmarks.get(name), benchmarks.get(f"{name}-frozen")
+    assert fine_tuned.title != frozen.title
+    assert dump(resolve_config(fine_tuned.config_path)[0]) != dump(resolve_config(frozen.config_path)[0])
+
+
+def test_rescaled_protocol_has_its_whole_schedule_scaled_and_stands_as_rescaled() -> None:
+    config, difference = resolve_config(VOC, rescale=8)
+    assert (config.train_dataloader.batch_size, config.optim_wrapper.optimizer.lr) == (8, 0.005)
+    assert (config.train_cfg.max_iters, config.param_scheduler[0].end) == (40000, 40000)
+    assert judged(config, VOC, difference).standing == "rescaled"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train_dataloader.batch_size=8",),
+        ("train_dataloader.batch_size=8", "optim_wrapper.optimizer.lr=0.005"),
+        (
+            "train_dataloader.batch_size=8",
+            "optim_wrapper.optimizer.lr=0.005",
+            "train_cfg.max_iters=40000",
+            "param_scheduler.0.end=30000",
+        ),
+        ("model.backbone.norm_eval=true",),
+    ],
+)
+def test_smaller_batch_without_its_schedule_is_off_protocol(overrides: tuple[str, ...]) -> None:
+    config, difference = resolve_config(VOC, overrides)
+    verdict = judged(config, VOC, difference)
+    assert (verdict.standing, verdict.difference) == ("off protocol", difference)
+
+
+def test_protocol_as_it_is_stands_on_protocol() -> None:
+    assert judged(resolve_config(VOC)[0], VOC, []).standing == "on protocol"
 
 
 def test_override_changes_the_value_and_is_listed_as_a_difference() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
+from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,6 +36,15 @@ SECTIONS = (
 )
 
 
+# What goes with the batch: all that transfer.protocol_lock.Schedule holds.
+SCHEDULE_KEYS = (
+    "train_dataloader.batch_size",
+    "optim_wrapper.optimizer.lr",
+    "train_cfg.max_iters",
+    "param_scheduler.0.end",
+)
+
+
 def load_protocol(path: Path) -> Config:
     """Reads a config file with its bases; only the sections that take effect are kept.
 
@@ -47,8 +57,8 @@ def load_protocol(path: Path) -> Config:
     return Config({name: loaded[name] for name in SECTIONS if name in loaded})
 
 
-def resolve_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Config, list[str]]:
-    """The protocol's config with the overrides set, and its differences to the protocol.
+def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | None = None) -> tuple[Config, list[str]]:
+    """The protocol's config, rescaled if asked for, with the overrides set, and its differences to the protocol.
 
     The learning rate's decay spans the run: where ``train_cfg.max_iters`` is overridden and the scheduler's end is
     not, the end follows, and shows up among the differences.
@@ -56,12 +66,15 @@ def resolve_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Config, l
     Args:
         path: a native MMEngine config.
         overrides: ``key.path=value`` in MMEngine's names; list items are reached by number.
+        rescale: images a step in place of the protocol's (:func:`transfer.protocol_lock.rescaled`).
 
     Raises:
         UserError: an unknown name, or a value of the wrong type.
     """
     protocol = load_protocol(path)
     config = copy.deepcopy(protocol)
+    if rescale is not None:
+        _set_schedule(config, rescaled(schedule(protocol), rescale))
     for override in overrides:
         key, text = override_syntax.split(override)
         _set(config, key, text)
@@ -85,6 +98,33 @@ def differences(protocol: Config, used: Config) -> list[str]:
     before, after = dict(_leaves(_plain(protocol))), dict(_leaves(_plain(used)))
     changed = [key for key in {**before, **after} if before.get(key, "absent") != after.get(key, "absent")]
     return [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in changed]
+
+
+def schedule(config: Config) -> Schedule:
+    """What goes with the batch, as the config has it; the decay's end takes the place of a milestone."""
+    return Schedule(
+        batch_size=config.train_dataloader.batch_size,
+        learning_rate=config.optim_wrapper.optimizer.lr,
+        iterations=config.train_cfg.max_iters,
+        milestones=(config.param_scheduler[0].end,),
+    )
+
+
+def _set_schedule(config: Config, new: Schedule) -> None:
+    config.train_dataloader.batch_size = new.batch_size
+    config.optim_wrapper.optimizer.lr = new.learning_rate
+    config.train_cfg.max_iters = new.iterations
+    (config.param_scheduler[0].end,) = new.milestones
+
+
+def judged(config: Config, path: Path, difference: Sequence[str]) -> Verdict:
+    """Where a trial with this config stands: on protocol, rescaled, or off protocol.
+
+    Args:
+        path: the protocol's config file.
+        difference: of the trial to the protocol, see :func:`resolve_config`.
+    """
+    return judge(schedule(load_protocol(path)), schedule(config), difference, SCHEDULE_KEYS)
 
 
 def dump(config: Config) -> str:

@@ -30,7 +30,8 @@ class ReportProgress(Hook):
 class VerifyBackbone(Hook):
     """Refuses to train unless the model's backbone is the converted file, tensor by tensor.
 
-    MMEngine loads with ``strict=False`` and only logs what did not fit.
+    MMEngine loads with ``strict=False`` and only logs what did not fit. A frozen backbone is held against the file once
+    more after training: had it moved, the trial would not be a probe of these weights.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -39,9 +40,20 @@ class VerifyBackbone(Hook):
     def before_train(self, runner: Runner) -> None:
         if runner.iter > 0:  # resumed: the weights have moved on
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._verify(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        if not any(parameter.requires_grad for parameter in unwrapped(runner).backbone.parameters()):
+            self._verify(runner)
+
+    def _verify(self, runner: Runner) -> None:
         wanted = torch.load(self._weights, map_location="cpu", weights_only=True)
-        verify_backbone(model.backbone.state_dict(), wanted.get("state_dict", wanted), self._weights)
+        verify_backbone(unwrapped(runner).backbone.state_dict(), wanted.get("state_dict", wanted), self._weights)
+
+
+def unwrapped(runner: Runner) -> Any:
+    """The Runner's segmentor, out of the wrapper that several processes need."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def verify_backbone(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], source: Path) -> None:

@@ -9,6 +9,7 @@ from transfer.cli import TrialArgs, run_benchmarks
 
 COMMAND = "tools/transfer_seg.sh"
 BENCHMARKS = {"voc": ("seg-voc",), "cityscapes": ("seg-cityscapes",), "demo": ("demo-seg",)}
+FROZEN = {name: tuple(f"{benchmark}-frozen" for benchmark in names) for name, names in BENCHMARKS.items()}
 
 
 @dataclass
@@ -20,17 +21,24 @@ class Args(TrialArgs):
       cityscapes  R50, train_fine (2,975) -> val (500), 40k iterations at batch 8
       demo        R18 on the embedded digits, CPU, half a minute a trial
 
+    With --frozen the backbone is fixed and a linear head reads its stages: benchmarks of their own (seg-voc-frozen,
+    seg-cityscapes-frozen, demo-seg-frozen), in minutes; in seconds for the demo.
+
     The checkpoint is converted first, and the conversion proven.
 
     examples:
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth
+      tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth --frozen
       tools/transfer_seg.sh voc moco_v2_800ep.pth.tar --name moco_v2
       tools/transfer_seg.sh voc resnet50.pth train_cfg.max_iters=40000   (shown as off protocol)
     """
 
+    frozen: bool = False
+    """probe the fixed backbone with a linear head"""
+
 
 def main(args: Args) -> int:
-    return run_benchmarks(args, BENCHMARKS, COMMAND)
+    return run_benchmarks(args, FROZEN if args.frozen else BENCHMARKS, COMMAND)
 
 
 if __name__ == "__main__":

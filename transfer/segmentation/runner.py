@@ -16,15 +16,16 @@ prepare_mmseg()  # here too: a spawned process imports this module first
 
 import mmengine.device.utils  # noqa: E402
 from mmengine.config import Config  # noqa: E402
-from mmengine.dist import get_world_size  # noqa: E402
+from mmengine.dist import get_world_size, is_main_process  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from transfer.processes import Report  # noqa: E402
-from transfer.segmentation import transforms  # noqa: E402
+from transfer.segmentation import linear_head, transforms  # noqa: E402
 from transfer.segmentation.data import check_counts  # noqa: E402
 from transfer.segmentation.floor import all_background, named, test_dataset  # noqa: E402
 from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
+from transfer.segmentation.pictures import draw_pictures  # noqa: E402
 from transfer.segmentation.resume import iteration_of  # noqa: E402
 
 
@@ -48,11 +49,15 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scores:
-    """``miou``, ``macc``, ``aacc`` in percent: of the trained model, and of background everywhere."""
+class Tested:
+    """``miou``, ``macc``, ``aacc`` in percent: of the trained model, and of background everywhere.
+
+    ``pictures`` are files below the trial's ``work_dir``, drawn by the main process.
+    """
 
     model: dict[str, float]
     all_background: dict[str, float]
+    pictures: list[Path]
 
 
 class TrialRunner(Runner):
@@ -66,7 +71,7 @@ class TrialRunner(Runner):
         return logger
 
 
-def train_and_test(job: Job, report: Report) -> Scores:
+def train_and_test(job: Job, report: Report) -> Tested:
     """The trial itself, called in each of its processes.
 
     Raises:
@@ -79,12 +84,15 @@ def train_and_test(job: Job, report: Report) -> Scores:
     floor = all_background(runner)
     if job.checkpoint is None or iteration_of(job.checkpoint) < runner.max_iters:
         runner.train()
-    return Scores(model=named(runner.test()), all_background=floor)
+    scores = named(runner.test())
+    pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
+    return Tested(model=scores, all_background=floor, pictures=pictures)
 
 
 def build_runner(job: Job, report: Report) -> Runner:
     """Builds the Runner; nothing is trained yet."""
     transforms.register()
+    linear_head.register()
     config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
     mmengine.device.utils.DEVICE = job.device

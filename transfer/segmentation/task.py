@@ -10,7 +10,7 @@ from transfer.compat import prepare_mmseg
 from transfer.convert.prepare import Converted, converted_weights
 from transfer.processes import launch
 from transfer.record import Metric
-from transfer.segmentation.config import dump, resolve_config
+from transfer.segmentation.config import dump, judged, resolve_config
 from transfer.segmentation.data import point_to_data
 from transfer.segmentation.resume import last_checkpoint
 from transfer.segmentation.weights import check_weights
@@ -41,7 +41,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     prepare_mmseg()
     from transfer.segmentation.runner import Job, train_and_test
 
-    config, difference = resolve_config(trial.benchmark.config_path, trial.overrides)
+    config, difference = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
     resolved = dump(config)
     _check_divisible(config.train_dataloader.batch_size, num_processes)
     point_to_data(config, trial.data)
@@ -56,14 +56,17 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         device=trial.device,
         work_dir=trial.work_dir,
     )
-    scores = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    tested = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
     if trial.device == "cpu" and num_processes > 1:
         difference = [*difference, "SyncBN: over all processes -> BN in each process (no CPU kernel)"]
+    verdict = judged(config, trial.benchmark.config_path, difference)
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in scores.model.items()},
-        references={"all background": scores.all_background},
+        metrics={name: Metric(value=value) for name, value in tested.model.items()},
+        references={"all background": tested.all_background},
+        pictures=tested.pictures,
         resolved_config=resolved,
-        protocol_difference=difference,
+        protocol_difference=verdict.difference,
+        standing=verdict.standing,
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,

@@ -1,0 +1,62 @@
+"""The light head of the frozen protocols: a linear classifier of each pixel's features, nothing else that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import nn
+
+
+class LinearPyramidHead(BaseDecodeHead):
+    """One normalised 1x1 convolution a stage, upsampled to the first stage's size and summed.
+
+    Bilinear upsampling and a 1x1 convolution change places without changing the result, so this is the linear
+    classifier over the stages' concatenated features, at a fraction of the memory. Batch norm without parameters puts
+    features of any initialisation and stage on one scale, so that one learning rate suits them all (He et al. 2022,
+    "Masked Autoencoders", appendix A.1).
+
+    Args:
+        in_channels: of each stage in ``in_index``.
+        norm_cfg: kind of batch norm.
+    """
+
+    def __init__(
+        self, *, in_channels: Sequence[int], in_index: Sequence[int], num_classes: int, norm_cfg: Any, **settings: Any
+    ) -> None:
+        super().__init__(
+            in_channels=list(in_channels),
+            in_index=list(in_index),
+            channels=num_classes,  # of `conv_seg`, which is not used
+            num_classes=num_classes,
+            input_transform="multiple_select",
+            dropout_ratio=0,
+            norm_cfg=norm_cfg,
+            init_cfg={"type": "Normal", "layer": "Conv2d", "std": 0.01},
+            **settings,
+        )
+        del self.conv_seg
+        self.norms = nn.ModuleList(
+            build_norm_layer({**norm_cfg, "affine": False}, channels)[1] for channels in in_channels
+        )
+        self.classifiers = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in in_channels)
+
+    def forward(self, stages: Sequence[torch.Tensor]) -> torch.Tensor:
+        """(B, C_s, H_s, W_s) for each stage to logits (B, classes, H, W) at the first stage's size."""
+        selected = self._transform_inputs(stages)
+        size = selected[0].shape[2:]
+        logits = [
+            resize(classify(norm(stage)), size=size, mode="bilinear", align_corners=self.align_corners)
+            for stage, norm, classify in zip(selected, self.norms, self.classifiers, strict=True)
+        ]
+        return torch.stack(logits).sum(dim=0)
+
+
+def register() -> None:
+    """Makes the head known to configs by its name. Idempotent."""
+    MODELS.register_module(module=LinearPyramidHead, force=True)
