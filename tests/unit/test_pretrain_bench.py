@@ -153,14 +153,13 @@ def test_misuse_is_one_clear_sentence(args: main.Args, says: str) -> None:
 
 
 def test_help_names_the_hot_spots_and_imports_no_torch(tmp_path: Path) -> None:
-    code = (
+    (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['bench', '--help']\n"
         "from common import cli; from pretrain.bench import main\n"
         "try: cli.run(main.Args, main.main, prog='tools/bench.sh')\n"
         "except SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules"
+        "assert 'torch' not in sys.modules\n"
     )
-    (tmp_path / "quick_help.py").write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
     done = run_module("quick_help", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 0, done.stderr
     for name in ("tools/bench.sh", *main.HOT_SPOTS, "--threads", "--check"):

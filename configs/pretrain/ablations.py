@@ -1,0 +1,181 @@
+"""The ablations by name. Each starts from a recipe and changes one thing; figures of the paper are copied from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.errors import unknown_name
+from pretrain.ablation.study import Arm, Published, Study
+from pretrain.recipe import Recipe
+
+# With the demo's mild views a network agrees with itself soon, norm or not; photographs are not that easy.
+DIGITS_HARD_VIEWS = ("crops.global_scale=0.25,1.0", "augmentation.rotation_degrees=45")
+# 20 px is the size at which a part of a 28 px digit still shows; shares of the area as for the global crops.
+DIGITS_LOCAL_CROPS = ("crops.local_size=20", "crops.local_scale=0.3,0.6")
+
+
+def nbs() -> Study:
+    """With and without the batch norm before the softmax: the form of the paper's table 7.
+
+    ``tools/ablate.sh nbs``
+
+    On digits with the recipe's own views and with harder ones.
+    """
+    return Study(
+        name="nbs",
+        title="Norm before the softmax",
+        arms=_nbs_arms,
+        columns=("loss", "acc", "nmi", "std_c_before", "std_r_before", "std_c_after", "std_r_after", "used_classes"),
+        curves=("loss", "std_r_after_nbs", "train_nmi"),
+        published=Published(
+            where="table 7",
+            setting="ResNet-50, ImageNet",
+            columns=("", "loss", "acc", "nmi", "std_c", "std_r"),
+            rows=(("with NBS", -5.05, 70.6, 59.0, 2.37, 1.12), ("without NBS", -3.78, 65.5, 47.0, 0.26, 1.14)),
+            note="std_c and std_r: mean standard deviation over columns and rows of the output before the softmax.",
+        ),
+    )
+
+
+def terms() -> Study:
+    """Sharpness and diversity on and off: the form of the paper's table 8.
+
+    ``tools/ablate.sh terms``
+    """
+    return Study(
+        name="terms",
+        title="Terms of the loss",
+        arms=lambda recipe: (
+            Arm("neither", ("loss.alpha=0", "loss.beta=0")),
+            Arm("diversity alone", ("loss.alpha=0",)),
+            Arm("sharpness alone", ("loss.beta=0",)),
+            Arm("both", ()),
+        ),
+        columns=("sharpness", "diversity", "grad", "std_r_after", "used_classes", "acc", "nmi"),
+        curves=("sharpness", "diversity", "grad_before_nbs"),
+        published=Published(
+            where="table 8",
+            setting="ResNet-50, ImageNet, 50 epochs, C = 4096",
+            columns=("", "sharpness", "diversity", "grad", "acc"),
+            rows=(
+                ("neither", 8.28, 8.28, 0, 0.1),
+                ("diversity alone", 8.27, 8.28, 0, 0.1),
+                ("sharpness alone", 2.59, 6.42, 0.01, 56.1),
+                ("both", 1.51, 7.87, 0.02, 70.9),
+            ),
+            note="The uniform output's entropy is 8.28 (ln C = 8.32, less what eps = 1e-5 takes off). The paper's "
+            "gradient has a scale of its own; what can be compared is which rows are near 0.",
+        ),
+    )
+
+
+def classes() -> Study:
+    """The number of classes C: a curve like the paper's figure 4.
+
+    ``tools/ablate.sh classes``
+    """
+    return Study(
+        name="classes",
+        title="Number of classes",
+        arms=lambda recipe: tuple(
+            Arm(f"C = {number}", (f"model.num_classes={number}",), number)
+            for number in _scaled(recipe.model.num_classes, (0.25, 0.5, 1, 2, 4))
+        ),
+        columns=("loss", "sharpness", "diversity", "used_classes", "acc", "nmi"),
+        curves=("diversity", "train_nmi"),
+        swept="classes C",
+        published=Published(
+            where="the text",
+            setting="ResNet-50, ImageNet, multi-crop",
+            columns=("", "classes C"),
+            rows=(("best", 4096),),
+            note="The curve of figure 4 is not printed as numbers.",
+        ),
+    )
+
+
+def epochs() -> Study:
+    """The length of the training: curves like the paper's figure 3, each length with its own learning-rate schedule.
+
+    ``tools/ablate.sh epochs``
+    """
+    return Study(
+        name="epochs",
+        title="Length of the training",
+        arms=lambda recipe: tuple(
+            Arm(f"{number} epochs", (f"epochs={number}",), number)
+            for number in _scaled(recipe.epochs, (0.25, 0.5, 1, 2))
+        ),
+        columns=("loss", "consistency", "sharpness", "diversity", "acc", "nmi"),
+        curves=("consistency", "sharpness", "diversity", "train_nmi"),
+        swept="epochs",
+        published=Published(
+            where="table 3",
+            setting="ResNet-50, ImageNet, multi-crop, linear classification",
+            columns=("epochs", "top-1", "top-5"),
+            rows=((300, 75.0, 92.4), (800, 75.5, 92.5)),
+            note="The curves of figure 3 are not printed as numbers.",
+        ),
+    )
+
+
+def multicrop() -> Study:
+    """The number of local crops beside the two global ones.
+
+    ``tools/ablate.sh multicrop``
+    """
+    return Study(
+        name="multicrop",
+        title="Local crops",
+        arms=_local_crop_arms,
+        columns=("loss", "consistency", "sharpness", "diversity", "acc", "nmi"),
+        curves=("consistency", "train_nmi"),
+        swept="local crops",
+        published=Published(
+            where="table 3",
+            setting="ResNet-50, ImageNet, 800 epochs, linear classification",
+            columns=("", "classes C", "top-1", "top-5"),
+            rows=(("2 global crops", 32768, 72.6, 91.0), ("2 global and 12 local crops", 4096, 75.5, 92.5)),
+        ),
+    )
+
+
+STUDIES: dict[str, Callable[[], Study]] = {
+    "nbs": nbs,
+    "terms": terms,
+    "classes": classes,
+    "epochs": epochs,
+    "multicrop": multicrop,
+}
+
+
+def get(name: str) -> Study:
+    """The ablation of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in STUDIES:
+        raise unknown_name("ablation", name, STUDIES)
+    return STUDIES[name]()
+
+
+def _scaled(number: int, factors: tuple[float, ...]) -> list[int]:
+    """The number times each factor, whole and at least 1, each once."""
+    return list(dict.fromkeys(max(1, round(number * factor)) for factor in factors))
+
+
+def _nbs_arms(recipe: Recipe) -> tuple[Arm, ...]:
+    arms = (Arm("with NBS", ("model.nbs=true",)), Arm("without NBS", ("model.nbs=false",)))
+    if recipe.augmentation.kind != "digits":
+        return arms
+    harder = (Arm(f"{arm.label}, harder views", (*arm.overrides, *DIGITS_HARD_VIEWS)) for arm in arms)
+    return (*arms, *harder)
+
+
+def _local_crop_arms(recipe: Recipe) -> tuple[Arm, ...]:
+    is_digits = recipe.augmentation.kind == "digits"
+    numbers, size = ((0, 1, 2, 4), DIGITS_LOCAL_CROPS) if is_digits else ((0, 2, 4, 8, 12), ())
+    return tuple(
+        Arm(f"{number} local", (f"crops.num_local={number}", *(size if number else ())), number) for number in numbers
+    )

@@ -1,0 +1,257 @@
+"""Ablations, for real but small: through the launcher and the trainer on embedded digits, evaluated and reported."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import configs.pretrain
+from common.errors import UserError
+from configs.pretrain import ablations
+from pretrain import ablate
+from pretrain.ablation import evaluate, runs
+from pretrain.ablation.evaluate import Evaluator, find_splits
+from pretrain.ablation.study import Study
+from tests.conftest import ROOT, run_module
+
+PER_CLASS = {"train": 96, "val": 10}
+# 30 steps; without warm-up, or most of them would be part of it.
+SMALL = ("epochs=2", "data.batch_size=64", "model.num_classes=16", "schedule.warmup_epochs=0", "run.log_steps=3")
+STEPS = 2 * 10 * PER_CLASS["train"] // 64
+
+
+@pytest.fixture(scope="module")
+def images(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the embedded digits."""
+    root = tmp_path_factory.mktemp("images")
+    for split, number in PER_CLASS.items():
+        for folder in sorted((digits / "imagefolder" / split).iterdir()):
+            (root / split / folder.name).mkdir(parents=True)
+            for path in sorted(folder.iterdir())[:number]:
+                shutil.copy(path, root / split / folder.name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def two_terms() -> Study:
+    """The terms with and without sharpness."""
+    study = ablations.terms()
+    chosen = ("diversity alone", "both")
+    return dataclasses.replace(study, arms=lambda recipe: tuple(a for a in study.arms(recipe) if a.label in chosen))
+
+
+@pytest.fixture(scope="module")
+def out(images: Path, two_terms: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an ablation that ran to its end."""
+    out = tmp_path_factory.mktemp("ablations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ablations.STUDIES, "terms", lambda: two_terms)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        assert ablate.main(args(images, out)) == 0
+    return out
+
+
+def args(images: Path, out: Path, study: str = "terms") -> ablate.Args:
+    return ablate.Args(study=study, overrides=SMALL, data=images, out=out, device="cpu")
+
+
+def rows(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "terms" / "results.csv").open(newline="") as table:
+        return {row["setting"]: row for row in csv.DictReader(table)}
+
+
+def gradients(row: dict[str, str]) -> list[float]:
+    """Of a run's logged steps, in their order."""
+    lines = [json.loads(line) for line in (Path(row["folder"]) / "metrics.jsonl").read_text().splitlines()]
+    return [line["grad_before_nbs"] for line in lines if line["kind"] == "step"]
+
+
+def test_without_sharpness_table_8s_collapsed_signature_appears_and_the_sentinel_fires(out: Path) -> None:
+    collapsed, healthy = rows(out)["diversity alone"], rows(out)["both"]
+    assert "collapse: for 3 logged steps every class has nearly the same logit" in collapsed["sentinel"]
+    assert float(collapsed["sharpness"]) > math.log(16) - 0.05 and float(collapsed["diversity"]) > math.log(16) - 0.05
+    assert (
+        float(collapsed["grad"]) < 0.1 * gradients(collapsed)[0]
+        and float(healthy["grad"]) > 0.1 * gradients(healthy)[0]
+    )
+    assert float(collapsed["std_r_after"]) < 0.3 and float(collapsed["std_c_after"]) > 0.9
+    assert not healthy["sentinel"]
+    assert float(healthy["sharpness"]) < math.log(16) - 0.3
+
+
+def test_report_sets_published_figures_apart_from_measured_ones(out: Path) -> None:
+    text = (out / "terms" / "report.md").read_text()
+    measured, published = text.split("## Published, not measured here")
+    assert "| both | 1.51 | 7.87 | 0.02 | 70.9 |" in published and "70.9" not in measured
+    assert "| diversity alone |" in measured and "| untrained network |" in measured
+    assert measured.count("| collapse |") == 1 and measured.count("| quiet |") == 1
+    for figure in ("course.png", "course.svg"):
+        assert (out / "terms" / figure).stat().st_size > 1000
+    assert "](course.png)" in measured
+
+
+def test_every_figure_of_a_run_is_in_the_csv_and_comes_from_its_own_files(out: Path) -> None:
+    for row in rows(out).values():
+        folder = Path(row["folder"])
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        last = [line for line in lines if line["kind"] == "step" and line["epoch"] == 1]
+        assert len(last) == STEPS // 2 // 3
+        assert float(row["loss"]) == pytest.approx(sum(line["loss"] for line in last) / len(last))
+        assert float(row["used_classes"]) == lines[-1]["used_classes"]
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        assert float(row["acc"]) == evaluation["acc"] and float(row["nmi"]) == evaluation["nmi"]
+        assert (evaluation["num_train"], evaluation["num_val"]) == (960, 100)
+
+
+def test_finished_ablation_started_again_trains_nothing_and_writes_the_same_report(
+    out: Path, images: Path, two_terms: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ablations.STUDIES, "terms", lambda: two_terms)
+    monkeypatch.setattr(runs, "LAUNCHER", Path("/nonexistent"))
+    before = {path: path.read_bytes() for path in sorted((out / "terms").iterdir())}
+    assert ablate.main(args(images, out)) == 0
+    assert {path: path.read_bytes() for path in sorted((out / "terms").iterdir())} == before
+
+
+def test_run_that_failed_is_a_failed_row_and_the_command_says_so(
+    out: Path, images: Path, two_terms: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ablations.STUDIES, "terms", lambda: two_terms)
+    shutil.copytree(out, tmp_path / "out")
+    planned = runs.plan(two_terms, "demo", SMALL, 1, tmp_path / "out")
+    (planned[0].out / "finished.json").unlink()
+    launcher = tmp_path / "pretrain.sh"
+    launcher.write_text("#!/bin/sh\nexit 1\n")
+    launcher.chmod(0o755)
+    monkeypatch.setattr(runs, "LAUNCHER", launcher)
+    assert ablate.main(args(images, tmp_path / "out")) == 1
+    report = (tmp_path / "out" / "terms" / "report.md").read_text()
+    assert "| diversity alone | failed |" in report and "pre-training failed with code 1" in report
+    row = rows(tmp_path / "out")["diversity alone"]
+    assert row["failure"] and not row["loss"] and not row["acc"]
+
+
+def test_same_settings_are_one_run_in_all_studies_and_other_seeds_are_others(tmp_path: Path) -> None:
+    with_nbs = runs.plan(ablations.nbs(), "demo", (), 2, tmp_path)[0]
+    both = runs.plan(ablations.terms(), "demo", (), 2, tmp_path)[3]
+    full = next(run for run in runs.plan(ablations.classes(), "demo", (), 1, tmp_path) if run.arm.value == 64)
+    assert with_nbs.out == both.out == full.out
+    folders = {run.out for run in runs.plan(ablations.terms(), "demo", (), 2, tmp_path)}
+    assert len(folders) == 8
+
+
+@pytest.mark.parametrize("recipe", configs.pretrain.RECIPES)
+@pytest.mark.parametrize("name", ablations.STUDIES)
+def test_every_study_changes_only_what_it_says_in_every_recipe(name: str, recipe: str, tmp_path: Path) -> None:
+    changed = {
+        "nbs": {"model", "crops", "augmentation"},  # digits also with harder views
+        "terms": {"loss"},
+        "classes": {"model"},
+        "epochs": {"epochs"},
+        "multicrop": {"crops"},
+    }
+    base = runs.base_recipe(recipe, ())
+    planned = runs.plan(ablations.get(name), recipe, (), 1, tmp_path)
+    assert len({run.out for run in planned}) == len(planned) >= 2
+    for run in planned:
+        assert run.recipe.self_labeling.epochs == 0
+        fields = {field.name for field in dataclasses.fields(base)}
+        assert {key for key in fields if getattr(run.recipe, key) != getattr(base, key)} <= changed[name]
+    assert any(run.recipe != base for run in planned)
+
+
+class BrightnessNetwork(nn.Module):
+    """Stands for a network: the feature is the mean brightness, the classes are dark and bright."""
+
+    def backbone(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(1, 2, 3)).unsqueeze(1)
+
+    def head(self, features: Tensor) -> Tensor:
+        return torch.cat([-features, features], dim=1)
+
+
+def write_images(folder: Path, brightness: dict[str, tuple[int, ...]]) -> None:
+    for name, values in brightness.items():
+        (folder / name).mkdir(parents=True)
+        for index, value in enumerate(values):
+            Image.new("RGB", (8, 8), (value,) * 3).save(folder / name / f"{index}.png")
+
+
+def test_evaluation_scores_val_alone(tmp_path: Path) -> None:
+    write_images(tmp_path / "train", {"dark": (0, 10, 20, 30, 40), "bright": (215, 225, 235, 245, 255)})
+    write_images(tmp_path / "val", {"dark": (5, 15, 250, 25), "bright": (220, 230, 240, 250)})
+    preprocessing = {"size": 8, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}
+    splits = find_splits(tmp_path)
+    result = evaluate.evaluate(BrightnessNetwork(), preprocessing, splits, torch.device("cpu"))  # type: ignore[arg-type]
+    assert result.acc == 7 / 8
+    assert 0 < result.nmi < 1
+    assert (result.num_train, result.num_val) == (10, 8)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "says"),
+    [
+        (("0", "1"), (), "has no val/<class>/<image> beside its train"),
+        (("0", "1"), ("0",), "need the same class folders"),
+        (("0",), ("0",), "at least two"),
+    ],
+)
+def test_data_that_cannot_be_evaluated_is_refused_before_any_training(
+    train: tuple[str, ...], val: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path / "data" / "train", dict.fromkeys(train, (0,)))
+    if val:
+        write_images(tmp_path / "data" / "val", dict.fromkeys(val, (0,)))
+    monkeypatch.setattr(runs, "LAUNCHER", Path("/nonexistent"))
+    with pytest.raises(UserError, match=says):
+        ablate.main(args(tmp_path / "data", tmp_path / "out"))
+
+
+def test_untrained_network_is_evaluated_once(images: Path, tmp_path: Path) -> None:
+    evaluator, recipe = Evaluator(images, "cpu"), runs.base_recipe("demo", SMALL)
+    first = evaluator.untrained(recipe, tmp_path)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert evaluator.untrained(recipe, tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == written
+    assert 0.2 < first.acc < 1
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (ablate.Args(study="nsb"), "did you mean 'nbs'"),
+        (ablate.Args(study="nbs", recipe="dem"), "did you mean 'demo'"),
+        (ablate.Args(study="nbs", overrides=("epoch=1",)), "did you mean 'epochs'"),
+        (ablate.Args(study="nbs", seeds=0), "--seeds is 0"),
+        (ablate.Args(study="nbs", data=Path("nowhere")), "no data at nowhere"),
+    ],
+)
+def test_misuse_is_one_clear_sentence(
+    args: ablate.Args, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=says):
+        ablate.main(args)
+
+
+def test_help_lists_the_studies_and_imports_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "quick_help.py").write_text(
+        "import sys; sys.argv = ['ablate', '--help']\n"
+        "from common import cli; from pretrain import ablate\n"
+        "try: cli.run(ablate.Args, ablate.main, prog='tools/ablate.sh')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+    )
+    done = run_module("quick_help", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 0, done.stderr
+    for name in ("tools/ablate.sh", *ablations.STUDIES, "--data", "--recipe", "--out", "--seeds"):
+        assert name in done.stdout
