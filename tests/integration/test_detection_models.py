@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ import torch
 
 from common.errors import UserError
 from transfer import benchmarks
+from transfer.backbone import random_backbone
+from transfer.convert.convert import convert, get_target
+from transfer.convert.detectron2 import read
 from transfer.detection.config import protocol_config
 from transfer.detection.trainer import make_trainer, seeded_model
-from transfer.detection.weights import backbone_tensors
+from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 
 SIZE = 64
 
@@ -89,6 +93,42 @@ def test_heads_are_the_same_for_the_same_seed_whatever_was_drawn_before() -> Non
     assert not torch.equal(
         first["roi_heads.box_predictor.cls_score.weight"], other["roi_heads.box_predictor.cls_score.weight"]
     )
+
+
+@pytest.mark.parametrize("name", ["demo-voc", "voc-c4"])
+def test_a_converted_backbone_is_loaded_whole_wherever_the_detector_keeps_it(name: str, tmp_path: Path) -> None:
+    cfg = protocol_config(benchmarks.get(name).config_path, device="cpu")
+    arch = f"resnet{cfg.MODEL.RESNETS.DEPTH}"
+    assert_loaded(cfg, random_backbone(arch, seed=4), tmp_path)
+
+
+def test_a_vit_goes_into_the_simple_pyramid_and_takes_a_step(tmp_path: Path) -> None:
+    from detectron2.solver import build_optimizer
+
+    cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
+    backbone = random_backbone("deit_small", seed=4)
+    with pytest.raises(UserError, match="ARCH=deit_small to run it off protocol"):
+        check_fits(cfg, convert(backbone, get_target("detectron2", backbone.arch), tmp_path / "refused", "deit"))
+    cfg.merge_from_list(["MODEL.BACKBONE.NAME", "build_vit_simple_pyramid_backbone", "MODEL.VIT.ARCH", "deit_small"])
+    model = assert_loaded(cfg, backbone, tmp_path)
+    trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[scene(cfg, 1)]])
+    trainer.train(0, 1)  # raises if the loss is not finite
+    with pytest.raises(AssertionError):
+        assert_same(backbone_tensors(model), seeded_model(cfg, seed=0).backbone.bottom_up.vit.state_dict())
+
+
+def assert_loaded(cfg: Any, backbone: Any, folder: Path) -> torch.nn.Module:
+    converted = convert(backbone, get_target("detectron2", backbone.arch), folder, "weights")
+    check_fits(cfg, converted)
+    model = seeded_model(cfg, seed=0)
+    load_backbone_weights(model, converted.path)
+    assert_same(backbone_tensors(model), read(converted.path))
+    return model
+
+
+def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert found.keys() >= wanted.keys() and len(wanted) >= 100
+    assert all(torch.equal(found[key], tensor) for key, tensor in wanted.items())
 
 
 @pytest.mark.parametrize("name", ["voc-c4", "coco-c4"])

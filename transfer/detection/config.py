@@ -11,6 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
+from transfer.detection.vit import add_vit_config
 from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
 from transfer.trial import Trial
 
@@ -71,6 +72,7 @@ def resolve_config(trial: Trial) -> CfgNode:
 def protocol_config(path: Path, *, device: str) -> CfgNode:
     """The protocol as it runs on this kind of device, without overrides."""
     cfg = get_cfg()
+    add_vit_config(cfg)
     cfg.EVAL = CfgNode({"ORACLE": False})  # True: COCO's figures by pycocotools (transfer.detection.coco_metrics)
     cfg.merge_from_file(str(path))
     _fit_device(cfg, device)

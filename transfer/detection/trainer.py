@@ -21,7 +21,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import atomic_path
-from transfer.detection import data, heads
+from transfer.detection import data, heads, vit
 
 STATE_NAME = "resume.pth"
 WRITE_PERIOD = 20  # iterations between two lines of the log
@@ -34,6 +34,7 @@ logger = logging.getLogger("detectron2.trial")
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
     """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
     heads.register()
+    vit.register()
     data.seed_python_and_numpy(seed)
     torch.manual_seed(seed)
     return build_model(cfg)

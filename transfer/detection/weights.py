@@ -10,11 +10,15 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import sha256_file
-from transfer.backbone.architecture import RESNETS
+from transfer.backbone.architecture import RESNETS, VITS
+from transfer.convert import detectron2, detectron2_vit
 from transfer.convert.convert import Converted
-from transfer.convert.detectron2 import read, settings_from_cfg
 from transfer.convert.loaded import check_same_tensors
 from transfer.convert.proof import verify_proof
+from transfer.detection.vit import PlainViT, build_vit_backbone, build_vit_simple_pyramid_backbone
+
+VIT_PYRAMID = build_vit_simple_pyramid_backbone.__name__
+VIT_BACKBONES = (VIT_PYRAMID, build_vit_backbone.__name__)
 
 
 def check_fits(cfg: CfgNode, converted: Converted) -> None:
@@ -23,15 +27,26 @@ def check_fits(cfg: CfgNode, converted: Converted) -> None:
     Raises:
         UserError: another architecture, or anything that changes features: stem, stride, colour order, mean, std.
     """
-    spec = RESNETS[converted.arch]
-    if spec.depth != cfg.MODEL.RESNETS.DEPTH:
-        width = 64 * spec.expansion
+    is_vit = cfg.MODEL.BACKBONE.NAME in VIT_BACKBONES
+    asked = cfg.MODEL.VIT.ARCH if is_vit else f"resnet{cfg.MODEL.RESNETS.DEPTH}"
+    if needed := _needed_overrides(converted.arch, is_vit=is_vit, depth=cfg.MODEL.RESNETS.DEPTH):
         raise UserError(
-            f"the weights are of a {converted.arch}, the config has MODEL.RESNETS.DEPTH {cfg.MODEL.RESNETS.DEPTH}: "
-            f"add MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={width} "
-            "to run it off protocol"
+            f"the weights are of a {converted.arch}, the config has a {asked}: add {needed} to run it off protocol"
         )
-    verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings_from_cfg(cfg))
+    settings = (detectron2_vit if is_vit else detectron2).settings_from_cfg(cfg)
+    verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings)
+
+
+def _needed_overrides(arch: str, *, is_vit: bool, depth: int) -> str:
+    """What a config lacks for weights of another architecture; empty if nothing."""
+    if arch in VITS:
+        return "" if is_vit else f"MODEL.BACKBONE.NAME={VIT_PYRAMID} MODEL.VIT.ARCH={arch}"
+    spec = RESNETS[arch]
+    if is_vit:
+        return "the name of a ResNet's backbone in MODEL.BACKBONE.NAME"
+    if spec.depth == depth:
+        return ""
+    return f"MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:
@@ -42,7 +57,7 @@ def load_backbone_weights(model: nn.Module, weights: Path) -> None:
         UserError: a tensor of the backbone is not in the file, or one of the file was not loaded.
     """
     DetectionCheckpointer(model).load(str(weights))
-    check_same_tensors(backbone_tensors(model), read(weights), "Detectron2")
+    check_same_tensors(backbone_tensors(model), detectron2.read(weights), "Detectron2")
 
 
 def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -52,7 +67,8 @@ def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
     norm that follows it there (:class:`transfer.detection.heads.Res5HeadsWithNorm`).
     """
     if hasattr(model.backbone, "bottom_up"):
-        return dict(model.backbone.bottom_up.state_dict())
+        bottom_up = model.backbone.bottom_up
+        return dict((bottom_up.vit if isinstance(bottom_up, PlainViT) else bottom_up).state_dict())
     tensors = dict(model.backbone.state_dict())
     if hasattr(model.roi_heads, "res5"):
         res5 = model.roi_heads.res5.state_dict()
