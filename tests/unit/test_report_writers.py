@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import dataclasses
+import hashlib
 import io
 import json
 import re
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from tests.report_records import done, failed, trials
-from transfer.record import TrialRecord
+from transfer.record import Metric, TrialRecord
 from transfer.report import format as fmt
 from transfer.report import latex, markdown
 from transfer.report.data import render_csv, render_json
@@ -83,7 +87,8 @@ def tags(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def test_page_needs_no_other_file(page: str, tags: list[tuple[str, dict[str, str | None]]]) -> None:
-    assert not {"link", "script", "img", "iframe", "object", "base"} & {tag for tag, _ in tags}
+    assert not {"link", "img", "iframe", "object", "base"} & {tag for tag, _ in tags}
+    assert [attributes for tag, attributes in tags if tag == "script"] == [{}]  # one, inline
     assert not re.search(r"@import|url\((?!#)", page)
     hrefs = [value for _, attributes in tags for name, value in attributes.items() if name.endswith("href")]
     assert hrefs and all(value and value.startswith("#") for value in hrefs)
@@ -94,7 +99,8 @@ def test_page_ids_are_unique_and_every_reference_has_its_target(
 ) -> None:
     ids = Counter(attributes["id"] for _, attributes in tags if "id" in attributes)
     assert [name for name, count in ids.items() if count > 1] == []
-    references = set(re.findall(r'(?:href="|url\()#([^")]+)', page)) | set(re.findall(r'labelledby="([^"]+)"', page))
+    references = set(re.findall(r'(?:href="|url\()#([^")]+)', page))
+    references |= set(re.findall(r'(?:labelledby|popovertarget)="([^"]+)"', page))
     assert references <= set(ids)
 
 
@@ -113,8 +119,39 @@ def test_page_follows_light_and_dark(page: str) -> None:
 
 
 def test_names_cannot_become_markup_in_the_page(page: str) -> None:
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own, at its end
     assert "&lt;script&gt;" in page
+
+
+def test_no_script_but_the_pages_own_may_run(page: str) -> None:
+    script = re.search(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    assert f"script-src 'sha256-{digest}'" in unescape(policy[1])
+    assert "default-src 'none'" in unescape(policy[1])
+
+
+def test_every_measured_figure_opens_the_card_of_its_row(page: str, report: Report) -> None:
+    cards = build_document(report).cards
+    assert len(cards) == len(report.rows) == len({card.anchor for card in cards})
+    cells = re.findall(
+        r'<tr class="(?:measured|baseline)">(.*?)</tr>', page.split("Provenance</h2>")[0], flags=re.DOTALL
+    )
+    figures = [cell for row in cells for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)]
+    assert figures and all("popovertarget" in figure for figure in figures)
+
+
+def test_cards_tell_hashes_code_machine_and_what_was_off_protocol(report: Report) -> None:
+    facts = {card.title: dict(card.facts) for card in build_document(report).cards}
+    assert facts["demo-seg: short (off protocol)"]["Differs from the protocol in"] == "max_iters: 200 -> 20"
+    assert facts["demo-seg: random-resnet18 (baseline)"]["Differs from the protocol in"] == "nothing"
+    card = next(card for card in build_document(report).cards if card.title.startswith("demo-seg: twist"))
+    (group,) = card.trials.groups
+    (record,) = trials([1.0])
+    assert {record.config_sha256[:8], record.git_commit[:10], record.device} <= set(group.rows[0].cells)
+    assert group.rows[-1].cells[:2] == ("3 (failed)", "–")
 
 
 def test_names_cannot_become_markup_in_markdown(text: str) -> None:
@@ -177,6 +214,42 @@ def test_csv_has_every_value_unrounded(report: Report) -> None:
     assert (lost["metric"], lost["value"], lost["error"]) == ("", "", f"ValueError: {NASTY}")
 
 
+def test_bold_is_what_the_test_supports_and_nothing_else() -> None:
+    clear = [*trials([50.0, 51.0, 52.0], weights="random-a"), *trials([60.0, 61.5, 62.2])]
+    close = [*trials([50.0, 51.0, 52.0], weights="random-a"), *trials([53.0, 50.5, 52.2])]
+    two = [*trials([50.0, 51.0], weights="random-a"), *trials([60.0, 61.5])]
+    pages = [render_html(build_document(build_report(records))) for records in (clear, close, two)]
+    assert [' best">' in page for page in pages] == [True, False, False]
+    assert r"\textbf{61.23 $\pm$ 1.12 (3)}" in latex.render_latex(build_report(clear))
+    assert "**61.23 ± 1.12 (3)**" in markdown.render_markdown(build_document(build_report(clear)))
+
+
+def test_off_protocol_weights_are_never_the_best() -> None:
+    off = trials([90.0, 91.5, 92.2], weights="off", protocol_difference=["max_iters: 200 -> 999"])
+    (result,) = build_report([*trials([50.0, 51.0, 52.0], weights="random-a"), *off]).benchmarks
+    assert result.best == {}
+
+
+def test_with_a_metric_that_is_better_lower_the_lowest_is_the_best() -> None:
+    lower = [
+        dataclasses.replace(record, metrics={"loss": Metric(value=record.metrics["miou"].value, direction="lower")})
+        for record in [*trials([50.0, 51.0, 52.0], weights="random-a"), *trials([60.0, 61.5, 62.2])]
+    ]
+    (result,) = build_report(lower).benchmarks
+    assert result.best == {"loss": "random-a"}
+
+
+def test_too_few_trials_are_named_in_the_warnings() -> None:
+    document = build_document(build_report(trials([60.0, 61.0])))
+    assert any("fewer than 3 trials: no interval" in warning for warning in document.warnings)
+
+
+def test_an_edited_record_is_named_in_the_warnings() -> None:
+    edited = dataclasses.replace(done(60.0).sealed(), metrics={"miou": Metric(value=61.0)})
+    document = build_document(build_report([edited]))
+    assert any(warning.startswith("Edited after its trial: demo/demo-seg, twist-") for warning in document.warnings)
+
+
 def test_json_has_every_statistic(report: Report) -> None:
     content = json.loads(render_json(report))
     segmentation = next(each for each in content["benchmarks"] if each["benchmark"] == "demo-seg")
@@ -187,6 +260,8 @@ def test_json_has_every_statistic(report: Report) -> None:
     assert difference["seeds"] == [0, 1, 2]
     assert difference["summary"]["mean"] == pytest.approx((10 + 9.5 + 10.4) / 3)
     assert 0 < difference["p_value"] < 0.01 < difference["smallest_detectable"]
+    assert difference["p_holm"] == difference["p_value"]  # the only comparison
+    assert (difference["p_sign_flip"], difference["more_trials"]) == (0.25, 1)
     assert segmentation["floors"] == {"all background": {"miou": [45.1, 45.1]}}
 
 
@@ -209,7 +284,7 @@ def test_a_report_in_which_every_trial_failed_can_be_written() -> None:
 
 def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:
     report = build_report([done(60.0), done(50.0, weights="random-resnet18")])
-    assert "+10.00 (one pair)" in summary_text(report)
+    assert "+10.00 (1 pair)" in summary_text(report)
     assert "±" not in summary_text(report).split("demo-seg")[1]
 
 

@@ -103,9 +103,7 @@ def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord
 
 def _record_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(
-            f"{folder} is not a folder or an archive (.tar.gz): name what holds the records, e.g. runs/"
-        )
+        raise UserError(f"{folder} is not a folder or an archive (.tar.gz): name what holds the records, e.g. runs/")
     found = list(folder.rglob(RECORD_NAME))
     if not found:
         raise UserError(f"there is no {RECORD_NAME} below {folder}: run trials first, or name the folder of their runs")

@@ -6,21 +6,30 @@ from dataclasses import dataclass
 
 from transfer.report import format as fmt
 from transfer.report import provenance, tables
+from transfer.report.cards import Card, cards
 from transfer.report.figures import Plot, overview_plot, trial_plots
 from transfer.report.results import BenchmarkResult, Report
+from transfer.report.statistics import MIN_TRIALS
 from transfer.report.tables import Table
+from transfer.report.verify import broken_seals
 
 TITLE = "Transfer report"
 
 READING = (
     "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
-    "trial is one process with one seed, and every trial's value is listed.",
-    "95 % intervals are Student's t. A difference is paired: weights minus baseline for the same seed, over the seeds "
-    "that both have; p is of the two-sided paired t test, not corrected for the number of comparisons.",
+    "trial is one process with one seed, and every trial's value is listed. A figure opens the card of its trials: "
+    "seeds, hashes, code, versions, device, hours.",
+    "95 % intervals are Student's t; below three trials there is none, and no test. A difference is paired: weights "
+    "minus baseline for the same seed, over the seeds that both have. p is of the two-sided paired t test; Holm: "
+    "corrected for all comparisons of the table; sign flips: the exact permutation test, which assumes no normal "
+    "distribution and cannot go below 2 / 2ⁿ (0.0625 with five pairs).",
+    "Bold: better than every other weights on protocol, by the paired t test at 5 %, Holm-corrected over them; "
+    "in the overview over all benchmarks. Where nothing is bold, these trials do not tell which is best.",
     "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
-    "in 80 % of the cases (two-sided, 5 %). A true difference smaller than that is likely to be missed.",
+    "in 80 % of the cases (two-sided, 5 %). A true difference smaller than that is likely to be missed. More trials: "
+    "how many would have to be added to find the difference in the column's title.",
     "Failed trials are counted and in no average. Off-protocol trials are averaged and compared only with trials that "
-    "ran the same procedure.",
+    "ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the records.",
 )
 
 
@@ -48,6 +57,7 @@ class Document:
     sections: tuple[Section, ...]
     reading: tuple[str, ...]
     provenance: tuple[Table, ...]
+    cards: tuple[Card, ...]
 
     @property
     def plots(self) -> list[Plot]:
@@ -70,6 +80,7 @@ def build_document(report: Report) -> Document:
             provenance.runs_table(report),
             provenance.packages_table(report),
         ),
+        cards=cards(report),
     )
 
 
@@ -81,7 +92,7 @@ def _section(report: Report, result: BenchmarkResult, plot: Plot | None) -> Sect
         notes=tuple(provenance.notes(result)),
         plot=plot,
         results=tables.results_table(result),
-        differences=tables.difference_table(result),
+        differences=tables.difference_table(result, report.wanted),
         trials=tables.trials_table(result),
     )
 
@@ -108,6 +119,12 @@ def _warnings(report: Report) -> tuple[str, ...]:
         found.append(f"{fmt.plural(failed, 'trial')} failed: in no average, reasons below.")
     if off:
         found.append(f"{fmt.plural(off, 'trial')} ran off protocol: marked wherever shown.")
+    if few := sum(0 < len(row.done) < MIN_TRIALS for row in report.rows):
+        found.append(
+            f"{few} of {fmt.plural(len(report.rows), 'row')} have fewer than {MIN_TRIALS} trials: no interval and no "
+            "test for them."
+        )
+    found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
     if not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
     return tuple(found)

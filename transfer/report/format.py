@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from common.files import sha256_text
+from transfer.report.paired_tests import MAX_TRIALS_NEEDED
 from transfer.report.statistics import Interval, Summary
 
 NOTHING = "–"
@@ -77,13 +78,18 @@ def p_value(value: float | None) -> str:
     return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
 
 
+def more_trials(count: int | None) -> str:
+    """Of a test that could be planned: how many, or that it is beyond reason."""
+    return f"{count:,}".replace(",", " ") if count is not None else f"> {MAX_TRIALS_NEEDED:,}".replace(",", " ")
+
+
 def difference(figures: Summary) -> str:
     """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why."""
     if figures.n == 0:
         return "no common seed"
     if figures.interval:
         return f"{signed(figures.mean)} {signed_interval(figures.interval)}"
-    return f"{signed(figures.mean)} ({'identical pairs' if figures.identical else 'one pair'})"
+    return f"{signed(figures.mean)} ({'identical pairs' if figures.identical else plural(figures.n, 'pair')})"
 
 
 def duration(seconds: float) -> str:

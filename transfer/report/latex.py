@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from transfer.report import format as fmt
 from transfer.report import tables
@@ -33,7 +34,7 @@ def render_latex(report: Report) -> str:
     blocks = ["% Written by tools/report.sh. Needs \\usepackage{booktabs}."]
     for result in report.benchmarks:
         blocks.append(_table(tables.results_table(result), result.title, _label(report, result, "results")))
-        differences = tables.difference_table(result)
+        differences = tables.difference_table(result, report.wanted)
         if differences:
             blocks.append(_table(differences, result.title, _label(report, result, "differences")))
     return "\n\n".join(blocks) + "\n"
@@ -64,10 +65,16 @@ def _table(table: Table, title: str, label: str) -> str:
         if group.heading:  # of no width of its own: a long one must not stretch the last column
             heading = rf"\makebox[0pt][l]{{\emph{{{escape(group.heading)}}}}}"
             lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
-        lines += [_row(row.cells) for row in group.rows]
+        lines += [_row(row.cells, row.best) for row in group.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _row(cells: list[str] | tuple[str, ...]) -> str:
+def _row(cells: Sequence[str], best: frozenset[int] = frozenset()) -> str:
+    return " & ".join(_cell(cell, bold=index in best) for index, cell in enumerate(cells)) + r" \\"
+
+
+def _cell(text: str, *, bold: bool) -> str:
+    if bold:
+        return rf"\textbf{{{escape(text)}}}"
     # A row that begins with [ would be read as the length that \\ takes.
-    return " & ".join("{" + escape(cell) + "}" if cell.startswith("[") else escape(cell) for cell in cells) + r" \\"
+    return "{" + escape(text) + "}" if text.startswith("[") else escape(text)

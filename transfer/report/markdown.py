@@ -6,7 +6,7 @@ import re
 
 from transfer.report.document import Document, Section
 from transfer.report.figures import Plot
-from transfer.report.tables import Table
+from transfer.report.tables import Table, TableRow
 
 FIGURES = "report-figures"
 
@@ -46,9 +46,15 @@ def _table(table: Table) -> list[str]:
         if group.heading:
             lines.append(_line([f"**{escape(group.heading)}**"] + [""] * (len(table.columns) - 1)))
         for row in group.rows:
-            style = "*{}*" if row.kind == "published" else "{}"
-            lines.append(_line([style.format(escape(cell)) if cell else "" for cell in row.cells]))
+            lines.append(_line([_cell(cell, row, index) for index, cell in enumerate(row.cells)]))
     return [escape(table.caption), "\n".join(lines)]
+
+
+def _cell(text: str, row: TableRow, index: int) -> str:
+    if not text:
+        return ""
+    style = "*{}*" if row.kind == "published" else "**{}**" if index in row.best else "{}"
+    return style.format(escape(text))
 
 
 def _line(cells: list[str]) -> str:

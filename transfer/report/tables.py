@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from common.files import sha256_text
 from transfer.report import format as fmt
 from transfer.report.results import BenchmarkResult, Floor, MetricInfo, Report, Row
+from transfer.report.statistics import ALPHA
 
 Kind = Literal["measured", "baseline", "floor", "published"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """``strong`` marks the main metric."""
+    """``strong`` marks the main metric, in the title."""
 
     title: str
     numeric: bool = True
@@ -23,8 +25,12 @@ class Column:
 
 @dataclass(frozen=True)
 class TableRow:
+    """``best``: which cells hold a best value that the test supports; ``card``: id of the card with the provenance."""
+
     cells: tuple[str, ...]
     kind: Kind = "measured"
+    best: frozenset[int] = frozenset()
+    card: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def overview_table(report: Report) -> Table:
         Column("Mean ± sd (n)"),
         Column("Difference to baseline, 95 % interval"),
         Column("p"),
+        Column("p, Holm"),
     )
     groups = tuple(
         RowGroup(
@@ -72,8 +79,10 @@ def _overview_row(row: Row, result: BenchmarkResult) -> TableRow:
         main_summary(row, result),
         difference_to_baseline(row, result),
         fmt.p_value(compared.p_value if compared else None),
+        fmt.p_value(compared.p_holm_overview if compared else None),
     )
-    return TableRow(cells, "baseline" if row.is_baseline else "measured")
+    best = frozenset({1} if _is_best_in_overview(row, result) else ())
+    return TableRow(cells, "baseline" if row.is_baseline else "measured", best, card_anchor(result, row))
 
 
 def results_table(result: BenchmarkResult) -> Table:
@@ -107,12 +116,32 @@ def results_table(result: BenchmarkResult) -> Table:
 
 
 def _result_row(row: Row, metrics: list[MetricInfo], result: BenchmarkResult) -> TableRow:
-    cells = [row_label(row)]
+    cells, best = [row_label(row)], set()
     for metric in metrics:
+        if is_best(row, result, metric.name):
+            best.add(len(cells))
         cells.append(fmt.summary(row.metrics[metric.name]))
         if metric.name == result.main_metric:
             cells.append(fmt.interval(row.metrics[metric.name].interval))
-    return TableRow(tuple(cells), "baseline" if row.is_baseline else "measured")
+    kind: Kind = "baseline" if row.is_baseline else "measured"
+    return TableRow(tuple(cells), kind, frozenset(best), card_anchor(result, row))
+
+
+def is_best(row: Row, result: BenchmarkResult, metric: str) -> bool:
+    """Better than every other row on protocol, as far as a test can tell."""
+    return row.procedure.on_protocol and result.best.get(metric) == row.label
+
+
+def _is_best_in_overview(row: Row, result: BenchmarkResult) -> bool:
+    """The p that stands beside the figure must show it too: the one corrected over all benchmarks."""
+    judged = [each.differences.get(result.main_metric) for each in ([row] if row.baseline else result.rows)]
+    p_values = [each.p_holm_overview for each in judged if each]
+    return is_best(row, result, result.main_metric) and all(p is not None and p < ALPHA for p in p_values)
+
+
+def card_anchor(result: BenchmarkResult, row: Row) -> str:
+    """Id of the card that tells where the row's figures come from."""
+    return "card-" + sha256_text(repr((result.key, row.weights, row.procedure)))[:16]
 
 
 def _floor_row(floor: Floor, metrics: list[MetricInfo], result: BenchmarkResult) -> TableRow:
@@ -145,35 +174,47 @@ def _published_rows(result: BenchmarkResult, metrics: list[MetricInfo]) -> tuple
     return tuple(rows)
 
 
-def difference_table(result: BenchmarkResult) -> Table | None:
-    """Every metric's paired difference to the baseline, the main metric first; None without a baseline."""
+def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
+    """Every metric's paired difference to the baseline, the main metric first; None without a baseline.
+
+    Args:
+        wanted: the difference that the number of trials is said for, in percentage points.
+    """
     columns = (
         Column("Metric", numeric=False),
         Column("Weights − baseline", numeric=False),
         Column("Difference"),
         Column("95 % interval"),
-        Column("p"),
+        Column("p, t test"),
+        Column("p, Holm"),
+        Column("p, sign flips"),
         Column("Smallest detectable"),
+        Column(f"More trials for {wanted:g}"),
         Column("Common seeds"),
     )
-    rows = [
-        _difference_row(row, metric)
+    rows = tuple(
+        TableRow(_difference_cells(row, metric), card=card_anchor(result, row))
         for metric in _main_first(result)
         for row in result.rows
         if row.baseline is not None
-    ]
-    return plain_table("Paired differences over common seeds, in percentage points", columns, rows) if rows else None
+    )
+    caption = "Paired differences over common seeds, in percentage points"
+    return Table(caption, columns, (RowGroup(None, rows),)) if rows else None
 
 
-def _difference_row(row: Row, metric: str) -> tuple[str, ...]:
+def _difference_cells(row: Row, metric: str) -> tuple[str, ...]:
     compared = row.differences[metric]
+    tested = compared.smallest_detectable is not None
     return (
         fmt.metric_title(metric),
         f"{row.label} − {row.baseline}" + ("" if row.procedure.on_protocol else f" ({fmt.OFF_PROTOCOL})"),
         fmt.signed(compared.summary.mean),
         fmt.signed_interval(compared.summary.interval),
         fmt.p_value(compared.p_value),
+        fmt.p_value(compared.p_holm),
+        fmt.p_value(compared.p_sign_flip),
         fmt.number(compared.smallest_detectable),
+        fmt.more_trials(compared.more_trials) if tested else fmt.NOTHING,
         f"{compared.summary.n}" + (" (identical)" if compared.summary.identical else ""),
     )
 
@@ -198,11 +239,15 @@ def trials_table(result: BenchmarkResult) -> Table:
                         fmt.number(trial.metrics[name].value) if name in trial.metrics else fmt.NOTHING
                         for name in _main_first(result)
                     ),
-                )
+                ),
+                card=card_anchor(result, row),
             )
             for trial in row.done
         ]
-        rows += [TableRow((f"{trial.seed} (failed)", *[fmt.NOTHING] * len(result.metrics))) for trial in row.failed]
+        rows += [
+            TableRow((f"{trial.seed} (failed)", *[fmt.NOTHING] * len(result.metrics)), card=card_anchor(result, row))
+            for trial in row.failed
+        ]
         groups.append(RowGroup(row_label(row), tuple(rows)))
     return Table("Every trial, in percent", tuple(columns), tuple(groups))
 

@@ -165,10 +165,12 @@ def _cells(content: dict[str, Any]) -> Cells:
 
 def _row_name(row: dict[str, Any]) -> str:
     """Unique in its benchmark: the label, and the config where it is off protocol."""
-    return row["label"] if row["on_protocol"] else f"{row['label']} (off protocol, {fmt.short_hash(row_id(row))})"
+    return (
+        row["label"] if row["on_protocol"] else f"{row['label']} (off protocol, {fmt.short_hash(_procedure_id(row))})"
+    )
 
 
-def row_id(row: dict[str, Any]) -> str:
+def _procedure_id(row: dict[str, Any]) -> str:
     """Hash of the procedure of a row of ``report.json``."""
     return sha256_text(json.dumps([row["deviations"], row["protocol_version"], row["config_sha256"]]))
 
