@@ -60,15 +60,13 @@ def main(args: Args) -> None:
 
     backbone = load_backbone(args.checkpoint, args.which, args.arch)
     print(f"{args.checkpoint}: {backbone.source_format}, {backbone.arch}, {args.which}, sha256 {backbone.sha256[:16]}")
-    chosen = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
+    targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
+    absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
     out = make_dir(args.out or args.checkpoint.parent)
     stem = args.checkpoint.stem + ("-teacher" if args.which == "teacher" else "")
-    print_table(
-        [convert(backbone, target, out, stem) for target in chosen.values() if backbone.arch not in target.absent]
-    )
-    for target in chosen.values():
-        if backbone.arch in target.absent:
-            print(f"not for {target.name}: {target.absent[backbone.arch]}")
+    print_table([convert(backbone, target, out, stem) for name, target in targets.items() if name not in absent])
+    for name, reason in absent.items():
+        print(f"not for {name}: {reason}")
 
 
 def print_table(results: list[Converted]) -> None:

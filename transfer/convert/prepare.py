@@ -105,7 +105,8 @@ def _ready(trial: Trial, target: str, path: Path, proof_path: Path) -> Converted
         return None
     if trial.weights.arch not in (None, proof["arch"]):
         return None
-    preprocessing = Preprocessing(proof["colour_order"], tuple(proof["mean"]), tuple(proof["std"]))
+    (m0, m1, m2), (s0, s1, s2) = proof["mean"], proof["std"]
+    preprocessing = Preprocessing(proof["colour_order"], mean=(m0, m1, m2), std=(s0, s1, s2))
     settings = get_target(target, proof["arch"]).default_settings(proof["arch"], preprocessing)
     verify_proof(proof, target, proof["arch"], proof["weights_sha256"], settings)
     return converted_from(proof, path, proof_path)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from common.errors import unknown_name
 from pretrain.model import VITS, build_backbone
+from transfer.backbone import architecture
 from transfer.backbone.architecture import PATCH_SIZE
 
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
@@ -48,7 +49,7 @@ def build_vit_simple_pyramid_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> S
     return SimplePyramid(build_vit_backbone(cfg, input_shape), cfg.MODEL.VIT.OUT_CHANNELS)
 
 
-class PlainViT(Backbone):  # type: ignore[misc] # Detectron2 has no types
+class PlainViT(Backbone):
     """:mod:`pretrain.model`'s ViT; the outputs are its patch tokens after each quarter of the blocks, at stride 16.
 
     Args:
@@ -65,8 +66,7 @@ class PlainViT(Backbone):  # type: ignore[misc] # Detectron2 has no types
             raise unknown_name("ViT", arch, VITS)
         self.vit: Any = build_backbone(arch, drop_path)
         self.vit.norm = nn.Identity()  # not used on maps; parameters without gradient would stop DDP
-        num_blocks = len(self.vit.blocks)
-        self._out_features = [f"block{round(quarter * num_blocks / 4)}" for quarter in (1, 2, 3, 4)]
+        self._out_features = list(architecture.get(arch).stages)
         self._out_feature_strides = dict.fromkeys(self._out_features, PATCH_SIZE)
         self._out_feature_channels = dict.fromkeys(self._out_features, self.vit.num_features)
 
@@ -80,7 +80,7 @@ class PlainViT(Backbone):  # type: ignore[misc] # Detectron2 has no types
         return maps
 
 
-class SimplePyramid(Backbone):  # type: ignore[misc] # Detectron2 has no types
+class SimplePyramid(Backbone):
     """Maps at strides 4 to 64, each made from the last map of the ViT alone (ViTDet, section 3).
 
     Args:
