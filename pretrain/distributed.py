@@ -116,6 +116,18 @@ def gather(values: Tensor, process: Process) -> Tensor:
     return gather_over_processes(values) if process.world_size > 1 else values
 
 
+@contextmanager
+def first_process_first(process: Process) -> Iterator[None]:
+    """Lets the other processes in when the first one is through, and finds what it left on disk for them."""
+    if process.world_size > 1 and not process.is_first:
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if process.world_size > 1 and process.is_first:
+            dist.barrier()
+
+
 def any_process(flag: bool, process: Process) -> bool:
     """Whether ``flag`` is true in some process; all of them have to ask at the same time."""
     if process.world_size == 1:

@@ -19,7 +19,7 @@ from pretrain.augment import Views
 from pretrain.checkpoint import Content
 from pretrain.data import Batch, TrainingOrder, TwistDataset, build_loader
 from pretrain.device_augment import prepare
-from pretrain.distributed import Process, any_process, sync_batch_norms
+from pretrain.distributed import Process, any_process, first_process_first, sync_batch_norms
 from pretrain.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.momentum_encoder import MomentumEncoder
@@ -54,7 +54,8 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
     """
     checks.check(recipe)
     saved = checkpoint.load_for_resume(out, recipe)
-    dataset = TwistDataset(data, recipe, index_dir=out)
+    with first_process_first(process):  # the index of shards is made once
+        dataset = TwistDataset(data, recipe, index_dir=out)
     if saved and saved["data_sha256"] != dataset.sha256:
         raise UserError(f"{out / CHECKPOINT_NAME} was trained on other images than {data}: choose another --out")
     with _sole_use(out, process), stop_request() as request:
