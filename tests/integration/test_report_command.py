@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,58 @@ def test_duplicate_trials_in_two_folders_write_nothing(runs: Path, tmp_path: Pat
     assert ended.returncode == 2
     assert "same trial" in ended.stderr
     assert not (runs / "report.html").exists()
+
+
+def test_verify_ends_with_1_and_names_the_cell_when_one_digit_of_a_record_is_another(
+    runs: Path, tmp_path: Path
+) -> None:
+    assert run_module(MODULE, runs, cwd=tmp_path).returncode == 0
+    held = run_module(MODULE, "--verify", runs / "report.json", cwd=tmp_path)
+    assert (held.returncode, held.stderr) == (0, "")
+    assert "values follow from the records" in held.stdout.splitlines()[-1]
+    (record,) = runs.glob("demo/demo-seg/twist-*/trial-1/record.json")
+    record.write_text(record.read_text().replace('"value": 61.0', '"value": 61.1'))
+    ended = run_module(MODULE, "--verify", runs / "report.json", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert "demo/demo-seg, twist, metrics miou values 1: the report says 61.0, the records give 61.1" in ended.stdout
+
+
+def test_a_packed_report_verifies_where_it_is_unpacked(runs: Path, tmp_path: Path) -> None:
+    packed = run_module(MODULE, "--pack", "all.tar.gz", runs, cwd=tmp_path)
+    assert packed.returncode == 0, packed.stderr
+    assert not (runs / "report.html").exists()
+    with tarfile.open(tmp_path / "all.tar.gz") as archive:
+        archive.extractall(tmp_path / "there", filter="data")
+    ended = run_module(MODULE, "--verify", tmp_path / "there" / "report" / "report.json", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+
+
+def test_archives_and_folders_become_one_report(runs: Path, tmp_path: Path) -> None:
+    assert run_module(MODULE, "--pack", "a.tar.gz", runs, cwd=tmp_path).returncode == 0
+    more = save([done(70.0, seed=5)], tmp_path / "more")
+    ended = run_module(MODULE, "a.tar.gz", more, "--out", "both", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "63.67 ± 5.51 (3)" in ended.stdout
+    verified = run_module(MODULE, "--verify", "both/report.json", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_a_thousand_records_become_a_report_without_torch(tmp_path: Path) -> None:
+    benchmarks = ("demo-seg", "demo-voc", "demo-linear", "demo-finetune", "seg-voc", "voc", "coco", "imagenet-linear")
+    records = [
+        record
+        for benchmark in benchmarks
+        for weights in ("random-a", *(f"weights-{index}" for index in range(24)))
+        for record in trials(
+            [50.0 + len(weights) + seed**2 % 3 for seed in range(5)], weights=weights, benchmark=benchmark
+        )
+    ]
+    assert len(records) == 1000
+    runs = save([record.sealed() for record in records], tmp_path / "runs")
+    program = (
+        "import sys; from pathlib import Path; from transfer.report.main import write_report; "
+        "report, _ = write_report([Path(sys.argv[1])]); print(len(report.records), 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(runs)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1000", "False"]

@@ -89,7 +89,7 @@ def results_table(result: BenchmarkResult) -> Table:
     """Rows: weights, floors, published figures. Columns: metrics, and the interval of the main one."""
     main = [metric for metric in result.metrics if metric.name == result.main_metric]
     metrics = main + [metric for metric in result.metrics if metric.name != result.main_metric]
-    columns = [Column("", numeric=False)]
+    columns = [Column("Weights", numeric=False)]
     for metric in metrics:
         columns.append(Column(metric_label(metric), strong=metric in main))
         if metric in main:

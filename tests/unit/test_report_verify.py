@@ -1,0 +1,157 @@
+"""A report that does not follow from its records is found out, cell by cell."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UserError
+from tests.report_records import done, failed, save, trials
+from transfer.record import TrialRecord
+from transfer.report.data import render_json
+from transfer.report.results import build_report
+from transfer.report.verify import Verification, broken_seals, text, verify
+
+
+def sealed() -> list[TrialRecord]:
+    records = [*trials([50.0, 51.5, 52.1], weights="random-resnet18"), *trials([60.12, 61.0, 62.5])]
+    return [record.sealed() for record in [*records, failed(seed=3)]]
+
+
+@pytest.fixture
+def report_json(tmp_path: Path) -> Path:
+    save(sealed(), tmp_path / "runs")
+    path = tmp_path / "report.json"
+    path.write_text(render_json(build_report(sealed()), ["runs"]))
+    return path
+
+
+def record_of(report_json: Path, weights: str, seed: int) -> Path:
+    (path,) = report_json.parent.glob(f"runs/demo/demo-seg/{weights}-*/trial-{seed}/record.json")
+    return path
+
+
+def change(path: Path, pattern: str, replacement: str) -> None:
+    content = path.read_text()
+    changed, count = re.subn(pattern, replacement, content, count=1)
+    assert count == 1
+    path.write_text(changed)
+
+
+def test_an_untouched_report_holds(report_json: Path) -> None:
+    found = verify(report_json)
+    assert (found.differing, found.edited, found.unverifiable) == ((), (), ())
+    assert found.holds and found.num_cells > 50
+
+
+def test_one_digit_of_one_record_changes_the_cells_that_it_is_in_and_they_are_named(report_json: Path) -> None:
+    change(record_of(report_json, "twist", 0), r"60\.12", "60.13")
+    found = verify(report_json)
+    assert not found.holds
+    named = {line.split(":")[0] for line in found.differing}
+    assert "demo/demo-seg, twist, metrics miou values 0" in named
+    assert "demo/demo-seg, twist, metrics miou mean" in named
+    assert "demo/demo-seg, twist, differences miou summary mean" in named
+    assert not any("random-resnet18, metrics" in name for name in named)
+    assert any("the report says 60.12, the records give 60.13" in line for line in found.differing)
+    assert any("twist" in line and "seed 0: its figures are not those" in line for line in found.edited)
+
+
+def test_one_digit_of_the_report_is_named(report_json: Path) -> None:
+    change(report_json, r'"mean": 61\.2066', '"mean": 61.3066')
+    (line,) = verify(report_json).differing
+    assert line.startswith("demo/demo-seg, twist, metrics miou mean: the report says 61.3066")
+
+
+def test_an_edited_record_whose_hash_was_made_to_fit_still_differs_from_the_report(report_json: Path) -> None:
+    path = record_of(report_json, "twist", 1)
+    change(path, r"61\.0\b", "69.0")
+    TrialRecord.load(path).sealed().save(path)
+    found = verify(report_json)
+    assert broken_seals([TrialRecord.load(path)]) == []
+    assert any(line.startswith("demo/demo-seg, twist, metrics miou values 1:") for line in found.differing)
+    assert any("not the record that the report was made of" in line for line in found.edited)
+
+
+def test_an_edit_that_changes_no_figure_is_found_by_the_records_hash(report_json: Path) -> None:
+    change(record_of(report_json, "twist", 2), r'"peak_bytes": \d+', '"peak_bytes": 1')
+    found = verify(report_json)
+    assert found.differing == ()
+    assert [line.split(": ")[1] for line in found.edited] == ["not the record that the report was made of"]
+
+
+def test_an_edited_config_is_found(report_json: Path) -> None:
+    path = record_of(report_json, "twist", 2)
+    change(path, "config of demo-seg", "config of another kind")
+    assert any("its config is not that of its config_sha256" in line for line in verify(report_json).edited)
+
+
+def test_a_record_that_is_gone_is_missing_and_not_a_number(report_json: Path) -> None:
+    record_of(report_json, "twist", 1).unlink()
+    lines = verify(report_json).differing
+    assert "demo/demo-seg, twist, metrics miou values 1: the report says 61.0, the records give missing" in lines
+    assert any("metrics miou n: the report says 3, the records give 2" in line for line in lines)
+
+
+def test_a_record_that_the_report_leaves_out_is_named(report_json: Path) -> None:
+    save([done(99.0, seed=9).sealed()], report_json.parent / "runs")
+    lines = verify(report_json).differing
+    assert any("seed 9, status: the report says missing" in line for line in lines)
+
+
+def test_a_failed_trial_given_a_figure_is_named(report_json: Path) -> None:
+    content: dict[str, Any] = json.loads(report_json.read_text())
+    (benchmark,) = content["benchmarks"]
+    twist = next(row for row in benchmark["weights"] if row["label"] == "twist")
+    twist["metrics"]["miou"]["values"]["3"] = 63.0
+    report_json.write_text(json.dumps(content))
+    (line,) = verify(report_json).differing
+    assert line == "demo/demo-seg, twist, metrics miou values 3: the report says 63.0, the records give missing"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", '"60.12"', "null", "1e999"])
+def test_what_is_no_number_is_refused_and_never_averaged(report_json: Path, value: str) -> None:
+    change(record_of(report_json, "twist", 0), r"60\.12", value)
+    with pytest.raises(UserError, match=r"trial-0/record\.json is not a trial record"):
+        verify(report_json)
+
+
+def test_records_without_a_hash_are_unverifiable_and_not_refused(tmp_path: Path) -> None:
+    records = trials([60.0, 61.0, 62.0])
+    save(records, tmp_path / "runs")
+    path = tmp_path / "report.json"
+    path.write_text(render_json(build_report(records), ["runs"]))
+    found = verify(path)
+    assert found.holds and len(found.unverifiable) == 3
+    assert "unverifiable: 3 records without metrics_sha256" in text(found, path)
+
+
+def test_records_may_be_elsewhere_than_the_report_says(report_json: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    (report_json.parent / "runs").rename(moved)
+    with pytest.raises(UserError, match="not a folder"):
+        verify(report_json)
+    assert verify(report_json, [moved]).holds
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 2, "sources": []}'])
+def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"is not a report\.json of this program"):
+        verify(path)
+
+
+def test_the_verdict_says_how_many_values_follow(report_json: Path) -> None:
+    found = verify(report_json)
+    assert text(found, report_json) == f"{report_json}: all {found.num_cells} values follow from the records"
+    lost = Verification(num_cells=5, differing=("a: x",), edited=("b",), unverifiable=())
+    assert text(lost, report_json).splitlines() == [
+        "differs: a: x",
+        "edited: b",
+        f"{report_json}: 1 value of 5 differ, 1 mark of edited records",
+    ]
