@@ -78,6 +78,8 @@ def run_dense(
         raise UserError(f"{args.bench} has no frozen probe: --frozen goes with {', '.join(frozen)}")
     if args.canary_weights is not None and not args.canary:
         raise UserError("--canary-weights is for a second canary: give --canary too")
+    if args.rescale is not None and args.rescale < 1:
+        raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
     names = frozen if args.frozen else names
     if args.canary:
         for benchmark in _chosen(args, names):

@@ -12,7 +12,7 @@ import torch
 from common.errors import UserError
 from transfer import benchmarks
 from transfer.backbone import random_backbone
-from transfer.convert.convert import convert, get_target
+from transfer.convert.convert import Converted, convert, get_target
 from transfer.convert.detectron2 import read
 from transfer.detection.config import protocol_config
 from transfer.detection.trainer import make_trainer, seeded_model
@@ -100,6 +100,32 @@ def test_a_converted_backbone_is_loaded_whole_wherever_the_detector_keeps_it(nam
     cfg = protocol_config(benchmarks.get(name).config_path, device="cpu")
     arch = f"resnet{cfg.MODEL.RESNETS.DEPTH}"
     assert_loaded(cfg, random_backbone(arch, seed=4), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def converted_resnet50(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    backbone = random_backbone("resnet50", seed=4)
+    return convert(backbone, get_target("detectron2", "resnet50"), tmp_path_factory.mktemp("weights"), "weights")
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "voc-c4", "coco-c4", "voc-frozen", "coco-frozen"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.RESNETS.STRIDE_IN_1X1", True),
+        ("INPUT.FORMAT", "BGR"),
+        ("MODEL.PIXEL_MEAN", [103.53, 116.28, 123.675]),
+        ("MODEL.PIXEL_STD", [1.0, 1.0, 1.0]),
+    ],
+)
+def test_a_protocol_fits_its_weights_and_no_fault_in_it_gets_past_their_proof(
+    name: str, key: str, value: object, converted_resnet50: Converted
+) -> None:
+    cfg = protocol_config(benchmarks.get(name).config_path, device="cpu")
+    check_fits(cfg, converted_resnet50)
+    cfg.merge_from_list([key, value])
+    with pytest.raises(UserError, match=key.rpartition(".")[2].lower().replace("format", "input_format")):
+        check_fits(cfg, converted_resnet50)
 
 
 def test_a_vit_goes_into_the_simple_pyramid_and_takes_a_step(tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +14,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.files import sha256_text
+from tests.few_scenes import NUM_SCENES, make_few_scenes
 from transfer import benchmarks
 from transfer.detection import evaluate as evaluation
 from transfer.detection import task
@@ -28,7 +26,6 @@ from transfer.detection.trainer import STATE_NAME
 from transfer.processes import Report, launch
 from transfer.trial import Outcome, Trial, WeightsRef
 
-NUM_SCENES = 12
 SOURCE = "random:resnet18"
 # After four iterations scores are low: keep every detection, so that there is something to measure.
 SHORT = (
@@ -41,24 +38,8 @@ SHORT = (
 
 @pytest.fixture(scope="module")
 def few_scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded data with a dozen test scenes, in which every digit occurs."""
     torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp("few") / "digits"
-    shutil.copytree(digits, root, ignore=shutil.ignore_patterns("imagefolder", "Segmentation*"), copy_function=os.link)
-    test = root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
-    rewrite(test, "\n".join(test.read_text().split()[:NUM_SCENES]) + "\n")
-    file = root / "coco/annotations/instances_val2017.json"
-    content = json.loads(file.read_text())
-    content["images"] = content["images"][:NUM_SCENES]
-    kept = {image["id"] for image in content["images"]}
-    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
-    rewrite(file, json.dumps(content))
-    return root
-
-
-def rewrite(path: Path, text: str) -> None:
-    path.unlink()  # a hard link: the original stays as it is
-    path.write_text(text)
+    return make_few_scenes(digits, tmp_path_factory.mktemp("few") / "digits")
 
 
 @pytest.fixture

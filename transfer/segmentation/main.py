@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common import cli
-from transfer.cli import TrialArgs, run_benchmarks
+from transfer.cli import DenseArgs, run_dense
 
 COMMAND = "tools/transfer_seg.sh"
 BENCHMARKS = {"voc": ("seg-voc",), "cityscapes": ("seg-cityscapes",), "demo": ("demo-seg",)}
@@ -13,7 +13,7 @@ FROZEN = {name: tuple(f"{benchmark}-frozen" for benchmark in names) for name, na
 
 
 @dataclass
-class Args(TrialArgs):
+class Args(DenseArgs):
     """Semantic segmentation with MMSegmentation (FCN-FPN, plain 7x7 stem), from any known checkpoint, five trials.
 
     benchmarks:
@@ -30,15 +30,13 @@ class Args(TrialArgs):
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth --frozen
       tools/transfer_seg.sh voc moco_v2_800ep.pth.tar --name moco_v2
+      tools/transfer_seg.sh voc resnet50.pth --canary --rescale 8   (shown as rescaled)
       tools/transfer_seg.sh voc resnet50.pth train_cfg.max_iters=40000   (shown as off protocol)
     """
 
-    frozen: bool = False
-    """probe the fixed backbone with a linear head"""
-
 
 def main(args: Args) -> int:
-    return run_benchmarks(args, FROZEN if args.frozen else BENCHMARKS, COMMAND)
+    return run_dense(args, BENCHMARKS, FROZEN, COMMAND)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""The detection command: which benchmark a name and its options stand for, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_module
+from tests.few_scenes import make_few_scenes
+from transfer.record import TrialRecord
+
+MODULE = "transfer.detection.main"
+SHORT = ("SOLVER.MAX_ITER=2", "SOLVER.STEPS=(1,)", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0")
+
+
+@pytest.fixture(scope="module")
+def few_scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_few_scenes(digits, tmp_path_factory.mktemp("few") / "digits")
+
+
+def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(few_scenes: Path, tmp_path: Path) -> None:
+    done = run_module(
+        MODULE, "demo-voc", "random:resnet18", *SHORT, "--frozen", "--trials", "1", "--data", few_scenes, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.rglob("record.json")
+    record = TrialRecord.load(file)
+    assert (record.benchmark, record.standing) == ("demo-voc-frozen", "off protocol")
+    assert "1 of 1 trials off protocol: MODEL.ROI_HEADS.SCORE_THRESH_TEST" in done.stdout
+    assert record.pictures and all((file.parent / picture).is_file() for picture in record.pictures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("voc-c4", "--frozen"), "voc-c4 has no frozen probe: --frozen goes with voc, coco, demo-voc"),
+        (("voc-frozen",), "unknown benchmark 'voc-frozen'"),
+        (("demo-voc", "--canary-weights", "x.pth"), "give --canary too"),
+        (("demo-voc", "--rescale", "0"), "--rescale is 0: a batch has at least one image"),
+    ],
+)
+def test_bad_use_is_one_sentence_and_leaves_nothing(
+    arguments: tuple[str, ...], message: str, few_scenes: Path, tmp_path: Path
+) -> None:
+    bench, *rest = arguments
+    done = run_module(MODULE, bench, "random:resnet18", *rest, "--trials", "1", "--data", few_scenes, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.pkl"))
