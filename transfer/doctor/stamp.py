@@ -1,0 +1,56 @@
+"""Remembers which data were found to be in order, by their paths, sizes and times."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import sha256_text, write_text
+
+# Raised whenever the doctor learns to find something new.
+VERSION = 1
+
+
+def fingerprint(root: Path, parts: Sequence[str]) -> str:
+    """Hash of the path, size and modification time of every file, without opening one.
+
+    Args:
+        parts: folders and files below ``root``; what is not there counts as empty.
+    """
+    digest = hashlib.sha256(f"doctor {VERSION}\n".encode())
+    with os.scandir(root) as scan:
+        for line in _listing([entry for entry in scan if entry.name in parts]):
+            digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _listing(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.is_dir():
+            with os.scandir(entry.path) as scan:
+                yield from _listing(scan)
+            continue
+        with contextlib.suppress(OSError):  # a link to nowhere: the check itself will name it
+            status = entry.stat()
+            yield f"{entry.path}\0{status.st_size}\0{status.st_mtime_ns}\n"
+
+
+def is_known(name: str, root: Path, seen: str) -> bool:
+    """Whether this data set was in order when it had this fingerprint."""
+    path = _path(name, root)
+    return path.is_file() and path.read_text(encoding="utf-8") == seen
+
+
+def remember(name: str, root: Path, seen: str) -> None:
+    """Notes that it is; where nothing can be written, the next check is a whole one again."""
+    with contextlib.suppress(UserError, OSError):
+        write_text(_path(name, root), seen)
+
+
+def _path(name: str, root: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "twist-transfer" / "checked" / f"{name}-{sha256_text(str(root))[:16]}.txt"
