@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
-from tests.backbones import trained_like
+from tests.backbones import flat_state, trained_like
 from tests.conftest import ROOT, run_module
 from transfer import benchmarks
 from transfer.backbone import load_backbone, random_backbone
@@ -81,6 +82,38 @@ def test_weights_without_proof_are_converted_again(checkpoint: Path, tmp_path: P
     first.proof_path.unlink()
     assert converted_weights(trial, TARGET) == first
     assert first.proof_path.is_file()
+
+
+def test_weights_proved_for_another_architecture_than_the_trials_are_not_used(checkpoint: Path, tmp_path: Path) -> None:
+    converted_weights(make_trial(checkpoint, tmp_path), TARGET)
+    with pytest.raises(UserError, match="holds a resnet18, not a resnet50"):
+        converted_weights(make_trial(checkpoint, tmp_path, arch="resnet50"), TARGET)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"settings": {"model": "resnet50"}}, "model: resnet50 -> resnet18"),
+        ({"mean": [0.5, 0.5, 0.5]}, r"mean: \[0\.485"),
+        ({"stages": {}}, "says nothing of stem"),
+    ],
+)
+def test_proof_that_was_edited_is_refused(changes: dict[str, Any], says: str, checkpoint: Path, tmp_path: Path) -> None:
+    trial = make_trial(checkpoint, tmp_path)
+    proof_path = converted_weights(trial, TARGET).proof_path
+    content = json.loads(proof_path.read_text())
+    proof = content["proofs"][TARGET]
+    for name, value in changes.items():
+        proof[name] = {**proof[name], **value} if name == "settings" else value
+    proof_path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=says):
+        converted_weights(trial, TARGET)
+
+
+def test_framework_that_lacks_the_architecture_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    torch.save(flat_state("resnet50w2"), tmp_path / "model.pth")
+    with pytest.raises(UserError, match="torchvision has no resnet50w2"):
+        converted_weights(make_trial(tmp_path / "model.pth", tmp_path), TARGET)
 
 
 def test_damaged_proof_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:

@@ -132,9 +132,21 @@ def test_dilation_is_caught_in_detectron2(resnet50: Backbone, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("target", "changes"), [("detectron2", {"input_format": "BGR"}), ("mmseg", {"bgr_to_rgb": False})]
+    ("target", "changes"),
+    [
+        ("detectron2", {"input_format": "BGR"}),
+        ("detectron2", {"pixel_mean": [103.53, 116.28, 123.675]}),  # Detectron2's default, for BGR
+        ("detectron2", {"pixel_std": [1.0, 1.0, 1.0]}),  # as in Caffe2's models
+        ("mmseg", {"bgr_to_rgb": False}),
+        ("mmseg", {"mean": [127.5, 127.5, 127.5]}),
+        ("mmseg", {"std": [1.0, 1.0, 1.0]}),
+        ("torchvision", {"mean": [0.5, 0.5, 0.5]}),
+        ("timm", {"std": [0.5, 0.5, 0.5]}),
+    ],
 )
-def test_bgr_images_are_caught(target: str, changes: dict[str, Any], resnet18: Backbone, tmp_path: Path) -> None:
+def test_images_fed_in_another_way_are_caught(
+    target: str, changes: dict[str, Any], resnet18: Backbone, tmp_path: Path
+) -> None:
     with pytest.raises(ConversionError, match=f"feed the backbone other images: {next(iter(changes))}"):
         convert(resnet18, RESNET_TARGETS[target], tmp_path, "weights", settings_with(target, "resnet18", **changes))
     assert_nothing_written(tmp_path)
@@ -181,6 +193,12 @@ def test_permuted_keys_are_caught_at_their_stage(
     state[one], state[other] = state[other], state[one]
     with pytest.raises(ConversionError, match=f"features of {stage} differ"):
         prove_changed(target, resnet18, tmp_path, state)
+
+
+@pytest.mark.parametrize("target", RESNET_TARGETS)
+def test_teacher_in_the_place_of_the_student_is_caught(target: str, resnet18: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="features of stem differ"):
+        prove_changed(target, resnet18, tmp_path, trained_like("resnet18", seed=1).state_dict)
 
 
 def test_wrong_key_table_is_caught_and_leaves_nothing(resnet18: Backbone, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the file's pickle protocol: it loads, or is refused below
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+    except PermissionError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
     except Exception as error:
         # The bytes are anybody's: the unpickler and the archive reader raise about every type there is.
