@@ -48,3 +48,22 @@ def test_bad_use_is_one_sentence_and_leaves_nothing(
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.pkl"))
+
+
+def test_a_canary_that_misses_its_band_stops_before_the_trials(few_scenes: Path, tmp_path: Path) -> None:
+    """A real short trial, in a band that it cannot reach."""
+    program = (
+        "from transfer import canary; from common import cli;"
+        "from transfer.detection.main import Args, COMMAND, main;"
+        "band = canary.Band(low=99.0, high=100.0, source='nobody');"
+        f"short = {(*SHORT,)!r};"
+        "canary.CANARIES['demo-voc'] = canary.Canary(arch='resnet18', overrides=short, random=band)\n"
+        "if __name__ == '__main__': cli.run(Args, main, prog=COMMAND)"
+    )
+    (tmp_path / "program.py").write_text(program)
+    arguments = ("demo-voc", "random:resnet18", "--canary", "--trials", "1", "--data", few_scenes)
+    done = run_module("program", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ended at box_ap50" in done.stderr and "expected was above 99 and up to 100 (nobody)" in done.stderr
+    assert len(list((tmp_path / "runs-canary").rglob("record.json"))) == 1
+    assert not (tmp_path / "runs").exists()

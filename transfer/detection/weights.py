@@ -66,11 +66,12 @@ def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
     With FPN that is ``backbone.bottom_up``. With C4 it is ``backbone`` and, in the heads, ``res5`` without the batch
     norm that follows it there (:class:`transfer.detection.heads.Res5HeadsWithNorm`).
     """
-    if hasattr(model.backbone, "bottom_up"):
-        bottom_up = model.backbone.bottom_up
+    modules = dict(model.named_modules())
+    bottom_up = modules.get("backbone.bottom_up")
+    if bottom_up is not None:
         return dict((bottom_up.vit if isinstance(bottom_up, PlainViT) else bottom_up).state_dict())
-    tensors = dict(model.backbone.state_dict())
-    if hasattr(model.roi_heads, "res5"):
-        res5 = model.roi_heads.res5.state_dict()
+    tensors = dict(modules["backbone"].state_dict())
+    if "roi_heads.res5" in modules:
+        res5 = modules["roi_heads.res5"].state_dict()
         tensors |= {f"res5.{name}": tensor for name, tensor in res5.items() if not name.startswith("norm.")}
     return tensors
