@@ -129,7 +129,7 @@ class CocoEvaluator(DatasetEvaluator):
             for detection in itertools.chain.from_iterable(gathered)
         ]
         ground_truth = json.loads(Path(self._metadata.json_file).read_text(encoding="utf-8"))
-        results = {}
+        results: dict[str, dict[str, float]] = {}
         for iou_type in self._iou_types:
             figures = coco_figures(ground_truth, detections, iou_type, oracle=self._oracle)
             results[iou_type] = {name: 100 * figures[metric] for name, metric in METRICS.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class VocMasks:
 def check_voc(
     root: Path,
     devkit: str,
-    splits: dict[str, tuple[int, Sequence[VocMasks]]],
+    splits: Mapping[str, tuple[int, Sequence[VocMasks]]],
     num_classes: int,
     findings: Findings,
     progress: Progress,
@@ -56,7 +56,7 @@ def check_voc(
         findings.add(LEAK, name)
 
 
-def check_cityscapes(root: Path, counts: dict[str, int], findings: Findings, progress: Progress) -> None:
+def check_cityscapes(root: Path, counts: Mapping[str, int], findings: Findings, progress: Progress) -> None:
     """Checks Cityscapes' fine annotations, 19 classes.
 
     Args:

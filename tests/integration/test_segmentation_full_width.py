@@ -1,0 +1,126 @@
+"""The paper's segmentation models at full width: converted ResNet-50 weights, one training step, one evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+from common.files import sha256_text
+from transfer import benchmarks
+from transfer.segmentation import task
+from transfer.trial import Trial, WeightsRef
+
+SOURCE = "random:resnet50"
+SIZE = 64
+# What needs the whole data set or a GPU; the model is the protocol's.
+SMALL = (
+    "train_cfg.max_iters=1",
+    "train_dataloader.batch_size=2",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=false",
+    "test_dataloader.num_workers=0",
+    "num_images.train=2",
+    "num_images.test=1",
+    f"model.data_preprocessor.size={SIZE},{SIZE}",
+    f"test_dataloader.dataset.pipeline.1.scale={2 * SIZE},{SIZE}",
+)
+CHECKPOINT = "default_hooks.checkpoint.interval=1"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights")
+
+
+def save_pair(image: Path, mask: Path) -> None:
+    """An image of noise and a mask with two classes."""
+    rng = np.random.default_rng(0)
+    for path, pixels in {
+        image: rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8),
+        mask: np.repeat(np.arange(SIZE, dtype=np.uint8)[:, None] // (SIZE // 2), SIZE, axis=1),
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+def voc(root: Path) -> tuple[str, ...]:
+    """One image of train, one that SBD adds, one of val; returns what makes the pipelines small."""
+    home = root / "VOCdevkit/VOC2012"
+    for split, folder in {
+        "train": "SegmentationClass",
+        "aug": "SegmentationClassAug",
+        "val": "SegmentationClass",
+    }.items():
+        names = home / f"ImageSets/Segmentation/{split}.txt"
+        names.parent.mkdir(parents=True, exist_ok=True)
+        names.write_text(f"2007_{split}\n")
+        save_pair(home / f"JPEGImages/2007_{split}.jpg", home / f"{folder}/2007_{split}.png")
+    return tuple(
+        override for part in (0, 1) for override in small_pipeline(f"train_dataloader.dataset.datasets.{part}")
+    )
+
+
+def cityscapes(root: Path) -> tuple[str, ...]:
+    """Two images of train, one of val; returns what makes the pipelines small."""
+    for split, count in {"train": 2, "val": 1}.items():
+        for number in range(count):
+            place = f"{split}/aachen/aachen_{number:06d}_000019"
+            save_pair(root / f"leftImg8bit/{place}_leftImg8bit.png", root / f"gtFine/{place}_gtFine_labelTrainIds.png")
+    return small_pipeline("train_dataloader.dataset")
+
+
+def small_pipeline(dataset: str) -> tuple[str, ...]:
+    return (
+        f"{dataset}.pipeline.2.scale={2 * SIZE},{SIZE}",
+        f"{dataset}.pipeline.3.crop_size={SIZE},{SIZE}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "parts"),
+    [
+        ("seg-voc", voc, {"backbone", "neck", "decode_head"}),
+        ("seg-cityscapes", cityscapes, {"backbone", "neck", "decode_head"}),
+        ("seg-voc-frozen", voc, {"backbone", "decode_head"}),
+        ("seg-cityscapes-frozen", cityscapes, {"backbone", "decode_head"}),
+    ],
+)
+def test_full_width_protocol_loads_all_of_the_backbone_takes_a_step_and_is_tested(
+    name: str, layout: Callable[[Path], tuple[str, ...]], parts: set[str], weights_dir: Path, tmp_path: Path
+) -> None:
+    data, work_dir = tmp_path / "data", tmp_path / "work"
+    work_dir.mkdir()
+    overrides = (*SMALL, CHECKPOINT, *layout(data))
+    trial = Trial(
+        benchmark=benchmarks.get(name),
+        weights=WeightsRef(name="random", source=SOURCE, sha256=sha256_text(SOURCE)),
+        seed=0,
+        data=data,
+        overrides=overrides,
+        device="cpu",
+        work_dir=work_dir,
+        weights_dir=weights_dir,
+    )
+    outcome = task.run(trial)
+    assert all(math.isfinite(metric.value) for metric in outcome.metrics.values())
+    assert (outcome.arch, outcome.standing) == ("resnet50", "off protocol")
+    assert len(outcome.pictures) == 1
+    trained = torch.load(work_dir / "iter_1.pth", weights_only=True)["state_dict"]
+    assert all(value.isfinite().all() for value in trained.values())
+    assert {key.split(".")[0] for key in trained} == parts
