@@ -56,6 +56,7 @@ def test_another_seed_gives_another_order() -> None:
 
 def one_batch(digits: Path, *overrides: object, position: int) -> list[np.ndarray]:
     cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
+    cfg.SOLVER.IMS_PER_BATCH = 4
     cfg.merge_from_list(
         ["INPUT.RANDOM_FLIP", "horizontal", "INPUT.MIN_SIZE_TRAIN", tuple(range(64, 128, 4)), *overrides]
     )
