@@ -7,8 +7,10 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
+from common.errors import UserError
 from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report import provenance
@@ -110,6 +112,34 @@ def json_content(report: Report) -> dict[str, Any]:
         "records": [_record(record) for record in report.records],
     }
     return cast("dict[str, Any]", json.loads(json.dumps(content, allow_nan=False)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a ``report.json``.
+
+    Raises:
+        UserError: it cannot be read, or is none of this version.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {content['schema_version']}, this program reads {SCHEMA_VERSION}")
+        if missing := {"sources", "options", "benchmarks", "records"} - content.keys():
+            raise ValueError(f"no {sorted(missing)[0]}")
+        return content
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): name a report.json") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise no_report(path, error) from None
+
+
+def no_report(path: Path, error: Exception) -> UserError:
+    """The error for a file that is not what ``report.json`` should be."""
+    return UserError(f"{path} is not a report.json of this program ({error}): write it again with tools/report.sh")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
 
 
 def _record(record: TrialRecord) -> dict[str, Any]:

@@ -32,6 +32,7 @@ STYLE = {
     "axes.labelcolor": INK,
 }
 PNG_DPI = 160
+Stroke = tuple[tuple[float, float], tuple[float, float]]  # from, to: figure's unit across, inches down
 LABEL_CHARACTERS = 32  # what fits beside the axes; tables and the text alternative have the whole name
 OFF_AXIS_SPANS = 2  # a floor farther from the trials than this many times their range would squeeze them
 
@@ -140,7 +141,7 @@ def _figure(layout: Layout, marks: Sequence[Mark], unit: str, floors: Mapping[st
     _draw_headings(axes, marks, tops)
     for mark, top in zip(marks, tops, strict=True):
         _draw_text(axes, layout, mark, top)
-        _draw_mark(axes, mark, top + layout.line_offset)
+    _draw_marks(axes, marks, [top + layout.line_offset for top in tops])
     if zero:
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
     _draw_floors(axes, floors, [value for mark in marks for value in mark.extent])
@@ -193,19 +194,56 @@ def _text(axes: Axes, across: float, down: float, text: str, **style: Any) -> No
     axes.text(across, down, text, transform=transform, va="center", bbox=behind, **style)
 
 
-def _draw_mark(axes: Axes, mark: Mark, line: float) -> None:
-    colour, face = mark.colour, PAPER if mark.hollow else mark.colour
-    heights = [line] * len(mark.points)
-    axes.scatter(mark.points, heights, s=22, facecolor=face, edgecolor=colour, alpha=0.55, zorder=3)
-    if mark.interval is not None:
-        axes.plot(mark.interval, [line, line], color=colour, linewidth=2, solid_capstyle="butt", zorder=2)
-        for end in mark.interval:
-            axes.plot([end, end], [line - 0.045, line + 0.045], color=colour, linewidth=2, zorder=2)
-    if mark.mean is not None and mark.points:
-        axes.plot([mark.mean] * 2, [line - 0.085, line + 0.085], color=colour, linewidth=2.5, zorder=4)
-    elif mark.mean is not None:
-        square: Any = {"marker": "s", "s": 36, "linewidth": 1.5}
-        axes.scatter([mark.mean], [line], facecolor=face, edgecolor=colour, zorder=4, **square)
+def _draw_marks(axes: Axes, marks: Sequence[Mark], lines: Sequence[float]) -> None:
+    """Each kind of stroke is one artist for all rows: a page of many weights would take minutes otherwise."""
+    rows = list(zip(marks, lines, strict=True))
+    with_trials = [(mark, line) for mark, line in rows if mark.points]
+    intervals = [(mark, line) for mark, line in rows if mark.interval is not None]
+    _dots(axes, [(mark, line, value) for mark, line in with_trials for value in mark.points])
+    _strokes(axes, [(mark, _bar(mark.interval, line)) for mark, line in intervals if mark.interval], width=2, above=2)
+    for end in (0, 1):
+        ends = [(mark, _tick(mark.interval[end], line, 0.045)) for mark, line in intervals if mark.interval]
+        _strokes(axes, ends, width=2, above=2)
+    means = [(mark, _tick(mark.mean, line, 0.085)) for mark, line in with_trials if mark.mean is not None]
+    _strokes(axes, means, width=2.5, above=4)
+    _squares(axes, [(mark, line) for mark, line in rows if mark.mean is not None and not mark.points])
+    axes.autoscale_view(scaley=False)
+
+
+def _bar(interval: tuple[float, float], line: float) -> Stroke:
+    return (interval[0], line), (interval[1], line)
+
+
+def _tick(value: float, line: float, half: float) -> Stroke:
+    return (value, line - half), (value, line + half)
+
+
+def _strokes(axes: Axes, strokes: Sequence[tuple[Mark, Stroke]], *, width: float, above: float) -> None:
+    from matplotlib.collections import LineCollection
+
+    if strokes:
+        colours = [mark.colour for mark, _ in strokes]
+        ends: list[Any] = [stroke for _, stroke in strokes]
+        axes.add_collection(LineCollection(ends, colors=colours, linewidths=width, capstyle="butt", zorder=above))
+
+
+def _dots(axes: Axes, dots: Sequence[tuple[Mark, float, float]]) -> None:
+    if dots:
+        colours, faces = [mark.colour for mark, _, _ in dots], [_face(mark) for mark, _, _ in dots]
+        across, down = [value for _, _, value in dots], [line for _, line, _ in dots]
+        axes.scatter(across, down, s=22, facecolor=faces, edgecolor=colours, alpha=0.55, zorder=3)
+
+
+def _squares(axes: Axes, squares: Sequence[tuple[Mark, float]]) -> None:
+    if squares:
+        across: list[Any] = [mark.mean for mark, _ in squares]
+        colours, faces = [mark.colour for mark, _ in squares], [_face(mark) for mark, _ in squares]
+        style: Any = {"marker": "s", "s": 36, "linewidth": 1.5, "zorder": 4}
+        axes.scatter(across, [line for _, line in squares], facecolor=faces, edgecolor=colours, **style)
+
+
+def _face(mark: Mark) -> str:
+    return PAPER if mark.hollow else mark.colour
 
 
 def _draw_floors(axes: Axes, floors: Mapping[str, float], values: Sequence[float]) -> None:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
 from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.collect import find_records
-from transfer.report.data import SCHEMA_VERSION, json_content
+from transfer.report.data import json_content, no_report, read_json
 from transfer.report.results import build_report
 
 MISSING = "missing"
@@ -54,7 +53,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     Raises:
         UserError: the file is no report of this version, or the records cannot be read.
     """
-    stated = _read(path)
+    stated = read_json(path)
     records = find_records(sources or [path.parent / source for source in stated["sources"]])
     options = stated["options"]
     found = json_content(build_report(records, baseline=options["baseline"], wanted=options["difference"]))
@@ -62,7 +61,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         told = _cells(stated)
         edited = tuple(_edited(records, stated["records"]))
     except (KeyError, TypeError, AttributeError) as error:
-        raise _no_report(path, error) from None
+        raise no_report(path, error) from None
     return Verification(
         num_cells=len(told),
         differing=tuple(_differences(told, _cells(found))),
@@ -99,28 +98,6 @@ def text(verification: Verification, path: Path) -> str:
             f"{fmt.plural(len(verification.edited), 'mark')} of edited records"
         )
     return "\n".join([*lines, verdict])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema version {content['schema_version']}, this program reads {SCHEMA_VERSION}")
-        if missing := {"sources", "options", "benchmarks", "records"} - content.keys():
-            raise ValueError(f"no {sorted(missing)[0]}")
-        return content
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): name a report.json") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_report(path, error) from None
-
-
-def _no_report(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is not a report.json of this program ({error}): write it again with tools/report.sh")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
 
 
 def _edited(records: Sequence[TrialRecord], stated: Sequence[dict[str, Any]]) -> Iterator[str]:
