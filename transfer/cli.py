@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
 from common.errors import UserError, unknown_name
 from transfer import benchmarks
 from transfer.canary import run_canary
-from transfer.plan import TrialPlan, plan_trials, weights_ref
+from transfer.doctor import check_before_trials
+from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
 from transfer.trials import print_failures, resolve_device, run_trials
+
+# Settings by which a trial asks for other data than its protocol's.
+DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")
 
 
 @dataclass
@@ -65,14 +71,15 @@ class DenseArgs(TrialArgs):
 def run_dense(
     args: DenseArgs, names: Mapping[str, tuple[str, ...]], frozen: Mapping[str, tuple[str, ...]], command: str
 ) -> int:
-    """:func:`run_benchmarks` for detection and segmentation: the canaries first, if asked for.
+    """:func:`run_benchmarks` for detection and segmentation: the data are checked first, then the canaries are run.
 
     Args:
         names: see :func:`run_benchmarks`.
         frozen: the same with ``--frozen``.
 
     Raises:
-        UserError: as :func:`run_benchmarks`; or there is no frozen probe, or a canary did not end where it should.
+        UserError: as :func:`run_benchmarks`; or there is no frozen probe, the data are incomplete or damaged, or a
+            canary did not end where it should.
     """
     if args.frozen and args.bench in names and args.bench not in frozen:
         raise UserError(f"{args.bench} has no frozen probe: --frozen goes with {', '.join(frozen)}")
@@ -81,6 +88,8 @@ def run_dense(
     if args.rescale is not None and args.rescale < 1:
         raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
     names = frozen if args.frozen else names
+    for benchmark in _chosen(args, names):
+        _check_data(args, benchmark)
     if args.canary:
         for benchmark in _chosen(args, names):
             found = run_canary(
@@ -129,6 +138,21 @@ def run_benchmarks(
         print(line)
     print(f"table: tools/report.sh {args.out}")
     return summary.exit_code
+
+
+def _check_data(args: DenseArgs, benchmark: benchmarks.Benchmark) -> None:
+    """The data doctor, with a bar: the first time it reads every file. Who names other data may have fewer images."""
+    other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("checking the data")
+        check_before_trials(
+            benchmark,
+            data_root(benchmark, args.data),
+            counts=not other_data,
+            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+        )
 
 
 def _chosen(args: TrialArgs, names: Mapping[str, tuple[str, ...]]) -> list[benchmarks.Benchmark]:

@@ -22,7 +22,16 @@ class Suite:
 DEMO = Suite(
     name="demo",
     # the long ones first, so that both cores are busy until the end
-    benchmarks=("demo-coco", "demo-voc", "demo-seg", "demo-seg-frozen", "demo-finetune", "demo-linear", "demo-cluster"),
+    benchmarks=(
+        "demo-coco",
+        "demo-voc",
+        "demo-voc-frozen",
+        "demo-seg",
+        "demo-seg-frozen",
+        "demo-finetune",
+        "demo-linear",
+        "demo-cluster",
+    ),
     num_trials=5,
 )
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import run_module
-from tests.few_scenes import make_few_scenes
 from transfer.record import TrialRecord
 
 MODULE = "transfer.detection.main"
 SHORT = ("SOLVER.MAX_ITER=2", "SOLVER.STEPS=(1,)", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0")
 
 
-@pytest.fixture(scope="module")
-def few_scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_few_scenes(digits, tmp_path_factory.mktemp("few") / "digits")
-
-
-def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(few_scenes: Path, tmp_path: Path) -> None:
+def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(digits: Path, tmp_path: Path) -> None:
     done = run_module(
-        MODULE, "demo-voc", "random:resnet18", *SHORT, "--frozen", "--trials", "1", "--data", few_scenes, cwd=tmp_path
+        MODULE, "demo-voc", "random:resnet18", *SHORT, "--frozen", "--trials", "1", "--data", digits, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     (file,) = tmp_path.rglob("record.json")
@@ -41,16 +37,28 @@ def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(few_sce
     ],
 )
 def test_bad_use_is_one_sentence_and_leaves_nothing(
-    arguments: tuple[str, ...], message: str, few_scenes: Path, tmp_path: Path
+    arguments: tuple[str, ...], message: str, digits: Path, tmp_path: Path
 ) -> None:
     bench, *rest = arguments
-    done = run_module(MODULE, bench, "random:resnet18", *rest, "--trials", "1", "--data", few_scenes, cwd=tmp_path)
+    done = run_module(MODULE, bench, "random:resnet18", *rest, "--trials", "1", "--data", digits, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.rglob("*.json")) and not list(tmp_path.rglob("*.pkl"))
 
 
-def test_a_canary_that_misses_its_band_stops_before_the_trials(few_scenes: Path, tmp_path: Path) -> None:
+def test_damaged_data_are_refused_before_anything_is_converted(digits: Path, tmp_path: Path) -> None:
+    shutil.copytree(digits, tmp_path / "data", ignore=shutil.ignore_patterns("imagefolder"), copy_function=os.link)
+    image = next((tmp_path / "data/VOCdevkit/VOC2007/JPEGImages").iterdir())
+    content = image.read_bytes()
+    image.unlink()  # a hard link: the original stays as it is
+    image.write_bytes(content[: len(content) // 2])
+    done = run_module(MODULE, "demo-voc", "random:resnet18", "--data", tmp_path / "data", cwd=tmp_path)
+    assert done.returncode == 2
+    assert image.name in done.stderr and "tools/check_data.sh digits" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_canary_that_misses_its_band_stops_before_the_trials(digits: Path, tmp_path: Path) -> None:
     """A real short trial, in a band that it cannot reach."""
     program = (
         "from transfer import canary; from common import cli;"
@@ -61,7 +69,7 @@ def test_a_canary_that_misses_its_band_stops_before_the_trials(few_scenes: Path,
         "if __name__ == '__main__': cli.run(Args, main, prog=COMMAND)"
     )
     (tmp_path / "program.py").write_text(program)
-    arguments = ("demo-voc", "random:resnet18", "--canary", "--trials", "1", "--data", few_scenes)
+    arguments = ("demo-voc", "random:resnet18", "--canary", "--trials", "1", "--data", digits)
     done = run_module("program", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "ended at box_ap50" in done.stderr and "expected was above 99 and up to 100 (nobody)" in done.stderr

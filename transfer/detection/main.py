@@ -25,7 +25,7 @@ class Args(DenseArgs):
       demo-coco  Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute a trial
 
     With --frozen, voc, coco and demo-voc become probes that train FPN and heads alone, in a quarter of the iterations
-    (demo-voc: as many): benchmarks of their own (voc-frozen, coco-frozen, demo-voc-frozen).
+    (demo-voc: three quarters): benchmarks of their own (voc-frozen, coco-frozen, demo-voc-frozen).
 
     Fewer GPUs: the batch stays, in parts where a GPU's memory asks for it; --rescale changes it and its schedule.
     The checkpoint is converted first, and the conversion proven. Killed trials go on when started again.
