@@ -18,8 +18,9 @@ from transfer.backbone.architecture import RESNETS, expected_shapes
 from transfer.convert.convert import RESNET_TARGETS, Converted, convert, read_proofs
 from transfer.convert.loaded import check_same_shapes
 from transfer.convert.proof import prove, verify_proof
-from transfer.convert.target import STAGES, ConversionError, key_table
+from transfer.convert.target import ConversionError, key_table
 
+STAGES = RESNETS["resnet18"].stages
 FRAMEWORKS = ["detectron2", "mmseg"]
 LIBRARIES = ["torchvision", "timm"]
 

@@ -79,7 +79,7 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
     """Checks that a proof holds for what a task is about to train.
 
     Args:
-        target: name in :data:`transfer.convert.convert.TARGETS`.
+        target: name in :data:`transfer.convert.convert.RESNET_TARGETS`.
         weights_sha: SHA-256 of the weight file.
         settings: of the config that the task really uses, e.g. from ``settings_from_cfg``.
 
