@@ -9,7 +9,8 @@ from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.provenance import commit, max_abs_difference
 from transfer.report.results import BenchmarkResult, Report, Row
-from transfer.report.tables import Column, Table, benchmark_label, card_anchor, plain_table, row_label
+from transfer.report.table import Column, Table, plain_table
+from transfer.report.tables import benchmark_label, card_anchor, row_label
 from transfer.report.verify import broken_seals
 
 SEAL_BROKEN = "edited"

@@ -8,9 +8,10 @@ from transfer.report import format as fmt
 from transfer.report import provenance, tables
 from transfer.report.cards import Card, cards
 from transfer.report.figures import Plot, overview_plot, trial_plots
+from transfer.report.paper_tables import paper_tables
 from transfer.report.results import BenchmarkResult, Report
 from transfer.report.statistics import MIN_TRIALS
-from transfer.report.tables import Table
+from transfer.report.table import Table
 from transfer.report.verify import broken_seals
 
 TITLE = "Transfer report"
@@ -55,6 +56,7 @@ class Document:
     overview: Plot | None
     overview_table: Table
     sections: tuple[Section, ...]
+    paper: tuple[Table, ...]
     reading: tuple[str, ...]
     provenance: tuple[Table, ...]
     cards: tuple[Card, ...]
@@ -74,6 +76,7 @@ def build_document(report: Report) -> Document:
         overview=overview_plot(report),
         overview_table=tables.overview_table(report),
         sections=tuple(_section(report, result, plot) for result, plot in zip(report.benchmarks, plots, strict=True)),
+        paper=paper_tables(report),
         reading=READING,
         provenance=(
             provenance.weights_table(report),

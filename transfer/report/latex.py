@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from transfer.report import format as fmt
 from transfer.report import tables
+from transfer.report.paper_tables import paper_tables
 from transfer.report.results import BenchmarkResult, Report
-from transfer.report.tables import Table
+from transfer.report.table import Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -30,13 +31,15 @@ ESCAPES = {
 
 
 def render_latex(report: Report) -> str:
-    """The tables of results and of differences; needs ``\\usepackage{booktabs}``."""
+    """The tables of results, of differences and in the form of the paper's; needs ``\\usepackage{booktabs}``."""
     blocks = ["% Written by tools/report.sh. Needs \\usepackage{booktabs}."]
     for result in report.benchmarks:
         blocks.append(_table(tables.results_table(result), result.title, _label(report, result, "results")))
         differences = tables.difference_table(result, report.wanted)
         if differences:
             blocks.append(_table(differences, result.title, _label(report, result, "differences")))
+    for index, table in enumerate(paper_tables(report), start=1):
+        blocks.append(_table(table, "Beside the paper", f"tab:paper-{index}"))
     return "\n\n".join(blocks) + "\n"
 
 

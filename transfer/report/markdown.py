@@ -6,7 +6,7 @@ import re
 
 from transfer.report.document import Document, Section
 from transfer.report.figures import Plot
-from transfer.report.tables import Table, TableRow
+from transfer.report.table import Table, TableRow
 
 FIGURES = "report-figures"
 
@@ -18,6 +18,10 @@ def render_markdown(document: Document) -> str:
     blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
     for section in document.sections:
         blocks += _section(section)
+    if document.paper:
+        blocks.append("## Beside the paper")
+    for table in document.paper:
+        blocks += _table(table)
     blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading), "## Provenance"]
     for table in document.provenance:
         blocks += _table(table)

@@ -9,7 +9,8 @@ from typing import Any
 from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.results import BenchmarkResult, Report, Row
-from transfer.report.tables import Column, RowGroup, Table, TableRow, benchmark_label, plain_table
+from transfer.report.table import Column, RowGroup, Table, TableRow, plain_table
+from transfer.report.tables import benchmark_label
 
 ERROR_CHARACTERS = 300  # of a failed trial's reason; the whole of it stands in the CSV and JSON files
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read

@@ -50,5 +50,18 @@ def published_table(benchmark: str) -> PublishedTable | None:
         values = dict(zip(entry["metrics"], row["values"], strict=True))
         reported = {metric: float(value) for metric, value in values.items() if value is not None}
         rows.append(PublishedRow(method=row["method"], values=reported, note=row.get("note", "")))
-    source = f"Table {entry['table']} of {_file()['paper']['id']}"
+    source = f"Table {entry['table']} of {paper_id()}"
     return PublishedTable(source=source, setting=entry["setting"], rows=tuple(rows))
+
+
+def paper_id() -> str:
+    """E.g. ``"arXiv:2110.07402"``."""
+    return str(_file()["paper"]["id"])
+
+
+def tables_of_several_benchmarks() -> dict[int, tuple[str, ...]]:
+    """Number of the published table to the benchmarks that stand side by side in it, in its order."""
+    tables: dict[int, list[str]] = {}
+    for benchmark, entry in _file()["benchmarks"].items():
+        tables.setdefault(entry["table"], []).append(benchmark)
+    return {number: tuple(names) for number, names in sorted(tables.items()) if len(names) > 1}

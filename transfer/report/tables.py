@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
 from common.files import sha256_text
 from transfer.report import format as fmt
 from transfer.report.results import BenchmarkResult, Floor, MetricInfo, Report, Row
 from transfer.report.statistics import ALPHA
-
-Kind = Literal["measured", "baseline", "floor", "published"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """``strong`` marks the main metric, in the title."""
-
-    title: str
-    numeric: bool = True
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """``best``: which cells hold a best value that the test supports; ``card``: id of the card with the provenance."""
-
-    cells: tuple[str, ...]
-    kind: Kind = "measured"
-    best: frozenset[int] = frozenset()
-    card: str = ""
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """Rows under one heading; None for the first ones."""
-
-    heading: str | None
-    rows: tuple[TableRow, ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    caption: str
-    columns: tuple[Column, ...]
-    groups: tuple[RowGroup, ...]
-
-
-def plain_table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of measured rows without headings between them."""
-    return Table(caption, tuple(columns), (RowGroup(None, tuple(TableRow(tuple(row)) for row in rows)),))
+from transfer.report.table import Column, Kind, RowGroup, Table, TableRow
 
 
 def overview_table(report: Report) -> Table:
