@@ -97,6 +97,14 @@ BENCHMARKS = _table(
         title="Digits segmentation, FCN-FPN R18", main_metric="miou",
     ),
     Benchmark(
+        name="seg-voc-vit-b", task=SEGMENTATION, config="segmentation/voc_vit_b.py", data="voc", protocol_version=1,
+        title="VOC12 segmentation, FCN on the pyramid of a ViT-B", main_metric="miou",
+    ),
+    Benchmark(
+        name="seg-voc-deit-s", task=SEGMENTATION, config="segmentation/voc_deit_s.py", data="voc", protocol_version=1,
+        title="VOC12 segmentation, FCN on the pyramid of a DeiT-S", main_metric="miou",
+    ),
+    Benchmark(
         name="seg-voc-frozen", task=SEGMENTATION, config="segmentation/voc_frozen.py", data="voc", protocol_version=1,
         title="VOC12 segmentation on a frozen R50, linear head", main_metric="miou",
     ),

@@ -1,4 +1,4 @@
-"""The paper's segmentation models at full width: converted ResNet-50 weights, one training step, one evaluation."""
+"""The paper's segmentation models at full width: converted weights, one training step, one evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from transfer import benchmarks
 from transfer.segmentation import task
 from transfer.trial import Trial, WeightsRef
 
-SOURCE = "random:resnet50"
 SIZE = 64
 # What needs the whole data set or a GPU; the model is the protocol's.
 SMALL = (
@@ -31,6 +30,7 @@ SMALL = (
     f"model.data_preprocessor.size={SIZE},{SIZE}",
     f"test_dataloader.dataset.pipeline.1.scale={2 * SIZE},{SIZE}",
 )
+NO_WARMUP = ("param_scheduler.0.begin=0", "param_scheduler.1.end=1")
 CHECKPOINT = "default_hooks.checkpoint.interval=1"
 
 
@@ -93,33 +93,36 @@ def small_pipeline(dataset: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("name", "layout", "parts"),
+    ("name", "arch", "layout", "parts"),
     [
-        ("seg-voc", voc, {"backbone", "neck", "decode_head"}),
-        ("seg-cityscapes", cityscapes, {"backbone", "neck", "decode_head"}),
-        ("seg-voc-frozen", voc, {"backbone", "decode_head"}),
-        ("seg-cityscapes-frozen", cityscapes, {"backbone", "decode_head"}),
+        ("seg-voc", "resnet50", voc, {"backbone", "neck", "decode_head"}),
+        ("seg-cityscapes", "resnet50", cityscapes, {"backbone", "neck", "decode_head"}),
+        ("seg-voc-vit-b", "vit_base", voc, {"backbone", "neck", "decode_head"}),
+        ("seg-voc-deit-s", "deit_small", voc, {"backbone", "neck", "decode_head"}),
+        ("seg-voc-frozen", "resnet50", voc, {"backbone", "decode_head"}),
+        ("seg-cityscapes-frozen", "resnet50", cityscapes, {"backbone", "decode_head"}),
     ],
 )
 def test_full_width_protocol_loads_all_of_the_backbone_takes_a_step_and_is_tested(
-    name: str, layout: Callable[[Path], tuple[str, ...]], parts: set[str], weights_dir: Path, tmp_path: Path
+    name: str, arch: str, layout: Callable[[Path], tuple[str, ...]], parts: set[str], weights_dir: Path, tmp_path: Path
 ) -> None:
     data, work_dir = tmp_path / "data", tmp_path / "work"
     work_dir.mkdir()
-    overrides = (*SMALL, CHECKPOINT, *layout(data))
+    overrides = (*SMALL, CHECKPOINT, *layout(data), *(() if arch == "resnet50" else NO_WARMUP))
     trial = Trial(
         benchmark=benchmarks.get(name),
-        weights=WeightsRef(name="random", source=SOURCE, sha256=sha256_text(SOURCE)),
+        weights=WeightsRef(name="random", source=f"random:{arch}", sha256=sha256_text(arch)),
         seed=0,
         data=data,
         overrides=overrides,
         device="cpu",
         work_dir=work_dir,
-        weights_dir=weights_dir,
+        weights_dir=weights_dir / arch,
     )
+    trial.weights_dir.mkdir(exist_ok=True)
     outcome = task.run(trial)
     assert all(math.isfinite(metric.value) for metric in outcome.metrics.values())
-    assert (outcome.arch, outcome.standing) == ("resnet50", "off protocol")
+    assert (outcome.arch, outcome.standing) == (arch, "off protocol")
     assert len(outcome.pictures) == 1
     trained = torch.load(work_dir / "iter_1.pth", weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in trained.values())

@@ -42,6 +42,8 @@ SCHEDULE_KEYS = (
     "optim_wrapper.optimizer.lr",
     "train_cfg.max_iters",
     "param_scheduler.0.end",
+    "param_scheduler.0.begin",
+    "param_scheduler.1.end",
 )
 
 
@@ -69,7 +71,7 @@ def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | Non
         rescale: images a step in place of the protocol's (:func:`transfer.protocol_lock.rescaled`).
 
     Raises:
-        UserError: an unknown name, or a value of the wrong type.
+        UserError: an unknown name, a value of the wrong type, or a run that ends before its warm-up does.
     """
     protocol = load_protocol(path)
     config = copy.deepcopy(protocol)
@@ -79,13 +81,16 @@ def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | Non
         key, text = override_syntax.split(override)
         _set(config, key, text)
     _let_decay_span_the_run(config, protocol)
+    _check_schedulers(config)
     refuse_v1c_stem(config)
     return config, differences(protocol, config)
 
 
 def refuse_v1c_stem(config: Config) -> None:
-    """Raises UserError if the backbone's first layers are not the pre-trained model's 7x7 convolution."""
+    """Raises UserError if the first layers of a ResNet are not the pre-trained model's 7x7 convolution."""
     backbone = config.model.backbone
+    if backbone.type == "VisionTransformer":
+        return
     if backbone.type != "ResNet" or backbone.get("deep_stem"):
         raise UserError(
             f"model.backbone is {backbone.type}{' with deep_stem' if backbone.get('deep_stem') else ''}: pre-trained "
@@ -101,12 +106,17 @@ def differences(protocol: Config, used: Config) -> list[str]:
 
 
 def schedule(config: Config) -> Schedule:
-    """What goes with the batch, as the config has it; the decay's end takes the place of a milestone."""
+    """What goes with the batch, as the config has it.
+
+    The first scheduler is the decay, whose begin and end take the place of milestones; a second one is the warm-up.
+    """
+    decay, *warmup = config.param_scheduler
     return Schedule(
         batch_size=config.train_dataloader.batch_size,
         learning_rate=config.optim_wrapper.optimizer.lr,
         iterations=config.train_cfg.max_iters,
-        milestones=(config.param_scheduler[0].end,),
+        milestones=(decay.begin, decay.end),
+        warmup_iterations=warmup[0].end if warmup else 0,
     )
 
 
@@ -114,7 +124,10 @@ def _set_schedule(config: Config, new: Schedule) -> None:
     config.train_dataloader.batch_size = new.batch_size
     config.optim_wrapper.optimizer.lr = new.learning_rate
     config.train_cfg.max_iters = new.iterations
-    (config.param_scheduler[0].end,) = new.milestones
+    decay, *warmup = config.param_scheduler
+    decay.begin, decay.end = new.milestones
+    if warmup:
+        warmup[0].end = new.warmup_iterations
 
 
 def judged(config: Config, path: Path, difference: Sequence[str]) -> Verdict:
@@ -194,6 +207,15 @@ def _parse(text: str, current: Any, key: str) -> Any:
     if type(value) is not type(current):
         raise UserError(f"override {key}={text}: expected a value of type {type(current).__name__}, like {current}")
     return value
+
+
+def _check_schedulers(config: Config) -> None:
+    for number, scheduler in enumerate(config.param_scheduler):
+        if scheduler.begin >= scheduler.end:
+            raise UserError(
+                f"param_scheduler.{number} begins at iteration {scheduler.begin} and ends at {scheduler.end}: a "
+                "shorter run needs a shorter warm-up, set param_scheduler.0.begin and param_scheduler.1.end too"
+            )
 
 
 def _let_decay_span_the_run(config: Config, protocol: Config) -> None:

@@ -8,8 +8,14 @@ from common import cli
 from transfer.cli import DenseArgs, run_dense
 
 COMMAND = "tools/transfer_seg.sh"
-BENCHMARKS = {"voc": ("seg-voc",), "cityscapes": ("seg-cityscapes",), "demo": ("demo-seg",)}
-FROZEN = {name: tuple(f"{benchmark}-frozen" for benchmark in names) for name, names in BENCHMARKS.items()}
+BENCHMARKS = {
+    "voc": ("seg-voc",),
+    "cityscapes": ("seg-cityscapes",),
+    "voc-vit-b": ("seg-voc-vit-b",),
+    "voc-deit-s": ("seg-voc-deit-s",),
+    "demo": ("demo-seg",),
+}
+FROZEN = {"voc": ("seg-voc-frozen",), "cityscapes": ("seg-cityscapes-frozen",), "demo": ("demo-seg-frozen",)}
 
 
 @dataclass
@@ -19,6 +25,7 @@ class Args(DenseArgs):
     benchmarks:
       voc         R50, VOC12 train + SBD (10,582 images) -> val (1,449), crop 512, 20k iterations at batch 16
       cityscapes  R50, train_fine (2,975) -> val (500), 40k iterations at batch 8
+      voc-vit-b   voc with a ViT-B/16 and AdamW; voc-deit-s the same with a DeiT-S/16
       demo        R18 on the embedded digits, CPU, half a minute a trial
 
     With --frozen the backbone is fixed and a linear head reads its stages: benchmarks of their own (seg-voc-frozen,
