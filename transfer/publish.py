@@ -21,6 +21,7 @@ COMMAND = "tools/publish.sh"
 CARD = "README.md"
 PROOF = "proof.json"
 REPORT = "report.json"
+MAX_NAMED = 5  # weights in an error's one sentence
 
 
 @dataclass
@@ -59,9 +60,11 @@ class Weights:
 
 def main(args: Args) -> None:
     report = read_json(args.report)
+    found = find_converted(args.checkpoint)
+    source = found.proof["source"]["sha256"] if found else sha256_file(args.checkpoint)
+    measured = measured_rows(report, source, args.report)
     out = make_dir(args.out)
-    weights = find_converted(args.checkpoint) or _convert(args, out)
-    measured = measured_rows(report, weights.proof, args.report)
+    weights = found or _convert(args, out)
     if weights.path.resolve() != (out / weights.path.name).resolve():
         with atomic_path(out / weights.path.name) as temporary:
             shutil.copyfile(weights.path, temporary)
@@ -102,13 +105,16 @@ def _convert(args: Args, out: Path) -> Weights:
     return Weights(converted.path, converted.proof)
 
 
-def measured_rows(report: dict[str, Any], proof: dict[str, Any], where: Path) -> list[dict[str, Any]]:
-    """What the report measured on protocol with the proof's source: dicts with the benchmark's and the row's fields.
+def measured_rows(report: dict[str, Any], source: str, where: Path) -> list[dict[str, Any]]:
+    """What the report measured on protocol with a checkpoint: dicts with the benchmark's and the row's fields.
+
+    Args:
+        source: SHA-256 of the checkpoint's file.
+        where: of the report, for errors.
 
     Raises:
         UserError: the report has nothing of these weights.
     """
-    source = proof["source"]["sha256"]
     rows = [
         {"benchmark": benchmark, "row": row}
         for benchmark in report["benchmarks"]
@@ -119,7 +125,7 @@ def measured_rows(report: dict[str, Any], proof: dict[str, Any], where: Path) ->
         known = sorted({f"{row['label']} ({row['sha256'][:8]})" for b in report["benchmarks"] for row in b["weights"]})
         raise UserError(
             f"{where} has no trial on protocol of the checkpoint {source[:8]}: run its transfer trials and report "
-            f"again (it has {', '.join(known)})"
+            f"again (it has {', '.join(known[:MAX_NAMED])}{', …' if len(known) > MAX_NAMED else ''})"
         )
     return rows
 

@@ -97,7 +97,15 @@ def test_weights_that_the_report_does_not_have_are_refused_naming_those_it_has(
     (converted.parent / "twist.proof.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"no trial on protocol of the checkpoint .*twist \("):
         published(converted, report, tmp_path / "out")
-    assert not (tmp_path / "out" / "README.md").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_was_not_measured_is_refused_before_it_is_converted(report: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "other.pth"
+    checkpoint.write_bytes(b"no checkpoint at all")
+    with pytest.raises(UserError, match="no trial on protocol of the checkpoint"):
+        published(checkpoint, report, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_names_cannot_become_markup_in_the_card(converted: Path, tmp_path: Path) -> None:
