@@ -21,7 +21,6 @@ from transfer.detection import data
 
 NUM_PICTURES = 4
 HEIGHT = 240  # pixels: readable in a report, some ten kilobytes a picture
-MIN_SCORE = 0.5
 MAX_OBJECTS = 20
 GAP = 8
 MASK_OPACITY = 0.45
@@ -40,7 +39,8 @@ class Drawn:
 def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> list[Path]:
     """Draws truth (left) and detections (right) for images spread evenly over the test set: the same in every trial.
 
-    Detections have a score of at least 0.5 where there are any, else the best one is shown.
+    As many detections are shown as there are objects, best first, with their scores: a threshold would leave the
+    pictures of a briefly trained model empty.
 
     Args:
         cfg: the trial's config.
@@ -62,7 +62,8 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> l
         with torch.no_grad():
             found = model([mapper(image)])[0]["instances"].to("cpu")
         pixels = detection_utils.read_image(image["file_name"], format="RGB")
-        sides = [draw(pixels, annotated(image, class_names)), draw(pixels, detected(found, class_names))]
+        truth = annotated(image, class_names)
+        sides = [draw(pixels, truth), draw(pixels, detected(found, class_names, number=len(truth)))]
         file = make_dir(folder) / f"{image['image_id']}.jpg"
         with atomic_path(file) as temporary:
             side_by_side(sides).save(temporary, format="JPEG", quality=88)
@@ -103,11 +104,10 @@ def _annotated_mask(segmentation: Any, height: int, width: int) -> np.ndarray | 
     return mask.decode(segmentation).astype(bool)
 
 
-def detected(instances: Instances, class_names: Sequence[str]) -> list[Drawn]:
-    """What the model found, best first."""
+def detected(instances: Instances, class_names: Sequence[str], *, number: int) -> list[Drawn]:
+    """The best detections, at most ``number``."""
     order = torch.argsort(instances.scores, descending=True, stable=True)
-    sure = order[instances.scores[order] >= MIN_SCORE]
-    shown = instances[(sure if len(sure) else order[:1])[:MAX_OBJECTS]]
+    shown = instances[order[:number]]
     masks = shown.pred_masks.numpy() if shown.has("pred_masks") else [None] * len(shown)
     return [
         Drawn(box=tuple(box), text=f"{class_names[category]} {score:.2f}", category=category, mask=mask)
