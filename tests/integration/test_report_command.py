@@ -12,7 +12,12 @@ import pytest
 from tests.conftest import ROOT, run_module
 from tests.report_records import done, save, trials
 from transfer.benchmarks import BENCHMARKS
+from transfer.plan import plan_trials, weights_ref
+from transfer.record import Metric, TrialRecord
 from transfer.report.main import write_report
+from transfer.report.verify import broken_seals
+from transfer.run_trial import make_record
+from transfer.trial import Outcome
 
 FILES = {"report.html", "report.md", "report.csv", "report.tex", "report.json"}
 MODULE = "transfer.report.main"
@@ -143,3 +148,24 @@ def test_a_thousand_records_become_a_report_without_torch(tmp_path: Path) -> Non
     command = [sys.executable, "-c", program, str(runs)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.split() == ["1000", "False"]
+
+
+def test_the_trial_runners_records_carry_hashes_that_verify_and_failed_ones_too(tmp_path: Path) -> None:
+    (plan,) = plan_trials(
+        runs=tmp_path,
+        suite="demo",
+        benchmarks=[BENCHMARKS["demo-linear"]],
+        weights=[weights_ref("random:resnet18")],
+        num_trials=1,
+        data=tmp_path,
+    )
+    outcome = Outcome(
+        metrics={"top1": Metric(value=71.5)}, resolved_config="{}", arch="resnet18", source_format="random"
+    )
+    finished = make_record(plan, outcome=outcome, error=None, wall_seconds=1.0)
+    broken = make_record(plan, outcome=None, error="ValueError: no", wall_seconds=1.0)
+    for record in (finished, broken):
+        record.save(tmp_path / "record.json")
+        read = TrialRecord.load(tmp_path / "record.json")
+        assert read.metrics_sha256 == record.figures_sha256() != ""
+        assert broken_seals([read]) == []
