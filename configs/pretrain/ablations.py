@@ -19,7 +19,11 @@ def nbs() -> Study:
 
     ``tools/ablate.sh nbs``
 
-    On digits with the recipe's own views and with harder ones.
+    On digits with the recipe's own views and with harder ones. Expect (one seed): with the recipe's views NBS is
+    ahead in accuracy (96.9 against 95.4 %), level in loss (-1.79, -1.80) and behind in NMI (66.8, 69.1), because the
+    network without it uses only 12 of the 64 classes, near the ten that there are. With harder views and 4 epochs it
+    is ahead in all three: without it the output stays uniform (loss -0.16 against 0.00, NMI 22.0 against 5.3,
+    accuracy 86.7 against 86.4 %), and the sentinel fires.
     """
     return Study(
         name="nbs",
@@ -136,6 +140,7 @@ def multicrop() -> Study:
             setting="ResNet-50, ImageNet, 800 epochs, linear classification",
             columns=("", "classes C", "top-1", "top-5"),
             rows=(("2 global crops", 32768, 72.6, 91.0), ("2 global and 12 local crops", 4096, 75.5, 92.5)),
+            note="The two differ in their number of classes too.",
         ),
     )
 

@@ -71,7 +71,9 @@ def last_figures(lines: Sequence[Line]) -> dict[str, float]:
 
 def sentinel_warnings(lines: Sequence[Line], recipe: Recipe) -> tuple[str, ...]:
     """What the sentinel says of a run that logged these lines."""
-    sentinel = CollapseSentinel(recipe.model.num_classes, eps=recipe.loss.eps)
+    first_epoch = next((line["step"] for line in lines if line["kind"] == "epoch"), 0)
+    num_images = first_epoch * recipe.data.batch_size
+    sentinel = CollapseSentinel(recipe.model.num_classes, eps=recipe.loss.eps, num_images=num_images)
     warnings = []
     for line in lines:
         warning = sentinel.observe_step(line) if line["kind"] == "step" else sentinel.observe_epoch(line)
