@@ -29,7 +29,12 @@ model = dict(
 
 metainfo = dict(
     classes=("background", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    palette=[[0, 0, 0], *([20 * digit + 40, 220 - 20 * digit, 128] for digit in range(10))],
+    palette=[
+        [0, 0, 0],
+        # Matplotlib's ten, which can be told apart
+        *([31, 119, 180], [255, 127, 14], [44, 160, 44], [214, 39, 40], [148, 103, 189]),
+        *([140, 86, 75], [227, 119, 194], [127, 127, 127], [188, 189, 34], [23, 190, 207]),
+    ],
 )
 pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
 train_dataloader = dict(dataset=dict(metainfo=metainfo, pipeline=pipeline))

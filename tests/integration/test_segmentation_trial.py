@@ -159,22 +159,6 @@ def test_frozen_trial_changes_nothing_of_the_backbone_but_learns(
     assert outcome.standing == "off protocol", "the run is short"
 
 
-def test_linear_head_is_linear_in_the_concatenated_features() -> None:
-    from mmseg.models.utils import resize
-
-    head = linear_head.LinearPyramidHead(
-        in_channels=[3, 5], in_index=[0, 1], num_classes=4, norm_cfg={"type": "BN"}, align_corners=False
-    ).eval()
-    torch.manual_seed(0)
-    stages = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
-    with torch.no_grad():
-        found = head(stages)
-        features = torch.cat([stages[0], resize(stages[1], size=(8, 8), mode="bilinear", align_corners=False)], dim=1)
-        weight = torch.cat([classifier.weight for classifier in head.classifiers], dim=1) / math.sqrt(1 + 1e-5)
-        wanted = torch.nn.functional.conv2d(features, weight, sum(classifier.bias for classifier in head.classifiers))
-    torch.testing.assert_close(found, wanted)
-
-
 def test_frozen_backbone_that_moved_is_refused(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
     trial = make_trial(scenes, weights_dir, tmp_path, benchmark="demo-seg-frozen")
     runner = build_runner(make_job(trial), lambda *step: None)
