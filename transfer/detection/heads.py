@@ -12,8 +12,8 @@ from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 class Res5HeadsWithNorm(Res5ROIHeads):
     """Boxes and masks from res5 of each region, with a batch norm behind res5.
 
-    As in the detection code of MoCo (He et al. 2020): features of self-supervised networks are not normalised where a supervised
-    network's classifier begins, and the new layers are trained on them.
+    As in the detection code of MoCo (He et al. 2020): features of self-supervised networks are not normalised where a
+    supervised network's classifier begins, and the new layers are trained on them.
     """
 
     @classmethod
