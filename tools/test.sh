@@ -7,7 +7,7 @@ if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
   echo "usage: tools/test.sh [pytest arguments]
 
 Set-up, ruff, shellcheck, mypy, then all tests (unit, numerics, integration with the real frameworks).
-Under 20 minutes on two cores. A part: tools/test.sh tests/unit    One test: tools/test.sh -k resume"
+Under 20 minutes on two cores, two tests at a time (TEST_PROCESSES=N for another number). A part: tools/test.sh tests/unit    One test: tools/test.sh -k resume"
   exit 0
 fi
 
@@ -19,4 +19,5 @@ export OMP_NUM_THREADS=1 # two cores, many processes: spinning threads would be 
 "$bin/ruff" format --check .
 "$bin/shellcheck" -x tools/*.sh .ci/run
 "$bin/mypy"
-exec "$bin/python" -m pytest "$@"
+# A file's tests stay together: they share what is costly to make.
+exec "$bin/python" -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile "$@"
