@@ -7,7 +7,8 @@ if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
   echo "usage: tools/test.sh [pytest arguments]
 
 Set-up, ruff, shellcheck, mypy, then all tests (unit, numerics, integration with the real frameworks).
-Under 20 minutes on two cores, two tests at a time (TEST_PROCESSES=N for another number). A part: tools/test.sh tests/unit    One test: tools/test.sh -k resume"
+Under 20 minutes on two cores, two files of tests at a time (another number: TEST_PROCESSES=N).
+A part: tools/test.sh tests/unit    One test: tools/test.sh -k resume"
   exit 0
 fi
 

@@ -23,6 +23,10 @@ LAUNCHERS = [
     "suite",
     "report",
     "demo_data",
+    "ablate",
+    "bench",
+    "check_data",
+    "publish",
 ]
 HEAVY = ("torch", "torchvision", "detectron2", "mmseg", "mmengine", "timm", "sklearn")
 
