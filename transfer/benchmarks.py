@@ -65,6 +65,24 @@ BENCHMARKS = _table(
         title="COCO detection and instance segmentation, Mask R-CNN R50-C4", main_metric="box_ap",
     ),
     Benchmark(
+        name="voc-vit-b", task=DETECTION, config="detection/voc_vit_b.yaml", data="voc", protocol_version=1,
+        title="VOC07+12 detection, Faster R-CNN on the simple pyramid of a ViT-B", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="voc-deit-s", task=DETECTION, config="detection/voc_deit_s.yaml", data="voc", protocol_version=1,
+        title="VOC07+12 detection, Faster R-CNN on the simple pyramid of a DeiT-S", main_metric="box_ap",
+    ),
+    Benchmark(
+        name="coco-vit-b", task=DETECTION, config="detection/coco_vit_b.yaml", data="coco", protocol_version=1,
+        title="COCO detection and instance segmentation, Mask R-CNN on the simple pyramid of a ViT-B",
+        main_metric="box_ap",
+    ),
+    Benchmark(
+        name="coco-deit-s", task=DETECTION, config="detection/coco_deit_s.yaml", data="coco", protocol_version=1,
+        title="COCO detection and instance segmentation, Mask R-CNN on the simple pyramid of a DeiT-S",
+        main_metric="box_ap",
+    ),
+    Benchmark(
         name="voc-frozen", task=DETECTION, config="detection/voc_frozen.yaml", data="voc", protocol_version=1,
         title="VOC07+12 detection on a frozen R50, Faster R-CNN FPN", main_metric="box_ap",
     ),

@@ -10,41 +10,21 @@ import pytest
 import torch
 
 from common.errors import UserError
+from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
 from transfer.backbone import random_backbone
 from transfer.convert.convert import Converted, convert, get_target
 from transfer.convert.detectron2 import read
 from transfer.detection.config import protocol_config
+from transfer.detection.optimizer import build_optimizer
 from transfer.detection.trainer import make_trainer, seeded_model
 from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
-
-SIZE = 64
-
-
-def scene(cfg: Any, seed: int) -> dict[str, object]:
-    """A small image with two objects, as the mapper gives it to the model."""
-    from detectron2.structures import BitMasks, Boxes, Instances
-
-    random = np.random.default_rng(seed)
-    instances = Instances((SIZE, SIZE))
-    instances.gt_boxes = Boxes(torch.tensor([[4.0, 4.0, 36.0, 40.0], [30.0, 20.0, 60.0, 60.0]]))
-    instances.gt_classes = torch.tensor([0, cfg.MODEL.ROI_HEADS.NUM_CLASSES - 1])
-    if cfg.MODEL.MASK_ON:
-        cfg.INPUT.MASK_FORMAT = "bitmask"
-        masks = torch.zeros(2, SIZE, SIZE, dtype=torch.bool)
-        masks[0, 4:40, 4:36] = masks[1, 20:60, 30:60] = True
-        instances.gt_masks = BitMasks(masks)
-    image = torch.from_numpy(random.integers(0, 256, (3, SIZE, SIZE), dtype=np.uint8))
-    return {"image": image, "height": SIZE, "width": SIZE, "instances": instances}
-
 
 FROZEN = ("voc-frozen", "coco-frozen", "demo-voc-frozen")
 
 
 @pytest.mark.parametrize("name", ["voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", *FROZEN])
 def test_config_builds_takes_a_training_step_and_detects(name: str) -> None:
-    from detectron2.solver import build_optimizer
-
     torch.set_num_threads(1)
     cfg = protocol_config(benchmarks.get(name).config_path, device="cpu")
     cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 16  # four convolutions on 512 regions take a minute
@@ -129,8 +109,6 @@ def test_a_protocol_fits_its_weights_and_no_fault_in_it_gets_past_their_proof(
 
 
 def test_a_vit_goes_into_the_simple_pyramid_and_takes_a_step(tmp_path: Path) -> None:
-    from detectron2.solver import build_optimizer
-
     cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
     backbone = random_backbone("deit_small", seed=4)
     with pytest.raises(UserError, match="ARCH=deit_small to run it off protocol"):
@@ -168,7 +146,6 @@ def test_c4_models_have_mocos_batch_norm_behind_res5(name: str) -> None:
 
 def test_a_batch_in_parts_has_the_gradient_of_as_many_processes_and_one_step() -> None:
     """Batch norm sees a part at a time, so it is frozen here: what is left must agree with two processes' mean."""
-    from detectron2.solver import build_optimizer
     from detectron2.utils.events import EventStorage
 
     cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")

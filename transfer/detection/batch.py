@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from detectron2.config import CfgNode
 
+from transfer.detection.vit import is_vit
 from transfer.protocol_lock import accumulation
 
 GIB = 2**30
 ALL_STAGES = 5  # FREEZE_AT that leaves nothing of a ResNet to train
 
-# An image of 800 x 1333 pixels in single precision, R50: counted from the activations that the backward pass keeps and
-# rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
-IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "frozen": 2 * GIB}
+# An image of 800 x 1333 pixels in single precision, R50 or ViT-B: counted from the activations that the backward pass
+# keeps and rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
+IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "ViT": 6 * GIB, "frozen": 2 * GIB}
 
 
 def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
@@ -32,6 +33,8 @@ def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
 
 
 def _kind(cfg: CfgNode) -> str:
+    if is_vit(cfg):
+        return "ViT"
     if cfg.MODEL.BACKBONE.FREEZE_AT >= ALL_STAGES:
         return "frozen"
     return "C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"

@@ -11,7 +11,8 @@ from detectron2.config import CfgNode, get_cfg
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
-from transfer.detection.vit import add_vit_config
+from transfer.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
+from transfer.detection.vit import add_vit_config, is_vit
 from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
 from transfer.trial import Trial
 
@@ -56,12 +57,15 @@ def resolve_config(trial: Trial) -> CfgNode:
     """The trial's config: its protocol, rescaled if asked for, its overrides, and what its device asks for.
 
     Raises:
-        UserError: an override has an unknown name (with the nearest one) or a value of the wrong type.
+        UserError: an override has an unknown name (with the nearest one), a value of the wrong type, or is of no use
+            with this backbone and this optimiser.
     """
     cfg = protocol_config(trial.benchmark.config_path, device=trial.device)
     if trial.rescale is not None:
         set_schedule(cfg, rescaled(schedule(cfg), trial.rescale))
     apply_overrides(cfg, trial.overrides)
+    check_optimizer(cfg)
+    _check_all_are_read(cfg, trial.overrides)
     _fit_device(cfg, trial.device)
     if cfg.SOLVER.AMP.ENABLED and trial.device != "cuda":
         raise UserError("SOLVER.AMP.ENABLED=True needs a GPU: leave it out, or run with --device cuda")
@@ -73,6 +77,7 @@ def protocol_config(path: Path, *, device: str) -> CfgNode:
     """The protocol as it runs on this kind of device, without overrides."""
     cfg = get_cfg()
     add_vit_config(cfg)
+    add_optimizer_config(cfg)
     cfg.EVAL = CfgNode({"ORACLE": False})  # True: COCO's figures by pycocotools (transfer.detection.coco_metrics)
     cfg.merge_from_file(str(path))
     _fit_device(cfg, device)
@@ -129,6 +134,18 @@ def _check_key(key: str, known: dict[str, Any]) -> None:
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
     siblings = [name for name in known if name.rpartition(".")[0] == nearest.rpartition(".")[0]]
     raise unknown_name("setting of Detectron2", key, siblings)
+
+
+def _check_all_are_read(cfg: CfgNode, overrides: Sequence[str]) -> None:
+    """A setting of the other backbone or the other optimiser would make a row "off protocol" and do nothing."""
+    if is_vit(cfg) and cfg.MODEL.BACKBONE.FREEZE_AT:
+        raise UserError(f"{cfg.MODEL.BACKBONE.NAME} cannot be frozen: leave --frozen out")
+    other_backbone = ("MODEL.RESNETS.", "MODEL.FPN.") if is_vit(cfg) else ("MODEL.VIT.",)
+    for override in overrides:
+        key, _ = override_syntax.split(override)
+        if key.startswith(other_backbone) or key in NOT_READ[cfg.SOLVER.OPTIMIZER]:
+            reader = cfg.MODEL.BACKBONE.NAME if key.startswith("MODEL.") else cfg.SOLVER.OPTIMIZER
+            raise UserError(f"override of {key}: {reader} does not use this setting, leave it out")
 
 
 def _as_type_of(current: Any, text: str) -> str:

@@ -8,7 +8,9 @@ from common import cli
 from transfer.cli import DenseArgs, run_dense
 
 COMMAND = "tools/transfer_det.sh"
-BENCHMARKS = {name: (name,) for name in ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco")}
+RESNET_BENCHMARKS = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco")
+VIT_BENCHMARKS = ("voc-vit-b", "voc-deit-s", "coco-vit-b", "coco-deit-s")
+BENCHMARKS = {name: (name,) for name in (*RESNET_BENCHMARKS, *VIT_BENCHMARKS)}
 FROZEN = {name: (f"{name}-frozen",) for name in ("voc", "coco", "demo-voc")}
 
 
@@ -21,6 +23,8 @@ class Args(DenseArgs):
       coco       Mask R-CNN R50-FPN, train2017 -> val2017, 90k iterations at batch 16
       voc-c4     Faster R-CNN R50-C4 as MoCo has it, otherwise as voc; its figures do not compare with voc's
       coco-c4    Mask R-CNN R50-C4 as MoCo has it, 1x; its figures do not compare with coco's
+      voc-vit-b  voc with a ViT-B/16, ViTDet's simple pyramid and AdamW; voc-deit-s the same with a DeiT-S/16
+      coco-vit-b coco with a ViT-B/16, ViTDet's simple pyramid and AdamW; coco-deit-s the same with a DeiT-S/16
       demo-voc   Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute a trial
       demo-coco  Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute a trial
 

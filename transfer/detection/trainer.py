@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, hooks
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.modeling import build_model
-from detectron2.solver import build_lr_scheduler, build_optimizer
+from detectron2.solver import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, TensorboardXWriter
 from torch import nn
@@ -22,6 +22,7 @@ from torch import nn
 from common.errors import UserError
 from common.files import atomic_path
 from transfer.detection import data, heads, vit
+from transfer.detection.optimizer import build_optimizer
 
 STATE_NAME = "resume.pth"
 WRITE_PERIOD = 20  # iterations between two lines of the log

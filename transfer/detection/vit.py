@@ -39,6 +39,11 @@ def register() -> None:
             BACKBONE_REGISTRY.register(build)
 
 
+def is_vit(cfg: CfgNode) -> bool:
+    """Whether the config's backbone is one of these, rather than a ResNet."""
+    return cfg.MODEL.BACKBONE.NAME in (build_vit_backbone.__name__, build_vit_simple_pyramid_backbone.__name__)
+
+
 def build_vit_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> PlainViT:
     """The bare ViT, for the proof of a conversion and for heads of one scale."""
     return PlainViT(cfg.MODEL.VIT.ARCH, drop_path=cfg.MODEL.VIT.DROP_PATH)

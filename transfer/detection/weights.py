@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.files import sha256_file
 from transfer.backbone.architecture import RESNETS, VITS
+from transfer.benchmarks import BENCHMARKS, DETECTION
 from transfer.convert import detectron2, detectron2_vit
 from transfer.convert.convert import Converted
 from transfer.convert.loaded import check_same_tensors
 from transfer.convert.proof import verify_proof
-from transfer.detection.vit import PlainViT, build_vit_backbone, build_vit_simple_pyramid_backbone
-
-VIT_PYRAMID = build_vit_simple_pyramid_backbone.__name__
-VIT_BACKBONES = (VIT_PYRAMID, build_vit_backbone.__name__)
+from transfer.detection.config import protocol_config
+from transfer.detection.vit import PlainViT, build_vit_simple_pyramid_backbone, is_vit
 
 
 def check_fits(cfg: CfgNode, converted: Converted) -> None:
@@ -27,26 +26,50 @@ def check_fits(cfg: CfgNode, converted: Converted) -> None:
     Raises:
         UserError: another architecture, or anything that changes features: stem, stride, colour order, mean, std.
     """
-    is_vit = cfg.MODEL.BACKBONE.NAME in VIT_BACKBONES
-    asked = cfg.MODEL.VIT.ARCH if is_vit else f"resnet{cfg.MODEL.RESNETS.DEPTH}"
-    if needed := _needed_overrides(converted.arch, is_vit=is_vit, depth=cfg.MODEL.RESNETS.DEPTH):
+    if not _has_arch(cfg, converted.arch):
         raise UserError(
-            f"the weights are of a {converted.arch}, the config has a {asked}: add {needed} to run it off protocol"
+            f"the weights are of a {converted.arch}, the config has a {_arch(cfg)}: {_way_out(cfg, converted.arch)}"
         )
-    settings = (detectron2_vit if is_vit else detectron2).settings_from_cfg(cfg)
+    settings = (detectron2_vit if is_vit(cfg) else detectron2).settings_from_cfg(cfg)
     verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings)
 
 
-def _needed_overrides(arch: str, *, is_vit: bool, depth: int) -> str:
-    """What a config lacks for weights of another architecture; empty if nothing."""
+def _arch(cfg: CfgNode) -> str:
+    return str(cfg.MODEL.VIT.ARCH) if is_vit(cfg) else f"resnet{cfg.MODEL.RESNETS.DEPTH}"
+
+
+def _has_arch(cfg: CfgNode, arch: str) -> bool:
+    """Of ResNets only kind and depth are looked at; the proof tells the rest."""
+    if arch in VITS or is_vit(cfg):
+        return _arch(cfg) == arch
+    return RESNETS[arch].depth == int(cfg.MODEL.RESNETS.DEPTH)
+
+
+def _way_out(cfg: CfgNode, arch: str) -> str:
+    """The benchmarks that are made for these weights, else what makes the config fit them."""
+    if names := _benchmarks_for(arch, cfg):
+        return f"use {' or '.join(names)}"
     if arch in VITS:
-        return "" if is_vit else f"MODEL.BACKBONE.NAME={VIT_PYRAMID} MODEL.VIT.ARCH={arch}"
-    spec = RESNETS[arch]
-    if is_vit:
-        return "the name of a ResNet's backbone in MODEL.BACKBONE.NAME"
-    if spec.depth == depth:
-        return ""
-    return f"MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"
+        needed = f"MODEL.BACKBONE.NAME={build_vit_simple_pyramid_backbone.__name__} MODEL.VIT.ARCH={arch}"
+    else:
+        spec = RESNETS[arch]
+        needed = "MODEL.BACKBONE.NAME=build_resnet_fpn_backbone SOLVER.LAYER_DECAY=1.0 " if is_vit(cfg) else ""
+        needed += f"MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"
+    return f"add {needed} to run it off protocol"
+
+
+def _benchmarks_for(arch: str, cfg: CfgNode) -> list[str]:
+    """The benchmarks with the config's data and a backbone of this architecture; fine-tuned, as ViTs always are."""
+    protocols = {
+        benchmark.name: protocol_config(benchmark.config_path, device=cfg.MODEL.DEVICE)
+        for benchmark in BENCHMARKS.values()
+        if benchmark.task == DETECTION
+    }
+    return [
+        name
+        for name, protocol in protocols.items()
+        if _arch(protocol) == arch and cfg.DATASETS == protocol.DATASETS and not protocol.MODEL.BACKBONE.FREEZE_AT
+    ]
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:

@@ -1,0 +1,188 @@
+"""Detection protocols on ViTs: from YAML and checkpoint to a trained step, a whole trial, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from common.errors import UserError
+from common.files import sha256_text
+from tests.backbones import NARROW_VIT, add_narrow_vit
+from tests.few_scenes import make_few_scenes
+from tests.noise_scene import SIZE, scene
+from transfer import benchmarks
+from transfer.backbone import random_backbone
+from transfer.convert.convert import Converted, convert, get_target
+from transfer.convert.detectron2 import read
+from transfer.detection.config import protocol_config
+from transfer.detection.optimizer import build_optimizer
+from transfer.detection.task import run
+from transfer.detection.trainer import STATE_NAME, make_trainer, seeded_model
+from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
+from transfer.trial import Trial, WeightsRef
+
+# One at full width; the others differ from it in width alone, and are built with a ViT of four narrow blocks.
+WIDTHS = {
+    "voc-deit-s": "deit_small",
+    "voc-vit-b": NARROW_VIT,
+    "coco-deit-s": NARROW_VIT,
+    "coco-vit-b": NARROW_VIT,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_vit() -> Iterator[None]:
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        add_narrow_vit(patch)
+        yield
+
+
+def protocol(name: str) -> Any:
+    return protocol_config(benchmarks.get(name).config_path, device="cpu")
+
+
+@pytest.mark.parametrize(("name", "arch"), WIDTHS.items())
+def test_vit_protocol_loads_its_weights_takes_a_training_step_and_detects(name: str, arch: str, tmp_path: Path) -> None:
+    cfg = protocol(name)
+    cfg.MODEL.VIT.ARCH = arch
+    cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 16  # four convolutions on 512 regions take a minute
+    converted = convert(random_backbone(arch, seed=4), get_target("detectron2", arch), tmp_path, "weights")
+    check_fits(cfg, converted)
+    model = seeded_model(cfg, seed=0)
+    load_backbone_weights(model, converted.path)
+    file = read(converted.path)
+    before = {key: value.clone() for key, value in backbone_tensors(model).items()}
+    assert before.keys() == file.keys() and all(torch.equal(before[key], value) for key, value in file.items())
+
+    trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[scene(cfg, 1), scene(cfg, 2)]])
+    trainer.train(0, 1)  # raises if the loss is not finite
+    losses = {key: value for key, (value, _) in trainer.storage.latest().items() if key.startswith("loss_")}
+    expected = {"loss_cls", "loss_box_reg", "loss_rpn_cls", "loss_rpn_loc"}
+    assert losses.keys() == expected | ({"loss_mask"} if cfg.MODEL.MASK_ON else set())
+    assert all(np.isfinite(value) for value in losses.values())
+    after = backbone_tensors(model)
+    assert not [key for key in file if torch.equal(after[key], before[key])], "everything is fine-tuned"
+
+    model.eval()
+    with torch.no_grad():
+        found = model([{"image": scene(cfg, 3)["image"], "height": SIZE, "width": SIZE}])[0]["instances"]
+    assert torch.isfinite(found.pred_boxes.tensor).all() and found.has("pred_masks") == cfg.MODEL.MASK_ON
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("INPUT.FORMAT", "BGR"), ("MODEL.PIXEL_MEAN", [103.53, 116.28, 123.675]), ("MODEL.PIXEL_STD", [1.0, 1.0, 1.0])],
+)
+def test_no_fault_in_a_vit_protocol_gets_past_the_proof_of_its_weights(key: str, value: object, tmp_path: Path) -> None:
+    converted = convert(random_backbone(NARROW_VIT, seed=4), get_target("detectron2", NARROW_VIT), tmp_path, "weights")
+    cfg = protocol("coco-vit-b")
+    cfg.merge_from_list(["MODEL.VIT.ARCH", NARROW_VIT, key, value])
+    with pytest.raises(UserError, match=key.rpartition(".")[2].lower().replace("format", "input_format")):
+        check_fits(cfg, converted)
+
+
+def weights_of(arch: str) -> Converted:
+    """Weights that are refused for their architecture, before anything else of them is looked at."""
+    none = Path("none")
+    return Converted(path=none, proof_path=none, proof={}, arch=arch, source_format="test", sha256="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "way_out"),
+    [
+        ("voc-vit-b", "resnet50", "the config has a vit_base: use voc or voc-c4"),
+        ("voc-deit-s", "resnet50", "the config has a deit_small: use voc or voc-c4"),
+        ("coco-vit-b", "resnet50", "use coco or coco-c4"),
+        ("voc", "vit_base", "the config has a resnet50: use voc-vit-b"),
+        ("voc-c4", "deit_small", "use voc-deit-s"),
+        ("voc-frozen", "deit_small", "use voc-deit-s"),
+        ("coco", "deit_small", "use coco-deit-s"),
+        ("coco-vit-b", "deit_small", "use coco-deit-s"),
+        ("voc-vit-b", "resnet18", "RESNETS.DEPTH=18 MODEL.RESNETS.RES2_OUT_CHANNELS=64 to run it off protocol"),
+        ("demo-voc", "vit_base", "MODEL.VIT.ARCH=vit_base to run it off protocol"),
+    ],
+)
+def test_weights_of_the_other_family_are_refused_with_the_benchmark_that_is_made_for_them(
+    name: str, arch: str, way_out: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_fits(protocol(name), weights_of(arch))
+    assert str(caught.value).startswith(f"the weights are of a {arch}, ")
+    assert str(caught.value).endswith(way_out)
+
+
+# ---- whole trials ----------------------------------------------------------------------------------
+
+DIGITS = (
+    "DATASETS.TRAIN=('digits_voc_2007_trainval',)",
+    "DATASETS.TEST=('digits_voc_2007_test',)",
+    "INPUT.MIN_SIZE_TRAIN=(96,)",
+    "INPUT.MIN_SIZE_TEST=96",
+    f"MODEL.VIT.ARCH={NARROW_VIT}",
+    "MODEL.ROI_HEADS.NUM_CLASSES=10",
+    "MODEL.ROI_BOX_HEAD.CONV_DIM=16",
+    "MODEL.ROI_BOX_HEAD.FC_DIM=16",
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=16",
+    "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0",
+    "SOLVER.MAX_ITER=4",
+    "SOLVER.STEPS=(3,)",
+    "SOLVER.CHECKPOINT_PERIOD=2",
+    "SOLVER.IMS_PER_BATCH=2",
+    "TEST.PRECISE_BN.NUM_ITER=1",
+    "DATALOADER.NUM_WORKERS=0",
+)
+
+
+@pytest.fixture
+def make_trial(digits: Path, tmp_path: Path) -> Callable[..., Trial]:
+    data = make_few_scenes(digits, tmp_path / "digits")
+    (tmp_path / "weights").mkdir()
+
+    def make(arch: str, work: str) -> Trial:
+        (tmp_path / work).mkdir()
+        return Trial(
+            benchmark=benchmarks.get("voc-vit-b"),
+            weights=WeightsRef(name="random", source=f"random:{arch}", sha256=sha256_text(f"random:{arch}")),
+            seed=1,
+            data=data,
+            overrides=DIGITS,
+            device="cpu",
+            work_dir=tmp_path / work,
+            weights_dir=tmp_path / "weights",
+        )
+
+    return make
+
+
+class KilledError(Exception):
+    """Stands for a kill: raised from the progress call, in the middle of training."""
+
+
+def test_killed_vit_trial_goes_on_with_adamws_moments_and_dropped_paths(make_trial: Callable[..., Trial]) -> None:
+    whole, killed = make_trial(NARROW_VIT, "whole"), make_trial(NARROW_VIT, "killed")
+    expected = run(whole)
+    assert expected.arch == NARROW_VIT and expected.standing == "off protocol"
+
+    def kill(done: int, total: int, what: str) -> None:
+        if done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(replace(killed, progress=kill))
+    assert run(killed).metrics == expected.metrics
+    ours, theirs = (torch.load(t.work_dir / STATE_NAME, weights_only=True)["model"] for t in (killed, whole))
+    assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+
+
+def test_a_resnet_in_a_trial_of_a_vit_is_refused_before_it_trains(make_trial: Callable[..., Trial]) -> None:
+    trial = make_trial("resnet18", "work")
+    with pytest.raises(UserError, match=f"the weights are of a resnet18, the config has a {NARROW_VIT}"):
+        run(trial)
+    assert not list(trial.work_dir.iterdir())
