@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import shutil
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from PIL import Image
 
 import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
+from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_short_lists, make_trial
 from transfer import benchmarks
 from transfer.convert.prepare import converted_weights
 from transfer.segmentation import linear_head, task
@@ -26,11 +26,7 @@ from transfer.segmentation.floor import named
 from transfer.segmentation.hooks import VerifyBackbone, verify_backbone
 from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
 from transfer.segmentation.transforms import MergeForeground
-from transfer.trial import Trial, WeightsRef
-
-NUM_TRAIN, NUM_TEST = 6, 4
-SHORT = ("train_cfg.max_iters=4", "train_dataloader.batch_size=2", "test_dataloader.batch_size=2")
-CHECKPOINTS = "default_hooks.checkpoint={'type': 'CheckpointHook', 'by_epoch': False, 'interval': 2}"
+from transfer.trial import Trial
 
 
 @pytest.fixture(autouse=True)
@@ -44,39 +40,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits' VOC layout with short lists."""
-    root = tmp_path_factory.mktemp("scenes")
-    source = digits / "VOCdevkit" / "VOC2007"
-    target = root / "VOCdevkit" / "VOC2007"
-    (target / "ImageSets" / "Segmentation").mkdir(parents=True)
-    for folder in ("JPEGImages", "SegmentationClass"):
-        (target / folder).symlink_to(source / folder)
-    for split, count in {"trainval": NUM_TRAIN, "test": NUM_TEST}.items():
-        names = (source / f"ImageSets/Segmentation/{split}.txt").read_text().split()[:count]
-        (target / f"ImageSets/Segmentation/{split}.txt").write_text("\n".join(names) + "\n")
-    return root
+    return make_short_lists(digits, tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")
 def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("weights")
-
-
-def make_trial(
-    scenes: Path, weights_dir: Path, work_dir: Path, *overrides: str, seed: int = 0, benchmark: str = "demo-seg"
-) -> Trial:
-    source = "random:resnet18"
-    work_dir.mkdir(parents=True, exist_ok=True)
-    return Trial(
-        benchmark=benchmarks.get(benchmark),
-        weights=WeightsRef(name="random", source=source, sha256=hashlib.sha256(source.encode()).hexdigest()),
-        seed=seed,
-        data=scenes,
-        overrides=(*SHORT, *overrides),
-        device="cpu",
-        work_dir=work_dir,
-        weights_dir=weights_dir,
-    )
 
 
 def make_job(trial: Trial, *, config: Any = None) -> Job:

@@ -31,7 +31,8 @@ class Args(DenseArgs):
     With --frozen the backbone is fixed and a linear head reads its stages: benchmarks of their own (seg-voc-frozen,
     seg-cityscapes-frozen, demo-seg-frozen), in minutes; in seconds for the demo.
 
-    The checkpoint is converted first, and the conversion proven.
+    Fewer GPUs: the batch stays, in parts where a GPU's memory asks for it; --rescale changes it and its schedule.
+    The checkpoint is converted first, and the conversion proven. Killed trials go on when started again.
 
     examples:
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth

@@ -21,7 +21,7 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 
 from transfer.processes import Report  # noqa: E402
-from transfer.segmentation import linear_head, transforms  # noqa: E402
+from transfer.segmentation import accumulation, linear_head, transforms  # noqa: E402
 from transfer.segmentation.data import check_counts  # noqa: E402
 from transfer.segmentation.floor import all_background, named, test_dataset  # noqa: E402
 from transfer.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
@@ -37,6 +37,7 @@ class Job:
         config: with absolute data roots.
         weights: the converted backbone, loaded through ``init_cfg``.
         checkpoint: of the same trial, to go on from.
+        parts: into how many parts each process divides its share of the batch.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Job:
     seed: int
     device: str
     work_dir: Path
+    parts: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ def build_runner(job: Job, report: Report) -> Runner:
     """Builds the Runner; nothing is trained yet."""
     transforms.register()
     linear_head.register()
+    accumulation.register()
     config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
     mmengine.device.utils.DEVICE = job.device
@@ -107,6 +110,7 @@ def build_runner(job: Job, report: Report) -> Runner:
     config.env_cfg.cudnn_benchmark = job.device == "cuda"
     config.randomness = {"seed": job.seed, "deterministic": job.device == "cpu"}
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
+    accumulation.accumulate(config, job.parts)
     if get_world_size() > 1:
         _distribute(config, job.device)
     runner = TrialRunner.from_cfg(config)

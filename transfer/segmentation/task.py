@@ -9,7 +9,9 @@ from common.files import sha256_file
 from transfer.compat import prepare_mmseg
 from transfer.convert.prepare import Converted, converted_weights
 from transfer.processes import launch
+from transfer.protocol_lock import batch_note
 from transfer.record import Metric
+from transfer.segmentation.batch import parts_of_batch
 from transfer.segmentation.config import dump, judged, resolve_config
 from transfer.segmentation.data import point_to_data
 from transfer.segmentation.resume import last_checkpoint
@@ -26,7 +28,8 @@ def run(trial: Trial) -> Outcome:
     and dropout depend on the seed alone, so that two initialisations with one seed are a pair.
 
     Raises:
-        UserError: bad overrides, missing data, or weights that do not fit the model.
+        UserError: bad overrides, missing data, weights that do not fit the model, or a GPU that is too small for one
+            image.
     """
     num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
     return run_in_processes(trial, num_processes)
@@ -43,18 +46,21 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
 
     config, difference = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
     resolved = dump(config)
-    _check_divisible(config.train_dataloader.batch_size, num_processes)
+    batch_size = config.train_dataloader.batch_size
+    _check_divisible(batch_size, num_processes)
+    parts = parts_of_batch(config, device=trial.device, num_processes=num_processes)
     point_to_data(config, trial.data)
     converted = converted_weights(trial, "mmseg")
     check_weights(converted, config)
     job = Job(
         config=config,
         weights=converted.path,
-        checkpoint=last_checkpoint(trial.work_dir, _identity(trial, resolved, converted)),
+        checkpoint=last_checkpoint(trial.work_dir, _identity(trial, resolved, converted, parts)),
         name=f"{trial.benchmark.name}-seed{trial.seed}",
         seed=trial.seed,
         device=trial.device,
         work_dir=trial.work_dir,
+        parts=parts,
     )
     tested = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
     if trial.device == "cpu" and num_processes > 1:
@@ -67,6 +73,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
+        batch=batch_note(batch_size, parts=parts),
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,
@@ -81,7 +88,9 @@ def _check_divisible(batch_size: int, num_processes: int) -> None:
         )
 
 
-def _identity(trial: Trial, resolved: str, converted: Converted) -> str:
+def _identity(trial: Trial, resolved: str, converted: Converted, parts: int) -> str:
     """Text of all that determines the trial's result."""
     weights = sha256_file(converted.path)
-    return f"{resolved}\nseed {trial.seed}\nweights {weights}\ndata {trial.data}\ndevice {trial.device}\n"
+    return (
+        f"{resolved}\nseed {trial.seed}\nweights {weights}\ndata {trial.data}\ndevice {trial.device}\nparts {parts}\n"
+    )

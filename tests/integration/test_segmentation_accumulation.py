@@ -1,0 +1,143 @@
+"""A segmentation trial whose batch comes in parts, because the GPU has no room for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+from common.errors import UserError
+from tests.segmentation_trials import make_short_lists, make_trial
+from transfer import benchmarks
+from transfer.segmentation import task
+from transfer.segmentation.accumulation import divided
+from transfer.segmentation.batch import image_bytes, parts_of_batch
+from transfer.segmentation.config import load_protocol
+from transfer.trial import Outcome
+
+GIB = 2**30
+BATCH_OF_FOUR = "train_dataloader.batch_size=4"
+EACH_ITERATION = "default_hooks.checkpoint={'type': 'CheckpointHook', 'by_epoch': False, 'interval': 1}"
+# Nothing that sees several images at once, and nothing random in the network.
+NO_COUPLING = (
+    "model.backbone.norm_eval=true",
+    "model.decode_head.norm_cfg.type=IN",
+    "model.decode_head.dropout_ratio=0.0",
+)
+
+
+class KilledError(Exception):
+    """Stands for a kill in the middle of a trial."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
+
+
+@pytest.fixture(scope="module")
+def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_short_lists(digits, tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture
+def run_in_parts(
+    scenes: Path, weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    def run(parts: int, work: str, *overrides: str, progress: Callable[..., None] | None = None) -> Outcome:
+        monkeypatch.setattr(task, "parts_of_batch", lambda config, *, device, num_processes: parts)
+        trial = make_trial(scenes, weights_dir, tmp_path / work, BATCH_OF_FOUR, EACH_ITERATION, *overrides)
+        return task.run(trial if progress is None else replace(trial, progress=progress))
+
+    return run
+
+
+def weights(work_dir: Path, iteration: int) -> dict[str, torch.Tensor]:
+    return torch.load(work_dir / f"iter_{iteration}.pth", weights_only=True)["state_dict"]
+
+
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Root of the summed squares over all weights that training moves."""
+    moved = [name for name in one if one[name].is_floating_point() and "running_" not in name]
+    return sum(float((one[name] - other[name]).double().square().sum()) for name in moved) ** 0.5
+
+
+def test_steps_in_parts_are_those_of_whole_batches(run_in_parts: Callable[..., Outcome], tmp_path: Path) -> None:
+    whole = run_in_parts(1, "whole", *NO_COUPLING)
+    first, last = (weights(tmp_path / "whole", iteration) for iteration in (1, 4))
+    assert whole.batch == ""
+    for parts in (2, 4):
+        in_parts = run_in_parts(parts, f"{parts} parts", *NO_COUPLING)
+        # single precision rounds to 7e-6 of the way; a loss that is not divided goes another way
+        assert distance(last, weights(tmp_path / f"{parts} parts", 4)) < 1e-4 * distance(first, last)
+        assert in_parts.batch == f"same batch, accumulated ×{parts} (batch norm over {4 // parts} images)"
+        assert (in_parts.resolved_config, in_parts.standing) == (whole.resolved_config, whole.standing)
+        assert in_parts.protocol_difference == whole.protocol_difference
+
+
+def test_a_trial_in_parts_that_is_killed_goes_on_to_the_very_same_weights(
+    run_in_parts: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """After one iteration: an odd number, which MMEngine would take for a step that lacks its second part."""
+    short = "train_cfg.max_iters=2"
+    whole = run_in_parts(2, "whole", short)
+
+    def kill(done: int, total: int, what: str) -> None:
+        if (done, what) == (2, "training"):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run_in_parts(2, "killed", short, progress=kill)
+    steps: list[tuple[int, int, str]] = []
+    resumed = run_in_parts(2, "killed", short, progress=lambda *step: steps.append(step))
+    assert steps[0] == (2, 2, "training")
+    assert resumed.metrics == whole.metrics
+    left, right = weights(tmp_path / "killed", 2), weights(tmp_path / "whole", 2)
+    assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_a_batch_is_divided_in_order_and_without_rest() -> None:
+    batch = {"inputs": [1, 2, 3, 4, 5, 6], "data_samples": list("abcdef")}
+    assert divided(batch, 3) == [
+        {"inputs": [1, 2], "data_samples": ["a", "b"]},
+        {"inputs": [3, 4], "data_samples": ["c", "d"]},
+        {"inputs": [5, 6], "data_samples": ["e", "f"]},
+    ]
+
+
+def test_parts_follow_from_the_number_of_gpus_and_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_protocol(benchmarks.get("seg-voc").config_path)
+
+    def parts(num_gpus: int, images_that_fit: float) -> int:
+        memory = images_that_fit * image_bytes(config) / 0.9
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=memory))
+        return parts_of_batch(config, device="cuda", num_processes=num_gpus)
+
+    assert [parts(8, 2.5), parts(4, 4.5), parts(1, 16.5)] == [1, 1, 1]
+    assert [parts(1, 8.5), parts(1, 7.5), parts(2, 3.5), parts(1, 1.5)] == [2, 4, 4, 16]
+    with pytest.raises(UserError, match="GiB an image"):
+        parts(8, 0.5)
+    assert parts_of_batch(config, device="cpu", num_processes=1) == 1
+
+
+def test_larger_crops_and_trained_backbones_take_more_memory() -> None:
+    needed = {
+        name: image_bytes(load_protocol(benchmarks.get(name).config_path))
+        for name in ("seg-voc", "seg-cityscapes", "seg-voc-frozen", "seg-voc-vit-b", "seg-voc-deit-s")
+    }
+    assert needed["seg-voc-frozen"] < needed["seg-voc"] < needed["seg-cityscapes"]
+    assert all(number < 24 * GIB for number in needed.values()), "one image fits into a common GPU"
