@@ -17,6 +17,7 @@ from common.errors import UserError, unknown_name
 from transfer import benchmarks
 from transfer.canary import run_canary
 from transfer.doctor import check_before_trials
+from transfer.forewarning import forewarnings
 from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
 from transfer.trials import print_failures, resolve_device, run_trials
 
@@ -71,7 +72,9 @@ class DenseArgs(TrialArgs):
 def run_dense(
     args: DenseArgs, names: Mapping[str, tuple[str, ...]], frozen: Mapping[str, tuple[str, ...]], command: str
 ) -> int:
-    """:func:`run_benchmarks` for detection and segmentation: the data are checked first, then the canaries are run.
+    """:func:`run_benchmarks` for detection and segmentation, which need more before the first trial.
+
+    The data are checked, it is said what will not be on protocol, and the canaries are run.
 
     Args:
         names: see :func:`run_benchmarks`.
@@ -87,11 +90,14 @@ def run_dense(
         raise UserError("--canary-weights is for a second canary: give --canary too")
     if args.rescale is not None and args.rescale < 1:
         raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
-    names = frozen if args.frozen else names
-    for benchmark in _chosen(args, names):
+    chosen = _chosen(args, frozen if args.frozen else names)
+    plans = _plans(args, chosen, rescale=args.rescale)
+    for benchmark in chosen:
         _check_data(args, benchmark)
+    for line in forewarnings(plans):
+        print(line, file=sys.stderr)
     if args.canary:
-        for benchmark in _chosen(args, names):
+        for benchmark in chosen:
             found = run_canary(
                 benchmark,
                 runs=args.out,
@@ -101,26 +107,26 @@ def run_dense(
                 rescale=args.rescale,
             )
             print("\n".join(found), file=sys.stderr)
-    return run_benchmarks(args, names, command, rescale=args.rescale)
+    return _run(plans, args, command)
 
 
-def run_benchmarks(
-    args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str, *, rescale: int | None = None
-) -> int:
+def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str) -> int:
     """Plans and runs the trials of ``args`` and returns the exit code.
 
     Args:
         names: what the user may type to the benchmarks that it stands for.
         command: as the user typed it, for messages.
-        rescale: see :class:`~transfer.trial.Trial`.
 
     Raises:
         UserError: bad use or bad input.
     """
-    chosen = _chosen(args, names)
+    return _run(_plans(args, _chosen(args, names)), args, command)
+
+
+def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: int | None = None) -> list[TrialPlan]:
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials is {args.trials}: at least one trial is needed")
-    plans = plan_trials(
+    return plan_trials(
         runs=args.out,
         suite=args.suite or ("demo" if chosen[0].name.startswith("demo-") else "paper"),
         benchmarks=chosen,
@@ -131,6 +137,9 @@ def run_benchmarks(
         device=resolve_device(args.device),
         rescale=rescale,
     )
+
+
+def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
     summary = run_trials(plans, jobs=args.jobs)
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed)} of {len(plans)} trials are recorded below {args.out}")

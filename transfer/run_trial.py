@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import importlib
@@ -68,19 +69,25 @@ def run_trial(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Tri
 
 
 def _call_task(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Outcome:
-    trial = Trial(
+    trial = dataclasses.replace(trial_of(plan), progress=progress)
+    make_dir(trial.work_dir)
+    make_dir(trial.weights_dir)
+    return importlib.import_module(plan.benchmark.task).run(trial)
+
+
+def trial_of(plan: TrialPlan) -> Trial:
+    """The trial that is planned. Its folders are not made yet."""
+    return Trial(
         benchmark=plan.benchmark,
         weights=plan.weights,
         seed=plan.seed,
         data=plan.data,
         overrides=plan.overrides,
         device=plan.device,
-        work_dir=make_dir(plan.trial_dir / "work"),
-        weights_dir=make_dir(plan.weights_dir),
-        progress=progress,
+        work_dir=plan.trial_dir / "work",
+        weights_dir=plan.weights_dir,
         rescale=plan.rescale,
     )
-    return importlib.import_module(plan.benchmark.task).run(trial)
 
 
 @contextlib.contextmanager
