@@ -152,6 +152,16 @@ def test_a_model_that_detects_nothing_is_a_failed_trial(make_trial: Callable[...
         run(make_trial("demo-voc", "SOLVER.MAX_ITER=1", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.999"))
 
 
+def test_another_number_of_classes_than_the_datas_is_refused_before_hours_of_training(
+    make_trial: Callable[..., Trial],
+) -> None:
+    steps: list[int] = []
+    trial = make_trial("demo-voc", "MODEL.ROI_HEADS.NUM_CLASSES=20")
+    with pytest.raises(UserError, match=r"has 10 classes, .*NUM_CLASSES is 20: make them agree"):
+        run(replace(trial, progress=lambda done, total, what: steps.append(done)))
+    assert not steps and not list(trial.weights_dir.iterdir())
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -9,6 +9,7 @@ import yaml
 
 from common.errors import UserError
 from transfer import benchmarks
+from transfer.detection import main
 from transfer.detection.config import (
     NOT_PROTOCOL,
     NOT_SUPPORTED,
@@ -47,6 +48,13 @@ def trial(name: str, *overrides: str, device: str = "cpu", rescale: int | None =
 def differences(name: str, *overrides: str, device: str = "cpu") -> list[str]:
     cfg = resolve_config(trial(name, *overrides, device=device))
     return protocol_difference(cfg, protocol_config(benchmarks.get(name).config_path, device=device))
+
+
+def test_the_command_reaches_every_benchmark_by_name() -> None:
+    reached = {name for names in (*main.BENCHMARKS.values(), *main.FROZEN.values()) for name in names}
+    assert reached == {name for name, each in benchmarks.BENCHMARKS.items() if each.task == benchmarks.DETECTION}
+    assert all(main.BENCHMARKS[name] == (name,) for name in VITS)
+    assert set(DETECTION) == reached
 
 
 PUBLISHED = {  # TWIST's official detection/voc_fpn_1fc, and the Mask R-CNN set-up beside it

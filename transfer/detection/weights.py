@@ -47,7 +47,7 @@ def _has_arch(cfg: CfgNode, arch: str) -> bool:
 
 def _way_out(cfg: CfgNode, arch: str) -> str:
     """The benchmarks that are made for these weights, else what makes the config fit them."""
-    if names := _benchmarks_for(arch, cfg):
+    if (arch in VITS or is_vit(cfg)) and (names := _benchmarks_for(arch, cfg)):
         return f"use {' or '.join(names)}"
     if arch in VITS:
         needed = f"MODEL.BACKBONE.NAME={build_vit_simple_pyramid_backbone.__name__} MODEL.VIT.ARCH={arch}"
