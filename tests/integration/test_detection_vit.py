@@ -177,8 +177,12 @@ def test_killed_vit_trial_goes_on_with_adamws_moments_and_dropped_paths(make_tri
     with pytest.raises(KilledError):
         run(replace(killed, progress=kill))
     assert run(killed).metrics == expected.metrics
-    ours, theirs = (torch.load(t.work_dir / STATE_NAME, weights_only=True)["model"] for t in (killed, whole))
-    assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+    ours, theirs = (torch.load(trial.work_dir / STATE_NAME, weights_only=True) for trial in (killed, whole))
+    assert all(torch.equal(ours["model"][key], value) for key, value in theirs["model"].items())
+    optimizer = ours["trainer"]["optimizer"]
+    assert all("exp_avg_sq" in state for state in optimizer["state"].values())
+    rates = sorted({group["initial_lr"] for group in optimizer["param_groups"]}, reverse=True)
+    assert rates == pytest.approx([1e-4 * 0.7**power for power in range(6)]), "heads, four blocks, embeddings"
 
 
 def test_a_resnet_in_a_trial_of_a_vit_is_refused_before_it_trains(make_trial: Callable[..., Trial]) -> None:
