@@ -24,8 +24,8 @@ GIB = 2**30
 FROZEN = "demo-seg-frozen"
 BATCH_OF_FOUR = "train_dataloader.batch_size=4"
 EACH_ITERATION = "default_hooks.checkpoint={'type': 'CheckpointHook', 'by_epoch': False, 'interval': 1}"
-# A linear head on a frozen backbone, where rounding stays rounding: in a whole network at the protocol's rate it grows a
-# hundredfold in a step. Nothing that sees several images at once, and no clipping, which would hide a wrong scale.
+# A linear head on a frozen backbone, where rounding stays rounding: in a whole network at the protocol's rate it grows
+# a hundredfold in a step. Nothing that sees several images at once, and no clipping, which would hide a wrong scale.
 LINEAR = ("model.decode_head.norm_cfg.type=IN", "optim_wrapper.clip_grad.max_norm=1e9")
 
 
