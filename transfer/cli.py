@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.conf import Positional, arg
 
 from common.errors import UserError, unknown_name
 from transfer import benchmarks
 from transfer.canary import run_canary
-from transfer.doctor import check_before_trials
+from transfer.data_check import check_data
 from transfer.forewarning import forewarnings
-from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
+from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials import print_failures, resolve_device, run_trials
 
 # Settings by which a trial asks for other data than its protocol's.
@@ -93,7 +91,8 @@ def run_dense(
     chosen = _chosen(args, frozen if args.frozen else names)
     plans = _plans(args, chosen, rescale=args.rescale)
     for benchmark in chosen:
-        _check_data(args, benchmark)
+        other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
+        check_data(benchmark, args.data, counts=not other_data)
     for line in forewarnings(plans):
         print(line, file=sys.stderr)
     if args.canary:
@@ -147,21 +146,6 @@ def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
         print(line)
     print(f"table: tools/report.sh {args.out}")
     return summary.exit_code
-
-
-def _check_data(args: DenseArgs, benchmark: benchmarks.Benchmark) -> None:
-    """The data doctor, with a bar: the first time it reads every file. Who names other data may have fewer images."""
-    other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("checking the data")
-        check_before_trials(
-            benchmark,
-            data_root(benchmark, args.data),
-            counts=not other_data,
-            progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
-        )
 
 
 def _chosen(args: TrialArgs, names: Mapping[str, tuple[str, ...]]) -> list[benchmarks.Benchmark]:

@@ -11,6 +11,7 @@ from common import cli
 from common.errors import UserError, unknown_name
 from configs.suites import SUITES
 from transfer import benchmarks
+from transfer.data_check import check_data
 from transfer.plan import plan_trials, weights_ref
 from transfer.trial import WeightsRef
 from transfer.trials import print_failures, resolve_device, run_trials
@@ -47,15 +48,18 @@ def main(args: Args) -> int:
     if args.suite not in SUITES:
         raise unknown_name("suite", args.suite, SUITES)
     suite = SUITES[args.suite]
+    chosen = [benchmarks.get(name) for name in suite.benchmarks]
     plans = plan_trials(
         runs=args.out,
         suite=suite.name,
-        benchmarks=[benchmarks.get(name) for name in suite.benchmarks],
+        benchmarks=chosen,
         weights=[_named(text) for text in args.weights],
         num_trials=suite.num_trials if args.trials is None else args.trials,
         data=args.data,
         device=resolve_device(args.device),
     )
+    for benchmark in chosen:
+        check_data(benchmark, args.data)
     summary = run_trials(plans, jobs=args.jobs)
     print_failures(summary, COMMAND)
     return summary.exit_code

@@ -9,6 +9,7 @@ float64, and it is 1e-14. A stage that is zero everywhere shows nothing and fail
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from importlib import metadata
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 TOLERANCE = 1e-5  # times the RMS of the source's feature map
 IMAGE_SEED = 0
+# The proof's names of what belongs to the weights and not to the protocol, and the configs' own.
+PREPROCESSING_KEYS = {
+    "detectron2": {"pixel_mean": "MODEL.PIXEL_MEAN", "pixel_std": "MODEL.PIXEL_STD"},
+    "mmseg": {"mean": "model.data_preprocessor.mean", "std": "model.data_preprocessor.std"},
+}
 
 Proof = dict[str, Any]
 
@@ -94,9 +100,19 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
     if different:
         raise UserError(
             f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): "
-            f"correct the config"
+            f"{_remedy(different, proof['settings'], target)}"
         )
     _check_stages(proof["stages"], arch, target)
+
+
+def _remedy(different: list[str], proved: Settings, target: str) -> str:
+    """Weights that were trained with other colors than the protocol's can be run so, off protocol."""
+    keys = PREPROCESSING_KEYS.get(target, {})
+    names = [line.partition(": ")[0] for line in different]
+    if not all(name in keys for name in names):
+        return "correct the config"
+    overrides = " ".join(f"{keys[name]}={json.dumps(proved[name]).replace(' ', '')}" for name in names)
+    return f"give {overrides}, the weights' own; the rows are then shown as off protocol"
 
 
 def differences(proved: Settings, used: Settings) -> list[str]:
