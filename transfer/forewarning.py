@@ -39,12 +39,15 @@ def forewarnings(plans: Sequence[TrialPlan]) -> list[str]:
     waiting = {plan.benchmark.name: plan for plan in plans if not plan.finished_record()}
     if not waiting:
         return []
-    context = trials._fork_server(list(waiting.values()))
+    context = trials.fork_server(list(waiting.values()))
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_tell, args=(list(waiting.values()), sender))
     process.start()
     sender.close()  # so that the pipe ends when the process does
-    told: list[str] | UserError = receiver.recv()
+    try:
+        told: list[str] | UserError = receiver.recv()
+    except EOFError:
+        raise UserError("the process that reads the configs was killed: start the same command again") from None
     process.join()
     if isinstance(told, UserError):
         raise told

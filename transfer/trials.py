@@ -70,7 +70,7 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0) -> Summary:
         return summary
     make_dir(waiting[0].runs)
     jobs = jobs or default_jobs(waiting[0].device)
-    context = _fork_server(waiting)
+    context = fork_server(waiting)
     with TrialsDisplay(total=len(plans), already_done=summary.skipped) as display:
         _drive(waiting, jobs, context, display, summary)
     if summary.refused:
@@ -99,7 +99,8 @@ def resolve_device(device: str) -> str:
     return "cuda" if "GPU 0" in listing.stdout else "cpu"
 
 
-def _fork_server(plans: Sequence[TrialPlan]) -> Any:
+def fork_server(plans: Sequence[TrialPlan]) -> Any:
+    """The multiprocessing context whose server imports the plans' frameworks once, for processes forked from it."""
     if plans[0].device == "cpu":
         for variable in THREAD_VARIABLES:  # the same sums in the same order on every machine, and no spinning threads
             os.environ[variable] = "1"
