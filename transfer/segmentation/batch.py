@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 ALL_STAGES = 4  # frozen_stages that leaves nothing of a ResNet to train
 
-# A pixel of the crop in single precision. Counted at crop 512 from what autograd keeps for the backward pass: 2,154 for
-# R50, 5,340 for ViT-B; at crop 256: 220 for the linear head on a frozen R50. Rounded up for what is there for a moment (gradients of
-# maps, workspaces) and for the optimizer's state; the sums have not been held against a GPU. Too high a figure costs
-# time on small GPUs, too low a figure a failed trial.
+# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 and
+# 5,340 for ViT-B at crop 512, 220 for the linear head on a frozen R50 at crop 256. Rounded up for what is there for a
+# moment (gradients of maps, workspaces) and for the optimizer's state; the sums have not been held against a GPU. Too
+# high a figure costs time on small GPUs, too low a figure a failed trial.
 PIXEL_BYTES = {"ResNet": 4096, "VisionTransformer": 8192, "frozen": 1024}
 
 
