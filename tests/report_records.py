@@ -75,6 +75,21 @@ def trials(values: Sequence[float | Mapping[str, float]], **names: Any) -> list[
 def save(records: Sequence[TrialRecord], root: Path) -> Path:
     """Writes the records where the trial runner puts them."""
     for record in records:
-        weights = f"{record.weights.name}-{record.weights.sha256[:8]}".replace("/", "_")
-        record.save(root / record.suite / record.benchmark / weights / f"trial-{record.seed}" / "record.json")
+        record.save(folder_of(record, root) / "record.json")
     return root
+
+
+def folder_of(record: TrialRecord, root: Path) -> Path:
+    """Where the trial runner puts a record and what belongs to it."""
+    weights = f"{record.weights.name}-{record.weights.sha256[:8]}".replace("/", "_")
+    return root / record.suite / record.benchmark / weights / f"trial-{record.seed}"
+
+
+def save_picture(record: TrialRecord, root: Path, name: str, *, grey: int = 128) -> bytes:
+    """Draws a small PNG or JPEG picture beside a record; returns the file's content."""
+    from PIL import Image
+
+    path = folder_of(record, root) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (48, 24), grey).save(path)
+    return path.read_bytes()

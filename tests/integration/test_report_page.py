@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.report_records import done, failed, save, trials
+from tests.report_records import done, failed, save, save_picture, trials
 from transfer.report.main import write_report
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
+PICTURES = ["work/pictures/000201.jpg", "work/pictures/000226.png"]
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 900}
 
 
@@ -23,7 +24,7 @@ PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 900}
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     records = [
         *trials([50.0, 51.5, 52.1], weights="random-resnet18", references={"all background": {"miou": 45.1}}),
-        *trials([60.0, 61.0, 62.5]),
+        *trials([60.0, 61.0, 62.5], pictures=PICTURES),
         *trials([9.0, 8.0, 7.5], weights="below-ten"),
         failed(seed=3),
         done(40.0, seed=0, weights="short", protocol_difference=["max_iters: 200 -> 20"]),
@@ -32,6 +33,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
     ]
     runs = save([record.sealed() for record in records], tmp_path_factory.mktemp("page") / "runs")
+    for name in PICTURES:
+        save_picture(records[3], runs, name)
     return write_report([runs])[1].as_uri()
 
 
@@ -71,6 +74,16 @@ def column(page: Page, table: str, index: int) -> list[str]:
 
 def test_nothing_is_wider_than_the_screen_but_what_scrolls_in_itself(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_pictures_are_drawn_at_their_size_from_the_page_alone(page: Page) -> None:
+    pictures = page.locator("section:has(h2[id='demo.demo-seg']) img")
+    pictures.first.scroll_into_view_if_needed()
+    sizes = pictures.evaluate_all(
+        "all => Promise.all(all.map(async (each) => { each.loading = 'eager'; await each.decode(); "
+        "return [each.naturalWidth, each.naturalHeight, Math.round(10 * each.width / each.height)]; }))"
+    )
+    assert sizes == [[48, 24, 20]] * len(PICTURES)
 
 
 def test_night_is_dark_and_day_is_light(page: Page) -> None:

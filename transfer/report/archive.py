@@ -13,12 +13,15 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from common.errors import UserError
 from common.files import atomic_path
 from transfer.record import RECORD_NAME, TrialRecord
+from transfer.report.collect import FoundTrial
+from transfer.report.pictures import StripRow, is_picture
 
 FORMAT = "twist-transfer-archive"
 VERSION = 1
@@ -47,12 +50,15 @@ def record_name(record: TrialRecord) -> str:
     return "/".join([RECORDS, *safe, f"trial-{record.seed}", RECORD_NAME])
 
 
-def pack(path: Path, records: Sequence[TrialRecord], report: Mapping[str, bytes]) -> None:
+def pack(
+    path: Path, records: Sequence[TrialRecord], report: Mapping[str, bytes], shown: Sequence[StripRow] = ()
+) -> None:
     """Writes the archive; the same content gives the same bytes.
 
     Args:
         path: ends in ``.tar.gz`` or ``.tgz``.
         report: file name to content of the report's forms, which go below ``report/``.
+        shown: the trials whose pictures the report shows; they go beside their records.
 
     Raises:
         UserError: the name has another ending, or two trials would have one place.
@@ -65,6 +71,9 @@ def pack(path: Path, records: Sequence[TrialRecord], report: Mapping[str, bytes]
         if name in files:
             raise UserError(f"two trials would stand at {name}: rename the weights of one (--name) and run it again")
         files[name] = record.to_text().encode()
+    for row in shown:
+        folder = PurePosixPath(record_name(row.record)).parent
+        files |= {(folder / picture.name).as_posix(): picture.content for picture in row.pictures if picture}
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -88,8 +97,8 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(entry, io.BytesIO(content))
 
 
-def read_records(path: Path) -> Iterator[tuple[str, TrialRecord]]:
-    """Each record of an archive, with where it stands.
+def read_trials(path: Path) -> Iterator[FoundTrial]:
+    """Each record of an archive, with where it stands and its pictures.
 
     Raises:
         UserError: no such file; not one of these archives; a name that leads out of it, a link or a device; more
@@ -100,11 +109,17 @@ def read_records(path: Path) -> Iterator[tuple[str, TrialRecord]]:
     if not names:
         raise UserError(f"there is no {RECORD_NAME} in {path}: pack the folder of the runs again")
     for name in names:
-        yield f"{path}:{name}", TrialRecord.from_bytes(files[name], f"{path}:{name}")
+        where = f"{path}:{name}"
+        yield FoundTrial(where, TrialRecord.from_bytes(files[name], where), partial(_picture_beside, files, name))
+
+
+def _picture_beside(files: Mapping[str, bytes], record: str, name: str) -> bytes | None:
+    content = files.get((PurePosixPath(record).parent / name).as_posix(), b"")
+    return content if is_picture(name, content) else None
 
 
 def read_archive(path: Path) -> dict[str, bytes]:
-    """Name to content of every file that the manifest lists. Raises as :func:`read_records`."""
+    """Name to content of every file that the manifest lists. Raises as :func:`read_trials`."""
     try:
         with gzip.open(path, "rb") as unpacked:
             limited: Any = _Limited(unpacked, path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from common.errors import UserError
@@ -30,30 +31,45 @@ class BenchmarkKey:
 TrialKey = tuple[str, str, Weights, int]  # suite, benchmark, weights, seed
 
 
+@dataclass(frozen=True)
+class FoundTrial:
+    """A record and where it stands; ``read`` gives a picture by its path from the record's folder, None without it."""
+
+    where: str
+    record: TrialRecord
+    read: Callable[[str], bytes | None]
+
+
 def weights_of(record: TrialRecord) -> Weights:
     return Weights(name=record.weights.name, sha256=record.weights.sha256)
 
 
 def find_records(sources: Sequence[Path]) -> list[TrialRecord]:
+    """The records of :func:`find_trials`, which raises."""
+    return [trial.record for trial in find_trials(sources)]
+
+
+def find_trials(sources: Sequence[Path]) -> list[FoundTrial]:
     """Every record below the folders and in the archives, each trial once, in the order of folders and paths.
 
     The same trial may come several times, e.g. from archives of several machines, if it ended the same way.
 
     Raises:
         UserError: a source is missing or holds no record; a record cannot be read; two records of one trial (suite,
-            benchmark, weights, seed) contradict each other; see also :func:`~transfer.report.archive.read_records`.
+            benchmark, weights, seed) contradict each other; see also :func:`~transfer.report.archive.read_trials`.
     """
     if not sources:
         raise UserError("no folder given: name the one that holds the records, e.g. runs/")
-    kept: dict[TrialKey, tuple[str, TrialRecord]] = {}
-    for where, record in _located(sources):
-        other, first = kept.setdefault(trial_key(record), (where, record))
-        if different := _contradiction(first, record):
+    kept: dict[TrialKey, FoundTrial] = {}
+    for trial in _located(sources):
+        record = trial.record
+        first = kept.setdefault(trial_key(record), trial)
+        if different := _contradiction(first.record, record):
             raise UserError(
-                f"{other} and {where} are the same trial ({record.suite}, {record.benchmark}, {record.weights.name}, "
-                f"seed {record.seed}) with different {different}: report on one of them"
+                f"{first.where} and {trial.where} are the same trial ({record.suite}, {record.benchmark}, "
+                f"{record.weights.name}, seed {record.seed}) with different {different}: report on one of them"
             )
-    return [record for _, record in kept.values()]
+    return list(kept.values())
 
 
 def trial_key(record: TrialRecord) -> TrialKey:
@@ -75,17 +91,18 @@ def _contradiction(first: TrialRecord, second: TrialRecord) -> str | None:
     return None
 
 
-def _located(sources: Sequence[Path]) -> Iterator[tuple[str, TrialRecord]]:
+def _located(sources: Sequence[Path]) -> Iterator[FoundTrial]:
     """Each record with where it stands; a file is read once, however many folders lead to it."""
-    from transfer.report.archive import is_archive, read_records
+    from transfer.report.archive import is_archive, read_trials
+    from transfer.report.pictures import read_beside
 
     paths: dict[Path, Path] = {}
     for folder in (source for source in sources if not is_archive(source)):
         paths |= {path.resolve(): path for path in _record_paths(folder)}
     for path in sorted(paths.values()):
-        yield str(path), _load(path)
+        yield FoundTrial(str(path), _load(path), partial(read_beside, path.parent))
     for archive in (source for source in sources if is_archive(source)):
-        yield from read_records(archive)
+        yield from read_trials(archive)
 
 
 def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transfer.report import format as fmt
@@ -9,6 +10,7 @@ from transfer.report import provenance, tables
 from transfer.report.cards import Card, cards
 from transfer.report.figures import Plot, overview_plot, trial_plots
 from transfer.report.paper_tables import paper_tables
+from transfer.report.pictures import Strip
 from transfer.report.results import BenchmarkResult, Report
 from transfer.report.statistics import MIN_TRIALS
 from transfer.report.table import Table
@@ -46,6 +48,7 @@ class Section:
     results: Table
     differences: Table | None
     trials: Table
+    strip: Strip | None
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,20 @@ class Document:
         return [plot for plot in (self.overview, *(section.plot for section in self.sections)) if plot]
 
 
-def build_document(report: Report) -> Document:
-    """Everything that the pages show, in their order."""
-    plots = trial_plots(report)
+def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Document:
+    """Everything that the pages show, in their order.
+
+    Args:
+        strips: one per benchmark (:func:`~transfer.report.pictures.build_strips`); without any no picture is shown.
+    """
+    shown = zip(report.benchmarks, trial_plots(report), strips or [None] * len(report.benchmarks), strict=True)
     return Document(
         title=TITLE,
         lead=_lead(report),
         warnings=_warnings(report),
         overview=overview_plot(report),
         overview_table=tables.overview_table(report),
-        sections=tuple(_section(report, result, plot) for result, plot in zip(report.benchmarks, plots, strict=True)),
+        sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
         paper=paper_tables(report),
         reading=READING,
         provenance=(
@@ -87,7 +94,7 @@ def build_document(report: Report) -> Document:
     )
 
 
-def _section(report: Report, result: BenchmarkResult, plot: Plot | None) -> Section:
+def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: Strip | None) -> Section:
     return Section(
         anchor=fmt.slug(result.key.suite, result.key.benchmark),
         heading=tables.benchmark_label(report, result),
@@ -97,6 +104,7 @@ def _section(report: Report, result: BenchmarkResult, plot: Plot | None) -> Sect
         results=tables.results_table(result),
         differences=tables.difference_table(result, report.wanted),
         trials=tables.trials_table(result),
+        strip=strip,
     )
 
 

@@ -12,7 +12,7 @@ TEMPLATES = Path(__file__).parent
 
 
 def render_html(document: Document) -> str:
-    """The page, with style and plots inside."""
+    """The page, with style, plots and pictures inside."""
     import jinja2
     from markupsafe import Markup
 
@@ -37,4 +37,5 @@ def render_html(document: Document) -> str:
 def _policy(script: str) -> str:
     """Content security policy: this script and no other, nothing from the network, whatever names the records hold."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'"
+    allowed = f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
+    return f"default-src 'none'; {allowed}; base-uri 'none'"

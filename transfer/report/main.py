@@ -14,6 +14,7 @@ from common import cli
 from common.files import atomic_path, make_dir
 
 if TYPE_CHECKING:
+    from transfer.report.pictures import Strip
     from transfer.report.results import Report
 
 COMMAND = "tools/report.sh"
@@ -70,11 +71,10 @@ def _verify(path: Path, sources: Sequence[Path]) -> int:
 
 def _pack(path: Path, args: Args) -> int:
     from transfer.report import archive
-    from transfer.report.collect import find_records
-    from transfer.report.results import build_report
 
-    report = build_report(find_records(args.runs), baseline=args.baseline, wanted=args.difference)
-    archive.pack(path, report.records, render_files(report, [f"../{archive.RECORDS}"]))
+    report, strips = _read(args.runs, args.baseline, args.difference)
+    shown = [row for strip in strips if strip for row in strip.rows]
+    archive.pack(path, report.records, render_files(report, [f"../{archive.RECORDS}"], strips), shown)
     print(f"{len(report.records)} records and their report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return cli.EXIT_DONE
 
@@ -92,24 +92,32 @@ def write_report(
         The report and the path of its HTML page.
 
     Raises:
-        UserError: see :func:`~transfer.report.collect.find_records` and :func:`~transfer.report.results.build_report`.
+        UserError: see :func:`~transfer.report.collect.find_trials` and :func:`~transfer.report.results.build_report`.
     """
-    from transfer.report.collect import find_records
-    from transfer.report.results import build_report
-
-    report = build_report(find_records(runs), baseline=baseline, wanted=difference)
+    report, strips = _read(runs, baseline, difference)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
-    for name, content in render_files(report, sources).items():
+    for name, content in render_files(report, sources, strips).items():
         _write_bytes(folder / name, content)
     return report, folder / REPORT_HTML
 
 
-def render_files(report: Report, sources: Sequence[str]) -> dict[str, bytes]:
+def _read(runs: Sequence[Path], baseline: str | None, difference: float) -> tuple[Report, tuple[Strip | None, ...]]:
+    from transfer.report.collect import find_trials
+    from transfer.report.pictures import build_strips
+    from transfer.report.results import build_report
+
+    found = find_trials(runs)
+    report = build_report([trial.record for trial in found], baseline=baseline, wanted=difference)
+    return report, build_strips(report, found)
+
+
+def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip | None] = ()) -> dict[str, bytes]:
     """File name to content of every form of the report; the page comes last.
 
     Args:
         sources: where the records are, relative to the files.
+        strips: the pictures of the page (:func:`~transfer.report.pictures.build_strips`).
     """
     from transfer.report.data import render_csv, render_json
     from transfer.report.document import build_document
@@ -117,7 +125,7 @@ def render_files(report: Report, sources: Sequence[str]) -> dict[str, bytes]:
     from transfer.report.latex import render_latex
     from transfer.report.markdown import FIGURES, render_markdown
 
-    document = build_document(report)
+    document = build_document(report, strips)
     texts = {
         REPORT_JSON: render_json(report, sources),
         "report.csv": render_csv(report),
