@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -130,7 +129,7 @@ class TrainStep:
         else:
             loss = multicrop_twist_loss(logits, NUM_GLOBAL_CROPS, **weights)
         value = loss.total.item()
-        if not math.isfinite(value):
+        if not torch.isfinite(loss.total):
             raise NonFiniteLossError(value, logits.detach())
         return loss
 
