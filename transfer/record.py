@@ -48,6 +48,11 @@ class TrialRecord:
         status: ``"failed"`` when it raised or when a metric is not finite; then ``error`` says why.
         metrics: name to :class:`Metric`; empty when failed.
         references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
+        test_scorings: the test-set ledger: ``{"split", "num_images", "purpose"}`` for each time that test images were
+            opened (:mod:`transfer.classification.ledger`); empty where the task has no ledger.
+        inflated: metric to what the choice that is best on the test images would have given, in percent: an inflated
+            reference, never a result.
+        choices: hyper-parameters that were chosen on validation images, and facts of the optimisation.
         pictures: predictions beside ground truth, paths relative to the record's folder.
         protocol_difference: ``"KEY: protocol value -> value used"``, empty on protocol.
         standing: ``"on protocol"``, ``"rescaled"`` (another batch, with the schedule that goes with it) or
@@ -69,6 +74,9 @@ class TrialRecord:
     inputs_sha256: str
     error: str | None = None
     references: dict[str, dict[str, float]] = field(default_factory=dict)
+    test_scorings: list[dict[str, Any]] = field(default_factory=list)
+    inflated: dict[str, float] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
     standing: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transfer.benchmarks import Benchmark
 from transfer.record import Metric
@@ -68,7 +69,7 @@ class Outcome:
 
     Attributes:
         metrics: name to :class:`~transfer.record.Metric`, in percent.
-        references: see :class:`~transfer.record.TrialRecord`.
+        references, test_scorings, inflated, choices: see :class:`~transfer.record.TrialRecord`.
         pictures: predictions beside ground truth, files below ``work_dir``.
         resolved_config: the framework's config as text, every default filled in; without paths of this machine's
             scratch folders, so that equal protocols have equal text.
@@ -83,6 +84,9 @@ class Outcome:
     source_format: str
     proof: dict | None = None
     references: dict[str, dict[str, float]] = field(default_factory=dict)
+    test_scorings: list[dict[str, Any]] = field(default_factory=list)
+    inflated: dict[str, float] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
     pictures: list[Path] = field(default_factory=list)
     protocol_difference: list[str] = field(default_factory=list)
     standing: str = ""

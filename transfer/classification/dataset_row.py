@@ -1,0 +1,34 @@
+"""What the table of classification data sets says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+MetricName = Literal["top1", "mean_per_class", "map11"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRow:
+    """A data set of ``configs/classification/datasets.py``.
+
+    Attributes:
+        title: its usual name.
+        loader: key of :data:`transfer.classification.datasets.LOADERS`.
+        metric: the main one; ``map11`` is VOC2007's 11-point mean average precision.
+        sizes: images in ``"train"``, ``"val"`` (where ``official_val``) and ``"test"``, as published.
+        official_val: whether the data set has validation images of its own; else a part of train is held out.
+        split_rule: in words, for docs and reports.
+        guide: what to fetch, and how to lay it out below ``{root}``.
+    """
+
+    name: str
+    title: str
+    loader: str
+    metric: MetricName
+    num_classes: int
+    sizes: Mapping[str, int]
+    official_val: bool
+    split_rule: str
+    guide: str
