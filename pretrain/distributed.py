@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
-from pretrain.collectives import gather_over_processes, normalize_over_processes
-from pretrain.nbs import BunchNorm
+from pretrain.collectives import normalize_over_processes
+from pretrain.nbs import BunchNorm, track
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,11 @@ class GlooSyncBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(input)
         output, mean, variance = normalize_over_processes(input, eps=self.eps)
-        if self.track_running_stats:
-            self._track(mean, variance)
+        track(self, mean, variance)
         if self.affine:
             shape = [1, -1, *[1] * (input.dim() - 2)]
             output = output * self.weight.view(shape) + self.bias.view(shape)
         return output
-
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        if not self.track_running_stats:
-            return
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
 
 
 def sync_batch_norms(module: nn.Module, process: Process) -> None:
@@ -109,11 +99,6 @@ def _synced(norm: _BatchNorm, process: Process) -> nn.Module:
     synced = GlooSyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
     synced.load_state_dict(norm.state_dict())
     return synced
-
-
-def gather(values: Tensor, process: Process) -> Tensor:
-    """The 1-D tensors of all processes (of equal length), one after the other."""
-    return gather_over_processes(values) if process.world_size > 1 else values
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
 from pretrain.collectives import normalize_over_processes
@@ -111,32 +112,35 @@ class BunchNorm(nn.BatchNorm1d):
         if len(logits) != num_views * self.place.layout.images:
             raise ValueError(f"this process's part of a bunch is {self.place.layout.images} images, not more")
         output, mean, variance = normalize_over_processes(logits, eps=self.eps, group=self.place.group)
-        self._track(mean, variance)
+        track(self, mean, variance)
         return output
 
     def _forward_bunches(self, logits_VBC: Tensor, num_images: int) -> Tensor:  # noqa: N803
         outputs, means, variances = [], [], []
         for bunch in logits_VBC.split(num_images, dim=1):
-            mean, variance = (torch.zeros_like(each) for each in self._running())
+            mean, variance = (torch.zeros_like(each) for each in _running(self))
             # With a momentum of 1 the running statistics become those of this bunch.
             rows = F.batch_norm(bunch.flatten(0, 1), mean, variance, training=True, momentum=1.0, eps=self.eps)
             outputs.append(rows.unflatten(0, bunch.shape[:2]))
             means.append(mean)
             variances.append(variance)
-        self._track(torch.stack(means).mean(dim=0), torch.stack(variances).mean(dim=0))
+        track(self, torch.stack(means).mean(dim=0), torch.stack(variances).mean(dim=0))
         return torch.cat(outputs, dim=1).flatten(0, 1)
 
-    def _running(self) -> tuple[Tensor, Tensor]:
-        assert self.running_mean is not None and self.running_var is not None
-        return self.running_mean, self.running_var
 
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        if not self.track_running_stats:  # off in the first of two forward passes, see pretrain.step
-            return
-        assert self.momentum is not None and self.num_batches_tracked is not None
-        for running, new in zip(self._running(), (mean, variance), strict=True):
-            running.lerp_(new.to(running.dtype), self.momentum)
-        self.num_batches_tracked.add_(1)
+def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Moves a norm's running statistics towards a batch's (C,), unless it is told not to track them."""
+    if not norm.track_running_stats:  # off in the first of two forward passes, see pretrain.step
+        return
+    assert norm.momentum is not None and norm.num_batches_tracked is not None
+    for running, new in zip(_running(norm), (mean, variance), strict=True):
+        running.lerp_(new.to(running.dtype), norm.momentum)
+    norm.num_batches_tracked.add_(1)
+
+
+def _running(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var
 
 
 def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, process: Process) -> None:
@@ -173,7 +177,7 @@ def average_running_statistics(model: nn.Module, process: Process) -> None:
     norms = [module for module in model.modules() if isinstance(module, BunchNorm)]
     if process.world_size == 1 or not norms:
         return
-    statistics = [each for norm in norms for each in norm._running()]
+    statistics = [each for norm in norms for each in _running(norm)]
     packed = torch.cat(statistics).double()
     dist.all_reduce(packed)
     packed /= process.world_size

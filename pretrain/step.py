@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -129,7 +130,7 @@ class TrainStep:
         else:
             loss = multicrop_twist_loss(logits, NUM_GLOBAL_CROPS, **weights)
         value = loss.total.item()
-        if not torch.isfinite(loss.total):
+        if not math.isfinite(value):
             raise NonFiniteLossError(value, logits.detach())
         return loss
 

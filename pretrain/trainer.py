@@ -210,7 +210,7 @@ class Trainer:
             raise TrainingError(f"{what}; stopped at step {self.step}: {self._what_is_left()}")
 
     def _end_epoch(self, epoch: int) -> None:
-        self._observe("epoch", self.watched.statistics(self.process), epoch)
+        self._observe("epoch", self.watched.statistics(self.process.device), epoch)
         if self.process.is_first and self.watched.num_unreadable:
             print(f"warning: epoch {epoch + 1}: {self.watched.unreadable_note()}", file=sys.stderr)
         self.watched = WatchedEpoch(self.dataset.num_labels)
@@ -232,7 +232,7 @@ class Trainer:
         for network in (self.model, self.teacher):
             if network is not None:
                 average_running_statistics(network, self.process)
-        watched = self.watched.state_dict(self.process)
+        watched = self.watched.state_dict()
         if not self.process.is_first:
             return
         is_finished = self.step == self.recipe.total_epochs * self.steps_per_epoch

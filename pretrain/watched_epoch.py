@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pretrain import monitor
 from pretrain.checkpoint import Content
+from pretrain.collectives import gather_over_processes
 from pretrain.data import Batch
-from pretrain.distributed import Process, gather
 
 NUM_NAMES_SHOWN = 3
 
@@ -46,23 +46,23 @@ class WatchedEpoch:
         more = ", ..." if self.num_unreadable > NUM_NAMES_SHOWN else ""
         return f"{self.num_unreadable} unreadable images were replaced by others: {names}{more}"
 
-    def statistics(self, process: Process) -> monitor.Statistics:
+    def statistics(self, device: torch.device) -> monitor.Statistics:
         """See :func:`pretrain.monitor.epoch_statistics`; a collective operation."""
-        predictions, labels = self._seen(process)
+        predictions, labels = self._seen()
         known = labels if self._num_labels > 1 else None
-        unreadable = gather(torch.tensor([self.num_unreadable], device=process.device), process)
+        unreadable = gather_over_processes(torch.tensor([self.num_unreadable], device=device))
         return {**monitor.epoch_statistics(predictions, known), "unreadable": float(unreadable.sum())}
 
-    def _seen(self, process: Process) -> Tensor:
+    def _seen(self) -> Tensor:
         """(2, N): predictions and labels of all processes; a collective operation."""
         if not self._predictions:
             return self._earlier
-        now = [gather(torch.cat(values), process).cpu() for values in (self._predictions, self._labels)]
+        now = [gather_over_processes(torch.cat(values)).cpu() for values in (self._predictions, self._labels)]
         return torch.cat([self._earlier, torch.stack(now)], dim=1)
 
-    def state_dict(self, process: Process) -> Content:
+    def state_dict(self) -> Content:
         """For the checkpoint; a collective operation."""
-        return {"seen": self._seen(process), "unreadable": list(self._unreadable)}
+        return {"seen": self._seen(), "unreadable": list(self._unreadable)}
 
     def load_state_dict(self, state: Content) -> None:
         """Goes on where a stopped epoch was; in the first process alone, which knows what all of them saw."""

@@ -15,7 +15,8 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain.distributed import GlooSyncBatchNorm, Process, gather, sync_batch_norms
+from pretrain.collectives import gather_over_processes
+from pretrain.distributed import GlooSyncBatchNorm, Process, sync_batch_norms
 from pretrain.loss import momentum_twist_loss, multicrop_twist_loss
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.nbs import BunchNorm, assign_bunches, average_running_statistics
@@ -126,7 +127,7 @@ def work(rank: int, num_processes: int, port: int, out: str) -> None:
     result: dict[str, Any] = {"cases": {case: two_steps(*case, process) for case in cases}}
     share = views().chunk(num_processes, dim=1)[rank]
     result["collectives"] = {objective: collectives_of(objective, share) for objective in OBJECTIVES}
-    result["gathered"] = gather(torch.tensor([rank, rank + 10]), process)
+    result["gathered"] = gather_over_processes(torch.tensor([rank, rank + 10]))
     result["synced"] = synced_norms(process)
     torch.save(result, f"{out}/{rank}.pt")
     dist.destroy_process_group()
