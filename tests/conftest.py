@@ -1,10 +1,11 @@
-"""What all tests share: the embedded data, made once, and a command runner."""
+"""What tests share: the embedded data, made once, a narrow ViT, threads that are put back, and a command runner."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,45 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "digits"
     generate(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' VOC layout with lists short enough for a trial within a test."""
+    from tests.segmentation_trials import make_short_lists
+
+    return make_short_lists(digits, tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the trials of a module keep their converted weights."""
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture
+def mmengine_on_one_thread() -> Iterator[None]:
+    """One thread, and afterwards torch as it was before MMEngine set it up for the life of the process."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def narrow_vit() -> Iterator[None]:
+    """``tests.backbones.NARROW_VIT`` among the architectures, on one thread."""
+    import torch
+
+    from tests.backbones import add_narrow_vit
+
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        add_narrow_vit(patch)
+        yield
 
 
 def run_module(module: str, *arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

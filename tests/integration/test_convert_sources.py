@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.backbones import NARROW_VIT, add_narrow_vit, trained_like
+from tests.backbones import NARROW_VIT, trained_like
 from tests.layouts import RESNET_LAYOUTS, VIT_LAYOUTS
 from transfer.backbone import Backbone, load_backbone
 from transfer.backbone.architecture import COUNTER
@@ -19,16 +18,10 @@ from transfer.convert import detectron2
 from transfer.convert.convert import RESNET_TARGETS, convert, get_target, targets_of
 from transfer.convert.target import key_table
 
+pytestmark = pytest.mark.usefixtures("narrow_vit")
+
 ARCHS = {"resnet18": RESNET_LAYOUTS, NARROW_VIT: VIT_LAYOUTS}
 ALL = [(arch, layout) for arch, layouts in ARCHS.items() for layout in layouts]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow_vit() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        add_narrow_vit(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from tests.backbones import NARROW_VIT, add_narrow_vit, trained_like
+from tests.backbones import NARROW_VIT, trained_like
 from transfer.backbone import IMAGENET, Backbone
 from transfer.backbone.architecture import expected_shapes
 from transfer.convert import mmseg
@@ -19,15 +18,9 @@ from transfer.convert.mmseg_vit import resample_position
 from transfer.convert.proof import prove, verify_proof
 from transfer.convert.target import ConversionError, key_table
 
+pytestmark = pytest.mark.usefixtures("narrow_vit")
+
 PREPROCESSOR = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow_vit() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        add_narrow_vit(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

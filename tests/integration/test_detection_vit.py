@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from common.errors import UserError
 from common.files import sha256_text
-from tests.backbones import NARROW_VIT, add_narrow_vit
+from tests.backbones import NARROW_VIT
 from tests.few_scenes import make_few_scenes
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
@@ -27,6 +27,8 @@ from transfer.detection.trainer import STATE_NAME, make_trainer, seeded_model
 from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 from transfer.trial import Trial, WeightsRef
 
+pytestmark = pytest.mark.usefixtures("narrow_vit")
+
 # One at full width; the others differ from it in width alone, and are built with a ViT of four narrow blocks.
 WIDTHS = {
     "voc-deit-s": "deit_small",
@@ -34,14 +36,6 @@ WIDTHS = {
     "coco-deit-s": NARROW_VIT,
     "coco-vit-b": NARROW_VIT,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def narrow_vit() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        add_narrow_vit(patch)
-        yield
 
 
 def protocol(name: str) -> Any:

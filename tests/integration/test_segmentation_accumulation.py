@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,13 +12,15 @@ import torch
 
 import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
-from tests.segmentation_trials import make_short_lists, make_trial
+from tests.segmentation_trials import make_trial
 from transfer import benchmarks
 from transfer.segmentation import task
 from transfer.segmentation.accumulation import divided
 from transfer.segmentation.batch import image_bytes, parts_of_batch
 from transfer.segmentation.config import load_protocol
 from transfer.trial import Outcome
+
+pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 GIB = 2**30
 FROZEN = "demo-seg-frozen"
@@ -31,25 +33,6 @@ LINEAR = ("model.decode_head.norm_cfg.type=IN", "optim_wrapper.clip_grad.max_nor
 
 class KilledError(Exception):
     """Stands for a kill in the middle of a trial."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
-
-
-@pytest.fixture(scope="module")
-def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_short_lists(digits, tmp_path_factory.mktemp("scenes"))
-
-
-@pytest.fixture(scope="module")
-def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("weights")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from common.files import sha256_text
 from transfer import benchmarks
 from transfer.segmentation import task
 from transfer.trial import Trial, WeightsRef
+
+pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 SIZE = 64
 # What needs the whole data set or a GPU; the model is the protocol's.
@@ -32,20 +34,6 @@ SMALL = (
 )
 NO_WARMUP = ("param_scheduler.0.begin=0", "param_scheduler.1.end=1")
 CHECKPOINT = "default_hooks.checkpoint.interval=1"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
-
-
-@pytest.fixture(scope="module")
-def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("weights")
 
 
 def save_pair(image: Path, mask: Path) -> None:

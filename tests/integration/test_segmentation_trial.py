@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from PIL import Image
 
 import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
-from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_short_lists, make_trial
+from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
 from transfer.convert.prepare import converted_weights
 from transfer.segmentation import linear_head, task
@@ -28,24 +27,7 @@ from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
 from transfer.segmentation.transforms import MergeForeground
 from transfer.trial import Trial
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)  # MMEngine sets it for the life of the process
-
-
-@pytest.fixture(scope="module")
-def scenes(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_short_lists(digits, tmp_path_factory.mktemp("scenes"))
-
-
-@pytest.fixture(scope="module")
-def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("weights")
+pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 
 def make_job(trial: Trial, *, config: Any = None) -> Job:
