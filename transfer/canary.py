@@ -122,7 +122,7 @@ def run_canary(
         suite=SUITE,
         benchmarks=[benchmark],
         weights=[weights_ref(source) for source in sources.values()],
-        num_trials=1,
+        seeds=(0,),
         data=data,
         overrides=canary.overrides,
         device=device,

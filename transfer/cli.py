@@ -17,6 +17,7 @@ from transfer.canary import run_canary
 from transfer.data_check import check_data
 from transfer.forewarning import forewarnings
 from transfer.plan import TrialPlan, plan_trials, weights_ref
+from transfer.seeds import chosen_seeds
 from transfer.trials import print_failures, resolve_device, run_trials
 
 # Settings by which a trial asks for other data than its protocol's.
@@ -35,6 +36,8 @@ class TrialArgs:
     """settings that differ from the protocol, in the framework's own names; the rows become "off protocol" """
     trials: int | None = None
     """how many trials, with seeds 0, 1, ...; default: what the protocol says, mostly 5"""
+    seeds: tuple[str, ...] = ()
+    """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
     data: Path | None = None
     """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""
     out: Path = Path("runs")
@@ -123,14 +126,12 @@ def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], comman
 
 
 def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: int | None = None) -> list[TrialPlan]:
-    if args.trials is not None and args.trials < 1:
-        raise UserError(f"--trials is {args.trials}: at least one trial is needed")
     return plan_trials(
         runs=args.out,
         suite=args.suite or ("demo" if chosen[0].name.startswith("demo-") else "paper"),
         benchmarks=chosen,
         weights=[weights_ref(args.checkpoint, name=args.name, which=args.which, arch=args.arch)],
-        num_trials=args.trials or chosen[0].num_trials,
+        seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),
         data=args.data,
         overrides=args.overrides,
         device=resolve_device(args.device),

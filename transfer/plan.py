@@ -84,7 +84,7 @@ def plan_trials(
     suite: str,
     benchmarks: Sequence[Benchmark],
     weights: Sequence[WeightsRef],
-    num_trials: int,
+    seeds: Sequence[int],
     data: Path | None = None,
     overrides: tuple[str, ...] = (),
     device: str = "cpu",
@@ -93,15 +93,13 @@ def plan_trials(
     """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
 
     Raises:
-        UserError: fewer than one trial, or a data set's folder is missing.
+        UserError: a data set's folder is missing.
     """
-    if num_trials < 1:
-        raise UserError(f"--trials is {num_trials}: at least one trial is needed")
     inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark, data)
-        for seed in range(num_trials):
+        for seed in seeds:
             for ref in weights:
                 plans.append(
                     TrialPlan(

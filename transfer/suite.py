@@ -13,6 +13,7 @@ from configs.suites import SUITES
 from transfer import benchmarks
 from transfer.data_check import check_data
 from transfer.plan import plan_trials, weights_ref
+from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
 from transfer.trials import print_failures, resolve_device, run_trials
 
@@ -33,7 +34,9 @@ class Args:
     weights: tuple[str, ...]
     """NAME=SOURCE for each initialisation; SOURCE is a checkpoint's path or random:ARCH"""
     trials: int | None = None
-    """how many trials of each; default: what the suite says"""
+    """how many trials of each, with seeds 0, 1, ...; default: what the suite says"""
+    seeds: tuple[str, ...] = ()
+    """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
     data: Path | None = None
     """the data set's folder, for a suite on one data set; default $DATA_ROOT/<name>"""
     out: Path = Path("runs")
@@ -54,7 +57,7 @@ def main(args: Args) -> int:
         suite=suite.name,
         benchmarks=chosen,
         weights=[_named(text) for text in args.weights],
-        num_trials=suite.num_trials if args.trials is None else args.trials,
+        seeds=chosen_seeds(args.trials, args.seeds, suite.num_trials),
         data=args.data,
         device=resolve_device(args.device),
     )

@@ -25,7 +25,7 @@ def make_plan(name: str, data: Path, runs: Path, *overrides: str, rescale: int |
         suite="demo",
         benchmarks=[benchmarks.get(name)],
         weights=[weights_ref("random:resnet18")],
-        num_trials=1,
+        seeds=[0],
         data=data,
         overrides=overrides,
         rescale=rescale,

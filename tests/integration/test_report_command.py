@@ -156,7 +156,7 @@ def test_the_trial_runners_records_carry_hashes_that_verify_and_failed_ones_too(
         suite="demo",
         benchmarks=[BENCHMARKS["demo-linear"]],
         weights=[weights_ref("random:resnet18")],
-        num_trials=1,
+        seeds=[0],
         data=tmp_path,
     )
     outcome = Outcome(

@@ -39,7 +39,7 @@ def plans(tmp_path: Path, *overrides: str, num_trials: int = 3) -> list[TrialPla
         suite="test",
         benchmarks=[FAULTY],
         weights=[weights_ref("random:resnet18", name="random")],
-        num_trials=num_trials,
+        seeds=range(num_trials),
         data=tmp_path / "data",
         overrides=overrides,
     )
@@ -166,7 +166,7 @@ def test_the_same_seeds_are_planned_for_all_weights(tmp_path: Path) -> None:
         suite="s",
         benchmarks=[BENCHMARKS["demo-voc"]],
         weights=refs,
-        num_trials=4,
+        seeds=range(4),
         data=tmp_path / "data",
     )
     seeds = {ref.name: [plan.seed for plan in planned if plan.weights == ref] for ref in refs}
