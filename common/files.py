@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     make_dir(path.parent)
     # The suffix stays last: savers such as matplotlib and torch choose a format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{platform.node()}-{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -28,6 +30,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what processes of this host were writing below ``folder`` when they were killed."""
+    name = re.compile(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", re.DOTALL)
+    for path in folder.rglob(".*.tmp*"):
+        match = name.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

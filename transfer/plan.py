@@ -51,6 +51,16 @@ class TrialPlan:
         return self.trial_dir / RECORD_NAME
 
     @property
+    def claim_path(self) -> Path:
+        """Who runs the trial (:mod:`transfer.claim`); beside its folder, which may be removed while it is claimed."""
+        return self.trial_dir.with_name(f".{self.trial_dir.name}.claim")
+
+    @property
+    def log_path(self) -> Path:
+        """All that the trial's process prints."""
+        return self.trial_dir / "log.txt"
+
+    @property
     def weights_dir(self) -> Path:
         """Converted weights, shared by every benchmark of the suite."""
         return self.runs / self.suite / "weights" / f"{self.weights.name}-{self.weights.sha256[:8]}"

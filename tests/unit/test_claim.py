@@ -1,0 +1,160 @@
+"""Claims: one live owner at a time, and dead ones taken over."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfer import claim
+from transfer.claim import STALE_SECONDS, Claim, Owner, live_owner, process_start, take
+
+
+def lay(path: Path, owner: Owner, *, seconds_old: float = 0.0) -> None:
+    """Puts a claim there as its owner would have left it."""
+    path.write_text(json.dumps(asdict(owner)))
+    then = time.time() - seconds_old
+    os.utime(path, (then, then))
+
+
+def dead_owner() -> Owner:
+    """A process of this host that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = replace(claim._myself(), pid=process.pid, started=str(process_start(process.pid)))
+    process.communicate()
+    return owner
+
+
+def remote_owner() -> Owner:
+    return replace(claim._myself(), host="elsewhere", place="elsewhere 1 2", pid=1)
+
+
+def test_a_claim_is_had_by_one_and_leaves_nothing_when_released(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ".trial-0.claim"
+    mine = take(path)
+    assert mine and mine.holds() and take(path) is None
+    assert str(live_owner(path)).startswith(f"process {os.getpid()} on ")
+    mine.release()
+    assert live_owner(path) is None and list(path.parent.iterdir()) == []
+    assert take(path)
+
+
+def test_a_dead_process_is_taken_over_and_a_reused_number_is_not_mistaken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    lay(path, dead_owner())
+    assert take(path)
+    lay(path, replace(claim._myself(), started="12"))  # this process's number, another start
+    assert live_owner(path) is None and take(path)
+
+
+def test_a_process_that_ended_but_was_not_fetched_is_dead(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert process_start(process.pid) is None
+    process.wait()
+
+
+def test_another_hosts_claim_holds_while_its_heart_beats(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    lay(path, remote_owner(), seconds_old=STALE_SECONDS - 60)
+    assert take(path) is None
+    assert str(live_owner(path)) == "process 1 on elsewhere"
+    lay(path, remote_owner(), seconds_old=STALE_SECONDS + 60)
+    mine = take(path)
+    assert mine and mine.holds() and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_claim_that_nobody_can_read_is_judged_by_its_age(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    path.write_text("")
+    assert take(path) is None
+    os.utime(path, (0, 0))
+    assert take(path)
+
+
+def test_an_owner_that_was_taken_over_knows_it_and_does_not_release_the_others_claim(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    lay(path, replace(remote_owner(), token="first"), seconds_old=STALE_SECONDS + 60)
+    first, second = Claim(path, replace(remote_owner(), token="first")), take(path)
+    assert second and second.holds() and not first.holds()
+    first.release()
+    assert second.holds()
+
+
+def test_a_kept_claim_shows_that_its_owner_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.05)
+    mine = take(tmp_path / "claim")
+    assert mine
+    with mine.kept():
+        os.utime(mine.path, (0, 0))
+        while mine.path.stat().st_mtime == 0:
+            time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taker_that_died_with_the_guard_stops_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    lay(path, dead_owner())
+    lay(tmp_path / "claim.guard", dead_owner())
+    lay(tmp_path / "claim.guard.guard", dead_owner())
+    lay(tmp_path / f"claim.{'0' * 32}", dead_owner())  # died while it wrote
+    mine = take(path)
+    assert mine
+    mine.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _take_again_and_again(path: Path, kernel_lock: Path, log: Path) -> None:
+    """While it has the claim it also holds a lock of the kernel, which on one host is sure to be had by one alone."""
+    with kernel_lock.open() as witness, log.open("ab", buffering=0) as told:
+        while True:
+            mine = take(path)
+            if mine is None:
+                continue
+            try:
+                fcntl.flock(witness, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                told.write(b".")
+                fcntl.flock(witness, fcntl.LOCK_UN)
+            except BlockingIOError:
+                told.write(b"TWO HAD IT")
+            mine.release()
+
+
+def test_of_many_processes_that_take_release_and_are_killed_one_has_it_at_a_time(tmp_path: Path) -> None:
+    context: Any = multiprocessing.get_context("fork")
+    path, log, kernel_lock = tmp_path / "folder" / "claim", tmp_path / "log", tmp_path / "witness"
+    kernel_lock.touch()
+    moments = random.Random(0)
+
+    def started() -> Any:
+        taker = context.Process(target=_take_again_and_again, args=(path, kernel_lock, log))
+        taker.start()
+        return taker
+
+    takers = [started() for _ in range(4)]
+    for _ in range(60):
+        time.sleep(moments.uniform(0.0, 0.05))
+        victim = takers.pop(0)
+        victim.kill()
+        victim.join()
+        takers.append(started())
+    for taker in takers:
+        taker.kill()
+        taker.join()
+    told = log.read_bytes()
+    assert set(told) == set(b".") and len(told) > 60
+    last = take(path)  # whatever the last one left behind
+    assert last
+    last.release()
+    # Killed between making a file and writing into it: that one is cleared away when it is old.
+    assert all(left.stat().st_size == 0 for left in path.parent.iterdir())

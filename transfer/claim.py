@@ -1,0 +1,220 @@
+"""Who runs a trial: a claim file that one process at a time has, on one machine or on many that share a file system.
+
+A claim names its owner: host, process and the process's start. It is dead, and may be taken over, when
+
+- on the owner's own host, the process is gone (its start is compared too: process numbers come again);
+- on any other host, where nobody can look, the owner has not touched the file for :data:`STALE_SECONDS`.
+
+``flock`` would be released by the kernel, but is not kept between hosts by every network file system. What is used here
+is atomic everywhere: a hard link that fails where there is a file already, and a rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from common.files import make_dir
+
+BEAT_SECONDS = 30.0
+STALE_SECONDS = 600.0  # twenty missed beats: a file server that hangs for minutes must not make a claim look dead
+GUARD = ".guard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who holds a claim.
+
+    Attributes:
+        place: where ``pid`` has a meaning: the host, since when it runs, and its space of process numbers.
+        started: when the process started, in the system's own terms.
+        token: of this one claim.
+    """
+
+    host: str
+    place: str
+    pid: int
+    started: str
+    token: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Claim:
+    """A claim that this process holds: made by :func:`take`."""
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        self.path, self.owner = path, owner
+
+    def holds(self) -> bool:
+        """False once another process has taken over, because this one seemed dead."""
+        return read_owner(self.path) == self.owner
+
+    def release(self) -> None:
+        """Lets go of it, and clears away what processes left that died while they tried to take it."""
+        if self.holds():
+            self.path.unlink(missing_ok=True)
+        for left in self.path.parent.glob(f"{self.path.name}.*"):
+            if left.suffix == GUARD:
+                if guard := take(left):
+                    guard.release()
+            elif live_owner(left) is None:
+                left.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Shows others that the owner lives while the block runs, then releases."""
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                if self.holds():
+                    with contextlib.suppress(FileNotFoundError):
+                        os.utime(self.path)
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            heart.join()
+            self.release()
+
+
+def take(path: Path) -> Claim | None:
+    """Takes the claim ``path``; its folder is made. None if a live owner has it, or takes it over at this moment.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    owner = _myself()
+    candidate = path.with_name(f"{path.name}.{owner.token}")
+    try:
+        _write(candidate, owner)
+        if _link(candidate, path) or _take_over(candidate, path):
+            return Claim(path, owner)
+        return None
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def live_owner(path: Path) -> Owner | None:
+    """Who holds the claim; None if nobody does, or a dead process."""
+    owner = read_owner(path)
+    return owner if owner is not None and _is_alive(owner, path) else None
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Who is named in the claim, alive or not; None if there is no such file."""
+    try:
+        return Owner(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):  # half written when a process was killed or a machine lost its power
+        return Owner(host="an unknown host", place="", pid=0, started="", token="")
+
+
+def _take_over(candidate: Path, path: Path) -> bool:
+    """Replaces a dead owner's claim. Of several that try at once one wins.
+
+    All of them must first take a second claim, the guard, and look again under it: so that nobody who found the owner
+    dead replaces the claim of one who has just taken over. A guard whose owner died is taken over in the same way.
+    """
+    if live_owner(path) is not None:
+        return False
+    guard = take(path.with_name(path.name + GUARD))
+    if guard is None:
+        return False
+    try:
+        if read_owner(path) is None:  # released meanwhile
+            return _link(candidate, path)
+        if live_owner(path) is not None:
+            return False
+        candidate.replace(path)
+        return True
+    finally:
+        guard.release()
+
+
+def _write(candidate: Path, owner: Owner) -> None:
+    """Writes the file that is to become the claim; its folder may be removed by others as often as it is made."""
+    for _ in range(100):
+        make_dir(candidate.parent)
+        with contextlib.suppress(FileNotFoundError):
+            candidate.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+            return
+    raise OSError(f"{candidate.parent} vanishes again and again")
+
+
+def _link(candidate: Path, path: Path) -> bool:
+    try:
+        path.hardlink_to(candidate)
+    except FileExistsError:
+        return candidate.stat().st_nlink == 2  # over NFS a link may be made and its confirmation lost
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} is on a file system without hard links ({error.strerror}), by which runners keep apart: "
+            "choose another --out"
+        ) from None
+    return True
+
+
+def _is_alive(owner: Owner, path: Path) -> bool:
+    if owner.place == _place():
+        return process_start(owner.pid) == owner.started
+    try:
+        return _file_system_now(path) - path.stat().st_mtime < STALE_SECONDS
+    except FileNotFoundError:
+        return False  # released while it was looked at
+
+
+def _file_system_now(path: Path) -> float:
+    """The time of the clock that gives files beside ``path`` their times: on a network file system, the server's."""
+    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _myself() -> Owner:
+    pid = os.getpid()
+    return Owner(
+        host=platform.node(), place=_place(), pid=pid, started=process_start(pid) or "", token=uuid.uuid4().hex
+    )
+
+
+@functools.cache
+def _place() -> str:
+    """The host, its boot and its space of process numbers: containers on one host see others' numbers differently."""
+    facts = [platform.node()]
+    with contextlib.suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(facts)
+
+
+def process_start(pid: int) -> str | None:
+    """When the process started, as text to compare; None if there is none, or one that has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            # The name in parentheses may hold anything. After it: the state first, the start in clock ticks as 20th.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+    return shown.stdout.strip() or None
