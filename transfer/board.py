@@ -1,0 +1,120 @@
+"""Where each trial of a run stands and how long it will take: the state behind the live table, without a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+WAITING, ELSEWHERE, RUNNING, DONE, FAILED, REFUSED = "waiting", "elsewhere", "running", "done", "failed", "refused"
+
+
+@dataclass
+class Row:
+    """One trial.
+
+    Attributes:
+        kind: trials of one kind take about as long as each other: the benchmark.
+        detail: what is being done, the main metric, why it failed, or who else runs it.
+        began, ended: on the board's clock, in seconds.
+        phase_began, phase_from: when what is being done was first heard of, and how far it was then.
+    """
+
+    label: str
+    kind: str
+    state: str = WAITING
+    detail: str = ""
+    device: str = ""
+    step: int = 0
+    num_steps: int = 0
+    began: float = 0.0
+    ended: float = 0.0
+    phase_began: float = 0.0
+    phase_from: int = 0
+
+    def advance(self, step: int, num_steps: int, what: str, now: float) -> None:
+        if (what, num_steps) != (self.detail, self.num_steps):
+            self.phase_began, self.phase_from = now, step
+        self.step, self.num_steps, self.detail = step, num_steps, what
+
+    def phase_seconds_left(self, now: float) -> float | None:
+        """How long the rest of what is being done takes at the pace so far; None while that is unknown."""
+        advanced = self.step - self.phase_from
+        if advanced <= 0:
+            return None
+        return (now - self.phase_began) / advanced * (self.num_steps - self.step)
+
+
+class Board:
+    """The rows of a run, in the order of its plans.
+
+    Args:
+        trials: (label, kind) of each trial that has no record yet.
+        num_devices: how many trials go on at a time, for the ETA.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self, trials: Sequence[tuple[str, str]], *, num_devices: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.rows = {label: Row(label=label, kind=kind) for label, kind in trials}
+        self.num_devices = num_devices
+        self.clock = clock
+
+    def start(self, label: str, device: str) -> None:
+        row = self.rows[label]
+        row.state, row.device, row.began, row.detail = RUNNING, device, self.clock(), "starting"
+
+    def advance(self, label: str, step: int, num_steps: int, what: str) -> None:
+        self.rows[label].advance(step, num_steps, what, self.clock())
+
+    def move(self, label: str, state: str, detail: str = "") -> None:
+        """To a state in which nothing of it runs here."""
+        row = self.rows[label]
+        row.state, row.detail, row.device, row.ended = state, detail, "", self.clock()
+
+    def of(self, *states: str) -> list[Row]:
+        """Rows in any of these states."""
+        return [row for row in self.rows.values() if row.state in states]
+
+    def seconds_left(self, row: Row) -> float | None:
+        """Of a running trial: what others of its kind took less what it has had; the rest of its phase if longer."""
+        now = self.clock()
+        known = [left for left in (row.phase_seconds_left(now),) if left is not None]
+        if (whole := self._mean_seconds(row.kind)) is not None:
+            known.append(max(whole - (now - row.began), 0.0))
+        return max(known, default=None)
+
+    def all_seconds_left(self) -> float | None:
+        """Until the last trial ends, if the devices are kept busy; None while nothing is known.
+
+        A kind of which none has ended is taken to be as long as the mean of those that are known.
+        """
+        running = self.of(RUNNING)
+        lefts = [left for row in running if (left := self.seconds_left(row)) is not None]
+        kinds: dict[str, float] = {}
+        for row in self.of(RUNNING, DONE):
+            if (whole := self._mean_seconds(row.kind)) is not None:
+                kinds[row.kind] = whole
+            elif (left := self.seconds_left(row)) is not None:
+                kinds[row.kind] = self.clock() - row.began + left
+        if not kinds:
+            return None
+        mean = sum(kinds.values()) / len(kinds)
+        waiting = [kinds.get(row.kind, mean) for row in self.of(WAITING)]
+        unknown = mean * (len(running) - len(lefts))
+        return max([(sum(waiting) + sum(lefts) + unknown) / self.num_devices, *lefts])
+
+    def _mean_seconds(self, kind: str) -> float | None:
+        """Of the trials of this kind that this run has done."""
+        seconds = [row.ended - row.began for row in self.of(DONE) if row.kind == kind and row.began]
+        return sum(seconds) / len(seconds) if seconds else None
+
+
+def clock_text(seconds: float | None) -> str:
+    """``"1:02:03"``, ``"2:03"``, or ``"?"`` for None."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
