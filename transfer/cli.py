@@ -15,10 +15,11 @@ from common.errors import UserError, unknown_name
 from transfer import benchmarks
 from transfer.canary import run_canary
 from transfer.data_check import check_data
+from transfer.devices import resolve_device
 from transfer.forewarning import forewarnings
 from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.seeds import chosen_seeds
-from transfer.trials import print_failures, resolve_device, run_trials
+from transfer.trials import print_failures, run_trials
 
 # Settings by which a trial asks for other data than its protocol's.
 DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")
@@ -53,7 +54,10 @@ class TrialArgs:
     device: str = "auto"
     """auto, cpu or cuda"""
     jobs: int = 0
-    """trials at a time; 0: one a core on CPU, one at a time on GPUs"""
+    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
+    gpus_per_trial: int | None = None
+    """GPUs of each trial; default: 1 for classification and clustering; for detection and segmentation all, over which
+    their batch and its norm are spread"""
 
 
 @dataclass
@@ -140,7 +144,7 @@ def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: 
 
 
 def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
-    summary = run_trials(plans, jobs=args.jobs)
+    summary = run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed)} of {len(plans)} trials are recorded below {args.out}")
     for line in _not_on_protocol(plans):

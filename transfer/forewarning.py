@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
-from common.errors import UserError
-from transfer import trials
 from transfer.benchmarks import DETECTION, SEGMENTATION
 from transfer.plan import TrialPlan
 from transfer.protocol_lock import Schedule, Verdict
 from transfer.run_trial import trial_of
 from transfer.trial import Trial
+from transfer.trial_process import call, fork_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,34 +29,21 @@ def forewarnings(plans: Sequence[TrialPlan]) -> list[str]:
     If every trial has its record, they are not imported at all.
 
     Args:
-        plans: of detection or segmentation; those of one benchmark differ in weights and seed alone.
+        plans: those of one benchmark differ in weights and seed alone. Only detection and segmentation have protocols
+            that are foreseen.
 
     Raises:
         UserError: an override that the framework refuses, or a finished record here that has other settings.
     """
-    waiting = {plan.benchmark.name: plan for plan in plans if not plan.finished_record()}
+    unfinished = [plan for plan in plans if not plan.finished_record()]
+    waiting = {plan.benchmark.name: plan for plan in unfinished if plan.benchmark.task in _READERS}
     if not waiting:
         return []
-    context = trials.fork_server(list(waiting.values()))
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_tell, args=(list(waiting.values()), sender))
-    process.start()
-    sender.close()  # so that the pipe ends when the process does
-    try:
-        told: list[str] | UserError = receiver.recv()
-    except EOFError:
-        raise UserError("the process that reads the configs was killed: start the same command again") from None
-    process.join()
-    if isinstance(told, UserError):
-        raise told
-    return told
+    return call(fork_server(unfinished), _foreseen, list(waiting.values()))
 
 
-def _tell(plans: Sequence[TrialPlan], told: Connection) -> None:
-    try:
-        told.send([line for plan in plans if (line := forewarning(plan))])
-    except UserError as error:
-        told.send(error)
+def _foreseen(plans: Sequence[TrialPlan]) -> list[str]:
+    return [line for plan in plans if (line := forewarning(plan))]
 
 
 def forewarning(plan: TrialPlan) -> str | None:

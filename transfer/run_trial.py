@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import importlib
 import importlib.metadata
@@ -21,7 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common.errors import UserError
-from common.files import make_dir, sha256_text, write_text
+from common.files import make_dir, remove_unfinished, sha256_text, write_text
+from transfer.claim import Claim, live_owner, take
 from transfer.plan import TrialPlan
 from transfer.record import Metric, TrialRecord, WeightsInfo
 from transfer.trial import Outcome, Trial
@@ -39,33 +39,88 @@ PACKAGES = (
 ALTERNATIVES = {"detectron2": ("detectron2", "pb1-detectron2"), "mmcv": ("mmcv", "mmcv-lite")}
 
 
+class TakenError(Exception):
+    """Another process runs the trial; the message says which."""
+
+
 def run_trial(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> TrialRecord:
-    """Runs the trial unless its record is there, and returns the record.
+    """Runs the trial unless its record is there, and returns the record. What it prints goes to its log.
 
     What the task raises makes a failed record, as does a metric that is not finite.
 
     Raises:
-        UserError: bad input; then nothing of the trial is left on disk.
+        TakenError: another process runs it, here or on another host.
+        UserError: bad input; then nothing is left on disk, but what was there before.
     """
+    return run_or_find(plan, progress)[0]
+
+
+def run_or_find(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> tuple[TrialRecord, bool]:
+    """As :func:`run_trial`; the second value says whether the trial ran here, not in another process just before."""
+    claim = take(plan.claim_path)
+    if claim is None:
+        raise TakenError(str(live_owner(plan.claim_path) or "another process"))
+    try:
+        with claim.kept():
+            if finished := plan.finished_record():
+                return finished, False
+            return _run(plan, progress, claim), True
+    except UserError:
+        remove_empty_folders(plan)
+        raise
+
+
+def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Claim) -> TrialRecord:
+    started = time.monotonic()
+    is_new = not plan.trial_dir.exists()
     make_dir(plan.trial_dir)
-    with _locked(plan.trial_dir / ".lock"):
-        if finished := plan.finished_record():  # another process was here first
-            return finished
-        started = time.monotonic()
-        try:
+    for folder in (plan.trial_dir, plan.weights_dir):
+        remove_unfinished(folder)
+    error_path = plan.trial_dir / "error.txt"
+    try:
+        with _output_to(plan.log_path):
             outcome, error = _call_task(plan, progress), None
-        except UserError:
-            discard(plan)
-            raise
-        except Exception as raised:
-            write_text(plan.trial_dir / "error.txt", traceback.format_exc())
-            outcome, error = None, f"{type(raised).__name__}: {raised}"
-        record = make_record(plan, outcome=outcome, error=error, wall_seconds=time.monotonic() - started)
-        record.save(plan.record_path)
-        if record.status == "done":
-            (plan.trial_dir / "error.txt").unlink(missing_ok=True)
-    (plan.trial_dir / ".lock").unlink(missing_ok=True)
+    except UserError:
+        if is_new:  # else it holds what a killed run has done so far
+            shutil.rmtree(plan.trial_dir, ignore_errors=True)
+        raise
+    except Exception as raised:
+        write_text(error_path, traceback.format_exc())
+        outcome, error = None, f"{type(raised).__name__}: {raised}"
+    record = make_record(plan, outcome=outcome, error=error, wall_seconds=time.monotonic() - started)
+    if record.status == "done":
+        error_path.unlink(missing_ok=True)
+    if not claim.holds():  # this process was taken for dead; the record is the other's to write
+        raise TakenError(str(live_owner(plan.claim_path) or "another process"))
+    record.save(plan.record_path)
     return record
+
+
+def record_death(plan: TrialPlan, reason: str, wall_seconds: float) -> None:
+    """Makes the failed record of a trial whose process died, unless another process has gone on with it already."""
+    claim = take(plan.claim_path)
+    if claim is None:
+        return
+    with claim.kept():
+        if not plan.finished_record():
+            make_record(plan, outcome=None, error=reason, wall_seconds=wall_seconds).save(plan.record_path)
+
+
+@contextlib.contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """What this process and those that it starts print while the block runs is added to ``path``."""
+    streams = (sys.stdout, sys.stderr)
+    with path.open("a") as log:
+        before = [os.dup(number) for number in (1, 2)]
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        try:
+            yield
+        finally:
+            for stream, number, copy in zip(streams, (1, 2), before, strict=True):
+                stream.flush()
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 def _call_task(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Outcome:
@@ -90,25 +145,13 @@ def trial_of(plan: TrialPlan) -> Trial:
     )
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time: a trial left over from a killed run is waited for, not raced."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def discard(plan: TrialPlan) -> None:
-    """Removes what a refused trial wrote, and the folders that this leaves empty."""
-    shutil.rmtree(plan.trial_dir, ignore_errors=True)
-    for folder in (plan.weights_dir, *plan.trial_dir.parents):
+def remove_empty_folders(plan: TrialPlan) -> None:
+    """Removes the folders that a refused trial leaves empty."""
+    for folder in (plan.weights_dir, plan.weights_dir.parent, *plan.trial_dir.parents):
         if folder == plan.runs:
             break
-        with contextlib.suppress(OSError):  # not empty: others' work
+        with contextlib.suppress(OSError):  # not there, or not empty: others' work
             folder.rmdir()
-    with contextlib.suppress(OSError):
-        plan.weights_dir.parent.rmdir()
-        (plan.runs / plan.suite).rmdir()
 
 
 def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float) -> TrialRecord:

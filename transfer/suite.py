@@ -12,10 +12,11 @@ from common.errors import UserError, unknown_name
 from configs.suites import SUITES
 from transfer import benchmarks
 from transfer.data_check import check_data
+from transfer.devices import resolve_device
 from transfer.plan import plan_trials, weights_ref
 from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
-from transfer.trials import print_failures, resolve_device, run_trials
+from transfer.trials import print_failures, run_trials
 
 COMMAND = "tools/suite.sh"
 
@@ -44,7 +45,9 @@ class Args:
     device: str = "auto"
     """auto, cpu or cuda"""
     jobs: int = 0
-    """trials at a time; 0: one a core on CPU, one at a time on GPUs"""
+    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
+    gpus_per_trial: int | None = None
+    """GPUs of each trial; default: 1 for classification and clustering, all for detection and segmentation"""
 
 
 def main(args: Args) -> int:
@@ -63,7 +66,7 @@ def main(args: Args) -> int:
     )
     for benchmark in chosen:
         check_data(benchmark, args.data)
-    summary = run_trials(plans, jobs=args.jobs)
+    summary = run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     print_failures(summary, COMMAND)
     return summary.exit_code
 

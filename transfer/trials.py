@@ -1,47 +1,42 @@
-"""Runs many trials on this machine, each in a process of its own, and says how they went.
+"""Runs many trials on this machine, as many at once as there are devices, and says how they went.
 
-The frameworks take 6 to 8 seconds to import. A fork server imports them once, then each trial is forked from it:
-still one process, one seed, one record, without the wait.
+Several runners may work on one folder: each trial is claimed by the process that runs it (:mod:`transfer.claim`), the
+others go on with the next and in the end wait for what they left.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
-import signal
-import subprocess
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
-from common.cli import EXIT_BAD_USE, EXIT_DONE, EXIT_TRIAL_FAILED
+from common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 from common.errors import UserError
 from common.files import make_dir
-from transfer import run_trial as runner
+from transfer.claim import live_owner, take
+from transfer.devices import DevicePool, gpus_per_trial, local_devices
 from transfer.plan import TrialPlan
 from transfer.progress import TrialsDisplay
+from transfer.record import TrialRecord
+from transfer.run_trial import record_death
+from transfer.trial_process import call, ended_by_sigterm, fork_server, kill, start
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass
-class _Running:
-    plan: TrialPlan
-    process: BaseProcess
-    messages: Connection
+POLL_SECONDS = 1.0  # how often it is looked at how trials of other runners are
 
 
 @dataclass
 class Summary:
-    """How the trials went; ``failed`` holds (plan, reason), ``refused`` what was wrong with the input."""
+    """How the trials went; ``failed`` holds (plan, reason), ``refused`` what was wrong with the input.
+
+    ``skipped`` had a record before, ``elsewhere`` were done by another runner meanwhile.
+    """
 
     done: int = 0
     skipped: int = 0
+    elsewhere: int = 0
     failed: list[tuple[TrialPlan, str]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
@@ -50,159 +45,234 @@ class Summary:
         return EXIT_TRIAL_FAILED if self.failed else EXIT_DONE
 
 
-def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0) -> Summary:
+def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | None = None) -> Summary:
     """Runs every trial that has no finished record; a failed trial does not stop the others.
 
     Args:
-        jobs: trials at a time; 0 means one a GPU, or one a core on CPU.
+        jobs: trials at a time, 0 for no limit but the devices; on CPU 0 is one a core.
+        num_gpus: of each trial; None for its task's (:func:`transfer.devices.gpus_per_trial`).
 
     Raises:
-        UserError: a trial found bad input; no further one was started, those under way have ended.
+        UserError: bad use; or a trial found bad input: no further one was started, those under way have ended.
     """
     summary = Summary()
-    waiting = []
-    for plan in plans:
-        if plan.finished_record():
-            summary.skipped += 1
-        else:
-            waiting.append(plan)
+    waiting = [plan for plan in plans if not plan.finished_record()]
+    summary.skipped = len(plans) - len(waiting)
     if not waiting:
         return summary
+    if jobs < 0:
+        raise UserError(f"--jobs is {jobs}: give 0 for as many as there are devices, or a limit")
+    device = waiting[0].device
+    devices = local_devices(device, jobs)
+    needs = [1 if device == "cpu" else gpus_per_trial(plan.benchmark.task, len(devices), num_gpus) for plan in waiting]
     make_dir(waiting[0].runs)
-    jobs = jobs or default_jobs(waiting[0].device)
-    context = fork_server(waiting)
-    with TrialsDisplay(total=len(plans), already_done=summary.skipped) as display:
-        _drive(waiting, jobs, context, display, summary)
+    with (
+        ended_by_sigterm(),
+        TrialsDisplay(waiting, already_done=summary.skipped, num_devices=len(devices)) as display,
+    ):
+        _Runner(waiting, needs, DevicePool(devices, jobs), display, summary).run()
     if summary.refused:
         raise UserError(summary.refused[0])
     return summary
 
 
-def default_jobs(device: str) -> int:
-    """One trial a core on CPU; on GPUs one trial at a time, which uses all of them."""
-    return 1 if device == "cuda" else len(os.sched_getaffinity(0))
+@dataclass
+class _Waiting:
+    """A trial that is not running.
 
-
-def resolve_device(device: str) -> str:
-    """``"auto"`` to ``"cuda"`` where a GPU answers, else ``"cpu"``.
-
-    Raises:
-        UserError: an unknown device.
+    Attributes:
+        num_devices: that it needs.
+        failure: when the failed record was written that it is to replace, or None.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device is {device!r}: known are auto, cpu, cuda")
-    if device != "auto":
-        return device
-    if shutil.which("nvidia-smi") is None:
-        return "cpu"
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return "cuda" if "GPU 0" in listing.stdout else "cpu"
+
+    plan: TrialPlan
+    num_devices: int
+    failure: int | None
 
 
-def fork_server(plans: Sequence[TrialPlan]) -> Any:
-    """The multiprocessing context whose server imports the plans' frameworks once, for processes forked from it."""
-    if plans[0].device == "cpu":
-        for variable in THREAD_VARIABLES:  # the same sums in the same order on every machine, and no spinning threads
-            os.environ[variable] = "1"
-    context = multiprocessing.get_context("forkserver")
-    tasks = sorted({plan.benchmark.task for plan in plans})
-    context.set_forkserver_preload([task.removesuffix(".task") + ".preload" for task in tasks])
-    return context
+@dataclass
+class _Running:
+    waiting: _Waiting
+    devices: tuple[str, ...]
+    process: Any
+    messages: Connection
+    started_at: float
+
+    @property
+    def plan(self) -> TrialPlan:
+        return self.waiting.plan
 
 
-def _drive(waiting: list[TrialPlan], jobs: int, context: Any, display: TrialsDisplay, summary: Summary) -> None:
-    running: list[_Running] = []
-    waiting = list(waiting)
-    try:
-        while waiting or running:
-            if summary.refused:
-                waiting.clear()
-            while waiting and len(running) < jobs:
-                plan = waiting.pop(0)
-                running.append(_start(plan, context))
-                display.started(plan.label)
-            if not running:
-                break
-            for connection in wait([trial.messages for trial in running]):
-                trial = next(trial for trial in running if trial.messages is connection)
-                if _receive(trial, display, summary):
-                    running.remove(trial)
-    finally:
-        for trial in running:
-            trial.process.kill()
-            trial.process.join()
+class _Runner:
+    """Drives the trials of one :func:`run_trials`.
 
+    Attributes:
+        waiting: in the order in which they are tried: those that need most devices first, so that small trials take
+            what big ones leave and never keep them waiting.
+        elsewhere: those that other runners have.
+    """
 
-def _start(plan: TrialPlan, context: Any) -> _Running:
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_trial_process, args=(plan, sender))
-    process.start()
-    sender.close()  # so that the pipe ends when the trial's process does
-    return _Running(plan=plan, process=process, messages=receiver)
+    def __init__(
+        self,
+        plans: Sequence[TrialPlan],
+        needs: Sequence[int],
+        pool: DevicePool,
+        display: TrialsDisplay,
+        summary: Summary,
+    ) -> None:
+        self.pool, self.display, self.summary = pool, display, summary
+        self.uses_gpus = plans[0].device == "cuda"
+        self.context = fork_server(plans)
+        trials = [_Waiting(plan, need, _failed_at(plan)) for plan, need in zip(plans, needs, strict=True)]
+        self.waiting = sorted(trials, key=lambda trial: -trial.num_devices)
+        self.elsewhere: list[_Waiting] = []
+        self.running: list[_Running] = []
 
-
-def _receive(trial: _Running, display: TrialsDisplay, summary: Summary) -> bool:
-    """Takes one message; True when the trial has ended."""
-    plan = trial.plan
-    try:
-        kind, content = trial.messages.recv()
-    except EOFError:
-        trial.process.join()
-        reason = f"its process died with exit code {trial.process.exitcode} (out of memory, or killed)"
-        runner.make_record(plan, outcome=None, error=reason, wall_seconds=0.0).save(plan.record_path)
-        kind, content = "failed", reason
-    if kind == "progress":
-        display.advanced(plan.label, *content)
-        return False
-    trial.process.join()
-    trial.messages.close()
-    if kind == "user error":
-        summary.refused.append(content)
-    elif kind == "failed":
-        summary.failed.append((plan, content))
-    else:
-        summary.done += 1
-    display.ended(plan.label, kind, content)
-    return True
-
-
-def _trial_process(plan: TrialPlan, messages: Connection) -> None:
-    """What runs in the trial's own process: everything it prints goes to the trial's log."""
-    _die_with_parent()
-    make_dir(plan.trial_dir)
-    with (plan.trial_dir / "log.txt").open("a", buffering=1) as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
+    def run(self) -> None:
         try:
-            record = runner.run_trial(plan, lambda *step: messages.send(("progress", step)))
-        except UserError as error:
-            messages.send(("user error", str(error)))
-            sys.exit(EXIT_BAD_USE)
-        main = record.metrics.get(plan.benchmark.main_metric)
-        result = f"{plan.benchmark.main_metric} {main.value:.2f}" if main else ""
-        messages.send((record.status, record.error or result))
+            while self.waiting or self.running or self.elsewhere:
+                self._look_elsewhere()
+                self._start_what_fits()
+                if self.summary.refused:
+                    self.waiting.clear()
+                    self.elsewhere.clear()
+                self._listen()
+        finally:
+            for trial in self.running:
+                kill(trial.process)
+                if claim := take(trial.plan.claim_path):
+                    claim.release()
+
+    def _start_what_fits(self) -> None:
+        for trial in list(self.waiting):
+            if self.summary.refused:
+                return
+            devices = self.pool.take(trial.num_devices)
+            if devices is None:
+                continue
+            self.waiting.remove(trial)
+            if self._is_ended_elsewhere(trial) or self._is_elsewhere(trial):
+                self.pool.give_back(devices)
+                continue
+            process, messages = start(self.context, trial.plan, devices if self.uses_gpus else ())
+            self.running.append(_Running(trial, devices, process, messages, time.monotonic()))
+            self.display.started(trial.plan, _device_label(devices, self.uses_gpus))
+
+    def _is_elsewhere(self, trial: _Waiting) -> bool:
+        owner = live_owner(trial.plan.claim_path)
+        if owner is None:
+            return False
+        self._leave(trial, str(owner))
+        return True
+
+    def _leave(self, trial: _Waiting, owner: str) -> None:
+        self.elsewhere.append(trial)
+        self.display.left(trial.plan, owner)
+
+    def _look_elsewhere(self) -> None:
+        """Those that another runner has ended are counted; those that it has let go of are waiting again."""
+        for trial in list(self.elsewhere):
+            owned = live_owner(trial.plan.claim_path) is not None  # before the record, which is there when it ends
+            if self._is_ended_elsewhere(trial):
+                self.elsewhere.remove(trial)
+            elif not owned:
+                self.elsewhere.remove(trial)
+                self.waiting.insert(0, trial)
+                self.display.waits(trial.plan)
+
+    def _is_ended_elsewhere(self, trial: _Waiting) -> bool:
+        """Whether another runner has ended the trial since this one began; then it is counted."""
+        plan = trial.plan
+        try:
+            record = plan.finished_record()
+        except UserError as error:  # the other runner has other settings
+            self.summary.refused.append(str(error))
+            return True
+        if record:
+            self.summary.elsewhere += 1
+            self.display.ended(plan, "done", "by another runner")
+            return True
+        if _failed_at(plan) != trial.failure:
+            reason = f"{TrialRecord.load(plan.record_path).error} (in another runner)"
+            self.summary.failed.append((plan, reason))
+            self.display.ended(plan, "failed", reason)
+            return True
+        return False
+
+    def _listen(self) -> None:
+        """Waits until a trial has something to say, and hears it."""
+        if not self.running:
+            if self.elsewhere and not self.waiting:
+                time.sleep(POLL_SECONDS)
+            return
+        sources = {source: trial for trial in self.running for source in (trial.messages, trial.process.sentinel)}
+        ready = wait(list(sources), timeout=POLL_SECONDS if self.elsewhere else None)
+        for trial in {id(sources[source]): sources[source] for source in ready}.values():
+            if self._hear(trial):
+                self.running.remove(trial)
+                self.pool.give_back(trial.devices)
+
+    def _hear(self, trial: _Running) -> bool:
+        """Takes one message; True when the trial has ended."""
+        plan = trial.plan
+        kind, content = self._message(trial)
+        if kind == "progress":
+            self.display.advanced(plan, *content)
+            return False
+        trial.process.join()
+        trial.messages.close()
+        if kind == "taken":
+            self._leave(trial.waiting, content)
+            return True
+        if kind == "recorded":
+            return self._is_ended_elsewhere(trial.waiting)
+        if kind == "user error":
+            self.summary.refused.append(content)
+            kind = "refused"
+        elif kind == "done":
+            self.summary.done += 1
+        else:
+            self.summary.failed.append((plan, content))
+        self.display.ended(plan, kind, content)
+        return True
+
+    def _message(self, trial: _Running) -> tuple[str, Any]:
+        """The next that the trial tells (:func:`transfer.trial_process.start`), in place of one that has died too."""
+        try:
+            if trial.messages.poll():
+                kind, content = trial.messages.recv()
+                return kind, content
+        except EOFError:
+            pass
+        return "failed", self._bury(trial)
+
+    def _bury(self, trial: _Running) -> str:
+        """Records the trial of a process that died without a word, and ends what that had started."""
+        kill(trial.process)
+        reason = f"its process died with exit code {trial.process.exitcode} (out of memory, or killed)"
+        gpus = trial.devices if self.uses_gpus else ()  # so that the record names them
+        call(self.context, record_death, trial.plan, reason, time.monotonic() - trial.started_at, gpus=gpus)
+        return reason
 
 
-def _die_with_parent() -> None:
-    """A killed run must not leave trials behind that go on beside those of the next one.
+def _device_label(devices: Sequence[str], uses_gpus: bool) -> str:
+    return f"GPU {','.join(devices)}" if uses_gpus else devices[0]
 
-    The fork server lives as long as any trial does, so it is the runner itself whose end is watched.
-    """
-    runner_process = multiprocessing.parent_process()
-    assert runner_process is not None, "a trial runs in a process of its own"
 
-    def watch() -> None:
-        wait([runner_process.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _failed_at(plan: TrialPlan) -> int | None:
+    """When the trial's record was last written, in ns; None if there is none."""
+    try:
+        return plan.record_path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def print_failures(summary: Summary, command: str) -> None:
-    """One line a failed trial: which, why; then how to go on."""
+    """One line a failed trial: which, why, where its traceback and output are; then how to go on."""
     for plan, reason in summary.failed:
-        details = plan.trial_dir / "error.txt"
-        print(f"failed: {plan.label}: {reason} (details: {details})", file=sys.stderr)
+        traces = {"traceback": plan.trial_dir / "error.txt", "output": plan.log_path}
+        where = ", ".join(f"{what}: {path}" for what, path in traces.items() if path.is_file())
+        print(f"failed: {plan.label}: {reason}{f' ({where})' if where else ''}", file=sys.stderr)
     if summary.failed:
         print(
             f"{len(summary.failed)} trial(s) failed, the others are recorded; "

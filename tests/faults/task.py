@@ -1,22 +1,37 @@
-"""Fails as the overrides say: ``seed1=raise`` makes the trial with seed 1 raise."""
+"""Fails as the overrides say: ``seed1=raise`` makes the trial with seed 1 raise.
+
+``steps=20`` makes each trial take that many steps of 20 ms, of which it remembers how far it was; ``starts=PATH`` makes
+it add its seed to that file when it starts. A ``slow`` trial waits until there is a file ``go`` in the folder of runs.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from pathlib import Path
 
 from common.errors import UserError
+from common.files import write_text
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
+STEP_SECONDS = 0.02
+
 
 def run(trial: Trial) -> Outcome:
-    wish = dict(override.split("=") for override in trial.overrides).get(f"seed{trial.seed}", "succeed")
+    wishes = dict(override.split("=") for override in trial.overrides)
+    wish = wishes.get(f"seed{trial.seed}", "succeed")
+    if "starts" in wishes:
+        with Path(wishes["starts"]).open("a") as file:
+            file.write(f"{trial.seed}\n")
+    print(f"trial with seed {trial.seed}")
     trial.progress(1, 2, "training")
     (trial.work_dir / "scratch").write_text("something")
     value = 10.0 + trial.seed
-    if wish == "raise":
+    if wish.startswith("slow"):
+        _wait_for(trial.weights_dir.parents[2] / "go")
+    if wish in ("raise", "slow-raise"):
         raise RuntimeError("the loss exploded")
     if wish == "die":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -26,9 +41,30 @@ def run(trial: Trial) -> Outcome:
         time.sleep(600)
     if wish == "nan":
         value = float("nan")
+    pictures = _train(trial, int(wishes.get("steps", 0)))
     return Outcome(
         metrics={"score": Metric(value=value)},
+        pictures=pictures,
         resolved_config=f"threads: {os.environ.get('OMP_NUM_THREADS')}",
         arch="none",
         source_format="none",
     )
+
+
+def _wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(STEP_SECONDS)
+
+
+def _train(trial: Trial, num_steps: int) -> list[Path]:
+    """Steps that go on where a killed trial was, then a picture."""
+    if not num_steps:
+        return []
+    checkpoint, picture = trial.work_dir / "step.txt", trial.work_dir / "pictures" / "seed.txt"
+    done = int(checkpoint.read_text()) if checkpoint.is_file() else 0
+    for step in range(done + 1, num_steps + 1):
+        time.sleep(STEP_SECONDS)
+        write_text(checkpoint, str(step))
+        trial.progress(step, num_steps, "training")
+    write_text(picture, f"seed {trial.seed}")
+    return [picture]

@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from common.errors import UserError
-from tests.conftest import ROOT
-from transfer.benchmarks import BENCHMARKS, Benchmark
-from transfer.plan import TrialPlan, plan_trials, weights_ref
-from transfer.record import TrialRecord
-from transfer.trials import run_trials
-
-FAULTY = Benchmark(
-    name="faulty",
-    task="tests.faults.task",
-    config="suites/__init__.py",
-    data="none",
-    protocol_version=1,
-    title="",
-    main_metric="score",
-)
-
-
-def plans(tmp_path: Path, *overrides: str, num_trials: int = 3) -> list[TrialPlan]:
-    (tmp_path / "data").mkdir(exist_ok=True)
-    return plan_trials(
-        runs=tmp_path / "runs",
-        suite="test",
-        benchmarks=[FAULTY],
-        weights=[weights_ref("random:resnet18", name="random")],
-        seeds=range(num_trials),
-        data=tmp_path / "data",
-        overrides=overrides,
-    )
-
-
-def records(tmp_path: Path) -> dict[int, TrialRecord]:
-    found = [TrialRecord.load(path) for path in (tmp_path / "runs").rglob("record.json")]
-    return {record.seed: record for record in found}
+from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
+from transfer.benchmarks import BENCHMARKS
+from transfer.plan import plan_trials, weights_ref
+from transfer.trials import print_failures, run_trials
 
 
 def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None:
@@ -78,6 +45,28 @@ def test_a_failed_trial_is_marked_the_others_go_on_and_it_can_be_mended(
     assert {seed for seed, record in records(tmp_path).items() if record.status == "done"} == {0, 2}
 
 
+@pytest.mark.parametrize(("fault", "traced"), [("raise", True), ("die", False)])
+def test_a_failure_says_where_its_output_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, traced: bool
+) -> None:
+    summary = run_trials(plans(tmp_path, f"seed0={fault}", num_trials=1))
+    print_failures(summary, "the command")
+    said = capsys.readouterr().err
+    folder = plans(tmp_path, num_trials=1)[0].trial_dir
+    assert f"output: {folder / 'log.txt'}" in said and (f"traceback: {folder / 'error.txt'}" in said) == traced
+    assert "trial with seed 0" in (folder / "log.txt").read_text() or fault == "die"  # a killed process flushes nothing
+
+
+def test_bad_input_leaves_what_a_killed_run_had_done(tmp_path: Path) -> None:
+    (plan,) = plans(tmp_path, "seed0=refuse", num_trials=1)
+    checkpoint = plan.trial_dir / "work" / "checkpoint.pth"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("hours of training")
+    with pytest.raises(UserError, match=r"nowhere\.json is missing"):
+        run_trials([plan])
+    assert checkpoint.read_text() == "hours of training" and not plan.claim_path.exists()
+
+
 def test_a_failed_trial_is_run_again(tmp_path: Path) -> None:
     first = plans(tmp_path, num_trials=1)
     failed = dataclasses.replace(first[0])
@@ -102,50 +91,14 @@ def test_a_record_of_other_settings_is_not_overwritten(tmp_path: Path) -> None:
     assert (plans(tmp_path)[0].record_path).read_bytes() == before
 
 
-PROGRAM = """
-from pathlib import Path
-from tests.integration.test_trials import plans
-from transfer.trials import run_trials
-
-if __name__ == "__main__":
-    run_trials(plans(Path({path!r}), {override!r}), jobs=2)
-"""
-
-
-def _in_another_process(tmp_path: Path, override: str) -> subprocess.Popen[bytes]:
-    script = tmp_path / "program.py"
-    script.write_text(PROGRAM.format(path=str(tmp_path), override=override))
-    return subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)})
-
-
-def _wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited for a minute"
-        time.sleep(0.1)
-
-
-def _processes_with(text: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                links = [str(link.readlink()) for link in (entry / "fd").iterdir()]
-            except OSError:
-                continue
-            if any(text in link for link in links):
-                found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
 def test_killing_the_runner_takes_its_trials_with_it_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    process = _in_another_process(tmp_path, "seed2=sleep")
-    sleeping = str(plans(tmp_path)[2].trial_dir)
-    _wait_until(lambda: len(records(tmp_path)) == 2 and _processes_with(sleeping))
+    process = start_runner(tmp_path, "seed2=sleep")
+    sleeping = str(plans(tmp_path)[2].log_path)
+    wait_until(lambda: len(records(tmp_path)) == 2 and processes_with(sleeping))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _wait_until(lambda: not _processes_with(sleeping))
+    wait_until(lambda: not processes_with(sleeping))
     assert set(records(tmp_path)) == {0, 1}  # no half record of the killed trial
     assert not list((tmp_path / "runs").rglob("*.tmp*"))
 
