@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All benchmarks of a suite from several initialisations: suite.sh demo --weights NAME=CKPT ...
+# All benchmarks of a suite from several initialisations: suite.sh demo, suite.sh paper [NAME=]CKPT ...
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 exec "$PYTHON" -m transfer.suite "$@"

@@ -37,7 +37,7 @@ class TrialArgs:
     """settings that differ from the protocol, in the framework's own names; the rows become "off protocol" """
     trials: int | None = None
     """how many trials, with seeds 0, 1, ...; default: what the protocol says, mostly 5"""
-    seeds: tuple[str, ...] = ()
+    seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
     """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
     data: Path | None = None
     """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""

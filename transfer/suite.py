@@ -1,42 +1,64 @@
-"""Runs every benchmark of a suite from several initialisations: ``python -m transfer.suite demo --weights ...``."""
+"""Runs every benchmark of a suite from several initialisations: ``python -m transfer.suite demo twist.pth ...``."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import tyro
+from tyro.conf import Positional, arg
 
 from common import cli
 from common.errors import UserError, unknown_name
-from configs.suites import SUITES
+from configs.suites import DEMO, SUITES, Suite
 from transfer import benchmarks
+from transfer.benchmarks import Benchmark
 from transfer.data_check import check_data
 from transfer.devices import resolve_device
-from transfer.plan import plan_trials, weights_ref
+from transfer.forewarning import forewarnings
+from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
 from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
 from transfer.trials import print_failures, run_trials
+from transfer.weights_check import check_weights
 
 COMMAND = "tools/suite.sh"
 
 
 @dataclass
 class Args:
-    """Runs all benchmarks of a suite, from each of the given weights, with the same seeds for all of them.
+    """Runs all benchmarks of a suite from each of the given weights, with the same seeds for all of them.
 
-    Trials that have a record are skipped, so the command may be killed and started again at any time.
+    suites:
+      paper  detection and segmentation on VOC, COCO and Cityscapes, five trials
+      demo   every benchmark on the embedded digits, five trials, CPU; without CKPT from what tools/pretrain.sh demo
+             left in OUT/pretrain/demo, as "twist", and from random:resnet18, as "random"
 
-    example: tools/suite.sh demo --weights twist=runs/pretrain/demo/backbone.pth random=random:resnet18
+    All data and all weights are checked before the first trial. Trials that have a record are skipped, so the command
+    may be killed and started again at any time, and several may run at once on one OUT.
+
+    examples:
+      tools/suite.sh demo
+      tools/suite.sh paper twist.pth moco_v2=moco_v2_800ep.pth.tar random:resnet50
+      tools/suite.sh paper twist.pth --skip coco --seeds 5-9
     """
 
-    suite: tyro.conf.Positional[str]
+    suite: Annotated[Positional[str], arg(metavar="SUITE")]
     """which suite: demo or paper"""
-    weights: tuple[str, ...]
-    """NAME=SOURCE for each initialisation; SOURCE is a checkpoint's path or random:ARCH"""
+    checkpoints: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME=]CKPT ...")] = ()
+    """what to start from: checkpoints' paths or random:ARCH; NAME is what reports call it, by default the file's"""
+    weights: Annotated[tuple[str, ...], arg(metavar="[NAME=]CKPT ...")] = ()
+    """more of them, as an option"""
+    only: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
+    """of the suite's benchmarks only these"""
+    skip: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
+    """of the suite's benchmarks all but these"""
     trials: int | None = None
     """how many trials of each, with seeds 0, 1, ...; default: what the suite says"""
-    seeds: tuple[str, ...] = ()
+    seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
     """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
     data: Path | None = None
     """the data set's folder, for a suite on one data set; default $DATA_ROOT/<name>"""
@@ -51,31 +73,106 @@ class Args:
 
 
 def main(args: Args) -> int:
-    if args.suite not in SUITES:
-        raise unknown_name("suite", args.suite, SUITES)
-    suite = SUITES[args.suite]
-    chosen = [benchmarks.get(name) for name in suite.benchmarks]
-    plans = plan_trials(
-        runs=args.out,
-        suite=suite.name,
-        benchmarks=chosen,
-        weights=[_named(text) for text in args.weights],
-        seeds=chosen_seeds(args.trials, args.seeds, suite.num_trials),
-        data=args.data,
-        device=resolve_device(args.device),
-    )
-    for benchmark in chosen:
+    plans = suite_plans(args)
+    for benchmark in dict.fromkeys(plan.benchmark for plan in plans):
         check_data(benchmark, args.data)
+    check_weights(plans)
+    for line in forewarnings(plans):
+        print(line, file=sys.stderr)
     summary = run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     print_failures(summary, COMMAND)
     return summary.exit_code
 
 
-def _named(text: str) -> WeightsRef:
-    name, equals, source = text.partition("=")
-    if not equals:
-        raise UserError(f"--weights {text!r} is not NAME=SOURCE, e.g. twist=runs/pretrain/demo/backbone.pth")
-    return weights_ref(source, name=name)
+def suite_plans(args: Args) -> list[TrialPlan]:
+    """The trials that the command line asks for.
+
+    Raises:
+        UserError: bad use, a checkpoint or a data set is not there.
+    """
+    if args.suite not in SUITES:
+        raise unknown_name("suite", args.suite, SUITES)
+    suite = SUITES[args.suite]
+    seeds = chosen_seeds(args.trials, args.seeds, suite.num_trials)
+    chosen = _chosen_benchmarks(suite, args)
+    weights = _chosen_weights(suite, args)
+    _check_folders(chosen, args.data)
+    return plan_trials(
+        runs=args.out,
+        suite=suite.name,
+        benchmarks=chosen,
+        weights=weights,
+        seeds=seeds,
+        data=args.data,
+        device=resolve_device(args.device),
+    )
+
+
+def _chosen_benchmarks(suite: Suite, args: Args) -> list[Benchmark]:
+    for name in (*args.only, *args.skip):
+        if name not in suite.benchmarks:
+            raise unknown_name(f"benchmark of the suite {suite.name}", name, suite.benchmarks)
+    names = [name for name in suite.benchmarks if name in (args.only or suite.benchmarks) and name not in args.skip]
+    if not names:
+        raise UserError(f"--only and --skip leave no benchmark of the suite {suite.name}: name fewer after --skip")
+    return [benchmarks.get(name) for name in names]
+
+
+def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
+    """All data sets that are missing, in one sentence.
+
+    Raises:
+        UserError: at least one is.
+    """
+    missing = {}
+    for benchmark in chosen:
+        try:
+            data_root(benchmark, data)
+        except UserError as error:
+            missing[benchmark.name] = str(error)
+    if missing and len(missing) < len(chosen):
+        raise UserError(f"{'; '.join(missing.values())}; or leave them out with --skip {' '.join(missing)}")
+    if missing:
+        raise UserError("; ".join(missing.values()))
+
+
+def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:
+    texts = [*args.checkpoints, *args.weights] or _default_weights(suite, args.out)
+    refs = [named_weights(text) for text in texts]
+    for place, ref in enumerate(refs):
+        for other in refs[:place]:
+            if ref.name == other.name:
+                raise UserError(
+                    f"two initialisations are called {ref.name!r}, {other.source} and {ref.source}: "
+                    "name them apart, e.g. a=FILE b=FILE"
+                )
+    return refs
+
+
+def _default_weights(suite: Suite, out: Path) -> list[str]:
+    if suite is not DEMO:
+        raise UserError(
+            f"the suite {suite.name} needs checkpoints, e.g. {COMMAND} {suite.name} twist.pth random:resnet50"
+        )
+    checkpoint = out / "pretrain" / "demo" / "backbone.pth"
+    if not checkpoint.is_file():
+        raise UserError(
+            f"no checkpoint is given and {checkpoint} is not there: run tools/pretrain.sh demo, or name checkpoints, "
+            f"e.g. {COMMAND} demo random:resnet18"
+        )
+    return [f"twist={checkpoint}", "random=random:resnet18"]
+
+
+def named_weights(text: str) -> WeightsRef:
+    """``"NAME=SOURCE"`` or ``"SOURCE"``; a file whose path has an ``=`` in it may be given as it is.
+
+    Raises:
+        UserError: see :func:`~transfer.plan.weights_ref`.
+    """
+    match = re.fullmatch(r"([^/=]+)=(.+)", text)
+    if match is None or Path(text).is_file():
+        return weights_ref(text)
+    return weights_ref(match[2], name=match[1])
 
 
 if __name__ == "__main__":
