@@ -22,6 +22,8 @@ class Benchmark:
         protocol_version: raised whenever a result would change by it.
         title: heading in reports.
         main_metric: the figure that is plotted and compared first.
+        dataset: row of ``configs/classification/datasets.py`` where many benchmarks share one config; else the
+            config says which data it is for.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Benchmark:
     title: str
     main_metric: str
     num_trials: int = 5
+    dataset: str | None = None
 
     @property
     def config_path(self) -> Path:
@@ -46,6 +49,39 @@ DETECTION = "transfer.detection.task"
 SEGMENTATION = "transfer.segmentation.task"
 CLASSIFICATION = "transfer.classification.task"
 CLUSTERING = "transfer.clustering.task"
+
+# The eleven data sets of classification: name to title and main metric, as their rows say.
+ELEVEN = {
+    "food101": ("Food-101", "top1"),
+    "cifar10": ("CIFAR-10", "top1"),
+    "cifar100": ("CIFAR-100", "top1"),
+    "sun397": ("SUN397", "top1"),
+    "cars": ("Stanford Cars", "top1"),
+    "aircraft": ("FGVC Aircraft", "mean_per_class"),
+    "voc2007": ("VOC2007 classification", "map11"),
+    "dtd": ("DTD", "top1"),
+    "pets": ("Oxford-IIIT Pets", "mean_per_class"),
+    "caltech101": ("Caltech-101", "mean_per_class"),
+    "flowers102": ("Flowers-102", "mean_per_class"),
+}
+
+
+def _on_eleven(mode: str, config: str, what: str, protocol_version: int) -> list[Benchmark]:
+    """One benchmark for each of the eleven data sets: ``<data set>-<mode>``, all with one config."""
+    return [
+        Benchmark(
+            name=f"{name}-{mode}",
+            task=CLASSIFICATION,
+            config=config,
+            data="voc" if name == "voc2007" else name,
+            protocol_version=protocol_version,
+            title=f"{title}, {what}",
+            main_metric=metric,
+            dataset=name,
+        )
+        for name, (title, metric) in ELEVEN.items()
+    ]
+
 
 BENCHMARKS = _table(
     Benchmark(
@@ -137,10 +173,11 @@ BENCHMARKS = _table(
     Benchmark(
         name="demo-linear", task=CLASSIFICATION, config="classification/demo_linear.py", data="digits",
         protocol_version=1, title="Digits, linear classification on frozen features", main_metric="top1",
+        dataset="digits",
     ),
     Benchmark(
         name="demo-finetune", task=CLASSIFICATION, config="classification/demo_finetune.py", data="digits",
-        protocol_version=1, title="Digits, fine-tuning with few labels", main_metric="top1",
+        protocol_version=1, title="Digits, fine-tuning with few labels", main_metric="top1", dataset="digits",
     ),
     Benchmark(
         name="demo-cluster", task=CLUSTERING, config="classification/demo_cluster.py", data="digits",
