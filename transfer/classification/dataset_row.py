@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MetricName = Literal["top1", "mean_per_class", "map11"]
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +18,13 @@ class DatasetRow:
         title: its usual name.
         loader: key of :data:`transfer.classification.datasets.LOADERS`.
         metric: the main one; ``map11`` is VOC2007's 11-point mean average precision.
-        sizes: images in ``"train"``, ``"val"`` (where ``official_val``) and ``"test"``, as published.
+        num_classes: as published; 0 where any number is right (somebody's own images).
+        sizes: images in ``"train"``, ``"val"`` (where ``official_val``) and ``"test"``, as published; empty where any
+            number is right.
         official_val: whether the data set has validation images of its own; else a part of train is held out.
         split_rule: in words, for docs and reports.
         guide: what to fetch, and how to lay it out below ``{root}``.
+        test_split: what the data set calls its test images.
     """
 
     name: str
@@ -32,3 +36,9 @@ class DatasetRow:
     official_val: bool
     split_rule: str
     guide: str
+    test_split: str = "test"
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the data set comes with."""
+        return ("train", "val", "test") if self.official_val else ("train", "test")

@@ -2,58 +2,57 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from transfer.classification.dataset_row import DatasetRow, Split
+from transfer.classification.datasets.home import DataFileError, Home
+from transfer.classification.datasets.listing import IMAGE_SUFFIXES, Listing
 
-from common.errors import UserError
-from transfer.classification.dataset_row import DatasetRow
-from transfer.classification.labelled import LabelledImages, Splits
-from transfer.classification.ledger import SealedTest
+FOLDERS = {"train": "train", "test": "val"}
 
 
-def open_splits(row: DatasetRow, root: Path) -> Splits:
-    """``val`` is the test set, as in ImageNet: validation images are held out from ``train``.
-
-    Raises:
-        UserError: a folder is missing or empty.
-    """
-    home = root / "imagefolder" if (root / "imagefolder").is_dir() else root
-    test = SealedTest(split="val", load=lambda: list_images(home / "val", f"{row.name} val", row.guide, root))
-    return Splits(train=list_images(home / "train", f"{row.name} train", row.guide, root), val=None, test=test)
+class NotSortedError(DataFileError):
+    """There are images where there should be folders of classes."""
 
 
-def list_images(folder: Path, name: str, guide: str, root: Path) -> LabelledImages:
-    """Lists ``folder/<class>/*``; the classes are sorted by name.
+def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+    """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted.
+
+    Images are listed in the order of torchvision's ``ImageFolder``: by class, folder and name.
 
     Raises:
-        UserError: the folder is missing or empty.
+        DataFileError: a folder is missing, empty, or has images in place of classes.
     """
-    from torchvision.datasets import ImageFolder
+    home = Home.find(row, root, "train", "imagefolder")
+    folder = home.folder_of(FOLDERS[split])
+    with os.scandir(folder) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
+    classes = [entry.name for entry in entries if entry.is_dir()]
+    if not classes and any(_is_image(entry.name) for entry in entries):
+        message = f"the images in {folder} are not sorted into folders of classes: {row.guide.format(root=root)}"
+        raise NotSortedError(message, home.name(f"{folder.name}/"), missing=True)
+    names: list[str] = []
+    labels: list[int] = []
+    for label, class_name in enumerate(classes):
+        found = _images_below(folder / class_name)
+        if not found:
+            raise home.missing(f"{folder.name}/{class_name}/<images>")
+        names += [f"{folder.name}/{class_name}/{name}" for name in found]
+        labels += [label] * len(found)
+    if not names:
+        raise home.missing(f"{folder.name}/<class>/<images>")
+    return home.listing(names, labels, classes)
 
-    try:
-        listing = ImageFolder(str(folder))
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"no images in {folder} ({reason}): {guide.format(root=root)}") from None
-    paths = [Path(path) for path, _ in listing.samples]
-    return LabelledImages(
-        name=name,
-        classes=tuple(listing.classes),
-        labels=np.asarray(listing.targets, dtype=np.int64),
-        read=lambda row: read_rgb(paths[row]),
-    )
+
+def _images_below(folder: Path) -> list[str]:
+    """Paths below the folder, in the order of their folders and names."""
+    found: list[str] = []
+    for parent, _, names in sorted(os.walk(folder, followlinks=True)):
+        below = Path(parent).relative_to(folder).as_posix()
+        found += [name if below == "." else f"{below}/{name}" for name in sorted(names) if _is_image(name)]
+    return found
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """The image in RGB.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"cannot read the image {path} ({error}): fetch the data set again") from None
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_SUFFIXES)

@@ -1,0 +1,312 @@
+"""The eleven data sets: splits as they were written, sealed test images, and one sentence where files are not right."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from configs.classification.datasets import DATASETS
+from tests.classification_fixtures import FIXTURES, SIZE, Written
+from transfer import benchmarks
+from transfer.classification.datasets import get_row, list_split, open_splits
+from transfer.classification.datasets.safe_pickle import load_arrays
+from transfer.classification.labelled import LabelledImages
+
+ELEVEN = sorted(FIXTURES)
+
+
+@pytest.fixture(scope="module")
+def fixtures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Written]]:
+    """All eleven, to be read."""
+    root = tmp_path_factory.mktemp("eleven")
+    return {name: (root / name, write(root / name)) for name, write in FIXTURES.items()}
+
+
+@pytest.fixture
+def fixture(name: str, tmp_path: Path) -> tuple[Path, Written]:
+    """One of them, to be damaged."""
+    return tmp_path, FIXTURES[name](tmp_path)
+
+
+def assert_as_written(images: LabelledImages, written: Written, split: str) -> None:
+    expected = written.images[split]
+    assert images.classes == written.classes
+    np.testing.assert_array_equal(images.labels, [label for _, label in expected])
+    for row, (colour, _) in enumerate(expected):
+        image = images.read(row)
+        assert image.mode == "RGB" and image.size in (SIZE, (32, 32))
+        np.testing.assert_allclose(np.asarray(image).reshape(-1, 3).mean(axis=0), colour, atol=3)  # JPEG
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_splits_are_what_was_written(name: str, fixtures: dict[str, tuple[Path, Written]]) -> None:
+    root, written = fixtures[name]
+    splits = open_splits(name, root)
+    assert_as_written(splits.train, written, "train")
+    assert (splits.val is not None) == DATASETS[name].official_val == ("val" in written.images)
+    if splits.val is not None:
+        assert_as_written(splits.val, written, "val")
+    assert_as_written(splits.test.open(), written, "test")
+    assert splits.test.scorings == [
+        {"split": "test", "num_images": len(written.images["test"]), "purpose": "final scoring"}
+    ]
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_nothing_of_the_test_is_needed_before_the_seal_is_broken(name: str, fixture: tuple[Path, Written]) -> None:
+    root, written = fixture
+    for path in written.test_only:
+        if name == "caltech101":  # its split is drawn from the names of all images, so that these must stay
+            path.write_bytes(b"not to be opened")
+        else:
+            path.unlink()
+    splits = open_splits(name, root)
+    assert_as_written(splits.train, written, "train")
+    if splits.val is not None:
+        assert_as_written(splits.val, written, "val")
+    with pytest.raises(UserError):
+        splits.test.open().read(0)
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_labels_are_of_the_kind_that_the_metric_needs(name: str, fixtures: dict[str, tuple[Path, Written]]) -> None:
+    train = open_splits(name, fixtures[name][0]).train
+    assert train.is_multilabel == (DATASETS[name].metric == "map11")
+    assert train.labels.dtype == (np.int8 if train.is_multilabel else np.int64)
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_a_missing_list_is_one_sentence_with_what_to_fetch(name: str, fixture: tuple[Path, Written]) -> None:
+    root, written = fixture
+    for path in written.lists:
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(UserError) as caught:
+            open_splits(name, root)
+        message = str(caught.value)
+        assert "\n" not in message and str(root) in message
+        assert DATASETS[name].guide.format(root=root) in message
+        path.write_bytes(content)
+    open_splits(name, root)
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_a_damaged_list_is_one_sentence_that_names_it(name: str, fixture: tuple[Path, Written]) -> None:
+    root, written = fixture
+    for path in written.lists:
+        content = path.read_bytes()
+        for damage in (b"\xff\xfe\x00 no such thing", content[: len(content) // 2] + b"\xff", b""):
+            path.write_bytes(damage)
+            with pytest.raises(UserError) as caught:
+                open_splits(name, root)
+            message = str(caught.value)
+            assert path.relative_to(root).as_posix() in message and "\n" not in message, message
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_an_empty_folder_is_answered_with_the_guide(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        open_splits(name, tmp_path)
+    assert DATASETS[name].guide.format(root=tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [
+        ("food101", "food-101"),
+        ("dtd", "dtd"),
+        ("aircraft", "fgvc-aircraft-2013b/data"),
+        ("pets", "oxford-iiit-pet"),
+        ("caltech101", "caltech101"),
+        ("flowers102", "flowers-102"),
+        ("cars", "stanford_cars"),
+        ("voc2007", "VOCdevkit/VOC2007"),
+        ("cifar10", "cifar-10-batches-py"),
+        ("cifar100", "cifar-100-python"),
+    ],
+)
+def test_the_root_may_be_the_unpacked_folder_itself(
+    name: str, inner: str, fixtures: dict[str, tuple[Path, Written]]
+) -> None:
+    root, written = fixtures[name]
+    assert_as_written(open_splits(name, root / inner).train, written, "train")
+
+
+def test_torchvisions_nesting_of_dtd_is_found(tmp_path: Path) -> None:
+    written = FIXTURES["dtd"](tmp_path / "dtd")
+    assert_as_written(open_splits("dtd", tmp_path).train, written, "train")
+
+
+def test_sun397_lists_may_lie_beside_its_images(tmp_path: Path) -> None:
+    written = FIXTURES["sun397"](tmp_path)
+    for path in (tmp_path / "Partitions").iterdir():
+        shutil.move(path, tmp_path / "SUN397")
+    assert_as_written(open_splits("sun397", tmp_path).train, written, "train")
+    assert_as_written(open_splits("sun397", tmp_path / "SUN397").test.open(), written, "test")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_binary_cifar_gives_the_same_as_its_pickles(
+    name: str, fixtures: dict[str, tuple[Path, Written]], tmp_path: Path
+) -> None:
+    root, written = fixtures[name]
+    folder, names_file = ("cifar-10-batches-bin", "batches.meta.txt")
+    if name == "cifar100":
+        folder, names_file = ("cifar-100-binary", "fine_label_names.txt")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / names_file).write_text("\n".join(written.classes) + "\n\n")  # CIFAR-10's ends so
+    for split in ("train", "test"):
+        listing = list_split(get_row(name), root, split)
+        rows = [
+            bytes([label] if name == "cifar10" else [7, label])
+            + np.asarray(listing.read(row)).transpose(2, 0, 1).tobytes()
+            for row, label in enumerate(listing.labels)
+        ]
+        files = [f"{split}.bin"]
+        if name == "cifar10":
+            files = [f"data_batch_{n}.bin" for n in range(1, 6)] if split == "train" else ["test_batch.bin"]
+        for part, file in zip(np.array_split(np.arange(len(rows)), len(files)), files, strict=True):
+            (tmp_path / folder / file).write_bytes(b"".join(rows[row] for row in part))
+    splits = open_splits(name, tmp_path)
+    assert_as_written(splits.train, written, "train")
+    assert_as_written(splits.test.open(), written, "test")
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("harm"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(
+    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FIXTURES["cifar10"](tmp_path)
+    path = tmp_path / "cifar-10-batches-py/data_batch_3"
+    path.write_bytes(pickle.dumps({"data": Harmful(), "labels": [0]}, protocol=protocol))
+    with pytest.raises(
+        UserError, match=r"data_batch_3 of CIFAR-10 .* no pickle of plain data: UnpicklingError: it asks"
+    ):
+        open_splits("cifar10", tmp_path)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_arrays_pickled_by_python_3_are_read(protocol: int) -> None:
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    np.testing.assert_array_equal(load_arrays(pickle.dumps([array], protocol=protocol))[0], array)
+
+
+def test_flowers_labels_of_test_images_are_not_looked_at_for_training(tmp_path: Path) -> None:
+    from scipy.io import loadmat, savemat
+
+    written = FIXTURES["flowers102"](tmp_path)
+    home = tmp_path / "flowers-102"
+    labels = loadmat(home / "imagelabels.mat")["labels"]
+    labels[0, : len(written.images["test"])] = 200  # impossible
+    savemat(home / "imagelabels.mat", {"labels": labels})
+    splits = open_splits("flowers102", tmp_path)
+    assert_as_written(splits.train, written, "train")
+    with pytest.raises(UserError, match="a label is not from 1 to 102"):
+        splits.test.open()
+
+
+def test_an_image_that_is_not_there_or_damaged_is_one_sentence(tmp_path: Path) -> None:
+    FIXTURES["pets"](tmp_path)
+    train = open_splits("pets", tmp_path).train
+    path = tmp_path / "oxford-iiit-pet/images/Abyssinian_50.jpg"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"cannot read the image .*Abyssinian_50.jpg"):
+        train.read(0)
+    path.unlink()
+    with pytest.raises(UserError, match=r"there is no image .*Abyssinian_50.jpg"):
+        train.read(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "old", "new", "why"),
+    [
+        ("food101", "food-101/meta/train.txt", "waffles/", "burgers/", "the class 'burgers', which there is not"),
+        ("dtd", "dtd/labels/val1.txt", "banded/", "bent/", "the class 'bent', which there is not"),
+        ("sun397", "Partitions/Training_01.txt", "/y/youth", "/y/old", "which there is not"),
+        ("aircraft", "fgvc-aircraft-2013b/data/images_variant_val.txt", "An-12", "An-13", "the class 'An-13'"),
+        ("pets", "oxford-iiit-pet/annotations/trainval.txt", " 1 ", " 9 ", "its class numbers have gaps"),
+        ("pets", "oxford-iiit-pet/annotations/trainval.txt", " 1 1 1", "", "not a name and a class number"),
+        ("voc2007", "VOCdevkit/VOC2007/ImageSets/Main/cat_val.txt", "-1", "-2", "is not an image and -1, 0 or 1"),
+        (
+            "voc2007",
+            "VOCdevkit/VOC2007/ImageSets/Main/cat_val.txt",
+            "100000",
+            "100099",
+            "not list the images of val.txt",
+        ),
+    ],
+)
+def test_lists_that_contradict_each_other_are_refused(
+    name: str, path: str, old: str, new: str, why: str, tmp_path: Path
+) -> None:
+    FIXTURES[name](tmp_path)
+    (tmp_path / path).write_text((tmp_path / path).read_text().replace(old, new))
+    with pytest.raises(UserError) as caught:
+        open_splits(name, tmp_path)
+    assert path in str(caught.value) and why in str(caught.value)
+
+
+def test_class_folders_that_differ_between_train_and_test_are_refused(tmp_path: Path) -> None:
+    written = Written(("cat", "dog"))
+    for folder, split in {"train": "train", "val": "test"}.items():
+        for label, name in enumerate(written.classes):
+            written.paint(tmp_path / folder / name / "1.png", split, label)
+    splits = open_splits("folder", tmp_path)
+    (tmp_path / "val/dog").rename(tmp_path / "val/ape")  # would take label 0
+    with pytest.raises(UserError, match=r"have other classes \(only one of them has ape, dog\)"):
+        splits.test.open()
+
+
+def test_an_unsorted_imagenet_val_is_told_how_to_sort_it(tmp_path: Path) -> None:
+    written = Written(("n01440764",))
+    written.paint(tmp_path / "train/n01440764/n01440764_10026.JPEG", "train", 0)
+    written.paint(tmp_path / "val/ILSVRC2012_val_00000001.JPEG", "test", 0)
+    with pytest.raises(UserError, match=r"not sorted into folders of classes: .*torchvision.datasets.ImageNet"):
+        open_splits("imagenet", tmp_path).test.open()
+
+
+def test_rows_agree_with_the_benchmarks_and_with_themselves() -> None:
+    for name, row in DATASETS.items():
+        assert row.name == name
+        assert set(row.sizes) in ({}.keys(), set(row.splits))
+        assert "{root}" in row.guide or name == "digits"
+    rows = {name: (DATASETS[name].title, DATASETS[name].metric) for name in FIXTURES}
+    assert rows == benchmarks.ELEVEN
+
+
+@pytest.mark.parametrize("name", ["food101", "dtd", "aircraft", "pets", "cars", "flowers102"])
+def test_splits_are_those_of_torchvision_where_it_has_them(
+    name: str, fixtures: dict[str, tuple[Path, Written]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision import datasets as theirs
+
+    root = fixtures[name][0]
+    if name == "dtd":
+        (tmp_path / "dtd").symlink_to(root)
+        root = tmp_path
+    monkeypatch.setattr("torchvision.datasets.flowers102.check_integrity", lambda *_: True)  # MD5 of the real files
+    opened = {
+        "food101": lambda split: theirs.Food101(root, split),
+        "dtd": lambda split: theirs.DTD(root, split),
+        "aircraft": lambda split: theirs.FGVCAircraft(root, split),
+        "pets": lambda split: theirs.OxfordIIITPet(root, "trainval" if split == "train" else split),
+        "cars": lambda split: theirs.StanfordCars(root, split),
+        "flowers102": lambda split: theirs.Flowers102(root, split),
+    }[name]
+    for split in DATASETS[name].splits:
+        ours = list_split(get_row(name), root, split)
+        reference = sorted((label, image.tobytes()) for image, label in opened(split))
+        assert sorted((int(label), ours.read(row).tobytes()) for row, label in enumerate(ours.labels)) == reference
