@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from common.counting import counted_forward
 from pretrain.model import ProjectionHead, build_backbone
 from pretrain.recipe import Model, Recipe
 
@@ -71,10 +71,8 @@ def macs(network: nn.Module, shape: tuple[int, ...]) -> int:
         network: on the meta device, without state that depends on the number of passes.
         shape: of the input, without the batch.
     """
-    num_inputs = 2  # batch norms refuse one
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(num_inputs, *shape, device="meta"))
-    return counter.get_total_flops() // (2 * num_inputs)  # torch counts multiplications and additions
+    num_inputs = 2
+    return counted_forward(network, shape, num_inputs).get_total_flops() // (2 * num_inputs)
 
 
 def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,8 @@ from transfer.data_check import check_data
 from transfer.devices import resolve_device
 from transfer.forewarning import forewarnings
 from transfer.plan import TrialPlan, plan_trials, weights_ref
+from transfer.planner.args import PlanArgs
+from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
 from transfer.trials import print_failures, run_trials
 
@@ -58,6 +60,7 @@ class TrialArgs:
     gpus_per_trial: int | None = None
     """GPUs of each trial; default: 1 for classification and clustering; for detection and segmentation all, over which
     their batch and its norm are spread"""
+    planning: PlanArgs = field(default_factory=PlanArgs)
 
 
 @dataclass
@@ -97,6 +100,8 @@ def run_dense(
         raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
     chosen = _chosen(args, frozen if args.frozen else names)
     plans = _plans(args, chosen, rescale=args.rescale)
+    if args.planning.plan:
+        return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     for benchmark in chosen:
         other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
         check_data(benchmark, args.data, counts=not other_data)
@@ -126,20 +131,27 @@ def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], comman
     Raises:
         UserError: bad use or bad input.
     """
-    return _run(_plans(args, _chosen(args, names)), args, command)
+    plans = _plans(args, _chosen(args, names))
+    if args.planning.plan:
+        return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+    return _run(plans, args, command)
 
 
 def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: int | None = None) -> list[TrialPlan]:
+    args.planning.check()
+    must_exist = not args.planning.plan
+    weights = weights_ref(args.checkpoint, name=args.name, which=args.which, arch=args.arch, must_exist=must_exist)
     return plan_trials(
         runs=args.out,
         suite=args.suite or ("demo" if chosen[0].name.startswith("demo-") else "paper"),
         benchmarks=chosen,
-        weights=[weights_ref(args.checkpoint, name=args.name, which=args.which, arch=args.arch)],
+        weights=[weights],
         seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),
         data=args.data,
         overrides=args.overrides,
         device=resolve_device(args.device),
         rescale=rescale,
+        must_exist=must_exist,
     )
 
 

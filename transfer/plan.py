@@ -99,8 +99,12 @@ def plan_trials(
     overrides: tuple[str, ...] = (),
     device: str = "cpu",
     rescale: int | None = None,
+    must_exist: bool = True,
 ) -> list[TrialPlan]:
     """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
+
+    Args:
+        must_exist: the data have to be there; False only to look at what would be run.
 
     Raises:
         UserError: a data set's folder is missing.
@@ -108,7 +112,7 @@ def plan_trials(
     inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     plans = []
     for benchmark in benchmarks:
-        root = data_root(benchmark, data)
+        root = data_root(benchmark, data, must_exist=must_exist)
         for seed in seeds:
             for ref in weights:
                 plans.append(
@@ -128,8 +132,19 @@ def plan_trials(
     return plans
 
 
-def weights_ref(source: str, *, name: str | None = None, which: str = "student", arch: str | None = None) -> WeightsRef:
+def weights_ref(
+    source: str,
+    *,
+    name: str | None = None,
+    which: str = "student",
+    arch: str | None = None,
+    must_exist: bool = True,
+) -> WeightsRef:
     """Names the weights that the user gave: a checkpoint's path, or ``random:<arch>``.
+
+    Args:
+        must_exist: a checkpoint has to be there; False only to look at what would be run. Then one that is not there
+            has an empty hash.
 
     Raises:
         UserError: the file is missing or is no file, or ``which`` is neither student nor teacher.
@@ -141,7 +156,7 @@ def weights_ref(source: str, *, name: str | None = None, which: str = "student",
         default = source.replace(":", "-")
         return WeightsRef(name=_checked_name(name or default), source=source, sha256=sha256_text(source))
     path = Path(source)
-    if not path.is_file():
+    if must_exist and not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "does not exist"
         raise UserError(f"checkpoint {path} {what}: give the path of a .pth file, or random:resnet18")
     path = path.resolve()
@@ -149,7 +164,7 @@ def weights_ref(source: str, *, name: str | None = None, which: str = "student",
     return WeightsRef(
         name=_checked_name(name or re.sub(r"[^A-Za-z0-9._-]", "_", default)),
         source=str(path),
-        sha256=sha256_file(path),
+        sha256=sha256_file(path) if path.is_file() else "",
         which=which,
         arch=arch,
     )
@@ -167,7 +182,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def data_root(benchmark: Benchmark, given: Path | None) -> Path:
+def data_root(benchmark: Benchmark, given: Path | None, *, must_exist: bool = True) -> Path:
     """The data set's folder: ``given``, else ``$DATA_ROOT/<name>``, else ``data/<name>`` beside the packages.
 
     For detection, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
@@ -180,7 +195,7 @@ def data_root(benchmark: Benchmark, given: Path | None) -> Path:
     detectron2_root = os.environ.get("DETECTRON2_DATASETS")
     if not root.is_dir() and not given and detectron2_root and benchmark.task == DETECTION:
         root = Path(detectron2_root)
-    if not root.is_dir():
+    if must_exist and not root.is_dir():
         how = "run tools/demo_data.sh" if benchmark.data == "digits" else "give --data DIR or set DATA_ROOT"
         raise UserError(f"no folder {root} with the data of {benchmark.name}: {how}")
     return root.resolve()

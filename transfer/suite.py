@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,8 @@ from transfer.data_check import check_data
 from transfer.devices import resolve_device
 from transfer.forewarning import forewarnings
 from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
+from transfer.planner.args import PlanArgs
+from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
 from transfer.trials import print_failures, run_trials
@@ -70,10 +72,14 @@ class Args:
     """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
     gpus_per_trial: int | None = None
     """GPUs of each trial; default: 1 for classification and clustering, all for detection and segmentation"""
+    planning: PlanArgs = field(default_factory=PlanArgs)
 
 
 def main(args: Args) -> int:
+    args.planning.check()
     plans = suite_plans(args)
+    if args.planning.plan:
+        return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     for benchmark in dict.fromkeys(plan.benchmark for plan in plans):
         check_data(benchmark, args.data)
     check_weights(plans)
@@ -85,7 +91,7 @@ def main(args: Args) -> int:
 
 
 def suite_plans(args: Args) -> list[TrialPlan]:
-    """The trials that the command line asks for.
+    """The trials that the command line asks for; with ``--plan`` also of checkpoints and data that are not there.
 
     Raises:
         UserError: bad use, a checkpoint or a data set is not there.
@@ -96,7 +102,9 @@ def suite_plans(args: Args) -> list[TrialPlan]:
     seeds = chosen_seeds(args.trials, args.seeds, suite.num_trials)
     chosen = _chosen_benchmarks(suite, args)
     weights = _chosen_weights(suite, args)
-    _check_folders(chosen, args.data)
+    must_exist = not args.planning.plan
+    if must_exist:
+        _check_folders(chosen, args.data)
     return plan_trials(
         runs=args.out,
         suite=suite.name,
@@ -105,6 +113,7 @@ def suite_plans(args: Args) -> list[TrialPlan]:
         seeds=seeds,
         data=args.data,
         device=resolve_device(args.device),
+        must_exist=must_exist,
     )
 
 
@@ -137,8 +146,9 @@ def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
 
 
 def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:
-    texts = [*args.checkpoints, *args.weights] or _default_weights(suite, args.out)
-    refs = [named_weights(text) for text in texts]
+    must_exist = not args.planning.plan
+    texts = [*args.checkpoints, *args.weights] or _default_weights(suite, args.out, must_exist=must_exist)
+    refs = [named_weights(text, must_exist=must_exist) for text in texts]
     for place, ref in enumerate(refs):
         for other in refs[:place]:
             if ref.name == other.name:
@@ -149,13 +159,13 @@ def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:
     return refs
 
 
-def _default_weights(suite: Suite, out: Path) -> list[str]:
+def _default_weights(suite: Suite, out: Path, *, must_exist: bool) -> list[str]:
     if suite is not DEMO:
         raise UserError(
             f"the suite {suite.name} needs checkpoints, e.g. {COMMAND} {suite.name} twist.pth random:resnet50"
         )
     checkpoint = out / "pretrain" / "demo" / "backbone.pth"
-    if not checkpoint.is_file():
+    if must_exist and not checkpoint.is_file():
         raise UserError(
             f"no checkpoint is given and {checkpoint} is not there: run tools/pretrain.sh demo, or name checkpoints, "
             f"e.g. {COMMAND} demo random:resnet18"
@@ -163,7 +173,7 @@ def _default_weights(suite: Suite, out: Path) -> list[str]:
     return [f"twist={checkpoint}", "random=random:resnet18"]
 
 
-def named_weights(text: str) -> WeightsRef:
+def named_weights(text: str, *, must_exist: bool = True) -> WeightsRef:
     """``"NAME=SOURCE"`` or ``"SOURCE"``; a file whose path has an ``=`` in it may be given as it is.
 
     Raises:
@@ -171,8 +181,8 @@ def named_weights(text: str) -> WeightsRef:
     """
     match = re.fullmatch(r"([^/=]+)=(.+)", text)
     if match is None or Path(text).is_file():
-        return weights_ref(text)
-    return weights_ref(match[2], name=match[1])
+        return weights_ref(text, must_exist=must_exist)
+    return weights_ref(match[2], name=match[1], must_exist=must_exist)
 
 
 if __name__ == "__main__":

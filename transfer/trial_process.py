@@ -87,7 +87,7 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
 
 
 def _call(function: Callable[..., Any], arguments: Sequence[Any], gpus: Sequence[str], result: Connection) -> None:
-    _show(gpus)
+    show_only(gpus)
     try:
         result.send(function(*arguments))
     except UserError as error:
@@ -96,8 +96,8 @@ def _call(function: Callable[..., Any], arguments: Sequence[Any], gpus: Sequence
 
 def _trial(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
     os.setpgrp()  # Ctrl-C is the runner's alone: it then ends the trials
-    _die_with_runner()
-    _show(gpus)
+    die_with_runner()
+    show_only(gpus)
     try:
         record, ran_here = run_or_find(plan, lambda *step: _tell(messages, "progress", step))
     except TakenError as error:
@@ -114,7 +114,7 @@ def _trial(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
     _tell(messages, record.status, record.error or result)
 
 
-def _show(gpus: Sequence[str]) -> None:
+def show_only(gpus: Sequence[str]) -> None:
     """Leaves only these visible to this process, which has not initialised CUDA, and to those that it starts."""
     if gpus:
         os.environ[VISIBLE] = ",".join(gpus)
@@ -127,7 +127,7 @@ def _tell(messages: Connection, kind: str, content: Any) -> None:
         _end_group()
 
 
-def _die_with_runner() -> None:
+def die_with_runner() -> None:
     """A killed run must not leave trials behind that go on beside those of the next one.
 
     The fork server lives as long as any trial does, so it is the runner itself whose end is watched.

@@ -9,9 +9,9 @@ from torchvision.models import ResNet50_Weights, ViT_B_16_Weights
 import configs.pretrain
 from common import overrides
 from common.errors import UserError
+from common.gpus import GPUS
 from pretrain import planner
 from pretrain.counting import count, macs, saved_bytes
-from pretrain.gpus import GPUS
 from pretrain.model import build_backbone
 from pretrain.recipe import Recipe
 from pretrain.vit import ViTBackbone

@@ -1,0 +1,95 @@
+"""What a classification trial computes, read from its protocol. Imports no torch.
+
+A protocol that is not in :data:`DESCRIPTIONS` is planned from recorded runs of its own benchmark, or from a probe.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from transfer.benchmarks import Benchmark
+from transfer.classification.protocol import ClusterProtocol, FinetuneProtocol, LinearProtocol, load_protocol
+from transfer.planner.work import Asked, BackbonePass, Phase, Work
+from transfer.record import TrialRecord
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images:
+    """Of a data set: the size in pixels at which the network sees them, and how many there are."""
+
+    size: int
+    num_classes: int
+    num_test: int
+
+
+DATA = {"digits": Images(size=28, num_classes=10, num_test=1000)}  # common.digits writes the same every time
+
+
+def planned(asked: Asked) -> Work:
+    """See :mod:`transfer.planner.work`.
+
+    Raises:
+        UserError: an override that the protocol does not know.
+    """
+    protocol, _ = load_protocol(asked.benchmark, asked.overrides)
+    return _work(protocol, asked.benchmark, asked.arch)
+
+
+def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
+    """See :mod:`transfer.planner.work`."""
+    protocol, _ = load_protocol(benchmark, ())
+    content = json.loads(record.resolved_config)
+    names = [field.name for field in dataclasses.fields(protocol) if field.name in content]
+    used = dataclasses.replace(protocol, **{name: _as_field(content[name]) for name in names})
+    return _work(used, benchmark, record.weights.arch)
+
+
+def shortened(work: Work, iterations: int) -> tuple[str, ...]:
+    """See :mod:`transfer.planner.work`: these trials report each step, so a probe watches the protocol itself."""
+    return ()
+
+
+def _as_field(value: Any) -> Any:
+    return tuple(_as_field(item) for item in value) if isinstance(value, list) else value
+
+
+def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
+    describe, images = DESCRIPTIONS.get(type(protocol).__name__), DATA.get(benchmark.data)
+    if describe is None or images is None:
+        return Work(arch=arch, phases=())
+    return describe(protocol, images, arch)
+
+
+def _linear(protocol: LinearProtocol, images: Images, arch: str | None) -> Work:
+    num_images = images.num_classes * protocol.labels_per_class + images.num_test
+    phase = Phase(what="features", num_images=num_images, trains=False, cost=_pass(arch, images))
+    return Work(arch=arch, phases=(phase,), uncounted=("the classifier's fits",))
+
+
+def _finetune(protocol: FinetuneProtocol, images: Images, arch: str | None) -> Work:
+    num_labelled = images.num_classes * protocol.labels_per_class
+    batch_size = min(protocol.batch_size, num_labelled)
+    steps = protocol.epochs * (num_labelled // batch_size)
+    cost = _pass(arch, images)
+    training = Phase(what="fine-tuning", num_images=steps * batch_size, steps=steps, trains=True, cost=cost)
+    return Work(arch=arch, phases=(training, Phase(what="test", num_images=images.num_test, trains=False, cost=cost)))
+
+
+def _cluster(protocol: ClusterProtocol, images: Images, arch: str | None) -> Work:
+    phase = Phase(what="held-out images", num_images=images.num_test, trains=False, cost=_pass(arch, images))
+    return Work(arch=arch, phases=(phase,), uncounted=("k-means, or a random head's statistics",))
+
+
+def _pass(arch: str | None, images: Images) -> BackbonePass | None:
+    return BackbonePass(arch, images.size) if arch else None
+
+
+# A protocol's class to what it computes.
+DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
+    "LinearProtocol": _linear,
+    "FinetuneProtocol": _finetune,
+    "ClusterProtocol": _cluster,
+}

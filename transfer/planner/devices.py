@@ -1,0 +1,81 @@
+"""The devices that a plan is made for, and those that recorded trials ran on."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+
+from common.errors import UserError, unknown_name
+from common.gpus import GPUS
+from transfer.devices import local_devices, visible_gpus
+from transfer.record import TrialRecord
+
+UNKNOWN_GPU = "an unknown GPU"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the trials will run on.
+
+    Attributes:
+        device: ``"cpu"`` or ``"cuda"``.
+        name: as records name one of its devices.
+        num_devices: GPUs, or places for trials on CPU.
+        gpu: key of :data:`common.gpus.GPUS` where the user named one.
+    """
+
+    device: str
+    name: str
+    num_devices: int
+    gpu: str | None = None
+
+    def is_kind_of(self, recorded: str) -> bool:
+        """Whether a device that a record names is of this kind."""
+        if self.gpu is None:
+            return recorded == self.name
+        plain = re.sub(r"[^a-z0-9]", "", recorded.lower())
+        return all(part in plain for part in self.gpu.split("-"))
+
+
+def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Machine:
+    """This machine, or one with the GPUs that the user names.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``: see :func:`transfer.devices.resolve_device`.
+        jobs: trials at a time, on CPU; 0: one a core.
+        gpu: ``--gpu``; then ``device`` does not matter.
+        gpus: how many GPUs; None: those that are here, or one of the named kind.
+
+    Raises:
+        UserError: an unknown GPU, or less than one.
+    """
+    if gpus is not None and gpus < 1:
+        raise UserError(f"--gpus is {gpus}: a plan is for at least one")
+    if gpu is not None:
+        if gpu not in GPUS:
+            raise unknown_name("GPU", gpu, GPUS)
+        return Machine(device="cuda", name=GPUS[gpu].title, num_devices=gpus or 1, gpu=gpu)
+    if device == "cuda":
+        visible = visible_gpus()
+        name = _name_of_gpu() if visible else UNKNOWN_GPU
+        return Machine(device="cuda", name=name, num_devices=gpus or len(visible) or 1)
+    if gpus is not None:
+        raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")
+    # As transfer.run_trial names it: the runner gives each trial one thread.
+    return Machine(
+        device="cpu", name=f"cpu {platform.machine()}, 1 thread", num_devices=len(local_devices(device, jobs))
+    )
+
+
+def recorded_device(record: TrialRecord) -> tuple[str, int]:
+    """Name and number of the devices that a trial had; ``"NVIDIA H200 x 8"`` is eight of the first."""
+    name, times, count = record.device.rpartition(" x ")
+    return (name, int(count)) if times and count.isdigit() else (record.device, 1)
+
+
+def _name_of_gpu() -> str:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    names = subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()
+    return names[0] if names else UNKNOWN_GPU

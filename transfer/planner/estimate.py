@@ -1,0 +1,186 @@
+"""How long a trial takes, and how this is known. Pure but for counting backbones (:mod:`transfer.planner.flop`)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
+from transfer.benchmarks import BENCHMARKS, Benchmark
+from transfer.planner import flop
+from transfer.planner.devices import Machine
+from transfer.planner.history import Past
+from transfer.planner.work import Flop, Work
+
+Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Of one trial.
+
+    Attributes:
+        device_seconds: wall-clock seconds times devices; None: unknown.
+        low, high: the lowest and highest of what the estimate rests on, scaled as it is; None: there is one alone.
+        source: what it rests on, in words.
+    """
+
+    kind: Kind
+    device_seconds: float | None
+    source: str
+    low: float | None = None
+    high: float | None = None
+
+
+UNKNOWN = Estimate(kind="unknown", device_seconds=None, source="unknown, give --probe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A trial whose time is asked for.
+
+    Attributes:
+        arch: of the weights; None: unknown.
+        on_protocol: neither overrides nor another batch.
+        work: None where nobody can tell.
+    """
+
+    benchmark: Benchmark
+    arch: str | None
+    on_protocol: bool
+    work: Work | None
+    machine: Machine
+
+
+def estimate(
+    question: Question, pasts: Sequence[Past], probe: Callable[[Question], Estimate] | None = None
+) -> Estimate:
+    """The first that there is of: recorded trials of the same benchmark, a probe, recorded trials of the same task
+    scaled by floating-point operations, the table of GPUs; else :data:`UNKNOWN`.
+
+    Args:
+        probe: measures on this machine; None: nobody asked for that.
+    """
+    here = [past for past in pasts if question.machine.is_kind_of(past.device_name)]
+    if found := from_benchmark(question, here):
+        return found
+    if probe is not None and (measured := probe(question)).device_seconds is not None:
+        return measured
+    return from_task(question, here) or from_table(question) or UNKNOWN
+
+
+def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None:
+    """The median of recorded trials of this benchmark and architecture; of other lengths only if there are no equal."""
+    same = [past for past in pasts if _same_benchmark(past, question)]
+    equal = [past for past in same if _same_work(past, question)]
+    if equal:
+        return _median([past.device_seconds for past in equal], "recorded", _named(equal))
+    if question.work is None:
+        return None
+    seconds, scaled = [], []
+    for past in same:
+        if past.work and past.work.variant == question.work.variant and (size := _size(past.work)):
+            seconds.append(past.device_seconds * _size(question.work) / size)
+            scaled.append(past)
+    return _median(seconds, "recorded, scaled", f"{_named(scaled)}, scaled by images") if seconds else None
+
+
+def from_task(question: Question, pasts: Sequence[Past]) -> Estimate | None:
+    """Recorded trials of other benchmarks of the task, or of another architecture, scaled by operations."""
+    wanted = question.work and flop.of_work(question.work)
+    if not wanted:
+        return None
+    seconds, scaled = [], []
+    for past in pasts:
+        if BENCHMARKS.get(past.record.benchmark, question.benchmark).task != question.benchmark.task:
+            continue
+        if past.work and (counted := flop.of_work(past.work)):
+            seconds.append(past.device_seconds * wanted.total / counted.total)
+            scaled.append(past)
+    return _median(seconds, "recorded, scaled", f"{_named(scaled)}, scaled by FLOP") if seconds else None
+
+
+def from_table(question: Question) -> Estimate | None:
+    """Operations over what share of the named GPU's peak training is known to reach; None if no GPU is named."""
+    counted = question.work and flop.of_work(question.work)
+    if question.machine.gpu is None or not counted or question.work is None:
+        return None
+    without = f", without {' and '.join(question.work.uncounted)}" if question.work.uncounted else ""
+    fast, slow = gpu_seconds(counted, question.machine.gpu)
+    return Estimate(
+        kind="GPU table",
+        device_seconds=(fast * slow) ** 0.5,
+        source=f"estimate: {counted.total:.2g} FLOP at {assumed_utilisation(question.machine.gpu)}{without}",
+        low=fast,
+        high=slow,
+    )
+
+
+def gpu_seconds(counted: Flop, gpu: str) -> tuple[float, float]:
+    """Seconds of one GPU: at the utilisation of a well-fed classifier, and at a V100's speed.
+
+    Tasks train without mixed precision, so that by torch's defaults convolutions are in TF32 where the GPU has it and
+    matrix products in single precision. What ResNet-50 reaches with large batches is the most to hope for. Dense
+    tasks have two images a GPU at a time, small kernels and much to do between them, which a faster GPU does not
+    hasten: on a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN
+    on eight), and no GPU here is slower than that. Their geometric mean is the estimate.
+    """
+    facts, v100 = GPUS[gpu], GPUS["v100"].fp32_tflops * FP32_EFFICIENCY
+    products = facts.fp32_tflops * FP32_EFFICIENCY
+    convolutions = products if facts.tf32_tflops is None else max(facts.tf32_tflops * TF32_EFFICIENCY, v100)
+    fast = counted.convolutions / (convolutions * 1e12) + counted.products / (products * 1e12)
+    return fast, counted.total / (v100 * 1e12)
+
+
+def assumed_utilisation(gpu: str) -> str:
+    """:func:`gpu_seconds` in words."""
+    facts, v100 = GPUS[gpu], GPUS["v100"].fp32_tflops * FP32_EFFICIENCY
+    products = f"{100 * FP32_EFFICIENCY:g} % of {facts.fp32_tflops:g} TFLOP/s in FP32"
+    if facts.tf32_tflops is None:
+        return f"an assumed {products} ({facts.title})"
+    convolutions = f"{100 * TF32_EFFICIENCY:g} % of {facts.tf32_tflops:g} TFLOP/s in TF32"
+    return (
+        f"a speed assumed between {convolutions} (convolutions) and {products} (products) of a {facts.title}, "
+        f"and the {v100:.2g} TFLOP/s that a V100 reaches"
+    )
+
+
+def _same_benchmark(past: Past, question: Question) -> bool:
+    record, benchmark = past.record, question.benchmark
+    return (
+        (record.benchmark, record.protocol_version) == (benchmark.name, benchmark.protocol_version)
+        and question.arch in (None, record.weights.arch)
+    )  # fmt: skip
+
+
+def _same_work(past: Past, question: Question) -> bool:
+    if past.on_protocol and question.on_protocol:
+        return True
+    if past.work is None or question.work is None or not question.work.phases:
+        return False
+    return (past.work.variant, past.work.phases) == (question.work.variant, question.work.phases)
+
+
+def _size(work: Work) -> float:
+    """Images that pass the network, those with a backward pass three times."""
+    return sum(phase.num_images * (flop.FORWARD_AND_BACKWARD if phase.trains else 1) for phase in work.phases)
+
+
+def _median(seconds: Sequence[float], kind: Kind, source: str) -> Estimate:
+    several = len(seconds) > 1
+    return Estimate(
+        kind=kind,
+        device_seconds=statistics.median(seconds),
+        source=f"median of {source}" if several else source,
+        low=min(seconds) if several else None,
+        high=max(seconds) if several else None,
+    )
+
+
+def _named(pasts: Sequence[Past]) -> str:
+    """``"5 records of demo-voc on cpu x86_64, 1 thread"``."""
+    names = sorted({past.record.benchmark for past in pasts})
+    devices = sorted({past.device_name for past in pasts})
+    return f"{len(pasts)} record{'s' if len(pasts) > 1 else ''} of {', '.join(names)} on {', '.join(devices)}"

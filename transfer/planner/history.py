@@ -1,0 +1,67 @@
+"""Recorded trials that a plan can learn from."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from common.errors import UserError
+from transfer.benchmarks import BENCHMARKS, Benchmark
+from transfer.planner.devices import recorded_device
+from transfer.planner.work import Work
+from transfer.record import RECORD_NAME, TrialRecord
+
+
+@dataclass(frozen=True)
+class Past:
+    """A done trial, with the folder of its record."""
+
+    record: TrialRecord
+    folder: Path
+
+    @property
+    def device_name(self) -> str:
+        return recorded_device(self.record)[0]
+
+    @property
+    def device_seconds(self) -> float:
+        """Wall-clock seconds times devices."""
+        return self.record.wall_seconds * recorded_device(self.record)[1]
+
+    @property
+    def on_protocol(self) -> bool:
+        return not self.record.protocol_difference
+
+    @functools.cached_property
+    def work(self) -> Work | None:
+        """What it computed; None if the benchmark is not known or its settings cannot be read any more."""
+        benchmark = BENCHMARKS.get(self.record.benchmark)
+        if benchmark is None or benchmark.protocol_version != self.record.protocol_version:
+            return None
+        try:
+            return work_module(benchmark).recorded(self.record, benchmark)
+        except (KeyError, TypeError, ValueError, UserError):
+            return None
+
+
+def gather(roots: Iterable[Path]) -> list[Past]:
+    """Done trials below some folders, each once; what cannot be read teaches nothing and is left to reports to name."""
+    found: dict[str, Past] = {}
+    for root in roots:
+        for path in sorted(root.rglob(RECORD_NAME)):
+            try:
+                record = TrialRecord.load(path)
+            except (UserError, OSError):
+                continue
+            if record.status == "done" and record.wall_seconds > 0:
+                found[record.to_text()] = Past(record, path.parent)
+    return list(found.values())
+
+
+def work_module(benchmark: Benchmark) -> ModuleType:
+    """The module in which the benchmark's task describes its work (:mod:`transfer.planner.work`)."""
+    return importlib.import_module(benchmark.task.removesuffix(".task") + ".work")

@@ -1,0 +1,96 @@
+"""From the progress that a short trial reported to the time of a whole one. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transfer.planner.work import TRAINING, Work
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A report of a trial: seconds since its start, steps done, steps in all, what is being done."""
+
+    seconds: float
+    done: int
+    total: int
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Of one trial.
+
+    Attributes:
+        wall_seconds: of the whole trial.
+        deviation: standard error of this from the variation between steps; drift in longer runs is not in it.
+        parts: what was measured, in words.
+        unseen: what the trial would also do and nobody watched.
+    """
+
+    wall_seconds: float
+    deviation: float
+    parts: tuple[str, ...]
+    unseen: tuple[str, ...]
+
+
+def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bool) -> Measured | None:
+    """The time that the whole trial takes; None if not even two steps were seen.
+
+    Steps are counted from a phase's first report on: what comes before it (start-up, conversion, the first step with
+    its warming up) counts once, as it was measured. So does what the last step of a cut phase takes over the others,
+    such as precise batch norm.
+
+    Args:
+        ticks: in their order.
+        work: of the whole trial.
+        end: when the trial ended by itself, seconds since its start; None: it was stopped.
+        cut: the training was cut short with ``shortened``: its length is that of ``work``.
+    """
+    lengths = {phase.what: phase.num_steps for phase in work.phases if cut and phase.what == TRAINING}
+    seconds, variance, parts, before = 0.0, 0.0, [], 0.0
+    groups = [list(group) for _, group in itertools.groupby(ticks, key=lambda tick: tick.what)]
+    for group in groups:
+        first, last = group[0], group[-1]
+        seconds += last.seconds - before
+        before = last.seconds
+        remaining = lengths.get(first.what, last.total) - last.done
+        # The last step of a cut training may do more than a step.
+        steady = group[:-1] if first.what in lengths and last.done == last.total else group
+        if steady[-1].done == first.done:
+            if remaining > 0:
+                return None
+            continue
+        rate, error = _rate(steady)
+        seconds += remaining * rate
+        variance += (remaining * error) ** 2
+        parts.append(f"{first.what} {_pace(rate)} over {steady[-1].done - first.done} steps")
+    if not parts:
+        return None
+    seen = {tick.what for tick in ticks}
+    unseen = tuple(phase.what for phase in work.phases if phase.what not in seen)
+    if end is None:
+        unseen = (*unseen, "what follows")
+    else:
+        seconds += end - before
+        unseen = ()
+    return Measured(wall_seconds=seconds, deviation=variance**0.5, parts=tuple(parts), unseen=unseen)
+
+
+def _rate(ticks: Sequence[Tick]) -> tuple[float, float]:
+    """Seconds a step, and the standard error of that mean."""
+    num_steps = ticks[-1].done - ticks[0].done
+    rate = (ticks[-1].seconds - ticks[0].seconds) / num_steps
+    paces = [
+        (later.seconds - earlier.seconds) / (later.done - earlier.done)
+        for earlier, later in itertools.pairwise(ticks)
+        if later.done > earlier.done
+    ]
+    return rate, statistics.stdev(paces) / len(paces) ** 0.5 if len(paces) > 1 else 0.0
+
+
+def _pace(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

@@ -1,0 +1,116 @@
+"""What a trial computes, in numbers that time scales with. Each task package describes its own in its ``work.py``.
+
+Three functions make a task known to the planner; none of them imports torch:
+
+- ``planned(asked: Asked) -> Work``: of a trial that is to be run.
+- ``recorded(record: TrialRecord, benchmark: Benchmark) -> Work``: of one that ran.
+- ``shortened(work: Work, iterations: int) -> tuple[str, ...]``: overrides that cut the training, for a probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from transfer.benchmarks import Benchmark
+
+TRAINING = "training"  # the phase that ``shortened`` cuts, by whatever name the trial's progress calls it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is known of a trial before it is started.
+
+    Attributes:
+        arch: of the weights; None where nobody knows it yet.
+        rescale: see :class:`~transfer.trial.Trial`.
+    """
+
+    benchmark: Benchmark
+    overrides: tuple[str, ...] = ()
+    rescale: int | None = None
+    arch: str | None = None
+
+
+@dataclass(frozen=True)
+class Flop:
+    """Floating-point operations for one image; a multiplication and its addition are two.
+
+    Attributes:
+        convolutions: which GPUs with TF32 compute in it, by torch's default.
+        products: matrix products, which stay in single precision by torch's default.
+    """
+
+    convolutions: float
+    products: float
+
+    @property
+    def total(self) -> float:
+        return self.convolutions + self.products
+
+
+@dataclass(frozen=True)
+class BackbonePass:
+    """An image's way through a backbone alone; :mod:`transfer.planner.flop` counts it."""
+
+    arch: str
+    image_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of a trial.
+
+    Attributes:
+        what: its name in the trial's progress.
+        num_images: that pass the network.
+        steps: in the count of the trial's progress, if that is not images.
+        trains: there is a backward pass.
+        cost: of one image; for a :class:`BackbonePass` of the forward pass. None: nobody counted it.
+    """
+
+    what: str
+    num_images: int
+    trains: bool
+    cost: Flop | BackbonePass | None = None
+    steps: int | None = None
+
+    @property
+    def num_steps(self) -> int:
+        return self.num_images if self.steps is None else self.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All of a trial that takes time in proportion to something.
+
+    Attributes:
+        arch: of the backbone; None: unknown.
+        phases: in their order; none: nobody described this protocol.
+        variant: settings that change what one image costs: works of different variants are not compared.
+        uncounted: what takes time and is in no phase, or is unknown.
+        notes: of the task to itself, for ``shortened``.
+        disk: what the trial will leave on disk by name, in bytes, as far as it can be told beforehand.
+    """
+
+    arch: str | None
+    phases: tuple[Phase, ...]
+    variant: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    disk: dict[str, int] = field(default_factory=dict)
+
+
+def variant(changes: Sequence[str], prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of a trial's changes that are of settings with these beginnings, as sorted ``"KEY=value"``.
+
+    Args:
+        changes: ``"KEY=value"`` as the user gives it, or ``"KEY: protocol value -> value"`` as records have it.
+    """
+    found = []
+    for change in changes:
+        key, colon, values = change.partition(": ")
+        plain = f"{key}={values.rpartition(' -> ')[2]}" if colon else change
+        if plain.startswith(prefixes):
+            found.append(plain)
+    return tuple(sorted(found))
