@@ -75,7 +75,8 @@ def _finetune(protocol: FinetuneProtocol, images: Images, arch: str | None) -> W
     steps = protocol.epochs * (num_labelled // batch_size)
     cost = _pass(arch, images)
     training = Phase(what="fine-tuning", num_images=steps * batch_size, steps=steps, trains=True, cost=cost)
-    return Work(arch=arch, phases=(training, Phase(what="test", num_images=images.num_test, trains=False, cost=cost)))
+    test = Phase(what="test", num_images=images.num_test, trains=False, cost=cost, reported=False)
+    return Work(arch=arch, phases=(training, test))
 
 
 def _cluster(protocol: ClusterProtocol, images: Images, arch: str | None) -> Work:

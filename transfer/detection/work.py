@@ -79,7 +79,13 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
     if precise_bn.get("ENABLED"):
         num_batches = precise_bn.get("NUM_ITER", PRECISE_BN_BATCHES)
         phases.append(
-            Phase(what="precise batch norm", num_images=num_batches * batch_size, trains=False, cost=test_cost)
+            Phase(
+                what="precise batch norm",
+                num_images=num_batches * batch_size,
+                trains=False,
+                cost=test_cost,
+                reported=False,
+            )
         )
     num_test = TEST_IMAGES.get(settings["DATASETS"]["TEST"][0])
     if num_test is not None:

@@ -29,7 +29,7 @@ class Item:
     source: str
 
 
-def of_trials(benchmark: Benchmark, work: Work | None, pasts: Sequence[Past], num_trials: int) -> list[Item]:
+def of_trials(benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int) -> list[Item]:
     """What the folders of ``num_trials`` trials of a benchmark will hold."""
     same = [
         folder_bytes(past.folder)
@@ -47,9 +47,9 @@ def of_trials(benchmark: Benchmark, work: Work | None, pasts: Sequence[Past], nu
             )
             for what in kinds
         ]
-    told = work.disk if work else {}
     items = [
-        Item(what=what, num_bytes=num_trials * size, source="the protocol and its model") for what, size in told.items()
+        Item(what=what, num_bytes=num_trials * size, source="the protocol and its model")
+        for what, size in work.disk.items()
     ]
     return [*items, Item(what="pictures, records and logs", num_bytes=None, source="no recorded trial")]
 

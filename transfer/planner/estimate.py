@@ -44,13 +44,13 @@ class Question:
     Attributes:
         arch: of the weights; None: unknown.
         on_protocol: neither overrides nor another batch.
-        work: None where nobody can tell.
+        work: without phases where nobody described it.
     """
 
     benchmark: Benchmark
     arch: str | None
     on_protocol: bool
-    work: Work | None
+    work: Work
     machine: Machine
 
 
@@ -66,9 +66,13 @@ def estimate(
     here = [past for past in pasts if question.machine.is_kind_of(past.device_name)]
     if found := from_benchmark(question, here):
         return found
-    if probe is not None and (measured := probe(question)).device_seconds is not None:
-        return measured
-    return from_task(question, here) or from_table(question) or UNKNOWN
+    unknown = UNKNOWN
+    if probe is not None:
+        measured = probe(question)
+        if measured.device_seconds is not None:
+            return measured
+        unknown = measured  # says why
+    return from_task(question, here) or from_table(question) or unknown
 
 
 def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None:
@@ -77,8 +81,6 @@ def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None
     equal = [past for past in same if _same_work(past, question)]
     if equal:
         return _median([past.device_seconds for past in equal], "recorded", _named(equal))
-    if question.work is None:
-        return None
     seconds, scaled = [], []
     for past in same:
         if past.work and past.work.variant == question.work.variant and (size := _size(past.work)):
@@ -89,13 +91,14 @@ def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None
 
 def from_task(question: Question, pasts: Sequence[Past]) -> Estimate | None:
     """Recorded trials of other benchmarks of the task, or of another architecture, scaled by operations."""
-    wanted = question.work and flop.of_work(question.work)
+    task = question.benchmark.task
+    others = [past for past in pasts if past.record.benchmark in BENCHMARKS and past.work]
+    others = [past for past in others if BENCHMARKS[past.record.benchmark].task == task]
+    wanted = flop.of_work(question.work) if others else None  # it may import torch
     if not wanted:
         return None
     seconds, scaled = [], []
-    for past in pasts:
-        if BENCHMARKS.get(past.record.benchmark, question.benchmark).task != question.benchmark.task:
-            continue
+    for past in others:
         if past.work and (counted := flop.of_work(past.work)):
             seconds.append(past.device_seconds * wanted.total / counted.total)
             scaled.append(past)
@@ -104,8 +107,7 @@ def from_task(question: Question, pasts: Sequence[Past]) -> Estimate | None:
 
 def from_table(question: Question) -> Estimate | None:
     """Operations over what share of the named GPU's peak training is known to reach; None if no GPU is named."""
-    counted = question.work and flop.of_work(question.work)
-    if question.machine.gpu is None or not counted or question.work is None:
+    if question.machine.gpu is None or not (counted := flop.of_work(question.work)):
         return None
     without = f", without {' and '.join(question.work.uncounted)}" if question.work.uncounted else ""
     fast, slow = gpu_seconds(counted, question.machine.gpu)
@@ -158,7 +160,7 @@ def _same_benchmark(past: Past, question: Question) -> bool:
 def _same_work(past: Past, question: Question) -> bool:
     if past.on_protocol and question.on_protocol:
         return True
-    if past.work is None or question.work is None or not question.work.phases:
+    if past.work is None or not question.work.phases:
         return False
     return (past.work.variant, past.work.phases) == (question.work.variant, question.work.phases)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,12 @@ class Past:
         benchmark = BENCHMARKS.get(self.record.benchmark)
         if benchmark is None or benchmark.protocol_version != self.record.protocol_version:
             return None
+        module = work_module(benchmark)
+        if module is None:
+            return None
         try:
-            return work_module(benchmark).recorded(self.record, benchmark)
+            work: Work = module.recorded(self.record, benchmark)
+            return work
         except (KeyError, TypeError, ValueError, UserError):
             return None
 
@@ -62,6 +67,7 @@ def gather(roots: Iterable[Path]) -> list[Past]:
     return list(found.values())
 
 
-def work_module(benchmark: Benchmark) -> ModuleType:
-    """The module in which the benchmark's task describes its work (:mod:`transfer.planner.work`)."""
-    return importlib.import_module(benchmark.task.removesuffix(".task") + ".work")
+def work_module(benchmark: Benchmark) -> ModuleType | None:
+    """Where the benchmark's task describes its work (:mod:`transfer.planner.work`); None if it does not."""
+    name = benchmark.task.removesuffix(".task") + ".work"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None

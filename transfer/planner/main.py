@@ -10,7 +10,7 @@ from transfer.plan import TrialPlan
 from transfer.planner.args import PlanArgs
 from transfer.planner.devices import machine
 from transfer.planner.history import gather
-from transfer.planner.planning import make_plan
+from transfer.planner.planning import Planner
 from transfer.planner.show import as_json, show
 
 
@@ -27,7 +27,8 @@ def show_plan(plans: Sequence[TrialPlan], args: PlanArgs, *, jobs: int, num_gpus
     """
     target = machine(plans[0].device, jobs=jobs, gpu=args.gpu, gpus=args.gpus)
     pasts = gather([plans[0].runs, *args.from_runs])
-    plan = make_plan(plans, pasts, target, jobs=jobs, num_gpus=num_gpus, probing=args.probe)
+    planner = Planner(pasts=pasts, machine=target, jobs=jobs, num_gpus=num_gpus, probing=args.probe)
+    plan = planner.plan(plans)
     if args.json:
         print(as_json(plan))
     else:

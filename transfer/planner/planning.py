@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.errors import UserError
 from transfer.benchmarks import DETECTION, SEGMENTATION
@@ -95,91 +95,106 @@ class Plan:
         return found
 
 
-def make_plan(
-    plans: Sequence[TrialPlan],
-    pasts: Sequence[Past],
-    machine: Machine,
-    *,
-    jobs: int = 0,
-    num_gpus: int | None = None,
-    probing: bool = False,
-) -> Plan:
-    """Looks at every trial and estimates what is to be run.
+@dataclass(frozen=True, kw_only=True)
+class Planner:
+    """Makes plans for one machine.
 
-    Args:
-        plans: all trials, recorded or not.
+    Attributes:
         pasts: recorded trials to learn from.
         jobs: trials at a time; 0: as many as the devices allow.
         num_gpus: of each trial; None: see :func:`transfer.devices.gpus_per_trial`.
         probing: measure where no recorded trial of a benchmark tells its time.
     """
-    groups: dict[tuple[str, str], list[TrialPlan]] = {}
-    for plan in plans:
-        groups.setdefault((plan.benchmark.name, plan.weights.name), []).append(plan)
-    rows = tuple(_row(group, pasts, machine, num_gpus, probing) for group in groups.values())
-    known = [row for row in rows if row.device_seconds is not None]
-    trials = [
-        (row.estimate.device_seconds / row.num_devices, row.num_devices)
-        for row in known
-        for _ in range(row.num_to_run)
-        if row.estimate.device_seconds is not None
-    ]
-    return Plan(
-        machine=machine,
-        jobs=jobs,
-        rows=rows,
-        converted=tuple(_converted(list(groups.values()), rows)),
-        device_seconds=sum(row.device_seconds or 0.0 for row in known),
-        wall_seconds=makespan.wall_seconds(trials, machine.num_devices, jobs),
-        num_unknown=sum(row.num_to_run for row in rows if row.device_seconds is None),
-    )
+
+    pasts: Sequence[Past]
+    machine: Machine
+    jobs: int = 0
+    num_gpus: int | None = None
+    probing: bool = False
+    _probed: dict[tuple[str, str | None], Estimate] = field(default_factory=dict)
+
+    def plan(self, plans: Sequence[TrialPlan]) -> Plan:
+        """Looks at every trial, recorded or not, and estimates what is to be run.
+
+        Raises:
+            UserError: an override that the task refuses, or more GPUs a trial than there are.
+        """
+        groups: dict[tuple[str, str], list[TrialPlan]] = {}
+        for plan in plans:
+            groups.setdefault((plan.benchmark.name, plan.weights.name), []).append(plan)
+        rows = tuple(self._row(group) for group in groups.values())
+        trials = [
+            (row.estimate.device_seconds / row.num_devices, row.num_devices)
+            for row in rows
+            for _ in range(row.num_to_run)
+            if row.estimate.device_seconds is not None
+        ]
+        return Plan(
+            machine=self.machine,
+            jobs=self.jobs,
+            rows=rows,
+            converted=tuple(_converted(list(groups.values()), rows)),
+            device_seconds=sum(row.device_seconds or 0.0 for row in rows),
+            wall_seconds=makespan.wall_seconds(trials, self.machine.num_devices, self.jobs),
+            num_unknown=sum(row.num_to_run for row in rows if row.device_seconds is None),
+        )
+
+    def _row(self, group: Sequence[TrialPlan]) -> Row:
+        first = group[0]
+        seeds = by_state(group)
+        waiting = [plan for plan in group if any(plan.seed in seeds.get(state, ()) for state in TO_RUN)]
+        work = _work(first, self.pasts)
+        missing = [missing_data(first.benchmark, first.data)]
+        if not first.weights.is_random:
+            missing.append(missing_checkpoint(first.weights.source))
+        num_devices = 1
+        if self.machine.device == "cuda":
+            num_devices = gpus_per_trial(first.benchmark.task, self.machine.num_devices, self.num_gpus)
+        question = Question(
+            benchmark=first.benchmark,
+            arch=work.arch,
+            on_protocol=not first.overrides and first.rescale is None,
+            work=work,
+            machine=self.machine,
+        )
+        probe = functools.partial(self._probe, waiting, num_devices, any(missing)) if self.probing else None
+        return Row(
+            benchmark=first.benchmark.name,
+            weights=first.weights.name,
+            arch=work.arch,
+            seeds=seeds,
+            estimate=estimate(question, self.pasts, probe) if waiting else UNKNOWN,
+            num_devices=num_devices,
+            disk=tuple(disk.of_trials(first.benchmark, work, self.pasts, len(waiting))) if waiting else (),
+            missing=tuple(what for what in missing if what),
+        )
+
+    def _probe(
+        self, waiting: Sequence[TrialPlan], num_devices: int, something_missing: bool, question: Question
+    ) -> Estimate:
+        """Once for all initialisations of an architecture: they take the same time."""
+        from transfer.planner.probe import probe
+
+        if something_missing:
+            source = "unknown, no probe without what is missing"
+            return Estimate(kind="unknown", device_seconds=None, source=source)
+        key = (question.benchmark.name, question.arch)
+        if key not in self._probed:
+            on_cpu = self.machine.device == "cpu"
+            plans = waiting[: self.machine.num_devices] if on_cpu else waiting[:1]
+            gpus = () if on_cpu else visible_gpus()[:num_devices]
+            self._probed[key] = probe(plans, question.work, gpus)
+        return self._probed[key]
 
 
-def _row(
-    group: Sequence[TrialPlan], pasts: Sequence[Past], machine: Machine, num_gpus: int | None, probing: bool
-) -> Row:
-    first = group[0]
-    seeds = by_state(group)
-    work = _work(first, pasts)
-    arch = work.arch if work else _arch(first.weights, pasts)
-    missing = [missing_data(first.benchmark, first.data)]
-    if not first.weights.is_random:
-        missing.append(missing_checkpoint(first.weights.source))
-    waiting = [plan for plan in group if any(plan.seed in seeds.get(state, ()) for state in TO_RUN)]
-    question = Question(
-        benchmark=first.benchmark,
-        arch=arch,
-        on_protocol=not first.overrides and first.rescale is None,
-        work=work,
-        machine=machine,
-    )
-    num_devices = 1
-    if machine.device == "cuda":
-        num_devices = gpus_per_trial(first.benchmark.task, machine.num_devices, num_gpus)
-    measure = None
-    if probing and work and waiting and not any(missing):
-        measure = functools.partial(_probe, waiting, num_devices)
-    return Row(
-        benchmark=first.benchmark.name,
-        weights=first.weights.name,
-        arch=arch,
-        seeds=seeds,
-        estimate=estimate(question, pasts, measure) if waiting else UNKNOWN,
-        num_devices=num_devices,
-        disk=tuple(disk.of_trials(first.benchmark, work, pasts, len(waiting))) if waiting else (),
-        missing=tuple(what for what in missing if what),
-    )
-
-
-def _work(plan: TrialPlan, pasts: Sequence[Past]) -> Work | None:
+def _work(plan: TrialPlan, pasts: Sequence[Past]) -> Work:
     """Raises UserError for an override that the task refuses."""
-    asked = Asked(
-        benchmark=plan.benchmark,
-        overrides=plan.overrides,
-        rescale=plan.rescale,
-        arch=None if plan.benchmark.task in DENSE else _arch(plan.weights, pasts),
-    )
-    work: Work = work_module(plan.benchmark).planned(asked)
+    arch = None if plan.benchmark.task in DENSE else _arch(plan.weights, pasts)
+    module = work_module(plan.benchmark)
+    if module is None:
+        return Work(arch=arch, phases=())
+    asked = Asked(benchmark=plan.benchmark, overrides=plan.overrides, rescale=plan.rescale, arch=arch)
+    work: Work = module.planned(asked)
     return work
 
 
@@ -201,15 +216,6 @@ def _arch_in_file(weights: WeightsRef) -> str | None:
         return load_backbone(weights.source, weights.which, weights.arch).arch
     except UserError:
         return None  # the trial will say why
-
-
-def _probe(waiting: Sequence[TrialPlan], num_devices: int, question: Question) -> Estimate:
-    from transfer.planner.probe import probe
-
-    assert question.work is not None, "asked for with a work alone"
-    if question.machine.device == "cuda":
-        return probe(waiting[:1], question.work, visible_gpus()[:num_devices])
-    return probe(waiting[: question.machine.num_devices], question.work)
 
 
 def _converted(groups: Sequence[Sequence[TrialPlan]], rows: Sequence[Row]) -> list[Item]:

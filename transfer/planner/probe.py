@@ -48,17 +48,20 @@ def probe(plans: Sequence[TrialPlan], work: Work, gpus: Sequence[str] = ()) -> E
         work: of one of these trials.
         gpus: that the one trial has; none on CPU.
     """
-    cut = work_module(plans[0].benchmark).shortened(work, ITERATIONS)
+    module = work_module(plans[0].benchmark)
+    cut: tuple[str, ...] = module.shortened(work, ITERATIONS) if module else ()
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         short = [
             dataclasses.replace(plan, runs=Path(folder) / str(number), overrides=(*plan.overrides, *cut))
             for number, plan in enumerate(plans)
         ]
         copies = _watch(short, gpus)
-    if errors := [copy.error for copy in copies if copy.error]:
-        return Estimate(kind="unknown", device_seconds=None, source=f"unknown, the probe failed: {errors[0]}")
     measured = [extrapolate(copy.ticks, work, end=copy.end, cut=bool(cut)) for copy in copies]
     known = [found for found in measured if found]
+    errors = [copy.error for copy in copies if copy.error]
+    # A model that was hardly trained may detect nothing, which its trial rightly calls a failure after the last phase.
+    if errors and (not known or known[0].unseen):
+        return Estimate(kind="unknown", device_seconds=None, source=f"unknown, the probe failed: {errors[0]}")
     if not known:
         return Estimate(kind="unknown", device_seconds=None, source="unknown, the probe was too short for this machine")
     return _estimate(known, num_devices=max(len(gpus), 1))
@@ -69,8 +72,9 @@ def _estimate(known: Sequence[Measured], num_devices: int) -> Estimate:
     source = f"probe on this machine: {', '.join(known[0].parts)}"
     if len(known) > 1:
         source += f", {len(known)} trials side by side"
-    if known[0].unseen:
-        source += f"; without {', '.join(known[0].unseen)}"
+    unwatched = [*known[0].unseen, *([] if known[0].to_the_end else ["what comes last"])]
+    if unwatched:
+        source += f"; without {', '.join(unwatched)}"
     return Estimate(
         kind="probe",
         device_seconds=num_devices * seconds,
@@ -92,7 +96,7 @@ def _watch(plans: Sequence[TrialPlan], gpus: Sequence[str]) -> list[_Copy]:
                 copy = next(copy for copy in running if copy.messages is connection)
                 if _receive(copy):
                     running.remove(copy)
-                    if copy.end is None:  # its pace is known, and that of the others by now as well
+                    if copy.end is None and not copy.error:  # its pace is known, and by now that of the others too
                         return copies
     finally:
         for copy in copies:

@@ -28,13 +28,15 @@ class Measured:
         wall_seconds: of the whole trial.
         deviation: standard error of this from the variation between steps; drift in longer runs is not in it.
         parts: what was measured, in words.
-        unseen: what the trial would also do and nobody watched.
+        unseen: phases that nobody watched.
+        to_the_end: else what comes after the last of the phases was not watched either.
     """
 
     wall_seconds: float
     deviation: float
     parts: tuple[str, ...]
     unseen: tuple[str, ...]
+    to_the_end: bool
 
 
 def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bool) -> Measured | None:
@@ -71,13 +73,12 @@ def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bo
     if not parts:
         return None
     seen = {tick.what for tick in ticks}
-    unseen = tuple(phase.what for phase in work.phases if phase.what not in seen)
-    if end is None:
-        unseen = (*unseen, "what follows")
-    else:
+    unseen = tuple(phase.what for phase in work.phases if phase.reported and phase.what not in seen)
+    if end is not None:
         seconds += end - before
-        unseen = ()
-    return Measured(wall_seconds=seconds, deviation=variance**0.5, parts=tuple(parts), unseen=unseen)
+    return Measured(
+        wall_seconds=seconds, deviation=variance**0.5, parts=tuple(parts), unseen=unseen, to_the_end=end is not None
+    )
 
 
 def _rate(ticks: Sequence[Tick]) -> tuple[float, float]:

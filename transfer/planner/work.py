@@ -65,6 +65,7 @@ class Phase:
         what: its name in the trial's progress.
         num_images: that pass the network.
         steps: in the count of the trial's progress, if that is not images.
+        reported: the trial's progress tells of it.
         trains: there is a backward pass.
         cost: of one image; for a :class:`BackbonePass` of the forward pass. None: nobody counted it.
     """
@@ -74,6 +75,7 @@ class Phase:
     trains: bool
     cost: Flop | BackbonePass | None = None
     steps: int | None = None
+    reported: bool = True
 
     @property
     def num_steps(self) -> int:

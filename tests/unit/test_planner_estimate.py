@@ -1,0 +1,174 @@
+"""What a plan makes of recorded trials, against sums done by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.gpus import GPUS
+from tests.report_records import done
+from transfer import benchmarks
+from transfer.planner.devices import Machine, recorded_device
+from transfer.planner.estimate import UNKNOWN, Estimate, Question, estimate, gpu_seconds
+from transfer.planner.history import Past, gather, work_module
+from transfer.planner.work import Asked, Flop, Work
+
+CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
+H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
+
+
+def work_of(name: str, *overrides: str, rescale: int | None = None, arch: str | None = None) -> Work:
+    benchmark = benchmarks.get(name)
+    module = work_module(benchmark)
+    assert module is not None
+    work: Work = module.planned(Asked(benchmark=benchmark, overrides=overrides, rescale=rescale, arch=arch))
+    return work
+
+
+def question(name: str, *overrides: str, machine: Machine = CPU, arch: str | None = None) -> Question:
+    work = work_of(name, *overrides, arch=arch)
+    return Question(
+        benchmark=benchmarks.get(name), arch=work.arch, on_protocol=not overrides, work=work, machine=machine
+    )
+
+
+def past(wall_seconds: float, **changes: Any) -> Past:
+    return Past(done(50.0, wall_seconds=wall_seconds, **changes), Path("nowhere"))
+
+
+def finetuned(wall_seconds: float, *, epochs: int, per_class: int = 5) -> Past:
+    """A recorded fine-tuning on the digits: epochs x (10 per_class // 25) steps of 25 images, 1000 test images."""
+    config = {"epochs": epochs, "labels_per_class": per_class, "batch_size": 25}
+    difference = [f"epochs: 20 -> {epochs}"] if epochs != 20 else []
+    return past(
+        wall_seconds,
+        benchmark="demo-finetune",
+        resolved_config=json.dumps(config),
+        protocol_difference=difference,
+    )
+
+
+def test_recorded_trials_of_the_same_benchmark_give_their_median_and_range() -> None:
+    found = estimate(question("demo-seg"), [past(30.0), past(10.0), past(11.0)])
+    assert (found.kind, found.device_seconds, found.low, found.high) == ("recorded", 11.0, 10.0, 30.0)
+    assert found.source == "median of 3 records of demo-seg on cpu x86_64, 1 thread"
+
+
+def test_one_record_has_no_range() -> None:
+    found = estimate(question("demo-seg"), [past(30.0)])
+    assert (found.device_seconds, found.low, found.high) == (30.0, None, None)
+    assert found.source == "1 record of demo-seg on cpu x86_64, 1 thread"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device": "NVIDIA H100 80GB HBM3 x 8"},
+        {"device": "cpu x86_64, 2 threads"},
+        {"protocol_version": 0},
+    ],
+)
+def test_records_of_other_devices_and_other_protocols_say_nothing(other: dict[str, Any]) -> None:
+    assert estimate(question("demo-seg"), [past(30.0, **other)]) == UNKNOWN
+
+
+def test_unknown_stays_unknown() -> None:
+    found = estimate(question("demo-seg"), [])
+    assert found == UNKNOWN and found.device_seconds is None and found.source == "unknown, give --probe"
+
+
+def test_devices_of_a_record_count_and_several_gpus_multiply_its_time() -> None:
+    assert recorded_device(done(1.0, device="NVIDIA H200 x 8")) == ("NVIDIA H200", 8)
+    assert recorded_device(done(1.0, device="cpu x86_64, 1 thread")) == ("cpu x86_64, 1 thread", 1)
+    record = past(100.0, device="NVIDIA H100 80GB HBM3 x 8")
+    assert estimate(question("demo-seg", machine=H100), [record]).device_seconds == 800.0
+
+
+def test_a_named_gpu_finds_its_records_by_name() -> None:
+    machine = Machine(device="cuda", name="A100 80GB", num_devices=8, gpu="a100-80gb")
+    names = {"NVIDIA A100-SXM4-80GB": True, "NVIDIA A100-SXM4-40GB": False, "NVIDIA H100 80GB HBM3": False}
+    assert {name: machine.is_kind_of(name) for name in names} == names
+
+
+def test_a_longer_training_is_scaled_by_its_images() -> None:
+    """20 epochs are 1000 training and 1000 test images, 40 epochs 2000 and 1000: 7 x (3 x 2000 + 1000) / 4000."""
+    found = estimate(question("demo-finetune", "epochs=40", arch="resnet18"), [finetuned(7.0, epochs=20)])
+    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(12.25)
+    assert found.source.endswith("scaled by images")
+
+
+def test_records_of_the_same_length_win_over_scaled_ones() -> None:
+    pasts = [finetuned(7.0, epochs=20), finetuned(14.5, epochs=40)]
+    found = estimate(question("demo-finetune", "epochs=40", arch="resnet18"), pasts)
+    assert (found.kind, found.device_seconds) == ("recorded", 14.5)
+
+
+def test_another_benchmark_of_the_task_is_scaled_by_operations() -> None:
+    """A forward pass is F: fine-tuning 3 x 1000 F + 1000 F; linear with 10 labels a class 1100 F."""
+    found = estimate(question("demo-linear", arch="resnet18"), [finetuned(70.0, epochs=20)])
+    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(70.0 * 1100 / 4000)
+    assert "demo-finetune" in found.source and found.source.endswith("scaled by FLOP")
+
+
+def test_another_architecture_is_scaled_by_operations_and_not_taken_as_equal() -> None:
+    found = estimate(question("demo-finetune", arch="resnet50"), [finetuned(7.0, epochs=20)])
+    assert found.kind == "recorded, scaled" and found.device_seconds is not None
+    assert 7.0 * 1.5 < found.device_seconds < 7.0 * 4  # 4.1 against 1.8 GFLOP at 224 pixels
+
+
+def test_a_model_setting_is_never_scaled_from_records_of_the_protocol() -> None:
+    record = past(
+        10.0, benchmark="demo-voc", resolved_config=json.dumps(detection_config(200)), metrics=done(1.0).metrics
+    )
+    assert estimate(question("demo-voc", "MODEL.ROI_BOX_HEAD.FC_DIM=512"), [record]) == UNKNOWN
+    found = estimate(question("demo-voc", "SOLVER.MAX_ITER=500"), [record])
+    assert found.device_seconds == pytest.approx(10.0 * (3 * 500 + 100) / (3 * 200 + 100))
+
+
+def detection_config(iterations: int) -> dict[str, Any]:
+    return {
+        "SOLVER": {"MAX_ITER": iterations, "IMS_PER_BATCH": 1, "CHECKPOINT_PERIOD": 1000},
+        "DATASETS": {"TEST": ["digits_voc_2007_test"]},
+        "MODEL": {"BACKBONE": {"NAME": "build_resnet_fpn_backbone"}, "RESNETS": {"DEPTH": 18}},
+    }
+
+
+def test_a_probe_goes_before_other_benchmarks_and_after_records_of_the_same() -> None:
+    measured = Estimate(kind="probe", device_seconds=5.0, source="probe")
+    asked = question("demo-linear", arch="resnet18")
+    assert estimate(asked, [finetuned(70.0, epochs=20)], lambda _: measured) == measured
+    same = past(3.0, benchmark="demo-linear")
+    assert estimate(asked, [same], lambda _: measured).device_seconds == 3.0
+
+
+def test_a_probe_that_failed_says_why_where_nothing_else_is_known() -> None:
+    failed = Estimate(kind="unknown", device_seconds=None, source="unknown, the probe failed: no such thing")
+    assert estimate(question("demo-seg"), [], lambda _: failed) == failed
+
+
+def test_the_gpu_table_is_asked_for_by_name_and_says_what_it_assumes() -> None:
+    assert estimate(question("voc", machine=H100), []) == UNKNOWN
+    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu="h100")
+    found = estimate(question("voc", machine=named), [])
+    assert found.kind == "GPU table" and found.low and found.high and found.device_seconds
+    assert found.device_seconds == pytest.approx((found.low * found.high) ** 0.5)
+    assert "assumed" in found.source and "15 % of 494" in found.source and "estimate" in found.source
+
+
+def test_gpu_seconds_by_hand() -> None:
+    # V100: 57 % of 15.7 TFLOP/s for all; A100: 15 % of 156 for convolutions, 57 % of 19.5 for products.
+    fast, slow = gpu_seconds(Flop(1e15, 1e15), "a100")
+    assert fast == pytest.approx(1000 / (0.15 * 156) + 1000 / (0.57 * 19.5))
+    assert slow == pytest.approx(2000 / (0.57 * 15.7))
+    assert gpu_seconds(Flop(1e15, 1e15), "v100") == pytest.approx((slow, slow))
+    assert all(gpu_seconds(Flop(1e15, 1e15), gpu)[0] <= slow * 1.0001 for gpu in GPUS)
+
+
+def test_failed_and_broken_records_teach_nothing(tmp_path: Path) -> None:
+    for number, text in enumerate([done(1.0).to_text(), "{", done(1.0, seed=1, status="failed").to_text()]):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "record.json").write_text(text)
+    assert [found.record.seed for found in gather([tmp_path, tmp_path])] == [0]

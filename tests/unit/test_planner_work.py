@@ -1,0 +1,148 @@
+"""What the tasks tell of their work, against the frameworks' own configs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pretrain.model import BACKBONES, build_backbone
+from tests.detection_configs import trial
+from tests.report_records import done
+from tests.unit.test_planner_estimate import work_of
+from transfer import benchmarks
+from transfer.benchmarks import BENCHMARKS, DETECTION, SEGMENTATION
+from transfer.detection.config import resolve_config, resolved_text
+from transfer.planner.costs import COSTS, NUM_PARAMETERS
+from transfer.planner.flop import of_work
+from transfer.planner.history import Past, work_module
+from transfer.planner.work import BackbonePass, Phase, Work, variant
+from transfer.segmentation import config as segmentation
+
+OF_DETECTION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == DETECTION]
+OF_SEGMENTATION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == SEGMENTATION]
+
+
+def phases(work: Work) -> dict[str, tuple[int, int]]:
+    return {phase.what: (phase.num_steps, phase.num_images) for phase in work.phases}
+
+
+def recorded_work(name: str, resolved_config: str, *difference: str) -> Work:
+    record = done(1.0, benchmark=name, resolved_config=resolved_config, protocol_difference=list(difference))
+    work = Past(record, Path("nowhere")).work
+    assert work is not None
+    return work
+
+
+@pytest.mark.parametrize("name", OF_DETECTION)
+@pytest.mark.parametrize("overrides", [(), ("SOLVER.MAX_ITER=300", "SOLVER.STEPS=(200,)")])
+def test_detection_reads_what_detectron2_resolves(name: str, overrides: tuple[str, ...]) -> None:
+    solver = resolve_config(trial(name, *overrides)).SOLVER
+    found = phases(work_of(name, *overrides))
+    assert found["training"] == (solver.MAX_ITER, solver.MAX_ITER * solver.IMS_PER_BATCH)
+    assert found["testing"][1] == {"voc": 4952, "coco": 5000, "digits": 100}[benchmarks.get(name).data]
+
+
+@pytest.mark.parametrize("name", ["voc", "coco-vit-b", "demo-voc"])
+def test_a_detection_record_tells_the_same_work_as_its_plan(name: str) -> None:
+    """ViTs have AdamW, whose keys plain Detectron2 does not know."""
+    assert recorded_work(name, resolved_text(resolve_config(trial(name)))) == work_of(name)
+
+
+def test_detection_follows_a_rescaled_batch() -> None:
+    solver = resolve_config(trial("voc", rescale=4)).SOLVER
+    assert phases(work_of("voc", rescale=4))["training"] == (solver.MAX_ITER, 4 * solver.MAX_ITER)
+    assert solver.MAX_ITER == 96000
+
+
+@pytest.mark.parametrize("name", OF_SEGMENTATION)
+def test_a_segmentation_record_tells_the_same_work_as_its_plan(name: str) -> None:
+    config, _ = segmentation.resolve_config(benchmarks.get(name).config_path)
+    planned = work_of(name)
+    assert recorded_work(name, segmentation.dump(config)) == planned
+    iterations, batch_size = config.train_cfg.max_iters, config.train_dataloader.batch_size
+    assert phases(planned)["training"] == (iterations, iterations * batch_size)
+    assert phases(planned)["testing"][1] == (config.num_images or {"test": 100})["test"]
+
+
+def test_classification_counts_images_by_hand() -> None:
+    assert phases(work_of("demo-finetune", arch="resnet18")) == {"fine-tuning": (40, 1000), "test": (1000, 1000)}
+    assert phases(work_of("demo-linear", "labels_per_class=20")) == {"features": (1200, 1200)}
+    assert phases(work_of("demo-cluster")) == {"held-out images": (1000, 1000)}
+
+
+def test_a_backbone_pass_counts_three_times_where_it_is_trained() -> None:
+    cost = BackbonePass("resnet18", 224)
+    trained, tested = (
+        of_work(Work(arch="resnet18", phases=(Phase(what="", num_images=1, trains=trains, cost=cost),)))
+        for trains in (True, False)
+    )
+    assert trained and tested and trained.total == 3 * tested.total
+    assert tested.total / 2 == pytest.approx(1.814e9, rel=0.001)  # torchvision's _ops, less the classifier
+
+
+def test_what_nobody_counted_or_described_has_no_operations() -> None:
+    assert of_work(Work(arch=None, phases=())) is None
+    assert of_work(work_of("demo-finetune")) is None  # of an unknown architecture
+    assert of_work(work_of("voc", "MODEL.ROI_BOX_HEAD.NUM_CONV=2")) is None
+
+
+def test_changes_are_compared_in_the_users_and_in_the_records_form() -> None:
+    prefixes = ("MODEL.",)
+    of_user = variant(("SOLVER.MAX_ITER=5", "MODEL.FPN.NORM=GN"), prefixes)
+    assert of_user == variant(("MODEL.FPN.NORM: SyncBN -> GN", "SOLVER.MAX_ITER: 9 -> 5"), prefixes)
+    assert of_user == ("MODEL.FPN.NORM=GN",)
+
+
+def test_every_dense_benchmark_has_its_costs() -> None:
+    assert set(COSTS) == {*OF_DETECTION, *OF_SEGMENTATION}
+    for name, counted in COSTS.items():
+        assert (counted.num_trained < counted.num_parameters) == name.endswith("-frozen")
+
+
+@pytest.mark.parametrize("name", ["demo-voc-frozen", "demo-seg-frozen"])
+def test_costs_are_what_counting_gives(name: str, mmengine_on_one_thread: None) -> None:
+    """The two cheapest, one of each framework; ``python -m transfer.planner.count`` counts all."""
+    from transfer.detection import counting as detection
+    from transfer.segmentation import counting
+
+    benchmark, expected = benchmarks.get(name), COSTS[name]
+    found = (detection if benchmark.task == DETECTION else counting).count(benchmark)
+    assert (found.num_parameters, found.num_trained) == (expected.num_parameters, expected.num_trained)
+    assert found.train.convolutions == pytest.approx(expected.train.convolutions, rel=0.001)
+    assert found.test.convolutions == pytest.approx(expected.test.convolutions, rel=0.001)
+
+
+def test_parameters_of_every_backbone_are_counted() -> None:
+    with torch.device("meta"):
+        counted = {name: sum(p.numel() for p in build_backbone(name).parameters()) for name in BACKBONES}
+    assert counted == NUM_PARAMETERS
+
+
+def test_every_task_describes_its_work() -> None:
+    for benchmark in BENCHMARKS.values():
+        module = work_module(benchmark)
+        assert module and all(hasattr(module, name) for name in ("planned", "recorded", "shortened"))
+
+
+def test_a_probe_of_each_dense_benchmark_is_a_valid_trial() -> None:
+    for name in OF_SEGMENTATION:
+        work = work_of(name)
+        module = work_module(benchmarks.get(name))
+        assert module
+        config, _ = segmentation.resolve_config(benchmarks.get(name).config_path, module.shortened(work, 20))
+        assert config.train_cfg.max_iters == 20
+    for name in OF_DETECTION:
+        module = work_module(benchmarks.get(name))
+        assert module
+        assert resolve_config(trial(name, *module.shortened(work_of(name), 20))).SOLVER.MAX_ITER == 20
+
+
+def test_a_checkpoint_is_parameters_and_the_optimizers_values() -> None:
+    counted = COSTS["voc"]
+    assert work_of("voc").disk == {"checkpoints": 4 * (counted.num_parameters + counted.num_trained)}
+    adam = COSTS["seg-voc-vit-b"]  # MMEngine keeps two
+    assert work_of("seg-voc-vit-b").disk == {"checkpoints": 2 * 4 * (adam.num_parameters + 2 * adam.num_trained)}
+    assert json.dumps(work_of("demo-voc").disk) == "{}"
