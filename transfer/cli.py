@@ -102,9 +102,7 @@ def run_dense(
     plans = _plans(args, chosen, rescale=args.rescale)
     if args.planning.plan:
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
-    for benchmark in chosen:
-        other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
-        check_data(benchmark, args.data, counts=not other_data)
+    _check_data(args, chosen)
     for line in forewarnings(plans):
         print(line, file=sys.stderr)
     if args.canary:
@@ -129,12 +127,20 @@ def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], comman
         command: as the user typed it, for messages.
 
     Raises:
-        UserError: bad use or bad input.
+        UserError: bad use or bad input; the data are incomplete or damaged.
     """
-    plans = _plans(args, _chosen(args, names))
+    chosen = _chosen(args, names)
+    plans = _plans(args, chosen)
     if args.planning.plan:
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+    _check_data(args, chosen)
     return _run(plans, args, command)
+
+
+def _check_data(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark]) -> None:
+    other_data = any(override.startswith(DATA_SETTINGS) for override in args.overrides)
+    for benchmark in chosen:
+        check_data(benchmark, args.data, counts=not other_data)
 
 
 def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: int | None = None) -> list[TrialPlan]:

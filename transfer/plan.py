@@ -190,14 +190,29 @@ def data_root(benchmark: Benchmark, given: Path | None, *, must_exist: bool = Tr
     Raises:
         UserError: it does not exist.
     """
+    return data_folder(
+        benchmark.data, given, of=benchmark.name, detectron2=benchmark.task == DETECTION, must_exist=must_exist
+    )
+
+
+def data_folder(name: str, given: Path | None, *, of: str, detectron2: bool = False, must_exist: bool = True) -> Path:
+    """:func:`data_root` by the name of the data set's folder.
+
+    Args:
+        of: whose data they are, for the message.
+        detectron2: whether ``$DETECTRON2_DATASETS`` may hold them.
+
+    Raises:
+        UserError: it does not exist.
+    """
     repository = Path(__file__).resolve().parents[1]
-    root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / benchmark.data
+    root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / name
     detectron2_root = os.environ.get("DETECTRON2_DATASETS")
-    if not root.is_dir() and not given and detectron2_root and benchmark.task == DETECTION:
+    if not root.is_dir() and not given and detectron2_root and detectron2:
         root = Path(detectron2_root)
     if must_exist and not root.is_dir():
-        how = "run tools/demo_data.sh" if benchmark.data == "digits" else "give --data DIR or set DATA_ROOT"
-        raise UserError(f"no folder {root} with the data of {benchmark.name}: {how}")
+        how = "run tools/demo_data.sh" if name == "digits" else "give --data DIR or set DATA_ROOT"
+        raise UserError(f"no folder {root} with the data of {of}: {how}")
     return root.resolve()
 
 

@@ -130,7 +130,7 @@ DATASETS = _table(
         name="digits", title="Embedded digits", loader="image_folder", metric="top1", num_classes=10,
         sizes={"train": 4000, "test": 1000}, official_val=False, test_split="val",
         split_rule="val is the test set; validation images are held out from train",
-        guide="run tools/demo_data.sh, or give another --data",
+        guide="delete {root} and run tools/demo_data.sh, or give another --data",
     ),
     DatasetRow(
         name="folder", title="Own images", loader="image_folder", metric="top1", num_classes=0,

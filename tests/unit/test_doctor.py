@@ -324,7 +324,14 @@ def test_cityscapes(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused_for_every_data_set_and_the_guide_is_of_its_root(name: str, tmp_path: Path) -> None:
     assert "missing files or folders" in sentences(name, tmp_path)[0]
     assert str(tmp_path) in DATASETS[name].guide.format(root=tmp_path)
-    assert name_of(benchmarks.get(DATASETS[name].benchmark)) == name
+
+
+@pytest.mark.parametrize("benchmark", benchmarks.BENCHMARKS.values(), ids=lambda benchmark: benchmark.name)
+def test_the_doctor_knows_the_data_of_every_benchmark(benchmark: benchmarks.Benchmark) -> None:
+    name = name_of(benchmark)
+    assert name is not None
+    assert DATASETS[name].data == benchmark.data
+    assert DATASETS[name].detectron2 == (benchmark.task == benchmarks.DETECTION and benchmark.data != "digits")
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ def check_before_trials(
     findings = examine(name, root, progress)
     if not findings.kinds():
         stamp.remember(name, root, seen)
-    if findings.kinds() <= ({WRONG_COUNT} if not counts else set()):
+    sentences = findings.sentences(but=() if counts else (WRONG_COUNT,))
+    if not sentences:
         return
-    first, *others = findings.sentences()
+    first, *others = sentences
     more = f" ({len(others)} more kinds of problems)" if others else ""
     raise UserError(f"{name} in {root}: {first}{more}; {COMMAND} {name} --data {root} says all and what to fetch")
 

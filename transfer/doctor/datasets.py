@@ -7,17 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.benchmarks import SEGMENTATION, Benchmark
-from transfer.doctor import boxes, masks
+from configs.classification.datasets import DATASETS as CLASSIFICATION_DATASETS
+from transfer.benchmarks import CLASSIFICATION, CLUSTERING, SEGMENTATION, Benchmark
+from transfer.classification.dataset_row import DatasetRow
+from transfer.classification.datasets.voc2007 import VOC_CLASSES
+from transfer.doctor import boxes, classification, masks
 from transfer.doctor.boxes import VocBoxes
 from transfer.doctor.files import Progress
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, Findings
 from transfer.doctor.masks import VocMasks
-
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
 
 # train2017 as published has one box of height 0 in each of these images (cocodataset/cocoapi, issue 355).
 COCO_KNOWN_EMPTY = (200365, 550395)
@@ -28,16 +26,18 @@ class DataSet:
     """A data set in the layout that a benchmark wants.
 
     Attributes:
-        benchmark: one that is run on it; its data root is the data set's.
-        check: notes what is wrong below a data root.
-        parts: folders and files below the data root that are looked at.
+        data: name of its folder below the data root of all data sets.
+        check: notes what is wrong below its folder.
+        parts: folders and files below its folder that are looked at; None: all of them.
         guide: what to fetch, and where it goes.
+        detectron2: whether Detectron2's own data root may hold it.
     """
 
-    benchmark: str
+    data: str
     check: Callable[[Path, Findings, Progress], None]
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] | None
     guide: str
+    detectron2: bool = False
 
 
 def _check_voc(root: Path, findings: Findings, progress: Progress) -> None:
@@ -92,9 +92,10 @@ def _check_digits(root: Path, findings: Findings, progress: Progress) -> None:
     boxes.check_coco(root, coco_counts, findings, progress)
 
 
-DATASETS: dict[str, DataSet] = {
+DENSE: dict[str, DataSet] = {
     "voc": DataSet(
-        benchmark="voc",
+        data="voc",
+        detectron2=True,
         check=_check_voc,
         parts=("VOCdevkit", "VOC2007", "VOC2012"),
         guide=(
@@ -104,7 +105,7 @@ DATASETS: dict[str, DataSet] = {
         ),
     ),
     "seg-voc": DataSet(
-        benchmark="seg-voc",
+        data="voc",
         check=_check_seg_voc,
         parts=("VOCdevkit",),
         guide=(
@@ -114,7 +115,8 @@ DATASETS: dict[str, DataSet] = {
         ),
     ),
     "coco": DataSet(
-        benchmark="coco",
+        data="coco",
+        detectron2=True,
         check=_check_coco,
         parts=("coco", "annotations", "train2017", "val2017"),
         guide=(
@@ -123,7 +125,7 @@ DATASETS: dict[str, DataSet] = {
         ),
     ),
     "cityscapes": DataSet(
-        benchmark="seg-cityscapes",
+        data="cityscapes",
         check=_check_cityscapes,
         parts=("leftImg8bit", "gtFine"),
         guide=(
@@ -133,7 +135,7 @@ DATASETS: dict[str, DataSet] = {
         ),
     ),
     "digits": DataSet(
-        benchmark="demo-voc",
+        data="digits",
         check=_check_digits,
         parts=("manifest.json", "VOCdevkit", "coco"),
         guide="the embedded digits: delete {root} and run tools/demo_data.sh",
@@ -141,7 +143,33 @@ DATASETS: dict[str, DataSet] = {
 }
 
 
+def _of_row(row: DatasetRow) -> DataSet:
+    """The entry of a classification data set; VOC2007 lies in the folder that detection's VOC has."""
+
+    def check(root: Path, findings: Findings, progress: Progress) -> None:
+        classification.check(row, root, findings, progress)
+
+    parts = {"digits": ("imagefolder",), "voc2007": ("VOCdevkit", "VOC2007", "ImageSets", "JPEGImages")}
+    data = "voc" if row.name == "voc2007" else row.name
+    return DataSet(data=data, check=check, parts=parts.get(row.name), guide=f"{row.title}: {row.guide}")
+
+
+def _cls_name(row_name: str) -> str:
+    """The doctor's name of a classification data set; of the digits, the dense benchmarks read another part."""
+    return "cls-digits" if row_name == "digits" else row_name
+
+
+DATASETS: dict[str, DataSet] = {
+    **DENSE,
+    **{_cls_name(name): _of_row(row) for name, row in CLASSIFICATION_DATASETS.items()},
+}
+
+
 def name_of(benchmark: Benchmark) -> str | None:
     """The data set that a benchmark is run on, or None if the doctor does not know it."""
-    name = f"seg-{benchmark.data}" if benchmark.task == SEGMENTATION and benchmark.data == "voc" else benchmark.data
+    name = benchmark.data
+    if benchmark.task in (CLASSIFICATION, CLUSTERING):
+        name = _cls_name(benchmark.dataset or benchmark.data)
+    elif benchmark.task == SEGMENTATION and name == "voc":
+        name = "seg-voc"
     return name if name in DATASETS else None

@@ -19,14 +19,18 @@ from transfer.doctor.findings import MISSING, REPEATED, UNREADABLE_IMAGE, WRONG_
 Item = TypeVar("Item")
 Progress = Callable[[int, int, str], None]  # things done, things in all, what is being done
 
+CHUNK = 4096  # items that wait at a time
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on damaged files
 
 
 def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Progress, what: str) -> None:
     """Calls ``check`` for every item, in as many threads as there are cores; decoders let go of Python's lock."""
+    done = 0
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for done, _ in enumerate(threads.map(check, items), start=1):
-            progress(done, len(items), what)
+        for start in range(0, len(items), CHUNK):  # a million waiting tasks would take a gigabyte
+            for _ in threads.map(check, items[start : start + CHUNK]):
+                done += 1
+                progress(done, len(items), what)
 
 
 def image_size(path: Path) -> tuple[int, int]:

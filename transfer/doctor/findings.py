@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 MAX_NAMES = 5
@@ -28,6 +29,11 @@ BROKEN_BOX = Kind("broken boxes", UNPACK_AGAIN)
 UNKNOWN_CLASS = Kind("objects of unknown classes", "use the data set's own annotation files")
 UNKNOWN_IMAGE = Kind("annotations of images that are not listed", "use the data set's own annotation files")
 REPEATED = Kind("names that are listed more than once", "use the data set's own lists")
+NOT_SORTED = Kind(
+    "folders whose images are not sorted into classes",
+    "sort them into a folder for each class, as the data set's guide says",
+)
+OTHER_CLASSES = Kind("classes that only the training or only the test images have", UNPACK_AGAIN)
 LEAK = Kind("test images among the training images", "use the data set's own lists")
 
 
@@ -45,9 +51,9 @@ class Findings:
         """The kinds of problems that there are."""
         return set(self._names)
 
-    def sentences(self) -> list[str]:
-        """One for each kind of problem, with the first names in the order of the alphabet."""
-        return [_sentence(kind, sorted(names)) for kind, names in self._names.items()]
+    def sentences(self, *, but: Collection[Kind] = ()) -> list[str]:
+        """One for each kind of problem, except ``but``, with the first names in the order of the alphabet."""
+        return [_sentence(kind, sorted(names)) for kind, names in self._names.items() if kind not in but]
 
 
 def _sentence(kind: Kind, names: list[str]) -> str:

@@ -12,23 +12,24 @@ from tyro.conf import Positional
 
 from common import cli
 from common.errors import UserError, unknown_name
-from transfer import benchmarks
 from transfer.doctor import stamp
 from transfer.doctor.check import COMMAND, examine
 from transfer.doctor.datasets import DATASETS
-from transfer.plan import data_root
+from transfer.plan import data_folder
 
 
 @dataclass
 class Args:
-    """Checks a data set: layout, number of images, unreadable images, impossible labels, broken boxes.
+    """Checks a data set: layout, number of images, lists, unreadable images, impossible labels, broken boxes.
 
     data sets:
       voc         VOC07+12 detection: 16,551 + 4,952 images
       seg-voc     VOC12 segmentation with SBD: 10,582 + 1,449 images
       coco        COCO 2017: 118,287 + 5,000 images
       cityscapes  fine annotations: 2,975 + 500 images
-      digits      the embedded data
+      digits      the embedded data as detection and segmentation read them; cls-digits as classification does
+      imagenet    1,281,167 + 50,000 images; folder: your own, train/<class>/* and val/<class>/*
+      food101, cifar10, cifar100, sun397, cars, aircraft, voc2007, dtd, pets, caltech101, flowers102
 
     Reads every file. Ends with 0 if all is well, else with 2, one sentence for each kind of problem, and what to fetch.
 
@@ -46,7 +47,7 @@ def main(args: Args) -> int:
         raise unknown_name("data set", args.name, DATASETS)
     dataset = DATASETS[args.name]
     try:
-        root = data_root(benchmarks.get(dataset.benchmark), args.data)
+        root = data_folder(dataset.data, args.data, of=args.name, detectron2=dataset.detectron2)
     except UserError as error:
         raise UserError(f"{error}; {dataset.guide.format(root='DIR')}") from None
     seen = stamp.fingerprint(root, dataset.parts)

@@ -15,15 +15,15 @@ from common.files import sha256_text, write_text
 VERSION = 1
 
 
-def fingerprint(root: Path, parts: Sequence[str]) -> str:
+def fingerprint(root: Path, parts: Sequence[str] | None) -> str:
     """Hash of the path, size and modification time of every file, without opening one.
 
     Args:
-        parts: folders and files below ``root``; what is not there counts as empty.
+        parts: folders and files below ``root``; what is not there counts as empty. None: all that is there.
     """
     digest = hashlib.sha256(f"doctor {VERSION}\n".encode())
     with os.scandir(root) as scan:
-        for line in _listing([entry for entry in scan if entry.name in parts]):
+        for line in _listing([entry for entry in scan if parts is None or entry.name in parts]):
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -12,7 +12,9 @@ def missing_data(benchmark: Benchmark, root: Path) -> str | None:
     """Which folder is missing, and what belongs there; None if it is there. The doctor looks closer before trials."""
     name = name_of(benchmark)
     known = DATASETS[name] if name else None
-    if root.is_dir() and (known is None or any((root / part).exists() for part in known.parts)):
+    if root.is_dir() and (
+        known is None or any(known.parts is None or path.name in known.parts for path in root.iterdir())
+    ):
         return None
     what = "no folder" if not root.is_dir() else "nothing of the data set in"
     guide = "run tools/demo_data.sh" if benchmark.data == "digits" else "give --data DIR or set DATA_ROOT"

@@ -20,12 +20,14 @@ class DataFileError(UserError):
     Attributes:
         name: the file, below the data root.
         missing: whether it is missing; else it is damaged.
+        reason: why it is taken for damaged, in brackets; empty if it is missing.
     """
 
-    def __init__(self, message: str, name: str, *, missing: bool) -> None:
+    def __init__(self, message: str, name: str, *, missing: bool, reason: str = "") -> None:
         super().__init__(message)
         self.name = name
         self.missing = missing
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -135,5 +137,6 @@ class Home:
     def damaged(self, path: Path, why: str) -> DataFileError:
         """The error for a file that does not hold what it should."""
         name = path.relative_to(self.root).as_posix()
-        message = f"cannot use {name} of {self.row.title} in {self.root} ({why}): fetch and unpack its archive again"
-        return DataFileError(" ".join(message.split()), name, missing=False)
+        reason = f" ({' '.join(why.split())})"
+        message = f"cannot use {name} of {self.row.title} in {self.root}{reason}: fetch and unpack its archive again"
+        return DataFileError(message, name, missing=False, reason=reason)

@@ -1,0 +1,172 @@
+"""The data doctor on labelled images: each kind of damage is found in each of the data sets, sound data pass."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from configs.classification.datasets import DATASETS as ROWS
+from tests.classification_fixtures import FIXTURES, Written
+from tests.conftest import run_module
+from transfer import benchmarks
+from transfer.doctor import check_before_trials
+from transfer.doctor.check import examine
+from transfer.doctor.findings import (
+    LEAK,
+    MISSING,
+    NOT_SORTED,
+    OTHER_CLASSES,
+    REPEATED,
+    UNREADABLE_ANNOTATION,
+    WRONG_COUNT,
+)
+
+ELEVEN = sorted(FIXTURES)
+OF_FILES = [name for name in ELEVEN if not name.startswith("cifar")]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def fixture(name: str, tmp_path: Path) -> tuple[Path, Written]:
+    root = tmp_path / name
+    return root, FIXTURES[name](root)
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_a_fixture_is_sound_but_for_its_numbers(name: str, fixture: tuple[Path, Written]) -> None:
+    root, written = fixture
+    findings = examine(name, root)
+    assert findings.kinds() == {WRONG_COUNT}
+    (sentence,) = findings.sentences()
+    for split, number in ROWS[name].sizes.items():
+        assert f"{split} has {len(written.images[split])}, not {number:,}" in sentence
+    if len(written.classes) != ROWS[name].num_classes:
+        assert f"train has {len(written.classes)} classes, not {ROWS[name].num_classes}" in sentence
+
+
+@pytest.mark.parametrize("name", ELEVEN)
+def test_every_missing_or_damaged_list_is_named(name: str, fixture: tuple[Path, Written]) -> None:
+    root, written = fixture
+    of_test = [path for path in written.test_only if path.suffix not in (".jpg", ".JPEG") and "2.txt" not in path.name]
+    for path in [*written.lists, *of_test]:
+        content = path.read_bytes()
+        path.unlink()
+        findings = examine(name, root)
+        assert MISSING in findings.kinds()
+        assert any(path.relative_to(root).as_posix() in sentence for sentence in findings.sentences())
+        path.write_bytes(b"\xff\xfe nothing of the kind")
+        findings = examine(name, root)
+        assert UNREADABLE_ANNOTATION in findings.kinds()
+        assert any(f"{path.relative_to(root).as_posix()} (" in sentence for sentence in findings.sentences())
+        path.write_bytes(content)
+    assert examine(name, root).kinds() == {WRONG_COUNT}
+
+
+@pytest.mark.parametrize("name", OF_FILES)
+def test_images_that_are_missing_or_broken_at_their_end_are_named(name: str, fixture: tuple[Path, Written]) -> None:
+    root, _ = fixture
+    images = sorted(path for path in root.rglob("*.jpg"))
+    broken, missing = images[1], images[-1]
+    broken.write_bytes(broken.read_bytes()[:-200])
+    if name != "caltech101":  # what is not there is not listed there
+        missing.unlink()
+    findings = examine(name, root)
+    sentences = "\n".join(findings.sentences())
+    assert f"images that cannot be read (1): {broken.relative_to(root).as_posix()}" in sentences
+    assert (MISSING in findings.kinds()) == (name != "caltech101")
+    if name != "caltech101":
+        assert f"missing files or folders (1): {missing.relative_to(root).as_posix()}" in sentences
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test"),
+    [
+        ("food101", "food-101/meta/train.txt", "food-101/meta/test.txt"),
+        ("dtd", "dtd/labels/val1.txt", "dtd/labels/test1.txt"),
+        ("pets", "oxford-iiit-pet/annotations/trainval.txt", "oxford-iiit-pet/annotations/test.txt"),
+        ("sun397", "Partitions/Training_01.txt", "Partitions/Testing_01.txt"),
+    ],
+)
+def test_test_images_among_the_training_images_and_repeated_names_are_found(
+    name: str, train: str, test: str, tmp_path: Path
+) -> None:
+    FIXTURES[name](tmp_path)
+    first = (tmp_path / test).read_text().splitlines()[0]
+    lines = (tmp_path / train).read_text().splitlines()
+    (tmp_path / train).write_text("\n".join([*lines, first, lines[0]]))
+    findings = examine(name, tmp_path)
+    assert findings.kinds() == {WRONG_COUNT, LEAK, REPEATED}
+    leak = next(sentence for sentence in findings.sentences() if sentence.startswith(LEAK.what))
+    assert "(1): " in leak and first.strip("/").split()[0] in leak
+
+
+def folders(root: Path) -> Written:
+    written = Written(("cat", "dog"))
+    for folder, split in {"train": "train", "val": "test"}.items():
+        for label, name in enumerate(written.classes):
+            written.paint(root / folder / name / f"{split}.jpg", split, label)
+    return written
+
+
+def test_own_folders_of_any_number_pass(tmp_path: Path) -> None:
+    folders(tmp_path)
+    assert examine("folder", tmp_path).sentences() == []
+
+
+def test_other_classes_in_val_and_classes_without_images_are_found(tmp_path: Path) -> None:
+    folders(tmp_path)
+    (tmp_path / "val/dog").rename(tmp_path / "val/ape")
+    assert examine("folder", tmp_path).kinds() == {OTHER_CLASSES}
+    shutil.rmtree(tmp_path / "train/cat")
+    (tmp_path / "train/cat").mkdir()
+    (sentence,) = examine("folder", tmp_path).sentences()
+    assert "missing files or folders (1): train/cat/<images>" in sentence
+
+
+def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> None:
+    written = Written(("n01440764",))
+    root = tmp_path / "imagenet"
+    written.paint(root / "train/n01440764/n01440764_10026.JPEG", "train", 0)
+    written.paint(root / "val/ILSVRC2012_val_00000001.JPEG", "test", 0)
+    assert examine("imagenet", root).kinds() == {NOT_SORTED, WRONG_COUNT}
+    told = run_module("transfer.doctor.main", "imagenet", "--data", root, cwd=tmp_path)
+    assert told.returncode == 2
+    assert "not sorted into classes (1): val/" in told.stderr and "train has 1, not 1,281,167" in told.stderr
+    assert "torchvision.datasets.ImageNet" in told.stderr
+
+
+def test_the_digits_are_sound_and_looked_at_once(digits: Path) -> None:
+    read: list[str] = []
+    for _ in range(2):
+        check_before_trials(benchmarks.get("demo-linear"), digits, progress=lambda done, total, what: read.append(what))
+        assert len(read) == 5000
+    assert set(read) == {"images of digits train", "images of digits val"}
+
+
+def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(tmp_path: Path) -> None:
+    root = tmp_path / "imagefolder"
+    folders(root)
+    demo = benchmarks.get("demo-cluster")
+    with pytest.raises(UserError, match=r"cls-digits .* splits of another size .*; tools/check_data.sh cls-digits"):
+        check_before_trials(demo, tmp_path)
+    check_before_trials(demo, tmp_path, counts=False)
+    image = root / "train/cat/train.jpg"
+    image.write_bytes(image.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"train/cat/train.jpg"):
+        check_before_trials(demo, tmp_path, counts=False)
+
+
+def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path: Path) -> None:
+    folders(tmp_path / "digits/imagefolder")
+    for module in ("transfer.classification.main", "transfer.clustering.main"):
+        refused = run_module(module, "demo", "random:resnet18", "--data", tmp_path / "digits", cwd=tmp_path)
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1 and "splits of another size" in refused.stderr
+    assert not (tmp_path / "runs").exists()
