@@ -11,10 +11,12 @@ import pytest
 from common.gpus import GPUS
 from tests.report_records import done
 from transfer import benchmarks
+from transfer.planner.costs import COSTS
 from transfer.planner.devices import Machine, recorded_device
 from transfer.planner.estimate import UNKNOWN, Estimate, Question, estimate, gpu_seconds
 from transfer.planner.history import Past, gather, work_module
-from transfer.planner.work import Asked, Flop, Work
+from transfer.planner.work import Asked, BackbonePass, Flop, Phase, Work
+from transfer.segmentation import config as segmentation
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
@@ -28,8 +30,8 @@ def work_of(name: str, *overrides: str, rescale: int | None = None, arch: str | 
     return work
 
 
-def question(name: str, *overrides: str, machine: Machine = CPU, arch: str | None = None) -> Question:
-    work = work_of(name, *overrides, arch=arch)
+def question(name: str, *overrides: str, machine: Machine = CPU) -> Question:
+    work = work_of(name, *overrides)
     return Question(
         benchmark=benchmarks.get(name), arch=work.arch, on_protocol=not overrides, work=work, machine=machine
     )
@@ -39,16 +41,17 @@ def past(wall_seconds: float, **changes: Any) -> Past:
     return Past(done(50.0, wall_seconds=wall_seconds, **changes), Path("nowhere"))
 
 
-def finetuned(wall_seconds: float, *, epochs: int, per_class: int = 5) -> Past:
-    """A recorded fine-tuning on the digits: epochs x (10 per_class // 25) steps of 25 images, 1000 test images."""
-    config = {"epochs": epochs, "labels_per_class": per_class, "batch_size": 25}
-    difference = [f"epochs: 20 -> {epochs}"] if epochs != 20 else []
-    return past(
-        wall_seconds,
-        benchmark="demo-finetune",
-        resolved_config=json.dumps(config),
-        protocol_difference=difference,
-    )
+def segmented(wall_seconds: float, name: str = "demo-seg", iterations: int = 30) -> Past:
+    """A recorded segmentation: four images in each iteration, 100 test images."""
+    overrides = [] if iterations == 30 else [f"train_cfg.max_iters={iterations}"]
+    config, difference = segmentation.resolve_config(benchmarks.get(name).config_path, overrides)
+    resolved_config = segmentation.dump(config)
+    return past(wall_seconds, benchmark=name, resolved_config=resolved_config, protocol_difference=difference)
+
+
+def classified(arch: str) -> Work:
+    phase = Phase(what="features", num_images=1000, trains=False, cost=BackbonePass(arch, 64))
+    return Work(arch=arch, phases=(phase,))
 
 
 def test_recorded_trials_of_the_same_benchmark_give_their_median_and_range() -> None:
@@ -94,29 +97,42 @@ def test_a_named_gpu_finds_its_records_by_name() -> None:
 
 
 def test_a_longer_training_is_scaled_by_its_images() -> None:
-    """20 epochs are 1000 training and 1000 test images, 40 epochs 2000 and 1000: 7 x (3 x 2000 + 1000) / 4000."""
-    found = estimate(question("demo-finetune", "epochs=40", arch="resnet18"), [finetuned(7.0, epochs=20)])
-    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(12.25)
+    """30 iterations are 120 training and 100 test images, 90 are 360 and 100: 23 x (3 x 360 + 100) / 460."""
+    found = estimate(question("demo-seg", "train_cfg.max_iters=90"), [segmented(23.0)])
+    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(59.0)
     assert found.source.endswith("scaled by images")
 
 
 def test_records_of_the_same_length_win_over_scaled_ones() -> None:
-    pasts = [finetuned(7.0, epochs=20), finetuned(14.5, epochs=40)]
-    found = estimate(question("demo-finetune", "epochs=40", arch="resnet18"), pasts)
-    assert (found.kind, found.device_seconds) == ("recorded", 14.5)
+    found = estimate(question("demo-seg", "train_cfg.max_iters=90"), [segmented(23.0), segmented(50.0, iterations=90)])
+    assert (found.kind, found.device_seconds) == ("recorded", 50.0)
 
 
 def test_another_benchmark_of_the_task_is_scaled_by_operations() -> None:
-    """A forward pass is F: fine-tuning 3 x 1000 F + 1000 F; linear with 10 labels a class 1100 F."""
-    found = estimate(question("demo-linear", arch="resnet18"), [finetuned(70.0, epochs=20)])
-    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(70.0 * 1100 / 4000)
-    assert "demo-finetune" in found.source and found.source.endswith("scaled by FLOP")
+    whole, frozen = COSTS["demo-seg"], COSTS["demo-seg-frozen"]
+    ratio = (120 * frozen.train.total + 100 * frozen.test.total) / (120 * whole.train.total + 100 * whole.test.total)
+    found = estimate(question("demo-seg-frozen"), [segmented(100.0)])
+    assert found.kind == "recorded, scaled" and found.device_seconds == pytest.approx(100.0 * ratio)
+    assert "demo-seg" in found.source and found.source.endswith("scaled by FLOP")
+
+
+def test_records_of_another_task_say_nothing() -> None:
+    assert estimate(question("demo-voc"), [segmented(100.0)]) == UNKNOWN
 
 
 def test_another_architecture_is_scaled_by_operations_and_not_taken_as_equal() -> None:
-    found = estimate(question("demo-finetune", arch="resnet50"), [finetuned(7.0, epochs=20)])
+    known = past(10.0, benchmark="demo-linear")
+    known.__dict__["work"] = classified("resnet18")
+    wanted = Question(
+        benchmark=benchmarks.get("demo-linear"),
+        arch="resnet50",
+        on_protocol=True,
+        work=classified("resnet50"),
+        machine=CPU,
+    )
+    found = estimate(wanted, [known])
     assert found.kind == "recorded, scaled" and found.device_seconds is not None
-    assert 7.0 * 1.5 < found.device_seconds < 7.0 * 4  # 4.1 against 1.8 GFLOP at 224 pixels
+    assert 10.0 * 2 < found.device_seconds < 10.0 * 2.5  # 4.09 against 1.81 GMAC at 224 pixels
 
 
 def test_a_model_setting_is_never_scaled_from_records_of_the_protocol() -> None:
@@ -138,9 +154,9 @@ def detection_config(iterations: int) -> dict[str, Any]:
 
 def test_a_probe_goes_before_other_benchmarks_and_after_records_of_the_same() -> None:
     measured = Estimate(kind="probe", device_seconds=5.0, source="probe")
-    asked = question("demo-linear", arch="resnet18")
-    assert estimate(asked, [finetuned(70.0, epochs=20)], lambda _: measured) == measured
-    same = past(3.0, benchmark="demo-linear")
+    asked = question("demo-seg-frozen")
+    assert estimate(asked, [segmented(70.0)], lambda _: measured) == measured
+    same = past(3.0, benchmark="demo-seg-frozen")
     assert estimate(asked, [same], lambda _: measured).device_seconds == 3.0
 
 

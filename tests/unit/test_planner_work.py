@@ -13,7 +13,7 @@ from tests.detection_configs import trial
 from tests.report_records import done
 from tests.unit.test_planner_estimate import work_of
 from transfer import benchmarks
-from transfer.benchmarks import BENCHMARKS, DETECTION, SEGMENTATION
+from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.detection.config import resolve_config, resolved_text
 from transfer.planner.costs import COSTS, NUM_PARAMETERS
 from transfer.planner.flop import of_work
@@ -22,6 +22,7 @@ from transfer.planner.work import BackbonePass, Phase, Work, variant
 from transfer.segmentation import config as segmentation
 
 OF_DETECTION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == DETECTION]
+OF_IMAGES = [name for name, benchmark in BENCHMARKS.items() if benchmark.task in (CLASSIFICATION, CLUSTERING)]
 OF_SEGMENTATION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == SEGMENTATION]
 
 
@@ -67,10 +68,12 @@ def test_a_segmentation_record_tells_the_same_work_as_its_plan(name: str) -> Non
     assert phases(planned)["testing"][1] == (config.num_images or {"test": 100})["test"]
 
 
-def test_classification_counts_images_by_hand() -> None:
-    assert phases(work_of("demo-finetune", arch="resnet18")) == {"fine-tuning": (40, 1000), "test": (1000, 1000)}
-    assert phases(work_of("demo-linear", "labels_per_class=20")) == {"features": (1200, 1200)}
-    assert phases(work_of("demo-cluster")) == {"held-out images": (1000, 1000)}
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_every_benchmark_on_whole_images_can_be_planned(name: str) -> None:
+    """Its work is described, with images to count, or it is said to be unknown by having no phases."""
+    work = work_of(name, arch="resnet18")
+    assert work.arch == "resnet18"
+    assert all(phase.num_images > 0 for phase in work.phases)
 
 
 def test_a_backbone_pass_counts_three_times_where_it_is_trained() -> None:
@@ -85,7 +88,6 @@ def test_a_backbone_pass_counts_three_times_where_it_is_trained() -> None:
 
 def test_what_nobody_counted_or_described_has_no_operations() -> None:
     assert of_work(Work(arch=None, phases=())) is None
-    assert of_work(work_of("demo-finetune")) is None  # of an unknown architecture
     assert of_work(work_of("voc", "MODEL.ROI_BOX_HEAD.NUM_CONV=2")) is None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from transfer.benchmarks import Benchmark
-from transfer.classification.protocol import ClusterProtocol, FinetuneProtocol, LinearProtocol, load_protocol
+from transfer.classification.protocol import load_protocol
 from transfer.planner.work import Asked, BackbonePass, Phase, Work
 from transfer.record import TrialRecord
 
@@ -57,19 +57,20 @@ def _as_field(value: Any) -> Any:
 
 
 def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
-    describe, images = DESCRIPTIONS.get(type(protocol).__name__), DATA.get(benchmark.data)
+    kind = f"{type(protocol).__module__}.{type(protocol).__qualname__}"
+    describe, images = DESCRIPTIONS.get(kind), DATA.get(benchmark.data)
     if describe is None or images is None:
         return Work(arch=arch, phases=())
     return describe(protocol, images, arch)
 
 
-def _linear(protocol: LinearProtocol, images: Images, arch: str | None) -> Work:
+def _linear(protocol: Any, images: Images, arch: str | None) -> Work:
     num_images = images.num_classes * protocol.labels_per_class + images.num_test
     phase = Phase(what="features", num_images=num_images, trains=False, cost=_pass(arch, images))
     return Work(arch=arch, phases=(phase,), uncounted=("the classifier's fits",))
 
 
-def _finetune(protocol: FinetuneProtocol, images: Images, arch: str | None) -> Work:
+def _finetune(protocol: Any, images: Images, arch: str | None) -> Work:
     num_labelled = images.num_classes * protocol.labels_per_class
     batch_size = min(protocol.batch_size, num_labelled)
     steps = protocol.epochs * (num_labelled // batch_size)
@@ -79,7 +80,7 @@ def _finetune(protocol: FinetuneProtocol, images: Images, arch: str | None) -> W
     return Work(arch=arch, phases=(training, test))
 
 
-def _cluster(protocol: ClusterProtocol, images: Images, arch: str | None) -> Work:
+def _cluster(protocol: Any, images: Images, arch: str | None) -> Work:
     phase = Phase(what="held-out images", num_images=images.num_test, trains=False, cost=_pass(arch, images))
     return Work(arch=arch, phases=(phase,), uncounted=("k-means, or a random head's statistics",))
 
@@ -88,9 +89,9 @@ def _pass(arch: str | None, images: Images) -> BackbonePass | None:
     return BackbonePass(arch, images.size) if arch else None
 
 
-# A protocol's class to what it computes.
+# A protocol's class, by its full name, to what it computes.
 DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
-    "LinearProtocol": _linear,
-    "FinetuneProtocol": _finetune,
-    "ClusterProtocol": _cluster,
+    "transfer.classification.protocol.LinearProtocol": _linear,
+    "transfer.classification.protocol.FinetuneProtocol": _finetune,
+    "transfer.classification.protocol.ClusterProtocol": _cluster,
 }

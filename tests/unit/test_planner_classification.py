@@ -1,0 +1,12 @@
+"""What classification and clustering tell the planner of their protocols, counted by hand."""
+
+from __future__ import annotations
+
+from tests.unit.test_planner_estimate import work_of
+from tests.unit.test_planner_work import phases
+
+
+def test_images_of_the_digits_protocols() -> None:
+    assert phases(work_of("demo-finetune", arch="resnet18")) == {"fine-tuning": (40, 1000), "test": (1000, 1000)}
+    assert phases(work_of("demo-linear", "labels_per_class=20")) == {"features": (1200, 1200)}
+    assert phases(work_of("demo-cluster")) == {"held-out images": (1000, 1000)}
