@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import UserError
+from common.process import process_start
 
 
 @contextlib.contextmanager
@@ -21,8 +22,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UserError: the folder cannot be made or written to.
     """
     make_dir(path.parent)
-    # The suffix stays last: savers such as matplotlib and torch choose a format by it.
-    temporary = path.with_name(f".{path.stem}.{platform.node()}-{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -32,23 +32,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def temporary_name(stem: str, suffix: str = "") -> str:
+    """A name for a file that this process is writing: tells others on this host when it never will be finished.
+
+    The suffix stays last: savers such as matplotlib and torch choose a format by it.
+    """
+    return f".{stem.removeprefix('.')}.{platform.node()}-{os.getpid()}.tmp{suffix}"
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a process of this host, which is gone, was writing the file under a :func:`temporary_name`."""
+    match = re.fullmatch(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", path.name, re.DOTALL)
+    return match is not None and process_start(int(match[1])) is None
+
+
 def remove_unfinished(folder: Path) -> None:
     """Removes what processes of this host were writing below ``folder`` when they were killed."""
-    name = re.compile(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", re.DOTALL)
     for path in folder.rglob(".*.tmp*"):
-        match = name.fullmatch(path.name)
-        if match and not _is_running(int(match[1])):
+        if is_unfinished(path):
             path.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,6 @@ import functools
 import json
 import os
 import platform
-import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from common.files import make_dir
+from common.files import is_unfinished, make_dir, temporary_name
+from common.process import process_start
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 600.0  # twenty missed beats: a file server that hangs for minutes must not make a claim look dead
@@ -69,7 +69,7 @@ class Claim:
             if left.suffix == GUARD:
                 if guard := take(left):
                     guard.release()
-            elif live_owner(left) is None:
+            elif is_unfinished(left) or live_owner(left) is None:
                 left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -94,13 +94,13 @@ class Claim:
 
 
 def take(path: Path) -> Claim | None:
-    """Takes the claim ``path``; its folder is made. None if a live owner has it, or takes it over at this moment.
+    """Takes the claim ``path``, a hidden file whose folder is made; None if a live owner has it or takes it just now.
 
     Raises:
         UserError: the folder cannot be made or written to.
     """
     owner = _myself()
-    candidate = path.with_name(f"{path.name}.{owner.token}")
+    candidate = path.with_name(temporary_name(f"{path.name}.{owner.token}"))
     try:
         _write(candidate, owner)
         if _link(candidate, path) or _take_over(candidate, path):
@@ -182,7 +182,7 @@ def _is_alive(owner: Owner, path: Path) -> bool:
 
 def _file_system_now(path: Path) -> float:
     """The time of the clock that gives files beside ``path`` their times: on a network file system, the server's."""
-    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    probe = path.with_name(temporary_name(f"{path.name}.{uuid.uuid4().hex}"))
     try:
         probe.touch()
         return probe.stat().st_mtime
@@ -205,16 +205,3 @@ def _place() -> str:
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         facts.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(facts)
-
-
-def process_start(pid: int) -> str | None:
-    """When the process started, as text to compare; None if there is none, or one that has ended."""
-    if Path("/proc/self/stat").exists():
-        try:
-            # The name in parentheses may hold anything. After it: the state first, the start in clock ticks as 20th.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        return None if fields[0] in "ZX" else fields[19]
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
-    return shown.stdout.strip() or None

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from common.files import temporary_name
+from common.process import process_start
 from transfer import claim
-from transfer.claim import STALE_SECONDS, Claim, Owner, live_owner, process_start, take
+from transfer.claim import STALE_SECONDS, Claim, Owner, live_owner, take
 
 
 def lay(path: Path, owner: Owner, *, seconds_old: float = 0.0) -> None:
@@ -50,7 +52,7 @@ def test_a_claim_is_had_by_one_and_leaves_nothing_when_released(tmp_path: Path) 
 
 
 def test_a_dead_process_is_taken_over_and_a_reused_number_is_not_mistaken_for_it(tmp_path: Path) -> None:
-    path = tmp_path / "claim"
+    path = tmp_path / ".claim"
     lay(path, dead_owner())
     assert take(path)
     lay(path, replace(claim._myself(), started="12"))  # this process's number, another start
@@ -65,7 +67,7 @@ def test_a_process_that_ended_but_was_not_fetched_is_dead(tmp_path: Path) -> Non
 
 
 def test_another_hosts_claim_holds_while_its_heart_beats(tmp_path: Path) -> None:
-    path = tmp_path / "claim"
+    path = tmp_path / ".claim"
     lay(path, remote_owner(), seconds_old=STALE_SECONDS - 60)
     assert take(path) is None
     assert str(live_owner(path)) == "process 1 on elsewhere"
@@ -75,7 +77,7 @@ def test_another_hosts_claim_holds_while_its_heart_beats(tmp_path: Path) -> None
 
 
 def test_a_claim_that_nobody_can_read_is_judged_by_its_age(tmp_path: Path) -> None:
-    path = tmp_path / "claim"
+    path = tmp_path / ".claim"
     path.write_text("")
     assert take(path) is None
     os.utime(path, (0, 0))
@@ -83,7 +85,7 @@ def test_a_claim_that_nobody_can_read_is_judged_by_its_age(tmp_path: Path) -> No
 
 
 def test_an_owner_that_was_taken_over_knows_it_and_does_not_release_the_others_claim(tmp_path: Path) -> None:
-    path = tmp_path / "claim"
+    path = tmp_path / ".claim"
     lay(path, replace(remote_owner(), token="first"), seconds_old=STALE_SECONDS + 60)
     first, second = Claim(path, replace(remote_owner(), token="first")), take(path)
     assert second and second.holds() and not first.holds()
@@ -93,7 +95,7 @@ def test_an_owner_that_was_taken_over_knows_it_and_does_not_release_the_others_c
 
 def test_a_kept_claim_shows_that_its_owner_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim, "BEAT_SECONDS", 0.05)
-    mine = take(tmp_path / "claim")
+    mine = take(tmp_path / ".claim")
     assert mine
     with mine.kept():
         os.utime(mine.path, (0, 0))
@@ -103,11 +105,13 @@ def test_a_kept_claim_shows_that_its_owner_lives(tmp_path: Path, monkeypatch: py
 
 
 def test_a_taker_that_died_with_the_guard_stops_nobody(tmp_path: Path) -> None:
-    path = tmp_path / "claim"
+    path = tmp_path / ".claim"
     lay(path, dead_owner())
-    lay(tmp_path / "claim.guard", dead_owner())
-    lay(tmp_path / "claim.guard.guard", dead_owner())
-    lay(tmp_path / f"claim.{'0' * 32}", dead_owner())  # died while it wrote
+    lay(tmp_path / ".claim.guard", dead_owner())
+    lay(tmp_path / ".claim.guard.guard", dead_owner())
+    lay(tmp_path / ".claim.0.other-1.tmp", dead_owner())
+    name = temporary_name(".claim.1").replace(f"-{os.getpid()}.", f"-{dead_owner().pid}.")
+    (tmp_path / name).touch()  # died between making the file and writing into it
     mine = take(path)
     assert mine
     mine.release()
@@ -132,7 +136,7 @@ def _take_again_and_again(path: Path, kernel_lock: Path, log: Path) -> None:
 
 def test_of_many_processes_that_take_release_and_are_killed_one_has_it_at_a_time(tmp_path: Path) -> None:
     context: Any = multiprocessing.get_context("fork")
-    path, log, kernel_lock = tmp_path / "folder" / "claim", tmp_path / "log", tmp_path / "witness"
+    path, log, kernel_lock = tmp_path / "folder" / ".claim", tmp_path / "log", tmp_path / "witness"
     kernel_lock.touch()
     moments = random.Random(0)
 
@@ -156,5 +160,4 @@ def test_of_many_processes_that_take_release_and_are_killed_one_has_it_at_a_time
     last = take(path)  # whatever the last one left behind
     assert last
     last.release()
-    # Killed between making a file and writing into it: that one is cleared away when it is old.
-    assert all(left.stat().st_size == 0 for left in path.parent.iterdir())
+    assert list(path.parent.iterdir()) == []
