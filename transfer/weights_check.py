@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from common.errors import UserError
+from transfer.backbone import architecture
 from transfer.benchmarks import DETECTION, SEGMENTATION
 from transfer.plan import TrialPlan
 from transfer.run_trial import remove_empty_folders, trial_of
-from transfer.trial import Trial
+from transfer.trial import RANDOM_PREFIX, Trial
 from transfer.trial_process import call, fork_server
 
 
@@ -23,8 +24,12 @@ def check_weights(plans: Sequence[TrialPlan]) -> None:
     """
     unfinished = [plan for plan in plans if not plan.finished_record()]
     firsts = {(plan.benchmark.name, plan.weights): plan for plan in reversed(unfinished)}
-    if firsts:
-        call(fork_server(unfinished), _check_all, list(firsts.values())[::-1])
+    for _, weights in firsts:
+        if weights.is_random:
+            architecture.get(weights.source.removeprefix(RANDOM_PREFIX))
+    opened = [plan for plan in firsts.values() if plan.benchmark.task in _CHECKS or not plan.weights.is_random]
+    if opened:
+        call(fork_server(unfinished), _check_all, opened[::-1])
 
 
 def _check_all(plans: Sequence[TrialPlan]) -> None:
