@@ -1,7 +1,8 @@
 """Fails as the overrides say: ``seed1=raise`` makes the trial with seed 1 raise.
 
-``steps=20`` makes each trial take that many steps of 20 ms, of which it remembers how far it was; ``starts=PATH`` makes
-it add its seed to that file when it starts. A ``slow`` trial waits until there is a file ``go`` in the folder of runs.
+``steps=20``, or ``FAULTY_STEPS=20`` in the environment, makes each trial take that many steps of 20 ms, and remember
+how far it was. ``starts=PATH`` makes it add its seed to that file when it starts. A ``slow`` trial waits until there is
+a file ``go`` in the folder of runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from common.errors import UserError
-from common.files import write_text
+from common.files import atomic_path, write_text
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
@@ -41,7 +42,7 @@ def run(trial: Trial) -> Outcome:
         time.sleep(600)
     if wish == "nan":
         value = float("nan")
-    pictures = _train(trial, int(wishes.get("steps", 0)))
+    pictures = _train(trial, int(wishes.get("steps", os.environ.get("FAULTY_STEPS", "0"))))
     return Outcome(
         metrics={"score": Metric(value=value)},
         pictures=pictures,
@@ -57,9 +58,12 @@ def _wait_for(path: Path) -> None:
 
 
 def _train(trial: Trial, num_steps: int) -> list[Path]:
-    """Steps that go on where a killed trial was, then a picture."""
+    """Weights that trials share, steps that go on where a killed trial was, then a picture."""
     if not num_steps:
         return []
+    with atomic_path(trial.weights_dir / "weights.txt") as temporary:
+        temporary.write_text(trial.weights.name)
+        time.sleep(STEP_SECONDS)
     checkpoint, picture = trial.work_dir / "step.txt", trial.work_dir / "pictures" / "seed.txt"
     done = int(checkpoint.read_text()) if checkpoint.is_file() else 0
     for step in range(done + 1, num_steps + 1):
