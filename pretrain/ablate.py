@@ -11,6 +11,7 @@ import tyro
 
 from common import cli
 from common.errors import UserError
+from common.files import write_text
 from configs.pretrain import ablations
 from pretrain.ablation import runs
 from pretrain.preemption import EXIT_PREEMPTED, Preempted
@@ -29,7 +30,8 @@ class Args:
       multicrop  number of local crops
 
     Each run is an ordinary pre-training run in a folder below OUT/runs. Killed and started again, it goes on where it
-    was; finished runs are not repeated, in other studies neither. Writes OUT/STUDY/report.md, results.csv and plots.
+    was; finished runs are not repeated, in other studies neither. Writes OUT/STUDY/report.md, results.csv, plots, and
+    ablation.json, which tools/report.sh shows in the form of the paper's tables and figures.
 
     example: tools/ablate.sh terms --data data/digits/imagefolder --seeds 3
     """
@@ -62,6 +64,7 @@ def main(args: Args) -> int:
     from pretrain.ablation import report  # torch, scikit-learn and matplotlib, which --help does without
     from pretrain.ablation.evaluate import Evaluator
     from pretrain.ablation.outcome import collect
+    from pretrain.ablation.outcome_file import OUTCOME_NAME, outcome_text
 
     evaluator = Evaluator(data, args.device)
     outcomes = []
@@ -75,7 +78,9 @@ def main(args: Args) -> int:
         outcomes.append(collect(run, None if failure else evaluator.finished(run.out), failure))
     floor = evaluator.untrained(base, out / "runs")
     document = report.Report(study, args.recipe, args.overrides, data, outcomes, floor)
-    print(f"report: {report.write(document, out / study.name)}")
+    folder = out / study.name
+    print(f"report: {report.write(document, folder)}")
+    write_text(folder / OUTCOME_NAME, outcome_text(document, folder))
     return cli.EXIT_TRIAL_FAILED if any(outcome.failure for outcome in outcomes) else cli.EXIT_DONE
 
 

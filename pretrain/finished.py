@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from common.files import write_text
+from common.files import sha256_file, write_text
 from pretrain.recipe import Recipe, recipe_sha256
 
 NOTE_NAME = "finished.json"
@@ -14,8 +14,14 @@ BACKBONE_NAME = "backbone.pth"
 
 
 def write_note(out: Path, recipe: Recipe) -> None:
-    """Written last of all."""
-    note = {"recipe": recipe.name, "recipe_sha256": recipe_sha256(recipe), "epochs": recipe.total_epochs}
+    """Written last of all; tells reports, too, what the exported backbone went through."""
+    note = {
+        "recipe": recipe.name,
+        "recipe_sha256": recipe_sha256(recipe),
+        "epochs": recipe.total_epochs,
+        "num_local_crops": recipe.crops.num_local,
+        "backbone_sha256": sha256_file(out / BACKBONE_NAME),
+    }
     write_text(out / NOTE_NAME, json.dumps(note) + "\n")
 
 

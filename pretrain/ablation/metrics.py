@@ -15,11 +15,13 @@ class Metric:
             or a field of the evaluation.
         meaning: for the report's legend.
         form: the figure as text.
+        scale: what the figure is multiplied by where it is told as a number, so that shares become percent.
     """
 
     source: str
     meaning: str
     form: Callable[[float], str] = "{:.2f}".format
+    scale: float = 1.0
 
 
 def _percent(share: float) -> str:
@@ -37,6 +39,6 @@ METRICS = {
     "std_c_after": Metric("std_c_after_nbs", "mean standard deviation of a class over images, at the softmax"),
     "std_r_after": Metric("std_r_after_nbs", "mean standard deviation of an image over classes, at the softmax"),
     "used_classes": Metric("used_classes", "classes that were some image's argmax in the last epoch", "{:.0f}".format),
-    "acc": Metric("acc", "linear accuracy of the frozen features on val, in percent", _percent),
-    "nmi": Metric("nmi", "NMI of the head's argmax with the labels of val, in percent", _percent),
+    "acc": Metric("acc", "linear accuracy of the frozen features on val, in percent", _percent, 100.0),
+    "nmi": Metric("nmi", "NMI of the head's argmax with the labels of val, in percent", _percent, 100.0),
 }

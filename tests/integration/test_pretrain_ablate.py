@@ -22,6 +22,7 @@ from pretrain.ablation import evaluate, runs
 from pretrain.ablation.evaluate import Evaluator, find_splits
 from pretrain.ablation.study import Study
 from tests.conftest import ROOT, run_module
+from transfer.report import ablation_files
 
 PER_CLASS = {"train": 96, "val": 10}
 # 30 steps; without warm-up, or most of them would be part of it.
@@ -112,6 +113,19 @@ def test_every_figure_of_a_run_is_in_the_csv_and_comes_from_its_own_files(out: P
         assert (evaluation["num_train"], evaluation["num_val"]) == (960, 100)
 
 
+def test_outcome_file_tells_reports_the_same_figures_in_percent_under_a_hash(out: Path) -> None:
+    ablation = ablation_files.read((out / "terms" / "ablation.json").read_bytes(), "ablation.json")
+    assert (ablation.study, ablation.recipe, ablation.edited) == ("terms", "demo", False)
+    assert (ablation.num_train, ablation.num_val) == (960, 100) and 0 < ablation.untrained["acc"] <= 100
+    for run in ablation.runs:
+        row = rows(out)[run.setting]
+        assert (out / "terms" / run.folder).resolve() == Path(row["folder"]).resolve()
+        assert run.figures["acc"] == pytest.approx(100 * float(row["acc"]))
+        assert run.figures["loss"] == float(row["loss"]) and run.failure is None
+    changed = (out / "terms" / "ablation.json").read_bytes().replace(b'"seed": 0', b'"seed": 7')
+    assert ablation_files.read(changed, "ablation.json").edited
+
+
 def test_finished_ablation_started_again_trains_nothing_and_writes_the_same_report(
     out: Path, images: Path, two_terms: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +150,8 @@ def test_run_that_failed_is_a_failed_row_and_the_command_says_so(
     assert ablate.main(args(images, tmp_path / "out")) == 1
     report = (tmp_path / "out" / "terms" / "report.md").read_text()
     assert "| diversity alone | failed |" in report and "pre-training failed with code 1" in report
+    ablation = ablation_files.read((tmp_path / "out" / "terms" / "ablation.json").read_bytes(), "ablation.json")
+    assert [(run.failure is not None, bool(run.figures)) for run in ablation.runs] == [(True, False), (False, True)]
     row = rows(tmp_path / "out")["diversity alone"]
     assert row["failure"] and not row["loss"] and not row["acc"]
 
