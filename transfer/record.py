@@ -94,7 +94,7 @@ class TrialRecord:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a done record lacks metrics or has one that is not finite."""
+        """Raises ValueError if a done record lacks metrics, a figure is not finite, or the ledger is none."""
         if self.status not in ("done", "failed"):
             raise ValueError(f"status is {self.status!r}, not done or failed")
         if self.status == "done" and not self.metrics:
@@ -102,6 +102,14 @@ class TrialRecord:
         for name, metric in self.metrics.items():
             if not math.isfinite(metric.value):
                 raise ValueError(f"metric {name} is {metric.value}")
+        told = {f"inflated {name}": value for name, value in self.inflated.items()}
+        told |= {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
+        for name, value in told.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}")
+        for scoring in self.test_scorings:
+            if missing := {"split", "num_images", "purpose"} - scoring.keys():
+                raise ValueError(f"a test scoring has no {sorted(missing)[0]}")
 
     def save(self, path: Path) -> None:
         """Writes the record whole or not at all."""
@@ -116,12 +124,18 @@ class TrialRecord:
         return dataclasses.replace(self, metrics_sha256=self.figures_sha256())
 
     def figures_sha256(self) -> str:
-        """Hash of the figures and of what they are figures of, as canonical JSON."""
+        """Hash of the figures and of what they are figures of, as canonical JSON.
+
+        Fields that came later are in it where they hold something, so that records that are older than them keep
+        their hash, and neither adding nor removing them goes unnoticed.
+        """
         names = ("suite", "benchmark", "protocol_version", "seed", "status", "inputs_sha256", "config_sha256")
         content: dict[str, Any] = {name: getattr(self, name) for name in names}
         content["weights_sha256"] = self.weights.sha256
         content["metrics"] = {name: [metric.value, metric.direction] for name, metric in self.metrics.items()}
         content["references"] = self.references
+        later = {"test_scorings": self.test_scorings, "inflated": self.inflated, "choices": self.choices}
+        content |= {name: value for name, value in later.items() if value}
         return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))
 
     @classmethod

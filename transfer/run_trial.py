@@ -157,9 +157,8 @@ def remove_empty_folders(plan: TrialPlan) -> None:
 def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float) -> TrialRecord:
     """The record of a trial that ended: with an outcome, or with an error."""
     metrics = outcome.metrics if outcome else {}
-    if not error and (broken := [name for name, metric in metrics.items() if not math.isfinite(metric.value)]):
-        values = ", ".join(f"{name} = {metrics[name].value}" for name in broken)
-        error = f"not a number: {values}"
+    if outcome and not error and (broken := _not_finite(outcome)):
+        error = f"not a number: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
     if not error and not metrics:
         error = "the task returned no metric"
     commit, dirty = git_state()
@@ -182,10 +181,10 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
             proof=outcome.proof if outcome else None,
         ),
         inputs_sha256=plan.inputs_sha256,
-        references=outcome.references if outcome else {},
+        references=outcome.references if outcome and not error else {},
         test_scorings=outcome.test_scorings if outcome else [],
-        inflated=outcome.inflated if outcome else {},
-        choices=outcome.choices if outcome else {},
+        inflated=outcome.inflated if outcome and not error else {},
+        choices=outcome.choices if outcome and not error else {},
         pictures=[path.relative_to(plan.trial_dir).as_posix() for path in outcome.pictures] if outcome else [],
         protocol_difference=outcome.protocol_difference if outcome else [],
         standing=outcome.standing if outcome else "",
@@ -200,6 +199,16 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         device_hours=round(wall_seconds / 3600 * num_devices(plan.device), 6),
         peak_bytes=peak_bytes(plan.device),
     ).sealed()
+
+
+def _not_finite(outcome: Outcome) -> dict[str, float]:
+    """Name to value of every figure that is not finite: metrics first, then what is told beside them."""
+    figures = {name: metric.value for name, metric in outcome.metrics.items()}
+    for reference, values in outcome.references.items():
+        figures |= {f"{name} of {reference}": value for name, value in values.items()}
+    figures |= {f"inflated {name}": value for name, value in outcome.inflated.items()}
+    figures |= {f"choice {name}": value for name, value in outcome.choices.items() if isinstance(value, float)}
+    return {name: value for name, value in figures.items() if not math.isfinite(value)}
 
 
 @functools.cache

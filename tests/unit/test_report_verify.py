@@ -138,7 +138,7 @@ def test_records_may_be_elsewhere_than_the_report_says(report_json: Path, tmp_pa
     assert verify(report_json, [moved]).holds
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 2, "sources": []}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1}', '{"schema_version": 3, "sources": []}'])
 def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
     path = tmp_path / "report.json"
     path.write_text(content)

@@ -51,7 +51,11 @@ def record_name(record: TrialRecord) -> str:
 
 
 def pack(
-    path: Path, records: Sequence[TrialRecord], report: Mapping[str, bytes], shown: Sequence[StripRow] = ()
+    path: Path,
+    records: Sequence[TrialRecord],
+    report: Mapping[str, bytes],
+    shown: Sequence[StripRow] = (),
+    evidence: Mapping[str, bytes] | None = None,
 ) -> None:
     """Writes the archive; the same content gives the same bytes.
 
@@ -59,6 +63,7 @@ def pack(
         path: ends in ``.tar.gz`` or ``.tgz``.
         report: file name to content of the report's forms, which go below ``report/``.
         shown: the trials whose pictures the report shows; they go beside their records.
+        evidence: path to content of what else stands below the folder of the records.
 
     Raises:
         UserError: the name has another ending, or two trials would have one place.
@@ -71,6 +76,7 @@ def pack(
         if name in files:
             raise UserError(f"two trials would stand at {name}: rename the weights of one (--name) and run it again")
         files[name] = record.to_text().encode()
+    files |= {f"{RECORDS}/{name}": content for name, content in (evidence or {}).items()}
     for row in shown:
         folder = PurePosixPath(record_name(row.record)).parent
         files |= {(folder / picture.name).as_posix(): picture.content for picture in row.pictures if picture}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from transfer.record import TrialRecord
 from transfer.report import format as fmt
+from transfer.report.paper_forms import paper_forms
+from transfer.report.paper_rows import Average, averages
 from transfer.report.provenance import commit, max_abs_difference
 from transfer.report.results import BenchmarkResult, Report, Row
 from transfer.report.table import Column, Table, plain_table
@@ -28,8 +30,9 @@ class Card:
 
 
 def cards(report: Report) -> tuple[Card, ...]:
-    """One card for each row of each benchmark."""
-    return tuple(_card(report, result, row) for result in report.benchmarks for row in result.rows)
+    """One card for each row of each benchmark, and for each average over benchmarks."""
+    rows = tuple(_card(report, result, row) for result in report.benchmarks for row in result.rows)
+    return rows + tuple(_average_card(each) for each in averages(report, paper_forms()))
 
 
 def _card(report: Report, result: BenchmarkResult, row: Row) -> Card:
@@ -38,6 +41,20 @@ def _card(report: Report, result: BenchmarkResult, row: Row) -> Card:
         title=f"{benchmark_label(report, result)}: {row_label(row)}",
         facts=tuple(_facts(row)),
         trials=_trials(result, row),
+    )
+
+
+def _average_card(average: Average) -> Card:
+    """What was averaged: every column's figure for each seed that all of them have."""
+    columns = [Column("Column", numeric=False), *(Column(f"Seed {seed}") for seed in average.values)]
+    figures = {place.title: average.row.values(place) for place in average.form.places}
+    rows = [(title, *(fmt.number(values[seed]) for seed in average.values)) for title, values in figures.items()]
+    rows.append(("Average", *map(fmt.number, average.values.values())))
+    return Card(
+        anchor=average.anchor,
+        title=f"{average.form.title}: {average.row.label}, average",
+        facts=(("Figures", "each column's own provenance opens from its cell of the table"),),
+        trials=plain_table("Averaged", columns, rows),
     )
 
 
@@ -52,9 +69,18 @@ def _facts(row: Row) -> Iterable[tuple[str, str]]:
         + ("on protocol" if not row.procedure.deviations else fmt.OFF_PROTOCOL),
     )
     yield "Differs from the protocol in", "; ".join(row.procedure.deviations) or "nothing"
+    yield "Test images", _shared(map(ledger, records)) or "no ledger"
     if batch := _shared(record.batch for record in records if record.batch):
         yield "Batch", batch
     yield "Packages", _shared(", ".join(f"{k} {v}" for k, v in record.packages.items()) for record in records)
+
+
+def ledger(record: TrialRecord) -> str:
+    """Each opening of test images, e.g. ``"test, 10 000 images, final scoring"``; empty without a ledger."""
+    return " + ".join(
+        f"{scoring['split']}, {fmt.count(scoring['num_images'])} images, {scoring['purpose']}"
+        for scoring in record.test_scorings
+    )
 
 
 def _proof(record: TrialRecord) -> str:
@@ -65,22 +91,26 @@ def _proof(record: TrialRecord) -> str:
 
 
 def _shared(values: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(values))
+    return "; ".join(dict.fromkeys(value for value in values if value))
 
 
 def _trials(result: BenchmarkResult, row: Row) -> Table:
     metrics = sorted((metric.name for metric in result.metrics), key=lambda name: name != result.main_metric)
     titles = ("Figures", "Config", "Inputs", "Commit", "Device")
+    records = (*row.done, *row.failed)
+    choices = list(dict.fromkeys(name for record in records for name in record.choices))
     columns = [Column("Seed"), *(Column(fmt.metric_title(name)) for name in metrics)]
+    columns += [Column(name.replace("_", " ")) for name in choices]
     columns += [Column(title, numeric=False) for title in titles] + [Column("Hours"), Column("Peak memory")]
-    return plain_table("Trials", columns, [_trial(record, metrics) for record in (*row.done, *row.failed)])
+    return plain_table("Trials", columns, [_trial(record, metrics, choices) for record in records])
 
 
-def _trial(record: TrialRecord, metrics: list[str]) -> tuple[str, ...]:
+def _trial(record: TrialRecord, metrics: list[str], choices: list[str]) -> tuple[str, ...]:
     values = [fmt.number(record.metrics[name].value) if name in record.metrics else fmt.NOTHING for name in metrics]
     return (
         f"{record.seed}" + (" (failed)" if record.status == "failed" else ""),
         *values,
+        *(fmt.choice(record.choices.get(name)) for name in choices),
         _seal(record),
         fmt.short_hash(record.config_sha256),
         fmt.short_hash(record.inputs_sha256),

@@ -10,6 +10,7 @@ from pathlib import Path
 from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import RECORD_NAME, TrialRecord
+from transfer.report.evidence import holds_evidence
 
 
 @dataclass(frozen=True, order=True)
@@ -97,8 +98,14 @@ def _located(sources: Sequence[Path]) -> Iterator[FoundTrial]:
     from transfer.report.pictures import read_beside
 
     paths: dict[Path, Path] = {}
-    for folder in (source for source in sources if not is_archive(source)):
+    folders = [source for source in sources if not is_archive(source)]
+    for folder in folders:
         paths |= {path.resolve(): path for path in _record_paths(folder)}
+    if not paths and len(folders) == len(sources):
+        raise UserError(
+            f"there is no {RECORD_NAME} below {' and '.join(map(str, folders))}: run trials first, or name the folder "
+            "of their runs too"
+        )
     for path in sorted(paths.values()):
         yield FoundTrial(str(path), _load(path), partial(read_beside, path.parent))
     for archive in (source for source in sources if is_archive(source)):
@@ -122,7 +129,7 @@ def _record_paths(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder or an archive (.tar.gz): name what holds the records, e.g. runs/")
     found = list(folder.rglob(RECORD_NAME))
-    if not found:
+    if not found and not holds_evidence(folder):
         raise UserError(f"there is no {RECORD_NAME} below {folder}: run trials first, or name the folder of their runs")
     return found
 

@@ -15,9 +15,12 @@ from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report import provenance
 from transfer.report import statistics as stats
+from transfer.report.evidence_data import evidence_content
+from transfer.report.paper_forms import paper_forms
+from transfer.report.paper_rows import Average, averages
 from transfer.report.results import BenchmarkResult, Report, Row
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CSV_COLUMNS = (
     "suite",
     "benchmark",
@@ -109,6 +112,8 @@ def json_content(report: Report) -> dict[str, Any]:
         "alpha": stats.ALPHA,
         "power": stats.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
+        "averages": [_average(each) for each in averages(report, paper_forms())],
+        **evidence_content(report.evidence),
         "records": [_record(record) for record in report.records],
     }
     return cast("dict[str, Any]", json.loads(json.dumps(content, allow_nan=False)))
@@ -172,6 +177,18 @@ def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
     }
 
 
+def _average(average: Average) -> dict[str, Any]:
+    """Of the table with one column a data set: which weights, over which benchmarks, and every seed's mean."""
+    return {
+        "suite": average.suite,
+        "table": average.form.number,
+        "title": average.form.title,
+        "weights": average.row.label,
+        "benchmarks": list(average.form.benchmarks),
+        "average": dataclasses.asdict(average.summary) | {"values": average.values},
+    }
+
+
 def _row(row: Row) -> dict[str, Any]:
     return {
         "label": row.label,
@@ -188,5 +205,11 @@ def _row(row: Row) -> dict[str, Any]:
         "metrics": {
             name: dataclasses.asdict(summary) | {"values": row.values(name)} for name, summary in row.metrics.items()
         },
+        "inflated": {
+            name: dataclasses.asdict(summary) | {"values": row.inflated_values(name)}
+            for name, summary in row.inflated.items()
+        },
+        "test_scorings": {trial.seed: trial.test_scorings for trial in row.done if trial.test_scorings},
+        "choices": {trial.seed: trial.choices for trial in row.done if trial.choices},
         "differences": {name: dataclasses.asdict(compared) for name, compared in row.differences.items()},
     }

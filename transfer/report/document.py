@@ -9,12 +9,13 @@ from transfer.report import format as fmt
 from transfer.report import provenance, tables
 from transfer.report.cards import Card, cards
 from transfer.report.figures import Plot, overview_plot, trial_plots
+from transfer.report.near_duplicates import near_duplicates_table
 from transfer.report.paper_tables import paper_tables
 from transfer.report.pictures import Strip
 from transfer.report.results import BenchmarkResult, Report
 from transfer.report.statistics import MIN_TRIALS
 from transfer.report.table import Table
-from transfer.report.verify import broken_seals
+from transfer.report.verify import broken_seals, edited_ablations
 
 TITLE = "Transfer report"
 
@@ -38,12 +39,13 @@ READING = (
 
 @dataclass(frozen=True)
 class Section:
-    """One benchmark. ``anchor``: id in the page."""
+    """One benchmark. ``anchor``: id in the page; ``overlaps``: test images that the pre-training has seen."""
 
     anchor: str
     heading: str
     title: str
     notes: tuple[str, ...]
+    overlaps: tuple[str, ...]
     plot: Plot | None
     results: Table
     differences: Table | None
@@ -85,13 +87,20 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
         paper=paper_tables(report),
         reading=READING,
-        provenance=(
-            provenance.weights_table(report),
-            provenance.runs_table(report),
-            provenance.packages_table(report),
-        ),
+        provenance=provenance_tables(report),
         cards=cards(report),
     )
+
+
+def provenance_tables(report: Report) -> tuple[Table, ...]:
+    """What the figures come from, over all benchmarks."""
+    tables = (
+        provenance.weights_table(report),
+        provenance.runs_table(report),
+        near_duplicates_table(report.evidence.near_duplicates),
+        provenance.packages_table(report),
+    )
+    return tuple(table for table in tables if table)
 
 
 def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: Strip | None) -> Section:
@@ -100,6 +109,7 @@ def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: 
         heading=tables.benchmark_label(report, result),
         title=result.title,
         notes=tuple(provenance.notes(result)),
+        overlaps=tuple(each.sentence for each in report.evidence.near_duplicates_of(result.key.benchmark)),
         plot=plot,
         results=tables.results_table(result),
         differences=tables.difference_table(result, report.wanted),
@@ -135,7 +145,10 @@ def _warnings(report: Report) -> tuple[str, ...]:
             f"{few} of {fmt.plural(len(report.rows), 'row')} have fewer than {MIN_TRIALS} trials: no interval and no "
             "test for them."
         )
+    if again := sum(bool(provenance.scored_again(record)) for record in report.records):
+        found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
     found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
+    found += [f"Edited after it was written: {line}." for line in edited_ablations(report.evidence)]
     if not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
     return tuple(found)

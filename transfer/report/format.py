@@ -6,7 +6,7 @@ import re
 
 from common.files import sha256_text
 from transfer.report.paired_tests import MAX_TRIALS_NEEDED
-from transfer.report.statistics import Interval, Summary
+from transfer.report.statistics import MIN_TRIALS, Interval, Summary
 
 NOTHING = "–"
 OFF_PROTOCOL = "off protocol"
@@ -27,6 +27,9 @@ METRIC_TITLES = {
     "ami": "AMI",
     "ari": "ARI",
     "acc": "ACC",
+    "mean_per_class": "Mean per class",
+    "map11": "11-point mAP",
+    "silhouette": "Silhouette",
 }
 
 
@@ -59,9 +62,11 @@ def summary(figures: Summary) -> str:
     return f"{number(figures.mean)}{spread} ({figures.n})"
 
 
-def interval(bounds: Interval | None) -> str:
-    """``"[22.82, 25.80]"``."""
-    return f"[{number(bounds.low)}, {number(bounds.high)}]" if bounds else NOTHING
+def interval(figures: Summary) -> str:
+    """``"[22.82, 25.80]"``, or why there is none."""
+    if figures.interval:
+        return f"[{number(figures.interval.low)}, {number(figures.interval.high)}]"
+    return NOTHING if figures.n == 0 else "identical" if figures.n >= MIN_TRIALS else f"n < {MIN_TRIALS}"
 
 
 def signed_interval(bounds: Interval | None) -> str:
@@ -78,9 +83,21 @@ def p_value(value: float | None) -> str:
     return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
 
 
-def more_trials(count: int | None) -> str:
+def choice(value: object) -> str:
+    """A chosen hyper-parameter or a fact of the optimisation: four digits are enough to tell it."""
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("-", "−")
+    return NOTHING if value is None else str(value)
+
+
+def count(number: int) -> str:
+    """``"12 345"``, with narrow spaces that no line breaks at."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def more_trials(number: int | None) -> str:
     """Of a test that could be planned: how many, or that it is beyond reason."""
-    return f"{count:,}".replace(",", " ") if count is not None else f"> {MAX_TRIALS_NEEDED:,}".replace(",", " ")
+    return count(number) if number is not None else f"> {count(MAX_TRIALS_NEEDED)}"
 
 
 def difference(figures: Summary) -> str:

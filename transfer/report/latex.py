@@ -27,6 +27,7 @@ ESCAPES = {
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
+    "\u202f": r"\,",
 }
 
 
@@ -45,7 +46,7 @@ def render_latex(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX sets as it is."""
-    return "".join(ESCAPES.get(character, character) for character in re.sub(r"\s+", " ", text))
+    return "".join(ESCAPES.get(character, character) for character in re.sub(r"[^\S\u202f]+", " ", text))
 
 
 def _label(report: Report, result: BenchmarkResult, what: str) -> str:

@@ -35,7 +35,8 @@ class Args:
     """
 
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
-    """Folders that hold records, at any depth, and archives of them."""
+    """Folders that hold records, at any depth, and archives of them. What else they hold is shown too: curves of
+    pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates."""
     out: Path | None = None
     """Where the report goes; by default the first folder, or report/ where only archives are given."""
     baseline: str | None = None
@@ -74,7 +75,8 @@ def _pack(path: Path, args: Args) -> int:
 
     report, strips = _read(args.runs, args.baseline, args.difference)
     shown = [row for strip in strips if strip for row in strip.rows]
-    archive.pack(path, report.records, render_files(report, [f"../{archive.RECORDS}"], strips), shown)
+    files = render_files(report, [f"../{archive.RECORDS}"], strips)
+    archive.pack(path, report.records, files, shown, report.evidence.files())
     print(f"{len(report.records)} records and their report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return cli.EXIT_DONE
 
@@ -104,11 +106,13 @@ def write_report(
 
 def _read(runs: Sequence[Path], baseline: str | None, difference: float) -> tuple[Report, tuple[Strip | None, ...]]:
     from transfer.report.collect import find_trials
+    from transfer.report.evidence import find_evidence
     from transfer.report.pictures import build_strips
     from transfer.report.results import build_report
 
     found = find_trials(runs)
-    report = build_report([trial.record for trial in found], baseline=baseline, wanted=difference)
+    records = [trial.record for trial in found]
+    report = build_report(records, baseline=baseline, wanted=difference, evidence=find_evidence(runs))
     return report, build_strips(report, found)
 
 

@@ -33,6 +33,7 @@ def _section(section: Section) -> list[str]:
     if section.title != section.heading:
         blocks.append(escape(section.title))
     blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
+    blocks += [escape(sentence) for sentence in section.overlaps]
     blocks += [*_image(section.plot), *_table(section.results)]
     if section.differences:
         blocks += _table(section.differences)
@@ -57,7 +58,7 @@ def _table(table: Table) -> list[str]:
 def _cell(text: str, row: TableRow, index: int) -> str:
     if not text:
         return ""
-    style = "*{}*" if row.kind == "published" else "**{}**" if index in row.best else "{}"
+    style = "*{}*" if row.kind in ("published", "inflated") else "**{}**" if index in row.best else "{}"
     return style.format(escape(text))
 
 
@@ -67,5 +68,5 @@ def _line(cells: list[str]) -> str:
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line: no markup, no HTML, no table cell of its own."""
-    escaped = re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", re.sub(r"\s+", " ", text))
+    escaped = re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", re.sub(r"[^\S\u202f]+", " ", text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,107 +1,90 @@
-"""Measured figures in the form of the paper's tables that hold several benchmarks side by side (1, 5, 6)."""
+"""Measured figures in the form of the paper's tables of benchmarks (1 to 6), published rows apart."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from transfer.report import format as fmt
-from transfer.report.published import PublishedRow, paper_id, tables_of_several_benchmarks
-from transfer.report.results import BenchmarkResult, Report, Row
+from transfer.report.paper_forms import Form, PrintedRow, paper_forms
+from transfer.report.paper_rows import MeasuredRow, average, measured_rows, suites
+from transfer.report.published import fact_text, paper_id
+from transfer.report.results import Report
 from transfer.report.table import Column, Kind, RowGroup, Table, TableRow
-from transfer.report.tables import benchmark_label, card_anchor, is_best, row_label
+from transfer.report.tables import card_anchor, is_best
 
-
-@dataclass(frozen=True)
-class Place:
-    """A column: one metric of one benchmark."""
-
-    benchmark: str
-    metric: str
+FACT_TITLES = {"backbone": "Backbone", "epochs": "Epochs", "multi_crop": "Multi-crop"}
 
 
 def paper_tables(report: Report) -> tuple[Table, ...]:
-    """For each suite, the paper's tables of several benchmarks of which at least one was run."""
-    suites = list(dict.fromkeys(result.key.suite for result in report.benchmarks))
+    """For each suite, the paper's tables of which at least one benchmark was run."""
+    forms = paper_forms()
     return tuple(
-        _table(report, number, benchmarks, measured)
-        for suite in suites
-        for number, benchmarks in tables_of_several_benchmarks().items()
-        if (measured := _measured(report, suite, benchmarks))
+        _table(report, suite, form, rows)
+        for suite in suites(report)
+        for form in forms
+        if (rows := measured_rows(report, suite, form))
     )
 
 
-def _measured(report: Report, suite: str, benchmarks: Sequence[str]) -> dict[str, BenchmarkResult]:
-    return {
-        result.key.benchmark: result
-        for result in report.benchmarks
-        if result.key.suite == suite and result.key.benchmark in benchmarks
-    }
-
-
-def _table(report: Report, number: int, benchmarks: Sequence[str], measured: dict[str, BenchmarkResult]) -> Table:
-    published = {result.key.benchmark: result.published for result in measured.values() if result.published}
-    places = [
-        Place(benchmark, metric)
-        for benchmark in benchmarks
-        if benchmark in published
-        for metric in dict.fromkeys(name for row in published[benchmark].rows for name in row.values)
-    ]
+def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) -> Table:
+    averaged = any(average(suite, form, row) for row in rows)
+    main = {result.key.benchmark: result.main_metric for result in report.benchmarks if result.key.suite == suite}
     columns = [Column("Method", numeric=False)]
-    for place in places:
-        label = benchmark_label(report, measured[place.benchmark])
-        main = measured[place.benchmark].main_metric == place.metric
-        columns.append(Column(f"{label} {fmt.metric_title(place.metric)}", strong=main))
-    printed = {benchmark: table.rows for benchmark, table in published.items()}
-    heading = f"Published, not measured: Table {number} of {paper_id()}"
-    groups = (
-        RowGroup("Measured", tuple(_measured_rows(measured, places))),
-        RowGroup(heading, tuple(_published_rows(printed, places))),
-    )
-    caption = f"In the form of Table {number}: mean ± sample standard deviation (trials), in percent"
-    return Table(caption, tuple(columns), groups)
+    columns += [Column(FACT_TITLES[name], numeric=name == "epochs") for name in form.facts]
+    columns += [Column(place.title, strong=main.get(place.benchmark) == place.metric) for place in form.places]
+    columns += [Column("Average")] if averaged else []
+    groups = [RowGroup("Measured", tuple(_measured(report, suite, form, row, averaged) for row in rows))]
+    if form.printed:
+        heading = f"Published, not measured: Table {form.number} of {paper_id()}"
+        groups.append(RowGroup(heading, tuple(_printed(form, averaged))))
+    where = f"{suite}: " if len(suites(report)) > 1 else ""
+    caption = f"{where}{form.title}, in the form of Table {form.number}: mean ± standard deviation (trials), in percent"
+    if form.note:
+        caption += f". {form.note}"
+    if averaged:
+        caption += ". Average: of all columns, for each seed that all of them have"
+    return Table(caption, tuple(columns), tuple(groups))
 
 
-def _measured_rows(measured: dict[str, BenchmarkResult], places: Sequence[Place]) -> Iterator[TableRow]:
-    """One row for each weights; what is off protocol has a row of its own, marked as everywhere."""
-    found: dict[tuple[bool, bool, str], dict[str, Row]] = {}
-    for benchmark, result in measured.items():
-        for row in result.rows:
-            name = (not row.procedure.on_protocol, not row.is_baseline, _label(row, found, benchmark))
-            found.setdefault(name, {})[benchmark] = row
-    for (_, not_baseline, label), rows in sorted(found.items()):
-        cells, cards, best = [label], [""], set()
-        for place in places:
-            run, result = rows.get(place.benchmark), measured[place.benchmark]
-            if run is None or place.metric not in run.metrics:
-                cells.append(fmt.NOTHING)
-                cards.append("")
-                continue
-            if is_best(run, result, place.metric):
-                best.add(len(cells))
-            cells.append(fmt.summary(run.metrics[place.metric]))
-            cards.append(card_anchor(result, run))
-        kind: Kind = "measured" if not_baseline else "baseline"
-        yield TableRow(tuple(cells), kind, frozenset(best), cell_cards=tuple(cards))
+def _measured(report: Report, suite: str, form: Form, row: MeasuredRow, averaged: bool) -> TableRow:
+    cells = [row.label, *_facts(report, form, row)]
+    cards, best = [""] * len(cells), set()
+    for place in form.places:
+        figures = row.summary(place)
+        if figures is None or not figures.n:
+            cells.append(fmt.NOTHING)
+            cards.append("")
+            continue
+        result, run = row.runs[place.benchmark]
+        if is_best(run, result, place.metric):
+            best.add(len(cells))
+        cells.append(fmt.summary(figures))
+        cards.append(card_anchor(result, run))
+    if averaged:
+        over_all = average(suite, form, row)
+        cells.append(fmt.summary(over_all.summary) if over_all else fmt.NOTHING)
+        cards.append(over_all.anchor if over_all else "")
+    kind: Kind = "baseline" if row.first.is_baseline else "measured"
+    return TableRow(tuple(cells), kind, frozenset(best), cell_cards=tuple(cards))
 
 
-def _label(row: Row, found: dict[tuple[bool, bool, str], dict[str, Row]], benchmark: str) -> str:
-    """The weights with their marks, and the config where one benchmark has several rows of the same marks."""
-    label = row_label(row)
-    taken = found.get((not row.procedure.on_protocol, not row.is_baseline, label), {})
-    return f"{label}, config {fmt.short_hash(row.procedure.config_sha256)}" if benchmark in taken else label
+def _facts(report: Report, form: Form, row: MeasuredRow) -> Iterator[str]:
+    """The architecture is in the records; the rest is known where the pre-training is among the folders."""
+    known = {"backbone": row.first.arch, **report.evidence.pretraining_facts(row.first.weights.sha256)}
+    for name in form.facts:
+        yield fact_text(name, known[name]) if name in known else fmt.NOTHING
 
 
-def _published_rows(printed: dict[str, tuple[PublishedRow, ...]], places: Sequence[Place]) -> Iterator[TableRow]:
-    """Rows of one method and note over all benchmarks, in the paper's order."""
-    found: dict[tuple[str, str], dict[str, PublishedRow]] = {}
-    for benchmark, rows in printed.items():
-        for row in rows:
-            found.setdefault((row.method, row.note), {})[benchmark] = row
-    for (method, note), by_benchmark in found.items():
-        values = [
-            by_benchmark[place.benchmark].values.get(place.metric) if place.benchmark in by_benchmark else None
-            for place in places
-        ]
-        figures = [fmt.number(value, digits=1) for value in values]  # as printed
-        yield TableRow((f"{method}, {note}" if note else method, *figures), "published")
+def _printed(form: Form, averaged: bool) -> Iterator[TableRow]:
+    for row in form.printed:
+        yield TableRow((row.method, *_printed_facts(form, row), *_printed_figures(form, row, averaged)), "published")
+
+
+def _printed_facts(form: Form, row: PrintedRow) -> list[str]:
+    return [fact_text(name, row.facts[name]) if name in row.facts else fmt.NOTHING for name in form.facts]
+
+
+def _printed_figures(form: Form, row: PrintedRow, averaged: bool) -> list[str]:
+    """As printed: one digit."""
+    values = [row.values.get((place.benchmark, place.metric)) for place in form.places]
+    return [fmt.number(value, digits=1) for value in [*values, *([row.average] if averaged else [])]]

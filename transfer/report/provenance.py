@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -113,12 +114,23 @@ def packages_table(report: Report) -> Table:
     return plain_table("Packages", columns, [(name, ", ".join(sorted(versions[name]))) for name in sorted(versions)])
 
 
+def scored_again(record: TrialRecord) -> list[str]:
+    """Sentences about test splits that a trial has scored more than once."""
+    times = Counter(scoring["split"] for scoring in record.test_scorings)
+    return [
+        f"the {split} images were scored {number} times in one trial, so the figure may have been chosen by them."
+        for split, number in times.items()
+        if number > 1
+    ]
+
+
 def notes(result: BenchmarkResult) -> list[str]:
     """What a reader of this benchmark must be told: deviations, failures, mixed machines or code."""
     found = []
     for row in result.rows:
         if row.procedure.deviations:
             found.append(f"{row.label} is off protocol: {'; '.join(row.procedure.deviations)}.")
+        found += [f"{row.label}, seed {trial.seed}: {fault}" for trial in row.done for fault in scored_again(trial)]
         for trial in row.failed:
             reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
             found.append(f"{row.label}, seed {trial.seed} failed and is in no average: {reason}")

@@ -3,38 +3,70 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PUBLISHED_FILE = Path(__file__).with_name("published.yaml")
+BACKBONES = {
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "resnet50w2": "ResNet-50w2",
+    "resnet101": "ResNet-101",
+    "deit_small": "DeiT-S",
+    "vit_base": "ViT-B",
+}
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """``values``: metric name to the figure as printed; metrics that the paper does not report are left out."""
+    """One printed row.
+
+    Attributes:
+        values: metric name to the figure as printed; metrics that the paper does not report are left out.
+        note: what is to be known of the method.
+        facts: what the table says of the method beside its figures: ``backbone``, ``epochs``, ``multi_crop``.
+        at: the swept number, of points of a curve.
+    """
 
     method: str
     values: dict[str, float]
     note: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    at: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The method with all that is told of it."""
+        facts = [fact_text(name, self.facts[name]) for name in ("backbone",) if name in self.facts]
+        if "multi_crop" in self.facts:
+            epochs = self.facts.get("epochs")
+            facts.append(f"{epochs} epochs" if epochs else "epochs not reported")
+            facts.append("multi-crop" if self.facts["multi_crop"] else "no multi-crop")
+        return ", ".join([self.method, *facts, *([self.note] if self.note else [])])
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """Rows of one published table that belong to one benchmark.
+    """Rows of one published table that belong to one benchmark or ablation.
 
     Attributes:
         source: where the figures stand, e.g. ``"Table 5 of arXiv:2110.07402"``.
         setting: what was run there.
+        metrics: in the order of the columns.
     """
 
     source: str
     setting: str
     rows: tuple[PublishedRow, ...]
+    metrics: tuple[str, ...] = ()
 
 
 @functools.cache
-def _file() -> dict[str, Any]:
+def published_file() -> dict[str, Any]:
+    """The content of ``published.yaml``."""
     import yaml
 
     return yaml.safe_load(PUBLISHED_FILE.read_text(encoding="utf-8"))
@@ -42,26 +74,55 @@ def _file() -> dict[str, Any]:
 
 def published_table(benchmark: str) -> PublishedTable | None:
     """The published figures for a benchmark, None if there are none."""
-    entry = _file()["benchmarks"].get(benchmark)
-    if entry is None:
+    entry = published_file()["benchmarks"].get(benchmark)
+    if entry is not None:
+        return _table(entry)
+    data_set, _, matrix = benchmark.rpartition("-")
+    entry = published_file()["matrices"].get(matrix)
+    if entry is None or data_set not in entry["columns"]:
         return None
-    rows = []
-    for row in entry["rows"]:
-        values = dict(zip(entry["metrics"], row["values"], strict=True))
-        reported = {metric: float(value) for metric, value in values.items() if value is not None}
-        rows.append(PublishedRow(method=row["method"], values=reported, note=row.get("note", "")))
-    source = f"Table {entry['table']} of {paper_id()}"
-    return PublishedTable(source=source, setting=entry["setting"], rows=tuple(rows))
+    return _column(entry, data_set)
+
+
+def published_ablation(study: str) -> PublishedTable | None:
+    """The published figures of an ablation; a table without rows says in its setting what the paper says in words."""
+    entry = published_file()["ablations"].get(study)
+    return _table(entry) if entry else None
 
 
 def paper_id() -> str:
     """E.g. ``"arXiv:2110.07402"``."""
-    return str(_file()["paper"]["id"])
+    return str(published_file()["paper"]["id"])
 
 
-def tables_of_several_benchmarks() -> dict[int, tuple[str, ...]]:
-    """Number of the published table to the benchmarks that stand side by side in it, in its order."""
-    tables: dict[int, list[str]] = {}
-    for benchmark, entry in _file()["benchmarks"].items():
-        tables.setdefault(entry["table"], []).append(benchmark)
-    return {number: tuple(names) for number, names in sorted(tables.items()) if len(names) > 1}
+def fact_text(name: str, value: Any) -> str:
+    """A fact of a method as text: ``resnet50`` is ``"ResNet-50"``, multi-crop is yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return BACKBONES.get(value, value) if name == "backbone" else f"{value:g}"
+
+
+def _table(entry: Mapping[str, Any]) -> PublishedTable:
+    where = f"Table {entry['table']}" if "table" in entry else f"Figure {entry['figure']}" if "figure" in entry else ""
+    source = f"{where} of {paper_id()}" if where else paper_id()
+    rows = tuple(_row(row, entry["metrics"]) for row in entry["rows"])
+    return PublishedTable(source=source, setting=entry["setting"], rows=rows, metrics=tuple(entry["metrics"]))
+
+
+def _row(row: Mapping[str, Any], metrics: list[str]) -> PublishedRow:
+    values = dict(zip(metrics, row["values"], strict=True))
+    return PublishedRow(
+        method=row["method"],
+        values={metric: float(value) for metric, value in values.items() if value is not None},
+        note=row.get("note", ""),
+        facts={name: row[name] for name in ("backbone", "epochs", "multi_crop") if name in row},
+        at=row.get("at"),
+    )
+
+
+def _column(entry: Mapping[str, Any], data_set: str) -> PublishedTable:
+    """One data set of a table that has one a column."""
+    index, metric = list(entry["columns"]).index(data_set), entry["columns"][data_set]["metric"]
+    rows = tuple(PublishedRow(row["method"], {metric: float(row["values"][index])}) for row in entry["rows"])
+    source = f"Table {entry['table']} of {paper_id()}"
+    return PublishedTable(source=source, setting=entry["setting"], rows=rows, metrics=(metric,))

@@ -17,6 +17,7 @@ from transfer.report.comparisons import (
     correct_over_the_overview,
     supported_best,
 )
+from transfer.report.evidence import Evidence
 from transfer.report.protocol import Procedure
 from transfer.report.published import PublishedTable, published_table
 from transfer.report.statistics import PairedDifference, Summary, summarize
@@ -38,6 +39,7 @@ class Row:
         label: the weights' name, with the start of their hash where two files share the name.
         done, failed: by seed.
         metrics: metric name to its summary over the done trials; n = 0 where none reported it.
+        inflated: the same for what the best choice on the test images would have given: a reference, never a result.
         is_baseline: others are compared with this row.
         baseline: label of the row that this one is compared with; None if there is none of the same procedure.
         differences: metric name to this row minus the baseline.
@@ -50,6 +52,7 @@ class Row:
     done: tuple[TrialRecord, ...]
     failed: tuple[TrialRecord, ...]
     metrics: dict[str, Summary]
+    inflated: dict[str, Summary] = field(default_factory=dict)
     is_baseline: bool = False
     baseline: str | None = None
     differences: dict[str, PairedDifference] = field(default_factory=dict)
@@ -57,6 +60,10 @@ class Row:
     def values(self, metric: str) -> dict[int, float]:
         """Seed to value, for the done trials that reported the metric."""
         return {trial.seed: trial.metrics[metric].value for trial in self.done if metric in trial.metrics}
+
+    def inflated_values(self, metric: str) -> dict[int, float]:
+        """Seed to the inflated reference, for the done trials that have one."""
+        return {trial.seed: trial.inflated[metric] for trial in self.done if metric in trial.inflated}
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,14 @@ class BenchmarkResult:
 
 @dataclass(frozen=True)
 class Report:
-    """``baseline``: as it was asked for; ``wanted``: difference that is to be shown, in percentage points."""
+    """``baseline``: as it was asked for; ``wanted``: difference that is to be shown, in percentage points;
+    ``evidence``: what stands beside the records.
+    """
 
     benchmarks: tuple[BenchmarkResult, ...]
     baseline: str | None = None
     wanted: float = WANTED_DIFFERENCE
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -109,7 +119,11 @@ class Report:
 
 
 def build_report(
-    records: Sequence[TrialRecord], *, baseline: str | None = None, wanted: float = WANTED_DIFFERENCE
+    records: Sequence[TrialRecord],
+    *,
+    baseline: str | None = None,
+    wanted: float = WANTED_DIFFERENCE,
+    evidence: Evidence | None = None,
 ) -> Report:
     """Groups, summarises and compares.
 
@@ -117,6 +131,7 @@ def build_report(
         baseline: name (or label) of the weights that the others are compared with; by default those whose name
             starts with "random".
         wanted: the difference to say the number of trials for, in percentage points.
+        evidence: what stands beside the records (:func:`~transfer.report.evidence.find_evidence`).
 
     Raises:
         UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
@@ -130,7 +145,8 @@ def build_report(
         _benchmark_result(key, trials, labels=labels, baselines=baselines, wanted=wanted)
         for key, trials in collect.group(records).items()
     ]
-    return Report(benchmarks=tuple(correct_over_the_overview(results)), baseline=baseline, wanted=wanted)
+    benchmarks = tuple(correct_over_the_overview(results))
+    return Report(benchmarks, baseline=baseline, wanted=wanted, evidence=evidence or Evidence())
 
 
 def _labels(records: Iterable[TrialRecord]) -> dict[Weights, str]:
@@ -242,6 +258,8 @@ def _row(
     )
     for metric in metrics:
         row.metrics[metric.name] = summarize(list(row.values(metric.name).values()))
+        if inflated := row.inflated_values(metric.name):
+            row.inflated[metric.name] = summarize(list(inflated.values()))
     return row
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["measured", "baseline", "floor", "published"]
+Kind = Literal["measured", "baseline", "inflated", "floor", "published"]
 
 
 @dataclass(frozen=True)

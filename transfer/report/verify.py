@@ -14,6 +14,7 @@ from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.collect import find_records
 from transfer.report.data import json_content, no_report, read_json
+from transfer.report.evidence import Evidence, find_evidence
 from transfer.report.results import build_report
 
 MISSING = "missing"
@@ -54,12 +55,14 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         UserError: the file is no report of this version, or the records cannot be read.
     """
     stated = read_json(path)
-    records = find_records(sources or [path.parent / source for source in stated["sources"]])
+    places = sources or [path.parent / source for source in stated["sources"]]
+    records, evidence = find_records(places), find_evidence(places)
     options = stated["options"]
-    found = json_content(build_report(records, baseline=options["baseline"], wanted=options["difference"]))
+    report = build_report(records, baseline=options["baseline"], wanted=options["difference"], evidence=evidence)
+    found = json_content(report)
     try:
         told = _cells(stated)
-        edited = tuple(_edited(records, stated["records"]))
+        edited = (*_edited(records, stated["records"]), *edited_ablations(evidence))
     except (KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
     return Verification(
@@ -79,6 +82,13 @@ def broken_seals(records: Sequence[TrialRecord]) -> list[str]:
         if record.resolved_config and record.config_sha256 != sha256_text(record.resolved_config):
             found.append(f"{_name(record)}: its config is not that of its config_sha256")
     return found
+
+
+def edited_ablations(evidence: Evidence) -> list[str]:
+    """The outcomes of ablations that no longer are what their ablation wrote."""
+    return [
+        f"{each.label}: its content is not that of its content_sha256" for each in evidence.ablations if each.edited
+    ]
 
 
 def text(verification: Verification, path: Path) -> str:
@@ -135,9 +145,26 @@ def _cells(content: dict[str, Any]) -> Cells:
                 cells |= dict(_leaves(value, f"{where}, {name}"))
         for row in benchmark["weights"]:
             cells |= dict(_leaves(row, f"{where}, {_row_name(row)}"))
+    for entry in content["averages"]:
+        where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
+        cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))
+    cells |= dict(_evidence_cells(content))
     for entry in content["records"]:
         cells[f"{_stated_name(entry)}, status"] = entry["status"]
     return cells
+
+
+def _evidence_cells(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Of near-duplicates, ablations and pre-training runs."""
+    for entry in content["near_duplicates"]:
+        yield from _leaves(entry, f"near-duplicates, {entry['data_set']}, {entry['training_source']}")
+    for entry in content["ablations"]:
+        where = f"ablation {entry['study']}, {entry['recipe']} {' '.join(entry['overrides'])}".strip()
+        yield from _leaves({name: value for name, value in entry.items() if name != "settings"}, where)
+        for setting in entry["settings"]:
+            yield from _leaves(setting, f"{where}, {setting['setting']}")
+    for entry in content["pretraining"]:
+        yield from _leaves(entry, f"pre-training, {entry['label']}")
 
 
 def _row_name(row: dict[str, Any]) -> str:

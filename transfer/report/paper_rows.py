@@ -1,0 +1,91 @@
+"""Measured rows over several benchmarks, for the tables in the paper's form, and their averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from transfer.report import format as fmt
+from transfer.report.paper_forms import Form, Place
+from transfer.report.results import BenchmarkResult, Report, Row
+from transfer.report.statistics import Summary, summarize
+from transfer.report.tables import row_label
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """One initialisation over the benchmarks of a form; what is off protocol has rows of its own."""
+
+    label: str
+    runs: dict[str, tuple[BenchmarkResult, Row]]
+
+    @property
+    def first(self) -> Row:
+        return next(iter(self.runs.values()))[1]
+
+    def values(self, place: Place) -> dict[int, float]:
+        """Seed to figure; empty where it was not measured."""
+        return self.runs[place.benchmark][1].values(place.metric) if place.benchmark in self.runs else {}
+
+    def summary(self, place: Place) -> Summary | None:
+        return self.runs[place.benchmark][1].metrics.get(place.metric) if place.benchmark in self.runs else None
+
+
+@dataclass(frozen=True)
+class Average:
+    """The mean over all columns of a form for each seed that every one of them has.
+
+    Attributes:
+        values: seed to mean.
+        summary: of these means.
+    """
+
+    suite: str
+    form: Form
+    row: MeasuredRow
+    values: dict[int, float]
+    summary: Summary
+
+    @property
+    def anchor(self) -> str:
+        """Id of the card that tells what was averaged."""
+        title = f"{self.form.number} {self.form.title}"
+        return f"average-{fmt.slug(self.suite, title, self.row.label)}"
+
+
+def suites(report: Report) -> list[str]:
+    return list(dict.fromkeys(result.key.suite for result in report.benchmarks))
+
+
+def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
+    """One row for each weights, baselines first, off protocol last; none if no benchmark of the form was run."""
+    found: dict[tuple[bool, bool, str], dict[str, tuple[BenchmarkResult, Row]]] = {}
+    for result in report.benchmarks:
+        if result.key.suite != suite or result.key.benchmark not in form.benchmarks:
+            continue
+        for row in result.rows:
+            rank = (not row.procedure.on_protocol, not row.is_baseline, row_label(row))
+            if result.key.benchmark in found.get(rank, {}):  # several off-protocol rows of the same marks
+                rank = (*rank[:2], f"{rank[2]}, config {fmt.short_hash(row.procedure.config_sha256)}")
+            found.setdefault(rank, {})[result.key.benchmark] = (result, row)
+    return [MeasuredRow(label, runs) for (_, _, label), runs in sorted(found.items(), key=lambda item: item[0])]
+
+
+def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
+    """None unless every column of the form was measured, with a seed that all have."""
+    columns = [row.values(place) for place in form.places]
+    seeds = sorted(set.intersection(*(set(values) for values in columns))) if columns else []
+    if not form.averaged or not seeds:
+        return None
+    values = {seed: fmean(column[seed] for column in columns) for seed in seeds}
+    return Average(suite, form, row, values, summarize(list(values.values())))
+
+
+def averages(report: Report, forms: list[Form]) -> Iterator[Average]:
+    """Every average that the tables in the paper's form show."""
+    for suite in suites(report):
+        for form in forms:
+            for row in measured_rows(report, suite, form):
+                if found := average(suite, form, row):
+                    yield found
