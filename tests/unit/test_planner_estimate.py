@@ -13,7 +13,7 @@ from tests.report_records import done
 from transfer import benchmarks
 from transfer.planner.costs import COSTS
 from transfer.planner.devices import Machine, recorded_device
-from transfer.planner.estimate import UNKNOWN, Estimate, Question, estimate, gpu_seconds
+from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
 from transfer.planner.history import Past, gather, work_module
 from transfer.planner.work import Asked, BackbonePass, Flop, Phase, Work
 from transfer.segmentation import config as segmentation
@@ -75,12 +75,12 @@ def test_one_record_has_no_range() -> None:
     ],
 )
 def test_records_of_other_devices_and_other_protocols_say_nothing(other: dict[str, Any]) -> None:
-    assert estimate(question("demo-seg"), [past(30.0, **other)]) == UNKNOWN
+    assert estimate(question("demo-seg"), [past(30.0, **other)]) == unknown()
 
 
 def test_unknown_stays_unknown() -> None:
     found = estimate(question("demo-seg"), [])
-    assert found == UNKNOWN and found.device_seconds is None and found.source == "unknown, give --probe"
+    assert found == unknown() and found.device_seconds is None and found.source == "unknown, give --probe"
 
 
 def test_devices_of_a_record_count_and_several_gpus_multiply_its_time() -> None:
@@ -117,7 +117,7 @@ def test_another_benchmark_of_the_task_is_scaled_by_operations() -> None:
 
 
 def test_records_of_another_task_say_nothing() -> None:
-    assert estimate(question("demo-voc"), [segmented(100.0)]) == UNKNOWN
+    assert estimate(question("demo-voc"), [segmented(100.0)]) == unknown()
 
 
 def test_another_architecture_is_scaled_by_operations_and_not_taken_as_equal() -> None:
@@ -139,7 +139,7 @@ def test_a_model_setting_is_never_scaled_from_records_of_the_protocol() -> None:
     record = past(
         10.0, benchmark="demo-voc", resolved_config=json.dumps(detection_config(200)), metrics=done(1.0).metrics
     )
-    assert estimate(question("demo-voc", "MODEL.ROI_BOX_HEAD.FC_DIM=512"), [record]) == UNKNOWN
+    assert estimate(question("demo-voc", "MODEL.ROI_BOX_HEAD.FC_DIM=512"), [record]) == unknown()
     found = estimate(question("demo-voc", "SOLVER.MAX_ITER=500"), [record])
     assert found.device_seconds == pytest.approx(10.0 * (3 * 500 + 100) / (3 * 200 + 100))
 
@@ -166,12 +166,19 @@ def test_a_probe_that_failed_says_why_where_nothing_else_is_known() -> None:
 
 
 def test_the_gpu_table_is_asked_for_by_name_and_says_what_it_assumes() -> None:
-    assert estimate(question("voc", machine=H100), []) == UNKNOWN
+    assert estimate(question("voc", machine=H100), []) == unknown()
     named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu="h100")
     found = estimate(question("voc", machine=named), [])
     assert found.kind == "GPU table" and found.low and found.high and found.device_seconds
     assert found.device_seconds == pytest.approx((found.low * found.high) ** 0.5)
-    assert "assumed" in found.source and "15 % of 494" in found.source and "estimate" in found.source
+    assert found.source.startswith("estimate: ") and "assumed" in found.source
+    assert "15 % of 494" in assumptions("h100") and "at worst the speed of a V100" in assumptions("h100")
+
+
+def test_a_named_gpu_with_nothing_counted_is_unknown_and_no_probe_is_offered() -> None:
+    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu="h100")
+    found = estimate(question("voc", "MODEL.ROI_BOX_HEAD.NUM_CONV=2", machine=named), [])
+    assert found.device_seconds is None and "--from" in found.source and "--probe" not in found.source
 
 
 def test_gpu_seconds_by_hand() -> None:

@@ -66,7 +66,7 @@ def test_half_done_counts_the_other_half(tmp_path: Path) -> None:
     plan = planned(tmp_path, plans)
     (row,) = plan.rows
     assert row.seeds == {"to run": (1, 3), "done": (0, 2)}
-    assert row.num_to_run == 2 and row.estimate.device_seconds == 30.0
+    assert row.num_to_run == 2 and row.estimate and row.estimate.device_seconds == 30.0
     assert (plan.device_seconds, plan.wall_seconds, plan.num_unknown) == (60.0, 30.0, 0)
     sizes = {item.what: item.num_bytes for item in row.disk}
     assert sizes["checkpoints"] == 2 * 3 * MIB and sizes["pictures"] == 2 * 2 * MIB and sizes["records"]

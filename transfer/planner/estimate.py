@@ -34,7 +34,9 @@ class Estimate:
     high: float | None = None
 
 
-UNKNOWN = Estimate(kind="unknown", device_seconds=None, source="unknown, give --probe")
+def unknown(why: str = "give --probe") -> Estimate:
+    """No number, and what could be done about it."""
+    return Estimate(kind="unknown", device_seconds=None, source=f"unknown, {why}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ def estimate(
     question: Question, pasts: Sequence[Past], probe: Callable[[Question], Estimate] | None = None
 ) -> Estimate:
     """The first that there is of: recorded trials of the same benchmark, a probe, recorded trials of the same task
-    scaled by floating-point operations, the table of GPUs; else :data:`UNKNOWN`.
+    scaled by floating-point operations, the table of GPUs; else :func:`unknown`.
 
     Args:
         probe: measures on this machine; None: nobody asked for that.
@@ -66,13 +68,16 @@ def estimate(
     here = [past for past in pasts if question.machine.is_kind_of(past.device_name)]
     if found := from_benchmark(question, here):
         return found
-    unknown = UNKNOWN
-    if probe is not None:
-        measured = probe(question)
-        if measured.device_seconds is not None:
-            return measured
-        unknown = measured  # says why
-    return from_task(question, here) or from_table(question) or unknown
+    measured = probe(question) if probe is not None else None
+    if measured is not None and measured.device_seconds is not None:
+        return measured
+    return from_task(question, here) or from_table(question) or measured or _nothing_known(question)
+
+
+def _nothing_known(question: Question) -> Estimate:
+    if question.machine.gpu is not None:
+        return unknown("its operations are not counted: give records of this GPU with --from")
+    return unknown()
 
 
 def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None:
@@ -111,13 +116,10 @@ def from_table(question: Question) -> Estimate | None:
         return None
     without = f", without {' and '.join(question.work.uncounted)}" if question.work.uncounted else ""
     fast, slow = gpu_seconds(counted, question.machine.gpu)
-    return Estimate(
-        kind="GPU table",
-        device_seconds=(fast * slow) ** 0.5,
-        source=f"estimate: {counted.total:.2g} FLOP at {assumed_utilisation(question.machine.gpu)}{without}",
-        low=fast,
-        high=slow,
-    )
+    low, high = (counted.total / seconds / 1e12 for seconds in (slow, fast))
+    speed = f"{low:.2g} to {high:.2g}" if high > low else f"{low:.2g}"
+    source = f"estimate: {counted.total:.2g} FLOP at an assumed {speed} TFLOP/s of one {question.machine.name}{without}"
+    return Estimate(kind="GPU table", device_seconds=(fast * slow) ** 0.5, source=source, low=fast, high=slow)
 
 
 def gpu_seconds(counted: Flop, gpu: str) -> tuple[float, float]:
@@ -136,16 +138,17 @@ def gpu_seconds(counted: Flop, gpu: str) -> tuple[float, float]:
     return fast, counted.total / (v100 * 1e12)
 
 
-def assumed_utilisation(gpu: str) -> str:
-    """:func:`gpu_seconds` in words."""
-    facts, v100 = GPUS[gpu], GPUS["v100"].fp32_tflops * FP32_EFFICIENCY
+def assumptions(gpu: str) -> str:
+    """What estimates from the table rest on, in words."""
+    facts = GPUS[gpu]
     products = f"{100 * FP32_EFFICIENCY:g} % of {facts.fp32_tflops:g} TFLOP/s in FP32"
+    uncounted = "loading images and the test's figures are not counted"
     if facts.tf32_tflops is None:
-        return f"an assumed {products} ({facts.title})"
+        return f"assumed utilisation of one {facts.title}: {products}; {uncounted}"
     convolutions = f"{100 * TF32_EFFICIENCY:g} % of {facts.tf32_tflops:g} TFLOP/s in TF32"
     return (
-        f"a speed assumed between {convolutions} (convolutions) and {products} (products) of a {facts.title}, "
-        f"and the {v100:.2g} TFLOP/s that a V100 reaches"
+        f"assumed utilisation of one {facts.title}: at best {convolutions} for convolutions and {products} for matrix "
+        f"products, at worst the speed of a V100; estimated is their geometric mean; {uncounted}"
     )
 
 

@@ -13,7 +13,7 @@ from transfer.plan import TrialPlan
 from transfer.planner import disk, makespan
 from transfer.planner.devices import Machine
 from transfer.planner.disk import Item
-from transfer.planner.estimate import UNKNOWN, Estimate, Question, estimate
+from transfer.planner.estimate import Estimate, Question, assumptions, estimate, unknown
 from transfer.planner.history import Past, work_module
 from transfer.planner.missing import missing_checkpoint, missing_data
 from transfer.planner.states import TO_RUN, State, by_state
@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         seeds: of the trials in each state.
-        estimate: of one trial.
+        estimate: of one trial; None where none is to be run.
         num_devices: of one trial.
         disk: what the trials to run will leave.
         missing: what has to be there first.
@@ -39,7 +39,7 @@ class Row:
     weights: str
     arch: str | None
     seeds: dict[State, tuple[int, ...]]
-    estimate: Estimate
+    estimate: Estimate | None
     num_devices: int
     disk: tuple[Item, ...]
     missing: tuple[str, ...]
@@ -51,7 +51,7 @@ class Row:
     @property
     def device_seconds(self) -> float | None:
         """Of all trials to run; None: unknown."""
-        if not self.num_to_run:
+        if self.estimate is None:
             return 0.0
         return None if self.estimate.device_seconds is None else self.num_to_run * self.estimate.device_seconds
 
@@ -82,6 +82,12 @@ class Plan:
     @property
     def items(self) -> list[Item]:
         return [*self.converted, *(item for row in self.rows for item in row.disk)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What estimates rest on that their own sources do not say."""
+        guessed = any(row.estimate and row.estimate.kind == "GPU table" for row in self.rows)
+        return [assumptions(self.machine.gpu)] if guessed and self.machine.gpu else []
 
     @property
     def missing(self) -> dict[str, list[str]]:
@@ -127,7 +133,7 @@ class Planner:
             (row.estimate.device_seconds / row.num_devices, row.num_devices)
             for row in rows
             for _ in range(row.num_to_run)
-            if row.estimate.device_seconds is not None
+            if row.estimate and row.estimate.device_seconds is not None
         ]
         return Plan(
             machine=self.machine,
@@ -163,7 +169,7 @@ class Planner:
             weights=first.weights.name,
             arch=work.arch,
             seeds=seeds,
-            estimate=estimate(question, self.pasts, probe) if waiting else UNKNOWN,
+            estimate=estimate(question, self.pasts, probe) if waiting else None,
             num_devices=num_devices,
             disk=tuple(disk.of_trials(first.benchmark, work, self.pasts, len(waiting))) if waiting else (),
             missing=tuple(what for what in missing if what),
@@ -176,8 +182,7 @@ class Planner:
         from transfer.planner.probe import probe
 
         if something_missing:
-            source = "unknown, no probe without what is missing"
-            return Estimate(kind="unknown", device_seconds=None, source=source)
+            return unknown("no probe without what is missing")
         key = (question.benchmark.name, question.arch)
         if key not in self._probed:
             on_cpu = self.machine.device == "cpu"

@@ -17,7 +17,7 @@ from typing import Any
 
 from common.files import make_dir
 from transfer.plan import TrialPlan
-from transfer.planner.estimate import Estimate
+from transfer.planner.estimate import Estimate, unknown
 from transfer.planner.history import work_module
 from transfer.planner.timeline import Measured, Tick, extrapolate
 from transfer.planner.work import TRAINING, Work
@@ -61,9 +61,9 @@ def probe(plans: Sequence[TrialPlan], work: Work, gpus: Sequence[str] = ()) -> E
     errors = [copy.error for copy in copies if copy.error]
     # A model that was hardly trained may detect nothing, which its trial rightly calls a failure after the last phase.
     if errors and (not known or known[0].unseen):
-        return Estimate(kind="unknown", device_seconds=None, source=f"unknown, the probe failed: {errors[0]}")
+        return unknown(f"the probe failed: {errors[0]}")
     if not known:
-        return Estimate(kind="unknown", device_seconds=None, source="unknown, the probe was too short for this machine")
+        return unknown(f"this machine does not do two steps within {MAX_SECONDS:g} s")
     return _estimate(known, num_devices=max(len(gpus), 1))
 
 

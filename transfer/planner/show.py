@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from transfer.planner.estimate import Estimate
 from transfer.planner.planning import Plan, Row
 from transfer.planner.states import MEANING, ranges
 
@@ -18,10 +19,8 @@ GIB, MIB = 2**30, 2**20
 def show(plan: Plan, console: Console) -> None:
     """Tables on a terminal, the same as lines of text elsewhere."""
     if console.is_terminal:
-        console.print(_trials_table(plan))
-    else:
-        _print_lines(plan, console)
-    for line in _totals(plan):
+        console.print(_table(plan))
+    for line in [*([] if console.is_terminal else _lines(plan)), *_totals(plan)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -42,6 +41,7 @@ def as_json(plan: Plan) -> str:
             "num_bytes": plan.num_bytes,
         },
         "missing": plan.missing,
+        "notes": plan.notes,
     }
     return json.dumps(content, indent=1)
 
@@ -68,48 +68,56 @@ def _seeds(row: Row) -> list[str]:
     return [f"{len(seeds)} {MEANING[state]} (seed {ranges(seeds)})" for state, seeds in row.seeds.items()]
 
 
-def _trial(row: Row) -> str:
-    estimate = row.estimate
+def _trial(row: Row, estimate: Estimate) -> str:
+    if estimate.device_seconds is None:
+        return "unknown"
     devices = f" on {row.num_devices} devices" if row.num_devices > 1 else ""
-    seconds = None if estimate.device_seconds is None else estimate.device_seconds / row.num_devices
     spread = ""
     if estimate.low is not None and estimate.high is not None:
         low, high = (max(value, 0.0) / row.num_devices for value in (estimate.low, estimate.high))
         spread = f" ({duration(low)} to {duration(high)})"
-    return f"{duration(seconds)}{spread}{devices}"
+    return f"{duration(estimate.device_seconds / row.num_devices)}{spread}{devices}"
 
 
-def _trials_table(plan: Plan) -> Table:
+def _disk(row: Row) -> list[str]:
+    """What is known of the row's disk, and where from; what is not is said once for the whole plan."""
+    by_source: dict[str, list[str]] = {}
+    for item in row.disk:
+        if item.num_bytes is not None:
+            by_source.setdefault(item.source, []).append(f"{item.what} {size(item.num_bytes)}")
+    return [f"{', '.join(found)} ({source})" for source, found in by_source.items()]
+
+
+def _table(plan: Plan) -> Table:
     table = Table(title=_title(plan), title_justify="left", show_lines=True)
     for heading in ("benchmark", "weights", "trials", "one trial", "device-hours", "source", "disk"):
         table.add_column(heading, overflow="fold")
     for row in plan.rows:
         table.add_row(
             row.benchmark,
-            f"{row.weights} ({row.arch or 'architecture unknown'})",
+            _weights(row),
             "\n".join(_seeds(row)),
-            _trial(row) if row.num_to_run else "",
+            _trial(row, row.estimate) if row.estimate else "",
             _hours(row.device_seconds),
-            row.estimate.source if row.num_to_run else "",
-            "\n".join(f"{item.what} {size(item.num_bytes)}" for item in row.disk),
+            row.estimate.source if row.estimate else "",
+            "\n".join(_disk(row)),
         )
     return table
 
 
-def _print_lines(plan: Plan, console: Console) -> None:
-    def line(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    line(_title(plan))
+def _lines(plan: Plan) -> list[str]:
+    lines = [_title(plan)]
     for row in plan.rows:
-        line(f"{row.benchmark} · {row.weights} ({row.arch or 'architecture unknown'})")
-        line(f"  trials  {'; '.join(_seeds(row))}")
-        if not row.num_to_run:
-            continue
-        line(f"  time    one trial {_trial(row)}, device-hours {_hours(row.device_seconds)}")
-        line(f"  source  {row.estimate.source}")
-        for item in row.disk:
-            line(f"  disk    {item.what} {size(item.num_bytes)} ({item.source})")
+        lines += [f"{row.benchmark} · {_weights(row)}", f"  trials  {'; '.join(_seeds(row))}"]
+        if row.estimate:
+            hours = "" if row.device_seconds is None else f", {_hours(row.device_seconds)} device-hours in all"
+            lines += [f"  time    {_trial(row, row.estimate)} a trial{hours}", f"  source  {row.estimate.source}"]
+            lines += [f"  disk    {line}" for line in _disk(row)]
+    return lines
+
+
+def _weights(row: Row) -> str:
+    return f"{row.weights} ({row.arch or 'architecture unknown'})"
 
 
 def _title(plan: Plan) -> str:
@@ -134,6 +142,7 @@ def _totals(plan: Plan) -> list[str]:
         unknown = sorted({item.what for item in plan.items if item.num_bytes is None})
         lines.append(f"  disk    {size(plan.num_bytes)}{'; unknown: ' + ', '.join(unknown) if unknown else ''}")
     lines += [f"  disk    of this {item.what} {size(item.num_bytes)} ({item.source})" for item in plan.converted]
+    lines += [f"  note    {note}" for note in plan.notes]
     lines += [f"  missing {what} (for {', '.join(wanted)})" for what, wanted in plan.missing.items()]
     return lines
 
