@@ -27,7 +27,7 @@ def best_permutation_accuracy(labels: np.ndarray, predictions: np.ndarray) -> fl
     return best
 
 
-@pytest.mark.parametrize(("num_labels", "num_clusters"), [(4, 4), (3, 6), (6, 3), (5, 1), (1, 5)])
+@pytest.mark.parametrize(("num_labels", "num_clusters"), [(4, 4), (3, 6), (6, 3), (5, 1), (1, 5), (1, 1)])
 def test_accuracy_equals_best_permutation_also_for_unequal_counts(num_labels: int, num_clusters: int) -> None:
     rng = np.random.default_rng(num_labels * 10 + num_clusters)
     for _ in range(5):
@@ -56,6 +56,32 @@ def test_nmi_ami_ari_are_scikit_learns() -> None:
     assert scores["ami"] == metrics.adjusted_mutual_info_score(labels, predictions)
     assert scores["ari"] == metrics.adjusted_rand_score(labels, predictions)
     assert 0.2 < scores["ari"] < scores["nmi"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [
+        ([0, 0, 1, 1], [0, 1, 0, 1]),  # every matching is as good
+        ([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 0]),
+        ([0, 1, 2, 3], [0, 0, 1, 1]),
+        ([0, 0, 1, 1], [3, 2, 1, 0]),
+    ],
+)
+def test_ties_do_not_change_the_accuracy(labels: list[int], predictions: list[int]) -> None:
+    expected = best_permutation_accuracy(np.array(labels), np.array(predictions))
+    assert matched_accuracy(labels, predictions) == expected
+    assert matched_accuracy(labels[::-1], predictions[::-1]) == expected
+    assert matched_accuracy(predictions, labels) == expected
+
+
+@pytest.mark.parametrize(("num_labels", "num_clusters"), [(10, 10), (10, 64), (64, 10), (10, 1), (1, 10), (1, 1)])
+def test_scores_are_scikit_learns_for_unequal_counts(num_labels: int, num_clusters: int) -> None:
+    rng = np.random.default_rng(num_clusters)
+    labels, predictions = rng.integers(0, num_labels, 400), rng.integers(0, num_clusters, 400)
+    scores = cluster_scores(labels, predictions)
+    assert scores["nmi"] == metrics.normalized_mutual_info_score(labels, predictions)
+    assert scores["ami"] == metrics.adjusted_mutual_info_score(labels, predictions)
+    assert scores["ari"] == metrics.adjusted_rand_score(labels, predictions)
 
 
 def test_names_of_clusters_do_not_matter() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from transfer.clustering.matching import contingency_table, match
+
 
 def cluster_scores(labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike) -> dict[str, float]:
     """Scores of a clustering against labels.
@@ -43,13 +45,11 @@ def matched_accuracy(labels: Sequence[int] | ArrayLike, predictions: Sequence[in
     Raises:
         ValueError: as in :func:`cluster_scores`.
     """
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics.cluster import contingency_matrix
-
     labels, predictions = _checked(labels, predictions)
-    contingency = contingency_matrix(labels, predictions)
-    rows, columns = linear_sum_assignment(contingency, maximize=True)
-    return float(contingency[rows, columns].sum() / len(labels))
+    label_names, label_ids = np.unique(labels, return_inverse=True)
+    cluster_names, cluster_ids = np.unique(predictions, return_inverse=True)
+    contingency = contingency_table(label_ids, cluster_ids, len(label_names), len(cluster_names))
+    return match(contingency).num_right / len(labels)
 
 
 def _checked(
