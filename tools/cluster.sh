@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Unsupervised classification: cluster.sh demo CKPT
+# Unsupervised classification: cluster.sh demo|imagenet|folder CKPT
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 exec "$PYTHON" -m transfer.clustering.main "$@"

@@ -181,7 +181,27 @@ BENCHMARKS = _table(
     ),
     Benchmark(
         name="demo-cluster", task=CLUSTERING, config="classification/demo_cluster.py", data="digits",
-        protocol_version=1, title="Digits, unsupervised classification", main_metric="nmi",
+        protocol_version=2, title="Digits, unsupervised classification", main_metric="nmi", dataset="digits",
+    ),
+    Benchmark(
+        name="demo-kmeans", task=CLUSTERING, config="classification/demo_kmeans.py", data="digits",
+        protocol_version=1, title="Digits, k-means on frozen features", main_metric="nmi", dataset="digits",
+    ),
+    Benchmark(
+        name="imagenet-cluster", task=CLUSTERING, config="classification/imagenet_cluster.py", data="imagenet",
+        protocol_version=1, title="ImageNet, unsupervised classification", main_metric="nmi", dataset="imagenet",
+    ),
+    Benchmark(
+        name="imagenet-kmeans", task=CLUSTERING, config="classification/imagenet_kmeans.py", data="imagenet",
+        protocol_version=1, title="ImageNet, k-means on frozen features", main_metric="nmi", dataset="imagenet",
+    ),
+    Benchmark(
+        name="folder-cluster", task=CLUSTERING, config="classification/imagenet_cluster.py", data="folder",
+        protocol_version=1, title="Image folder, unsupervised classification", main_metric="nmi", dataset="folder",
+    ),
+    Benchmark(
+        name="folder-kmeans", task=CLUSTERING, config="classification/imagenet_kmeans.py", data="folder",
+        protocol_version=1, title="Image folder, k-means on frozen features", main_metric="nmi", dataset="folder",
     ),
 )  # fmt: skip
 

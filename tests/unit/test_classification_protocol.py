@@ -15,12 +15,12 @@ from transfer.classification.finetune import epoch_batches, lr_factor, random_sh
 from transfer.classification.images import few_labels, majority_top1
 from transfer.classification.linear import topk_accuracy
 from transfer.classification.protocol import (
-    ClusterProtocol,
     FinetuneProtocol,
     LinearProtocol,
     load_protocol,
     resolved,
 )
+from transfer.clustering.protocol import ClusterProtocol
 
 KINDS = {"demo-linear": LinearProtocol, "demo-finetune": FinetuneProtocol, "demo-cluster": ClusterProtocol}
 

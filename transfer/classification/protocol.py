@@ -58,26 +58,6 @@ class FinetuneProtocol:
     test_batch_size: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClusterProtocol:
-    """The class head's argmax in eval mode; k-means on frozen features for a checkpoint without head.
-
-    Attributes:
-        random_head_hidden, random_head_classes: the head of a random initialisation, drawn from the trial's seed.
-        random_statistics_images: a random initialisation's batch norms have seen no image, so that their running
-            statistics mean nothing; before scoring they are estimated from so many training images (precise BN).
-            Checkpoints keep the statistics that they come with.
-        kmeans_restarts: of k-means with as many clusters as there are labels; the restart of least inertia counts.
-        batch_size: of the forward passes.
-    """
-
-    random_head_hidden: int
-    random_head_classes: int
-    random_statistics_images: int
-    kmeans_restarts: int
-    batch_size: int
-
-
 def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, list[str]]:
     """The benchmark's protocol with the trial's overrides, and what these change.
 
@@ -86,7 +66,7 @@ def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, li
         changes: ``"key=value"``, see :func:`common.overrides.apply`.
 
     Returns:
-        One of the dataclasses above, and ``"key: protocol value -> value used"`` for each field that differs.
+        The config's dataclass, and ``"key: protocol value -> value used"`` for each field that differs.
 
     Raises:
         UserError: an override names no field or has a value of the wrong type.
@@ -110,7 +90,7 @@ def resolved(benchmark: Benchmark, protocol: Any, **facts: Any) -> str:
     """The protocol as JSON with sorted keys; equal protocols have equal text.
 
     Args:
-        facts: what the benchmark fixes beside the fields, e.g. ``clusters_from="class head"``.
+        facts: what the benchmark fixes beside the fields, e.g. its data set.
     """
     content = {
         "benchmark": benchmark.name,

@@ -8,25 +8,32 @@ from common import cli
 from transfer.cli import TrialArgs, run_benchmarks
 
 COMMAND = "tools/cluster.sh"
-BENCHMARKS = {"demo": ("demo-cluster",)}
+BENCHMARKS = {"demo": ("demo-cluster",), "imagenet": ("imagenet-cluster",), "folder": ("folder-cluster",)}
+KMEANS = {"demo": ("demo-kmeans",), "imagenet": ("imagenet-kmeans",), "folder": ("folder-kmeans",)}
 
 
 @dataclass
 class Args(TrialArgs):
-    """Unsupervised classification: the class head's argmax on held-out images, scored against their labels.
+    """Unsupervised classification: clusters of test images scored against their labels, which nothing has seen before.
 
-    NMI, AMI, ARI, and accuracy after the best one-to-one matching (Kuhn-Munkres). Checkpoints without a class head get
-    k-means on their frozen features.
+    The class head's argmax; checkpoints without a class head get k-means on their frozen features. NMI, AMI, ARI,
+    accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the silhouette; pictures of the confusion
+    matrix, of the clusters' use, and of three likely classes.
 
     benchmarks:
-      demo  the embedded digits
+      demo      the embedded digits
+      imagenet  its 50,000 validation images
+      folder    any folder with train/<class>/* and val/<class>/*, given with --data
 
     example: tools/cluster.sh demo runs/pretrain/demo/backbone.pth
     """
 
+    kmeans: bool = False
+    """k-means for checkpoints with a class head, too: a benchmark of its own, in which all are treated alike"""
+
 
 def main(args: Args) -> int:
-    return run_benchmarks(args, BENCHMARKS, COMMAND)
+    return run_benchmarks(args, KMEANS if args.kmeans else BENCHMARKS, COMMAND)
 
 
 if __name__ == "__main__":

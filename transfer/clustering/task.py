@@ -1,59 +1,56 @@
-"""A clustering trial: every held-out image to a cluster, the clusters scored against the labels."""
+"""A clustering trial: every test image to a cluster, the clusters scored against the labels."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer.classification.protocol import ClusterProtocol, load_protocol, resolved
+from transfer.classification.protocol import load_protocol, resolved
+from transfer.clustering.protocol import ClusterProtocol
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
-
-    from pretrain.model import Backbone as BackboneModule
     from transfer.backbone import Backbone
-
-CLASS_HEAD = "class head"
-KMEANS = "k-means on frozen features"
+    from transfer.classification.labelled import Splits
+    from transfer.clustering.clusterer import Clusterer
 
 
 def run(trial: Trial) -> Outcome:
-    """Scores the class head's argmax, or k-means for a checkpoint without head, on the held-out images.
+    """Makes the clusterer without the test set, then opens that once, for the scoring.
 
-    A checkpoint with a head gives the same figures for every seed: nothing in it is drawn. The seed draws a random
-    initialisation with its head, and the starts of k-means.
+    A checkpoint's head gives the same figures for every seed: nothing in it is drawn. The seed draws a random
+    initialisation with its head, the starts of k-means and the images that it is fitted to, the images of a sampled
+    silhouette, and those that are drawn in the picture.
 
     Raises:
         UserError: a bad checkpoint, override or data folder.
     """
-    import numpy as np
-
-    from transfer.classification.images import open_split, read_all
-    from transfer.clustering.metrics import cluster_scores
-    from transfer.convert.prepare import torch_backbone
+    from transfer.classification.datasets import open_splits
+    from transfer.clustering.pictures import draw_pictures
+    from transfer.clustering.scoring import one_cluster, score
 
     protocol, difference = resolve_config(trial)
-    module, backbone = torch_backbone(trial)
-    test = read_all(open_split(trial.data, "val"), backbone.preprocessing)
-    by_head = backbone.head is not None or trial.weights.is_random
-    if by_head:
-        model = _model_with_head(trial, protocol, module, backbone)
-        clusters = _outputs(trial, protocol, model, test.images).argmax(axis=1)
-    else:
-        from transfer.clustering.assign import kmeans_clusters
-
-        features = _outputs(trial, protocol, module, test.images)
-        num_clusters = len(test.classes)
-        clusters = kmeans_clusters(features, num_clusters, restarts=protocol.kmeans_restarts, seed=trial.seed)
-    scores = cluster_scores(test.labels, clusters)
-    one_cluster = cluster_scores(test.labels, np.zeros_like(test.labels))
+    splits = open_splits(trial.benchmark.dataset or trial.benchmark.data, trial.data)
+    clusterer, backbone = _clusterer(trial, protocol, splits)
+    test = splits.test.open()
+    assigned = clusterer.assign(test)
+    scores = score(
+        test.labels,
+        assigned,
+        num_labels=len(test.classes),
+        num_clusters=clusterer.num_clusters,
+        silhouette_images=protocol.silhouette_images,
+        seed=trial.seed,
+        progress=trial.progress,
+    )
+    pictures = draw_pictures(trial, test, assigned, scores.matching, clusterer.score_name, protocol.top3_images)
     return Outcome(
-        metrics={name: Metric(value=100 * score) for name, score in scores.items()},
-        references={"one cluster": {name: 100 * score for name, score in one_cluster.items()}},
-        resolved_config=resolved(trial.benchmark, protocol, clusters_from=CLASS_HEAD if by_head else KMEANS),
+        metrics={name: Metric(value=value) for name, value in scores.percent.items()},
+        references={"one cluster": one_cluster(test.labels)},
+        test_scorings=splits.test.scorings,
+        choices={"clusters_from": clusterer.clusters_from, **scores.facts, **clusterer.facts},
+        pictures=pictures,
+        resolved_config=resolved(trial.benchmark, protocol),
         protocol_difference=difference,
         arch=backbone.arch,
         source_format=backbone.source_format,
@@ -65,40 +62,22 @@ def resolve_config(trial: Trial) -> tuple[ClusterProtocol, list[str]]:
     return load_protocol(trial.benchmark, trial.overrides)
 
 
-def _model_with_head(trial: Trial, protocol: ClusterProtocol, module: BackboneModule, backbone: Backbone) -> nn.Module:
-    """(B, 3, H, W) to logits (B, C): the checkpoint's head, or a random one with statistics of its own."""
-    from torch import nn
+def _clusterer(trial: Trial, protocol: ClusterProtocol, splits: Splits) -> tuple[Clusterer, Backbone]:
+    from transfer.classification.transforms import CenterCrop, center_crop
+    from transfer.clustering.clusterer import Source, make_clusterer
+    from transfer.clustering.forward import Reader
+    from transfer.convert.prepare import torch_backbone
 
-    from transfer.clustering import assign
-
-    if not trial.weights.is_random:
-        return nn.Sequential(module, assign.load_head(backbone))
-    hidden, num_classes = protocol.random_head_hidden, protocol.random_head_classes
-    model = nn.Sequential(module, assign.random_head(module.num_features, hidden, num_classes, trial.seed))
-    _estimate_statistics(trial, protocol, model, backbone)
-    return model
-
-
-def _estimate_statistics(trial: Trial, protocol: ClusterProtocol, model: nn.Module, backbone: Backbone) -> None:
-    import numpy as np
-
-    from transfer.classification.images import open_split, read_images
-    from transfer.clustering.assign import estimate_statistics
-
-    folder = open_split(trial.data, "train")
-    trial.progress(0, protocol.random_statistics_images, "batch norm statistics")
-    rows = np.random.default_rng(trial.seed).permutation(len(folder))[: protocol.random_statistics_images]
-    train = read_images(folder, rows, backbone.preprocessing)
-    estimate_statistics(model, train.images, batch_size=protocol.batch_size, device=trial.device)
-
-
-def _outputs(trial: Trial, protocol: ClusterProtocol, model: nn.Module, images: Tensor) -> NDArray[np.float32]:
-    from transfer.classification.features import extract
-
-    return extract(
-        model,
-        images,
-        batch_size=protocol.batch_size,
-        device=trial.device,
-        done=lambda rows: trial.progress(rows, len(images), "held-out images"),
+    module, backbone = torch_backbone(trial)
+    transform = center_crop(CenterCrop(resize=protocol.resize, crop=protocol.crop), backbone.preprocessing)
+    source = Source(
+        module=module,
+        backbone=backbone,
+        is_random=trial.weights.is_random,
+        train=splits.train,
+        reader=Reader(transform=transform, batch_size=protocol.batch_size, device=trial.device),
+        protocol=protocol,
+        seed=trial.seed,
+        progress=trial.progress,
     )
+    return make_clusterer(source), backbone

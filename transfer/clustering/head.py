@@ -1,13 +1,11 @@
-"""Images to clusters: by a class head's argmax, or by k-means on features."""
+"""Class heads: a checkpoint's own, and for a random initialisation a random one with precise statistics."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from common.errors import UserError
@@ -43,27 +41,18 @@ def random_head(in_features: int, hidden: int, num_classes: int, seed: int) -> P
         return ProjectionHead(in_features, hidden, num_classes)
 
 
-def estimate_statistics(model: nn.Module, images: Tensor, *, batch_size: int, device: str) -> None:
-    """Sets the running statistics of all batch norms to their means over ``images`` (precise BN), in place.
+def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], *, num_batches: int, device: str) -> None:
+    """Sets the running statistics of all batch norms to their means over batches (precise BN), in place.
 
     Args:
-        images: (N, 3, H, W), normalised; the last, smaller batch is left out.
+        batches: at least ``num_batches`` of (B, 3, H, W), normalised and of one size.
     """
 
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, num_batches * batch_size, batch_size):
-            yield images[start : start + batch_size].to(device)
+    def on_device() -> Iterator[Tensor]:
+        for images in batches:
+            yield images.to(device)
 
-    num_batches = len(images) // batch_size
     model.to(device).train()
     with torch.inference_mode():
-        update_bn_stats(model, batches(), num_iters=num_batches)
+        update_bn_stats(model, on_device(), num_iters=num_batches)
     model.eval()
-
-
-def kmeans_clusters(features: NDArray[np.float32], num_clusters: int, *, restarts: int, seed: int) -> NDArray[np.int64]:
-    """(N,) cluster ids by k-means (k-means++ starts, Euclidean distance) on features as they are."""
-    from sklearn.cluster import KMeans
-
-    kmeans = KMeans(num_clusters, n_init=restarts, random_state=seed)
-    return kmeans.fit_predict(features.astype(np.float64)).astype(np.int64)

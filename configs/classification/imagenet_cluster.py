@@ -1,0 +1,27 @@
+"""Unsupervised classification of ImageNet's 50,000 validation images, or of any folder of class folders.
+
+    tools/cluster.sh imagenet CKPT
+    tools/cluster.sh folder CKPT --data DIR
+
+With the 1000-class head of ``tools/pretrain.sh rn50_cluster``, or of any TWIST checkpoint: the argmax, nothing trained,
+on center crops. Checkpoints without a head get k-means with 1000 clusters on the features of 100,000 training images,
+about a hundred a class: all 1.28 million would be 10 GB. A single GPU takes minutes a trial.
+"""
+
+from transfer.clustering.protocol import ClusterProtocol
+
+CONFIG = ClusterProtocol(
+    clusters_from="auto",
+    resize=256,
+    crop=224,
+    random_head_hidden=4096,
+    random_head_classes=1000,  # as the recipe rn50_cluster
+    random_statistics_images=5120,  # 20 batches
+    kmeans_clusters=None,
+    kmeans_images=100_000,
+    kmeans_restarts=1,  # each is some 50 TFLOP on the CPU; what another start gives shows between seeds
+    kmeans_minibatch_above=200_000,
+    silhouette_images=5000,  # a standard error of about 0.15 percent of the range; all would be ten times the work
+    top3_images=9,
+    batch_size=256,
+)

@@ -1,0 +1,12 @@
+"""As imagenet_cluster.py, with k-means on frozen features for every checkpoint, those with a class head too.
+
+tools/cluster.sh imagenet CKPT --kmeans
+"""
+
+import dataclasses
+
+from configs.classification import imagenet_cluster
+
+_base_ = "imagenet_cluster.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(imagenet_cluster.CONFIG, clusters_from="kmeans")
