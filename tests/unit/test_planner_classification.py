@@ -9,4 +9,11 @@ from tests.unit.test_planner_work import phases
 def test_images_of_the_digits_protocols() -> None:
     assert phases(work_of("demo-finetune", arch="resnet18")) == {"fine-tuning": (40, 1000), "test": (1000, 1000)}
     assert phases(work_of("demo-linear", "labels_per_class=20")) == {"features": (1200, 1200)}
-    assert phases(work_of("demo-cluster")) == {"held-out images": (1000, 1000)}
+    assert phases(work_of("demo-cluster")) == {"test images": (1000, 1000)}
+    assert phases(work_of("demo-kmeans")) == {"training images": (1000, 1000), "test images": (1000, 1000)}
+
+
+def test_images_of_imagenet_s_clustering() -> None:
+    assert phases(work_of("imagenet-cluster")) == {"test images": (50_000, 50_000)}
+    images = {"training images": (7000, 7000), "test images": (50_000, 50_000)}
+    assert phases(work_of("imagenet-kmeans", "kmeans_images=7000")) == images

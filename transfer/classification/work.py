@@ -25,7 +25,10 @@ class Images:
     num_test: int
 
 
-DATA = {"digits": Images(size=28, num_classes=10, num_test=1000)}  # common.digits writes the same every time
+DATA = {
+    "digits": Images(size=28, num_classes=10, num_test=1000),  # common.digits writes the same every time
+    "imagenet": Images(size=224, num_classes=1000, num_test=50_000),
+}
 
 
 def planned(asked: Asked) -> Work:
@@ -81,8 +84,13 @@ def _finetune(protocol: Any, images: Images, arch: str | None) -> Work:
 
 
 def _cluster(protocol: Any, images: Images, arch: str | None) -> Work:
-    phase = Phase(what="held-out images", num_images=images.num_test, trains=False, cost=_pass(arch, images))
-    return Work(arch=arch, phases=(phase,), uncounted=("k-means, or a random head's statistics",))
+    test = Phase(what="test images", num_images=images.num_test, trains=False, cost=_pass(arch, images))
+    if protocol.clusters_from != "kmeans":
+        return Work(
+            arch=arch, phases=(test,), uncounted=("k-means, or a random head's statistics", "scoring", "pictures")
+        )
+    train = Phase(what="training images", num_images=protocol.kmeans_images, trains=False, cost=_pass(arch, images))
+    return Work(arch=arch, phases=(train, test), uncounted=("k-means", "scoring", "pictures"))
 
 
 def _pass(arch: str | None, images: Images) -> BackbonePass | None:
@@ -93,5 +101,5 @@ def _pass(arch: str | None, images: Images) -> BackbonePass | None:
 DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
     "transfer.classification.protocol.LinearProtocol": _linear,
     "transfer.classification.protocol.FinetuneProtocol": _finetune,
-    "transfer.classification.protocol.ClusterProtocol": _cluster,
+    "transfer.clustering.protocol.ClusterProtocol": _cluster,
 }
