@@ -87,17 +87,18 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
 
 
 def _call(function: Callable[..., Any], arguments: Sequence[Any], gpus: Sequence[str], result: Connection) -> None:
-    show_only(gpus)
+    belong_to_runner(gpus)
+    content: object
     try:
-        result.send(function(*arguments))
+        content = function(*arguments)
     except UserError as error:
-        result.send(error)
+        content = error
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        result.send(content)
 
 
 def _trial(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
-    os.setpgrp()  # Ctrl-C is the runner's alone: it then ends the trials
-    die_with_runner()
-    show_only(gpus)
+    belong_to_runner(gpus)
     try:
         record, ran_here = run_or_find(plan, lambda *step: _tell(messages, "progress", step))
     except TakenError as error:
@@ -114,12 +115,6 @@ def _trial(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
     _tell(messages, record.status, record.error or result)
 
 
-def show_only(gpus: Sequence[str]) -> None:
-    """Leaves only these visible to this process, which has not initialised CUDA, and to those that it starts."""
-    if gpus:
-        os.environ[VISIBLE] = ",".join(gpus)
-
-
 def _tell(messages: Connection, kind: str, content: Any) -> None:
     try:
         messages.send((kind, content))
@@ -127,11 +122,15 @@ def _tell(messages: Connection, kind: str, content: Any) -> None:
         _end_group()
 
 
-def die_with_runner() -> None:
-    """A killed run must not leave trials behind that go on beside those of the next one.
+def belong_to_runner(gpus: Sequence[str]) -> None:
+    """What every forked process does first: it ends with the runner, and sees no GPU but its own.
 
-    The fork server lives as long as any trial does, so it is the runner itself whose end is watched.
+    A killed run must not leave trials behind that go on beside those of the next one. The fork server lives as long as
+    any trial does, so it is the runner itself whose end is watched.
     """
+    os.setpgrp()  # Ctrl-C is the runner's alone: it then ends the trials
+    if gpus:
+        os.environ[VISIBLE] = ",".join(gpus)  # before CUDA is initialised, here and in processes that this one starts
     runner = multiprocessing.parent_process()
     assert runner is not None, "a trial runs in a process of its own"
 

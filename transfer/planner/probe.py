@@ -22,7 +22,7 @@ from transfer.planner.history import work_module
 from transfer.planner.timeline import Measured, Tick, extrapolate
 from transfer.planner.work import TRAINING, Work
 from transfer.run_trial import trial_of
-from transfer.trial_process import die_with_runner, fork_server, kill, show_only
+from transfer.trial_process import belong_to_runner, fork_server, kill
 
 ITERATIONS = 20  # of a training that is cut
 PHASE_SECONDS = 20.0  # a phase is watched so long, unless it is nearly through
@@ -141,9 +141,7 @@ def _is_known(ticks: Sequence[Tick]) -> bool:
 
 def _probe_process(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
     """What runs in the trial's own process."""
-    os.setpgrp()
-    die_with_runner()
-    show_only(gpus)
+    belong_to_runner(gpus)
     started = time.monotonic()
     trial = dataclasses.replace(
         trial_of(plan),
