@@ -1,0 +1,117 @@
+"""Counts test images that are near-duplicates of pre-training images, and writes what reports show of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from common.files import write_text
+from transfer.doctor.files import Progress
+from transfer.doctor.near_duplicates.hamming import nearest
+from transfer.doctor.near_duplicates.hashes import HASH, hash_training
+from transfer.doctor.near_duplicates.held_out import hash_test_images
+from transfer.doctor.near_duplicates.stored import list_images
+
+FORMAT = "twist-transfer near-duplicates"
+VERSION = 1
+DEFAULT_THRESHOLD = 4  # measured: docs/log.md, 2026-11-24, near-duplicates
+MAX_THRESHOLD = 16  # beyond it, images that have nothing in common are within reach of each other
+MAX_EXAMPLES = 20
+SPLIT_NAMES = ("train", "val", "test", "images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDuplicates:
+    """What was found; the fields of ``near-duplicates/<dataset>.json``.
+
+    Attributes:
+        dataset: the doctor's name of the data set that is tested on.
+        training_source: the pre-training images' folder, without where it lies on this machine.
+        threshold: bits of 64 in which the hashes of near-duplicates differ at most.
+        near_duplicates: test images with a near-duplicate among the training images, exact ones included.
+        exact: test images of which the training images hold the same bytes.
+        examples: (test image, training image, bits that differ), the nearest first; names below their roots.
+    """
+
+    dataset: str
+    test_images: int
+    training_images: int
+    training_source: str
+    threshold: int
+    hash: str
+    near_duplicates: int
+    exact: int
+    examples: list[tuple[str, str, int]]
+
+
+def find_near_duplicates(
+    name: str, root: Path, pretraining: Path, threshold: int, progress: Progress
+) -> tuple[NearDuplicates, int]:
+    """Compares every test image, and its mirror image, with every pre-training image.
+
+    Args:
+        name: in :data:`transfer.doctor.datasets.DATASETS`.
+        root: the data set's folder.
+        pretraining: class folders, a flat folder or ``*.tar`` shards.
+
+    Returns:
+        What was found, and how many pre-training images could not be read and were left out.
+
+    Raises:
+        UserError: images are missing, or the threshold is out of range.
+    """
+    if not 0 <= threshold <= MAX_THRESHOLD:
+        raise UserError(f"--threshold is {threshold}: choose from 0 to {MAX_THRESHOLD} bits")
+    test = hash_test_images(name, root, progress)
+    items = list_images(pretraining)
+    training = hash_training(items, pretraining, progress)
+    readable = np.flatnonzero(training.readable)
+    if not len(readable):
+        raise UserError(f"none of the {len(items):,} images below {pretraining} can be read: fetch them again")
+
+    base = training.plain[readable]
+    distance, place = nearest(test.hashes.plain, base, progress)
+    mirrored_distance, mirrored_place = nearest(test.hashes.mirrored, base, progress)
+    row = readable[np.where(mirrored_distance < distance, mirrored_place, place)]
+    distance = np.minimum(distance, mirrored_distance)
+
+    digests = training.digests[readable]
+    order = np.argsort(digests, kind="stable")
+    spot = np.minimum(np.searchsorted(digests[order], test.hashes.digests), len(order) - 1)
+    exact = digests[order[spot]] == test.hashes.digests
+    row[exact], distance[exact] = readable[order[spot[exact]]], 0
+
+    near = np.flatnonzero(distance <= threshold).tolist()
+    nearest_first = sorted(near, key=lambda test_row: (not exact[test_row], distance[test_row], test_row))
+    found = NearDuplicates(
+        dataset=name,
+        test_images=len(test.names),
+        training_images=len(readable),
+        training_source=source_name(pretraining),
+        threshold=threshold,
+        hash=HASH,
+        near_duplicates=len(near),
+        exact=int(exact.sum()),
+        examples=[
+            (test.names[test_row], items[int(row[test_row])].name, int(distance[test_row]))
+            for test_row in nearest_first[:MAX_EXAMPLES]
+        ],
+    )
+    return found, len(items) - len(readable)
+
+
+def source_name(folder: Path) -> str:
+    """The folder's own name, with its parent's where it is called for a split: ``imagenet/train``."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if folder.name.lower() in SPLIT_NAMES else folder.name
+
+
+def write(found: NearDuplicates, runs: Path) -> Path:
+    """Writes ``runs/near-duplicates/<dataset>.json``, whole or not at all; returns its path."""
+    path = runs / "near-duplicates" / f"{found.dataset}.json"
+    write_text(path, json.dumps({"format": FORMAT, "version": VERSION, **asdict(found)}, indent=1) + "\n")
+    return path

@@ -1,0 +1,179 @@
+"""Perceptual hashes of many images: on all cores, and remembered by each image's name, size and time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from common.errors import UserError
+from common.files import atomic_path, sha256_text
+from transfer.doctor.files import BROKEN, Progress
+from transfer.doctor.near_duplicates.stored import Stored
+
+HASH = "phash, 64 bits; test images also mirrored"
+DRAFT_SIDE = 128  # a JPEG is decoded no larger than it must be for a side of so many pixels
+PART = 64  # images that a process takes at a time
+SAVED_EVERY = 50_000  # images: what is hashed when the command is killed need not be hashed again
+FEW = 1000  # are not worth the start of processes
+
+Values = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Of N images, in their order.
+
+    Attributes:
+        plain: (N,) uint64, perceptual hashes.
+        mirrored: (N,) uint64, those of the mirrored images; 0 where they were not asked for.
+        digests: (N,) uint64, of the images' bytes.
+        readable: (N,) bool; what the others hold means nothing.
+    """
+
+    plain: NDArray[np.uint64]
+    mirrored: NDArray[np.uint64]
+    digests: NDArray[np.uint64]
+    readable: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, values: Sequence[Values | None]) -> Hashes:
+        """From one triple for each image, None where it could not be read."""
+        columns = np.array([value or (0, 0, 0) for value in values], dtype=np.uint64).reshape(-1, 3)
+        return cls(columns[:, 0], columns[:, 1], columns[:, 2], np.array([value is not None for value in values]))
+
+
+def perceptual_hash(image: Image.Image) -> int:
+    """64 bits: which of the image's lowest 8 x 8 frequencies are over their median."""
+    bits = imagehash.phash(image).hash.ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def hash_image(image: Image.Image, content: bytes, *, mirrored: bool) -> Values:
+    """Its hash, that of its mirror image if wanted, and the digest of its bytes."""
+    other = perceptual_hash(ImageOps.mirror(image)) if mirrored else 0
+    return perceptual_hash(image), other, int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+
+
+def hash_stored(item: Stored, mirrored: bool) -> Values | None:
+    """:func:`hash_image` of a stored image; None if it cannot be read."""
+    try:
+        content = item.read()
+        with Image.open(io.BytesIO(content)) as image:
+            image.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
+            image.load()
+            return hash_image(image, content, mirrored=mirrored)
+    except BROKEN:
+        return None
+
+
+def _hash_part(part: Sequence[Stored], mirrored: bool) -> list[Values | None]:
+    return [hash_stored(item, mirrored) for item in part]
+
+
+def hash_test(items: Sequence[Stored], progress: Progress) -> Hashes:
+    """Hashes of test images and of their mirror images."""
+    return Hashes.of(list(_hash_all(items, True, lambda done: progress(done, len(items), "hashing test images"))))
+
+
+def hash_training(items: Sequence[Stored], folder: Path, progress: Progress) -> Hashes:
+    """Hashes of pre-training images; those that are unchanged since the last time are not read again.
+
+    Args:
+        folder: where they lie, for the memory's name.
+    """
+    keys = np.array([_key(item) for item in items], dtype=np.uint64)
+    memory = _Memory.load(folder)
+    plain, digests, known = memory.find(keys)
+    waiting = np.flatnonzero(~known)
+    readable = known.copy()
+    for start in range(0, len(waiting), SAVED_EVERY):
+        rows = waiting[start : start + SAVED_EVERY]
+        before = len(items) - len(waiting) + start
+
+        def report(done: int, before: int = before) -> None:
+            progress(before + done, len(items), "hashing pre-training images")
+
+        new = Hashes.of(list(_hash_all([items[row] for row in rows], False, report)))
+        plain[rows], digests[rows], readable[rows] = new.plain, new.digests, new.readable
+        memory.add(keys[rows][new.readable], new.plain[new.readable], new.digests[new.readable])
+        memory.save(folder)
+    return Hashes(plain, np.zeros_like(plain), digests, readable)
+
+
+def _hash_all(items: Sequence[Stored], mirrored: bool, report: Callable[[int], None]) -> Iterator[Values | None]:
+    parts = [items[start : start + PART] for start in range(0, len(items), PART)]
+    done = 0
+    with _workers(len(items)) as workers:
+        for values in workers.map(_hash_part, parts, [mirrored] * len(parts)):
+            yield from values
+            done += len(values)
+            report(done)
+
+
+def _workers(num_images: int) -> Executor:
+    num_cores = len(os.sched_getaffinity(0))
+    if num_images < FEW:
+        return ThreadPoolExecutor(num_cores)
+    return ProcessPoolExecutor(num_cores, mp_context=multiprocessing.get_context("forkserver"))
+
+
+def _key(item: Stored) -> int:
+    text = f"{item.name}\0{item.offset}\0{item.size}\0{item.mtime_ns}"
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+
+
+@dataclass
+class _Memory:
+    """What was hashed before: (M,) keys, sorted, with a hash and a digest each; all uint64."""
+
+    keys: NDArray[np.uint64]
+    plain: NDArray[np.uint64]
+    digests: NDArray[np.uint64]
+
+    @classmethod
+    def load(cls, folder: Path) -> _Memory:
+        """What is remembered of a folder; nothing if that cannot be read."""
+        try:
+            with np.load(_memory_path(folder), allow_pickle=False) as file:
+                memory = cls(*(file[name].astype(np.uint64) for name in ("keys", "plain", "digests")))
+            if len({len(memory.keys), len(memory.plain), len(memory.digests)}) == 1:
+                return memory
+        except Exception:  # no file, or whatever reading a damaged one runs into: all is hashed again
+            pass
+        return cls(*(np.zeros(0, dtype=np.uint64) for _ in range(3)))
+
+    def find(self, keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+        """Hash and digest of each key, and whether it is known."""
+        if not len(self.keys):
+            return np.zeros_like(keys), np.zeros_like(keys), np.zeros(len(keys), dtype=bool)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return self.plain[place], self.digests[place], self.keys[place] == keys
+
+    def add(self, keys: NDArray[np.uint64], plain: NDArray[np.uint64], digests: NDArray[np.uint64]) -> None:
+        """Takes in images that were not known."""
+        order = np.argsort(all_keys := np.concatenate([self.keys, keys]))
+        self.keys = all_keys[order]
+        self.plain = np.concatenate([self.plain, plain])[order]
+        self.digests = np.concatenate([self.digests, digests])[order]
+
+    def save(self, folder: Path) -> None:
+        """Remembers them; where nothing can be written, the next time all are hashed again."""
+        with contextlib.suppress(UserError, OSError), atomic_path(_memory_path(folder)) as temporary:
+            np.savez(temporary, keys=self.keys, plain=self.plain, digests=self.digests)
+
+
+def _memory_path(folder: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "twist-transfer" / "hashes" / f"phash{DRAFT_SIDE}-{sha256_text(str(folder.resolve()))[:16]}.npz"

@@ -1,0 +1,84 @@
+"""Images of a folder and of the shards in it, as places of bytes that any process can read."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from transfer.classification.datasets.listing import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image's file, or its part of a shard.
+
+    Attributes:
+        name: below the folder that was listed, with forward slashes; in a shard ``<shard>/<member>``.
+        offset, size: where the image's bytes are in the file.
+    """
+
+    name: str
+    path: str
+    offset: int
+    size: int
+    mtime_ns: int
+
+    def read(self) -> bytes:
+        """The image's bytes.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        with Path(self.path).open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+def list_images(folder: Path) -> list[Stored]:
+    """Every image below the folder: files by their suffix, flat or in folders, and members of ``*.tar`` shards.
+
+    Raises:
+        UserError: there is no such folder, no image in it, or a shard is damaged.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"no folder {folder} with pre-training images: give class folders, a flat folder or *.tar shards"
+        )
+    found: list[Stored] = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name.endswith(".tar"):
+                found += _members(path, folder)
+            elif is_image(name):
+                found.append(stored_file(path, folder))
+    if not found:
+        raise UserError(f"no images below {folder}: give class folders, a flat folder or *.tar shards of images")
+    return found
+
+
+def stored_file(path: Path, root: Path) -> Stored:
+    """An image that is a file of its own, named as below ``root``."""
+    status = path.stat()
+    return Stored(path.relative_to(root).as_posix(), str(path), 0, status.st_size, status.st_mtime_ns)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _members(path: Path, root: Path) -> Iterator[Stored]:
+    below, mtime_ns = path.relative_to(root).as_posix(), path.stat().st_mtime_ns
+    try:
+        with tarfile.open(path, "r:") as shard:
+            for member in shard:
+                if member.isreg() and is_image(member.name):
+                    yield Stored(f"{below}/{member.name}", str(path), member.offset_data, member.size, mtime_ns)
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(f"cannot read the shard {path} ({error}): make or fetch it again") from None
