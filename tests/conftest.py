@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +74,19 @@ def run_module(module: str, *arguments: str | Path, cwd: Path, **environment: st
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture(scope="session")
+def slurm_conf() -> Iterator[Path]:
+    """The configuration of a private Slurm of two nodes, running; a test that needs it is skipped where it cannot."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # not pytest's: the path of a socket must be short
+    script = ROOT / "tools" / "slurm_local.sh"
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True, timeout=120)
+    if started.returncode == 3:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(started.stderr.strip().splitlines()[-1])
+    assert started.returncode == 0, started.stderr
+    try:
+        yield folder / "slurm.conf"
+    finally:
+        subprocess.run([script, "stop", folder], timeout=120, check=True)

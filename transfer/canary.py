@@ -7,6 +7,7 @@ they are given, then leave the band in which such trials end.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def run_canary(
     runs: Path,
     data: Path | None,
     device: str,
+    launch: Callable[[Sequence[TrialPlan]], object] = run_trials,
     supervised: str | None = None,
     rescale: int | None = None,
 ) -> list[str]:
@@ -101,6 +103,7 @@ def run_canary(
     Args:
         runs: root of all records. Canaries are recorded beside it, in ``<runs>-canary``: they are in no report.
         data: as for the trials that follow.
+        launch: runs trials where those that follow run, and returns when they have ended.
         supervised: path of supervised weights.
         rescale: as for the trials that follow.
 
@@ -128,7 +131,7 @@ def run_canary(
         device=device,
         rescale=rescale,
     )
-    run_trials(plans)
+    launch(plans)
     figures = {kind: _figure(plan) for kind, plan in zip(sources, plans, strict=True)}
     if found := missed(benchmark, canary, figures):
         raise UserError(f"{found}: mend the set-up before the long trials, or leave --canary out")

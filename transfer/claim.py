@@ -3,6 +3,7 @@
 A claim names its owner: host, process and the process's start. It is dead, and may be taken over, when
 
 - on the owner's own host, the process is gone (its start is compared too: process numbers come again);
+- the owner was an earlier run of this very Slurm job: Slurm ends a run before it starts a requeued job again;
 - on any other host, where nobody can look, the owner has not touched the file for :data:`STALE_SECONDS`.
 
 ``flock`` would be released by the kernel, but is not kept between hosts by every network file system. What is used here
@@ -25,6 +26,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import is_unfinished, make_dir, temporary_name
 from common.process import process_start
+from common.slurm import own_job_id, own_restarts
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 600.0  # twenty missed beats: a file server that hangs for minutes must not make a claim look dead
@@ -39,6 +41,8 @@ class Owner:
         place: where ``pid`` has a meaning: the host, since when it runs, and its space of process numbers.
         started: when the process started, in the system's own terms.
         token: of this one claim.
+        job: the Slurm job that it belongs to, ``"12"`` or ``"12_3"``; empty outside of Slurm.
+        job_run: how many times that job had been requeued.
     """
 
     host: str
@@ -46,6 +50,8 @@ class Owner:
     pid: int
     started: str
     token: str
+    job: str = ""
+    job_run: int = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -126,6 +132,13 @@ def read_owner(path: Path) -> Owner | None:
         return Owner(host="an unknown host", place="", pid=0, started="", token="")
 
 
+def end_claim_of(job: str, path: Path) -> None:
+    """Drops the claim if it is this Slurm job's, of which the caller knows that it has ended."""
+    owner = read_owner(path)
+    if owner is not None and job and owner.job == job:
+        path.unlink(missing_ok=True)
+
+
 def _take_over(candidate: Path, path: Path) -> bool:
     """Replaces a dead owner's claim. Of several that try at once one wins.
 
@@ -174,6 +187,8 @@ def _link(candidate: Path, path: Path) -> bool:
 def _is_alive(owner: Owner, path: Path) -> bool:
     if owner.place == _place():
         return process_start(owner.pid) == owner.started
+    if owner.job and owner.job == own_job_id() and owner.job_run < own_restarts():
+        return False
     try:
         return _file_system_now(path) - path.stat().st_mtime < STALE_SECONDS
     except FileNotFoundError:
@@ -193,7 +208,13 @@ def _file_system_now(path: Path) -> float:
 def _myself() -> Owner:
     pid = os.getpid()
     return Owner(
-        host=platform.node(), place=_place(), pid=pid, started=process_start(pid) or "", token=uuid.uuid4().hex
+        host=platform.node(),
+        place=_place(),
+        pid=pid,
+        started=process_start(pid) or "",
+        token=uuid.uuid4().hex,
+        job=own_job_id(),
+        job_run=own_restarts(),
     )
 
 

@@ -15,20 +15,20 @@ from common.errors import UserError, unknown_name
 from transfer import benchmarks
 from transfer.canary import run_canary
 from transfer.data_check import check_data
-from transfer.devices import resolve_device
 from transfer.forewarning import forewarnings
+from transfer.launch import LaunchArgs, launch, launch_device
 from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.planner.args import PlanArgs
 from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
-from transfer.trials import print_failures, run_trials
+from transfer.trials import print_failures
 
 # Settings by which a trial asks for other data than its protocol's.
 DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")
 
 
 @dataclass
-class TrialArgs:
+class TrialArgs(LaunchArgs):
     """Runs the trials of a benchmark from any known checkpoint; only what has no record yet is run."""
 
     bench: Annotated[Positional[str], arg(metavar="BENCH")]
@@ -53,13 +53,6 @@ class TrialArgs:
     """student or teacher, where a checkpoint holds both"""
     arch: str | None = None
     """the architecture, only where the checkpoint does not tell"""
-    device: str = "auto"
-    """auto, cpu or cuda"""
-    jobs: int = 0
-    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
-    gpus_per_trial: int | None = None
-    """GPUs of each trial; default: 1 for classification and clustering; for detection and segmentation all, over which
-    their batch and its norm are spread"""
     planning: PlanArgs = field(default_factory=PlanArgs)
 
 
@@ -111,7 +104,8 @@ def run_dense(
                 benchmark,
                 runs=args.out,
                 data=args.data,
-                device=resolve_device(args.device),
+                device=launch_device(args, chosen),
+                launch=lambda canaries: launch(canaries, args),
                 supervised=None if args.canary_weights is None else str(args.canary_weights),
                 rescale=args.rescale,
             )
@@ -155,16 +149,16 @@ def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: 
         seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),
         data=args.data,
         overrides=args.overrides,
-        device=resolve_device(args.device),
+        device=launch_device(args, chosen),
         rescale=rescale,
         must_exist=must_exist,
     )
 
 
 def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
-    summary = run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+    summary = launch(plans, args)
     print_failures(summary, command)
-    print(f"{len(plans) - len(summary.failed)} of {len(plans)} trials are recorded below {args.out}")
+    print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
     for line in _not_on_protocol(plans):
         print(line)
     print(f"table: tools/report.sh {args.out}")

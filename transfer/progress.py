@@ -60,7 +60,7 @@ class TrialsDisplay:
     def left(self, plan: TrialPlan, owner: str) -> None:
         """Another runner has it."""
         self.board.move(plan.label, ELSEWHERE, owner)
-        self._line(f"{plan.label}: left to {owner}, which runs it")
+        self.line(f"{plan.label}: left to {owner}, which runs it")
 
     def ended(self, plan: TrialPlan, state: str, result: str) -> None:
         self._num_ended += 1
@@ -68,9 +68,10 @@ class TrialsDisplay:
         row = self.board.rows[plan.label]
         took = f"{row.ended - row.began:.0f} s; " if row.began else ""
         to_go = clock_text(self.board.all_seconds_left())
-        self._line(f"[{self._num_ended}/{self._total}] {plan.label}: {state}, {result} ({took}{to_go} to go)")
+        self.line(f"[{self._num_ended}/{self._total}] {plan.label}: {state}, {result} ({took}{to_go} to go)")
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
+        """Says what the live table does not keep; on a terminal nothing."""
         if not self._console.is_terminal:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 

@@ -17,21 +17,21 @@ from configs.suites import DEMO, SUITES, Suite
 from transfer import benchmarks
 from transfer.benchmarks import Benchmark
 from transfer.data_check import check_data
-from transfer.devices import resolve_device
 from transfer.forewarning import forewarnings
+from transfer.launch import LaunchArgs, launch, launch_device
 from transfer.plan import TrialPlan, data_root, plan_trials, weights_ref
 from transfer.planner.args import PlanArgs
 from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
-from transfer.trials import print_failures, run_trials
+from transfer.trials import print_failures
 from transfer.weights_check import check_weights
 
 COMMAND = "tools/suite.sh"
 
 
 @dataclass
-class Args:
+class Args(LaunchArgs):
     """Runs all benchmarks of a suite from each of the given weights, with the same seeds for all of them.
 
     suites:
@@ -66,12 +66,6 @@ class Args:
     """the data set's folder, for a suite on one data set; default $DATA_ROOT/<name>"""
     out: Path = Path("runs")
     """where records go"""
-    device: str = "auto"
-    """auto, cpu or cuda"""
-    jobs: int = 0
-    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
-    gpus_per_trial: int | None = None
-    """GPUs of each trial; default: 1 for classification and clustering, all for detection and segmentation"""
     planning: PlanArgs = field(default_factory=PlanArgs)
 
 
@@ -85,7 +79,7 @@ def main(args: Args) -> int:
     check_weights(plans)
     for line in forewarnings(plans):
         print(line, file=sys.stderr)
-    summary = run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+    summary = launch(plans, args)
     print_failures(summary, COMMAND)
     return summary.exit_code
 
@@ -112,7 +106,7 @@ def suite_plans(args: Args) -> list[TrialPlan]:
         weights=weights,
         seeds=seeds,
         data=args.data,
-        device=resolve_device(args.device),
+        device=launch_device(args, chosen),
         must_exist=must_exist,
     )
 

@@ -153,6 +153,7 @@ def ended_by_sigterm() -> Iterator[None]:
         return
 
     def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # schedulers send it again and again; the first unwinds undisturbed
         sys.exit(128 + number)
 
     before = signal.signal(signal.SIGTERM, end)

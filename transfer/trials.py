@@ -31,12 +31,14 @@ POLL_SECONDS = 1.0  # how often it is looked at how trials of other runners are
 class Summary:
     """How the trials went; ``failed`` holds (plan, reason), ``refused`` what was wrong with the input.
 
-    ``skipped`` had a record before, ``elsewhere`` were done by another runner meanwhile.
+    ``skipped`` had a record before, ``elsewhere`` were done by another runner meanwhile, ``queued`` are left to a
+    cluster's scheduler.
     """
 
     done: int = 0
     skipped: int = 0
     elsewhere: int = 0
+    queued: int = 0
     failed: list[tuple[TrialPlan, str]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 

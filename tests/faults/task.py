@@ -38,6 +38,8 @@ def run(trial: Trial) -> Outcome:
         os.kill(os.getpid(), signal.SIGKILL)
     if wish == "refuse":
         raise UserError("annotation file /nowhere.json is missing: lay it there")
+    if wish == "hoard":
+        _hoard()
     if wish == "sleep":
         time.sleep(600)
     if wish == "nan":
@@ -50,6 +52,14 @@ def run(trial: Trial) -> Outcome:
         arch="none",
         source_format="none",
     )
+
+
+def _hoard() -> None:
+    """Takes memory until the process is killed for it, or 4 GB are reached."""
+    taken = []
+    for _ in range(40):
+        taken.append(b"x" * 100_000_000)
+        time.sleep(0.2)
 
 
 def _wait_for(path: Path) -> None:

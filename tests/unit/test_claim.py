@@ -161,3 +161,31 @@ def test_of_many_processes_that_take_release_and_are_killed_one_has_it_at_a_time
     assert last
     last.release()
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_requeued_slurm_job_takes_over_from_its_own_earlier_run_on_another_node_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claim"
+    monkeypatch.setenv("SLURM_JOB_ID", "14")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    lay(path, remote_owner())
+    assert take(path) is None  # a process of the same run, on another of its nodes
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert take(path) is None  # another job's
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    assert take(path)
+
+
+def test_the_claim_of_a_slurm_job_that_is_known_to_have_ended_is_dropped_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "claim"
+    lay(path, replace(remote_owner(), job="12_2"))
+    claim.end_claim_of("12_3", path)
+    assert live_owner(path)
+    claim.end_claim_of("12_2", path)
+    assert not path.exists()
+    lay(path, remote_owner())
+    claim.end_claim_of("", path)
+    assert live_owner(path)
