@@ -129,6 +129,7 @@ class _Runner:
         self.waiting = sorted(trials, key=lambda trial: -trial.num_devices)
         self.elsewhere: list[_Waiting] = []
         self.running: list[_Running] = []
+        self.next_look = 0.0
 
     def run(self) -> None:
         try:
@@ -173,6 +174,9 @@ class _Runner:
 
     def _look_elsewhere(self) -> None:
         """Those that another runner has ended are counted; those that it has let go of are waiting again."""
+        if not self.elsewhere or time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + POLL_SECONDS  # not at every step of the trials here
         for trial in list(self.elsewhere):
             owned = live_owner(trial.plan.claim_path) is not None  # before the record, which is there when it ends
             if self._is_ended_elsewhere(trial):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.kills import differences, files, records, run_and_kill, running_trials
+from tests.trial_runs import plans
+from transfer.record import Metric, TrialRecord
+from transfer.trials import run_trials
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="killed trials are found through /proc")
 
@@ -57,6 +61,25 @@ def test_twenty_kills_change_no_record_and_no_file(tmp_path: Path) -> None:
     assert len(records(whole)) == 12 and len(files(whole)) == 12 * 3 + 2
     assert differences(whole, killed) == []
     assert_nothing_is_left(killed)
+
+
+def test_the_comparison_sees_what_is_changed_missing_or_left(tmp_path: Path) -> None:
+    whole, other = tmp_path / "a", tmp_path / "b"
+    for folder in (whole, other):
+        assert run_trials([dataclasses.replace(plan, runs=folder) for plan in plans(tmp_path, "steps=1")]).done == 3
+    assert differences(whole, other) == []
+    first, second, third = sorted(other.rglob("record.json"))
+    record = TrialRecord.load(first)
+    dataclasses.replace(record, metrics={"score": Metric(value=10.001)}).save(first)
+    second.unlink()
+    (third.parent / "work" / ".step.vm-1.tmp.txt").touch()
+    (third.parent / "work" / "pictures" / "seed.txt").write_text("another")
+    assert [line.replace(f"{first.parents[1].relative_to(other)}/", "") for line in differences(whole, other)] == [
+        "record trial-0/record.json differs in metrics",
+        "record trial-1/record.json is missing after the kills",
+        "file trial-2/work/.step.vm-1.tmp.txt is there only after the kills",
+        "file trial-2/work/pictures/seed.txt differs",
+    ]
 
 
 def test_kills_change_no_record_of_a_real_benchmark(digits: Path, tmp_path: Path) -> None:
