@@ -40,6 +40,14 @@ class Benchmark:
     def config_path(self) -> Path:
         return CONFIGS / self.config
 
+    @property
+    def checked_as(self) -> str:
+        """What ``tools/check_data.sh`` calls the data set: it has a name for each set of test images."""
+        if self.task in (CLASSIFICATION, CLUSTERING):
+            row = self.dataset or self.data
+            return "cls-digits" if row == "digits" else row
+        return "seg-voc" if self.task == SEGMENTATION and self.data == "voc" else self.data
+
 
 def _table(*benchmarks: Benchmark) -> dict[str, Benchmark]:
     return {benchmark.name: benchmark for benchmark in benchmarks}

@@ -326,6 +326,13 @@ def test_an_empty_folder_is_refused_for_every_data_set_and_the_guide_is_of_its_r
     assert str(tmp_path) in DATASETS[name].guide.format(root=tmp_path)
 
 
+def test_benchmarks_with_other_test_images_have_other_names() -> None:
+    names = ("voc", "seg-voc", "seg-voc-frozen", "demo-voc", "demo-seg", "demo-linear", "demo-cluster")
+    assert [benchmarks.get(name).checked_as for name in names] == [
+        "voc", "seg-voc", "seg-voc", "digits", "digits", "cls-digits", "cls-digits",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("benchmark", benchmarks.BENCHMARKS.values(), ids=lambda benchmark: benchmark.name)
 def test_the_doctor_knows_the_data_of_every_benchmark(benchmark: benchmarks.Benchmark) -> None:
     name = name_of(benchmark)

@@ -71,7 +71,7 @@ def test_near_duplicates_are_told_beside_the_benchmarks_on_that_data_set_and_now
     (sentence,) = told["demo-seg"]
     assert sentence == (
         "Of 1\u202f000 test images 3 have a near-duplicate among the 4\u202f000 pre-training images of "
-        "imagefolder/train, 1 of them at distance 0 (phash 64, distance up to 4)."
+        "imagefolder/train, 1 of them the same file (phash 64, distance up to 4)."
     )
     assert sentence in render_html(document) and sentence in render_markdown(document)
     assert any(table.caption.startswith("Near-duplicates") for table in document.provenance)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.classification.datasets import DATASETS as CLASSIFICATION_DATASETS
-from transfer.benchmarks import CLASSIFICATION, CLUSTERING, SEGMENTATION, Benchmark
+from transfer.benchmarks import Benchmark
 from transfer.classification.dataset_row import DatasetRow
 from transfer.classification.datasets.voc2007 import VOC_CLASSES
 from transfer.doctor import boxes, classification, masks
@@ -154,22 +154,13 @@ def _of_row(row: DatasetRow) -> DataSet:
     return DataSet(data=data, check=check, parts=parts.get(row.name), guide=f"{row.title}: {row.guide}")
 
 
-def _cls_name(row_name: str) -> str:
-    """The doctor's name of a classification data set; of the digits, the dense benchmarks read another part."""
-    return "cls-digits" if row_name == "digits" else row_name
-
-
 DATASETS: dict[str, DataSet] = {
     **DENSE,
-    **{_cls_name(name): _of_row(row) for name, row in CLASSIFICATION_DATASETS.items()},
+    # of the digits, detection and segmentation read another part
+    **{"cls-digits" if name == "digits" else name: _of_row(row) for name, row in CLASSIFICATION_DATASETS.items()},
 }
 
 
 def name_of(benchmark: Benchmark) -> str | None:
     """The data set that a benchmark is run on, or None if the doctor does not know it."""
-    name = benchmark.data
-    if benchmark.task in (CLASSIFICATION, CLUSTERING):
-        name = _cls_name(benchmark.dataset or benchmark.data)
-    elif benchmark.task == SEGMENTATION and name == "voc":
-        name = "seg-voc"
-    return name if name in DATASETS else None
+    return benchmark.checked_as if benchmark.checked_as in DATASETS else None

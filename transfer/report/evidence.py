@@ -29,9 +29,9 @@ class Evidence:
     pretraining: tuple[Pretraining, ...] = ()
 
     def near_duplicates_of(self, benchmark: str) -> list[NearDuplicates]:
-        """Those on the data set of a benchmark."""
+        """Those of the test images of a benchmark."""
         known = BENCHMARKS.get(benchmark)
-        return [each for each in self.near_duplicates if known and each.data_set in (known.data, known.dataset)]
+        return [each for each in self.near_duplicates if known and each.data_set == known.checked_as]
 
     def pretraining_facts(self, weights_sha256: str) -> dict[str, Any]:
         """``epochs`` and ``multi_crop`` of the run that exported these weights, as far as they are known here."""

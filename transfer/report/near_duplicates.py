@@ -19,10 +19,10 @@ class NearDuplicates:
     """One count.
 
     Attributes:
-        data_set: of the test images, as benchmarks name it.
+        data_set: of the test images, as the data doctor names it (``Benchmark.checked_as``).
         training_source: where the pre-training images are from.
         threshold: the largest distance of two hashes that counts as near.
-        near_duplicates, exact: test images with a training image within the threshold; at distance 0.
+        near_duplicates, exact: test images with a training image within the threshold; of the same bytes.
         content: of the file, for archives.
     """
 
@@ -49,7 +49,7 @@ class NearDuplicates:
     def sentence(self) -> str:
         """E.g. ``"Of 1 000 test images 3 have a near-duplicate among the 3 823 pre-training images (…)."``"""
         verb = "has" if self.near_duplicates == 1 else "have"
-        exact = f", {fmt.count(self.exact)} of them at distance 0" if self.exact else ""
+        exact = f", {fmt.count(self.exact)} of them the same file" if self.exact else ""
         return (
             f"Of {fmt.count(self.test_images)} test images {fmt.count(self.near_duplicates)} {verb} a near-duplicate "
             f"among the {fmt.count(self.training_images)} pre-training images of {self.training_source}{exact} "
@@ -89,7 +89,7 @@ def near_duplicates_table(found: Sequence[NearDuplicates]) -> Table | None:
         Column("Data set", numeric=False),
         Column("Test images"),
         Column("Near-duplicates"),
-        Column("Distance 0"),
+        Column("Same file"),
     ]
     columns += [Column("Pre-training images"), Column("Source", numeric=False), Column("Hash", numeric=False)]
     rows = [
