@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples, silhouette_score
 
+from transfer.clustering import bench
 from transfer.clustering.matching import UNMATCHED, contingency_table, match, topk_accuracy
 from transfer.clustering.silhouette import silhouette
 
@@ -112,3 +113,8 @@ def test_silhouette_without_a_next_cluster_or_with_images_alone_is_0() -> None:
     assert silhouette(features, np.zeros(20, dtype=int), max_images=20, seed=0).mean == 0
     assert silhouette(features, np.arange(20), max_images=20, seed=0).mean == 0
     assert silhouette(np.zeros((20, 4)), np.arange(20) % 2, max_images=20, seed=0).mean == 0  # all images equal
+
+
+def test_the_benchmark_s_double_loop_is_the_same_table() -> None:
+    labels, clusters = bench.generate(400, 12, seed=0)
+    assert (bench.double_loop(labels, clusters, 12) == contingency_table(labels, clusters, 12, 12)).all()
