@@ -134,7 +134,7 @@ def draw(shown: Sequence[Shown], score_name: str) -> Figure:
 
 
 def _note(shown: Sequence[Shown], score_name: str) -> str:
-    note = f"Bars: {score_name}; full where right. ✓ first is right, ✗ wrong."
+    note = f"Bars: {score_name}; solid where right. ✓ first is right, ✗ wrong."
     if any(likely.name.startswith("(") for item in shown for likely in item.likely):
         note += " (Parentheses: most frequent class of a cluster left over by the matching.)"
     return note
@@ -161,7 +161,7 @@ def _draw_cell(figure: Figure, item: Shown, left: float, top: float) -> None:
 
 
 def _draw_bar(axes: Axes, place: int, likely: Likely) -> None:
-    """Name and score above a bar on its track: full where it is the true class, else hatched."""
+    """Name and score above a bar on its track: solid where it is the true class, else hatched."""
     axes.barh(place + 0.7, 1, height=0.3, color="#F2F2F2", linewidth=0)
     axes.barh(place + 0.7, likely.score, height=0.3, linewidth=0, **BARS[likely.verdict])
     axes.plot([0, 0], [place + 0.55, place + 0.85], color=INK, linewidth=0.8)
