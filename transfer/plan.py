@@ -18,6 +18,7 @@ from transfer.trial import RANDOM_PREFIX, WeightsRef
 
 # Names that say nothing about the weights: then the folder's name is used.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
+OWN_IMAGES = "folder"  # of the benchmarks' data: any images, which the name does not tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +218,6 @@ def data_folder(name: str, given: Path | None, *, of: str, detectron2: bool = Fa
 
 
 def _inputs_sha256(benchmark: Benchmark, weights: WeightsRef, seed: int, overrides: tuple[str, ...], data: Path) -> str:
-    manifest = data / "manifest.json"
     inputs = {
         "benchmark": benchmark.name,
         "protocol_version": benchmark.protocol_version,
@@ -225,9 +225,17 @@ def _inputs_sha256(benchmark: Benchmark, weights: WeightsRef, seed: int, overrid
         "weights": [weights.sha256, weights.which, weights.arch],
         "seed": seed,
         "overrides": sorted(overrides),
-        "data": sha256_file(manifest) if manifest.is_file() else None,
+        "data": _data_identity(benchmark, data),
     }
     return sha256_text(json.dumps(inputs, sort_keys=True))
+
+
+def _data_identity(benchmark: Benchmark, data: Path) -> str | None:
+    """What tells data of one benchmark apart: the manifest of embedded data; of somebody's own images their folder."""
+    manifest = data / "manifest.json"
+    if manifest.is_file():
+        return sha256_file(manifest)
+    return str(data) if benchmark.data == OWN_IMAGES else None
 
 
 def _config_sha256(path: Path) -> str:

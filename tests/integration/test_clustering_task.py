@@ -18,6 +18,7 @@ from common.files import sha256_file, sha256_text
 from pretrain.model import ProjectionHead, build_backbone
 from transfer import benchmarks
 from transfer.backbone import load_backbone
+from transfer.classification.datasets import open_splits
 from transfer.clustering import head as heads
 from transfer.clustering import kmeans, task
 from transfer.trial import Outcome, Trial, WeightsRef
@@ -174,6 +175,28 @@ def test_precise_statistics_are_the_images_own() -> None:
     assert outputs.mean(0).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", ["demo-cluster", "demo-kmeans"])
+def test_the_clusterer_is_made_where_there_is_no_test_set_at_all(name: str, some_digits: Path, tmp_path: Path) -> None:
+    shutil.copytree(some_digits / "imagefolder" / "train", tmp_path / "imagefolder" / "train")
+    source = "random:resnet18"
+    trial = Trial(
+        benchmark=benchmarks.get(name),
+        weights=WeightsRef(name="random", source=source, sha256=sha256_text(source)),
+        seed=0,
+        data=tmp_path,
+        overrides=("kmeans_images=100", "kmeans_restarts=1", "random_statistics_images=100"),
+        device="cpu",
+        work_dir=tmp_path,
+        weights_dir=tmp_path,
+    )
+    protocol, _ = task.resolve_config(trial)
+    splits = open_splits("digits", tmp_path)
+    clusterer, _ = task.make_clusterer_of(trial, protocol, splits)
+    assert clusterer.num_clusters == (10 if name == "demo-kmeans" else 64)
+    with pytest.raises(UserError, match="val"):
+        task.run(trial)
+
+
 @pytest.mark.parametrize(("minibatch_above", "algorithm"), [(100, "Lloyd"), (99, "MiniBatchKMeans")])
 def test_k_means_finds_separate_blobs_and_ranks_centres_by_distance(minibatch_above: int, algorithm: str) -> None:
     rng = np.random.default_rng(0)
@@ -193,6 +216,7 @@ def test_k_means_finds_separate_blobs_and_ranks_centres_by_distance(minibatch_ab
 def test_normalised_features_have_length_one_and_zeros_stay() -> None:
     features = np.array([[3, 4], [0, 0]], dtype=np.float32)
     assert kmeans.normalise_(features).tolist() == [[np.float32(0.6), np.float32(0.8)], [0, 0]]
+    assert features[0, 0] == np.float32(0.6)  # in place
 
 
 def test_a_damaged_head_is_a_user_error(tmp_path: Path) -> None:

@@ -125,3 +125,20 @@ def test_the_same_seeds_are_planned_for_all_weights(tmp_path: Path) -> None:
     seeds = {ref.name: [plan.seed for plan in planned if plan.weights == ref] for ref in refs}
     assert seeds == {"a": [0, 1, 2, 3], "random-resnet18": [0, 1, 2, 3]}
     assert len({plan.inputs_sha256 for plan in planned}) == 8
+
+
+def test_somebody_s_own_images_in_another_folder_are_other_trials(tmp_path: Path) -> None:
+    def inputs(folder: str, benchmark: str) -> str:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        plan, *_ = plan_trials(
+            runs=tmp_path,
+            suite="s",
+            benchmarks=[BENCHMARKS[benchmark]],
+            weights=[weights_ref("random:resnet18")],
+            seeds=range(1),
+            data=tmp_path / folder,
+        )
+        return plan.inputs_sha256
+
+    assert inputs("a", "folder-cluster") != inputs("b", "folder-cluster")
+    assert inputs("a", "imagenet-cluster") == inputs("b", "imagenet-cluster")  # the name tells which images
