@@ -59,7 +59,7 @@ class Written:
 
 def next_colour(label: int, split: str, number: int) -> Colour:
     """Red tells the class, so that it can be learned; no two images of a fixture have one colour."""
-    return 20 + 60 * label, 5 * (number % 50), 80 * SPLITS.index(split)
+    return 20 + 60 * label, 5 * (number % 50), 10 * SPLITS.index(split)
 
 
 def interleaved(classes: tuple[str, ...], split: str) -> Iterator[tuple[int, int, str]]:
