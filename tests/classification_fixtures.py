@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from transfer.classification.datasets.voc2007 import VOC_CLASSES
+from transfer.classification.labelled import LabelledImages
 
 Colour = tuple[int, int, int]
 SPLITS = ("train", "val", "test")
@@ -281,3 +282,14 @@ FIXTURES: dict[str, Callable[[Path], Written]] = {
     "caltech101": caltech101,
     "flowers102": flowers102,
 }
+
+
+def assert_as_written(images: LabelledImages, written: Written, split: str) -> None:
+    """The split has the classes, labels and images that the fixture wrote, in their order."""
+    expected = written.images[split]
+    assert images.classes == written.classes
+    np.testing.assert_array_equal(images.labels, [label for _, label in expected])
+    for row, (colour, _) in enumerate(expected):
+        image = images.read(row)
+        assert image.mode == "RGB" and image.size in (SIZE, (32, 32))
+        np.testing.assert_allclose(np.asarray(image).reshape(-1, 3).mean(axis=0), colour, atol=3)  # JPEG

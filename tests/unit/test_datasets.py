@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import pytest
 
 from common.errors import UserError
 from configs.classification.datasets import DATASETS
-from tests.classification_fixtures import FIXTURES, SIZE, Written
+from tests.classification_fixtures import FIXTURES, Written, assert_as_written
 from transfer import benchmarks
 from transfer.classification.datasets import get_row, list_split, open_splits
-from transfer.classification.datasets.safe_pickle import load_arrays
-from transfer.classification.labelled import LabelledImages
 
 ELEVEN = sorted(FIXTURES)
 
@@ -31,16 +28,6 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, 
 def fixture(name: str, tmp_path: Path) -> tuple[Path, Written]:
     """One of them, to be damaged."""
     return tmp_path, FIXTURES[name](tmp_path)
-
-
-def assert_as_written(images: LabelledImages, written: Written, split: str) -> None:
-    expected = written.images[split]
-    assert images.classes == written.classes
-    np.testing.assert_array_equal(images.labels, [label for _, label in expected])
-    for row, (colour, _) in enumerate(expected):
-        image = images.read(row)
-        assert image.mode == "RGB" and image.size in (SIZE, (32, 32))
-        np.testing.assert_allclose(np.asarray(image).reshape(-1, 3).mean(axis=0), colour, atol=3)  # JPEG
 
 
 @pytest.mark.parametrize("name", ELEVEN)
@@ -149,59 +136,6 @@ def test_sun397_lists_may_lie_beside_its_images(tmp_path: Path) -> None:
         shutil.move(path, tmp_path / "SUN397")
     assert_as_written(open_splits("sun397", tmp_path).train, written, "train")
     assert_as_written(open_splits("sun397", tmp_path / "SUN397").test.open(), written, "test")
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_binary_cifar_gives_the_same_as_its_pickles(
-    name: str, fixtures: dict[str, tuple[Path, Written]], tmp_path: Path
-) -> None:
-    root, written = fixtures[name]
-    folder, names_file = ("cifar-10-batches-bin", "batches.meta.txt")
-    if name == "cifar100":
-        folder, names_file = ("cifar-100-binary", "fine_label_names.txt")
-    (tmp_path / folder).mkdir()
-    (tmp_path / folder / names_file).write_text("\n".join(written.classes) + "\n\n")  # CIFAR-10's ends so
-    for split in ("train", "test"):
-        listing = list_split(get_row(name), root, split)
-        rows = [
-            bytes([label] if name == "cifar10" else [7, label])
-            + np.asarray(listing.read(row)).transpose(2, 0, 1).tobytes()
-            for row, label in enumerate(listing.labels)
-        ]
-        files = [f"{split}.bin"]
-        if name == "cifar10":
-            files = [f"data_batch_{n}.bin" for n in range(1, 6)] if split == "train" else ["test_batch.bin"]
-        for part, file in zip(np.array_split(np.arange(len(rows)), len(files)), files, strict=True):
-            (tmp_path / folder / file).write_bytes(b"".join(rows[row] for row in part))
-    splits = open_splits(name, tmp_path)
-    assert_as_written(splits.train, written, "train")
-    assert_as_written(splits.test.open(), written, "test")
-
-
-class Harmful:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return Path.touch, (Path("harm"),)  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(
-    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    FIXTURES["cifar10"](tmp_path)
-    path = tmp_path / "cifar-10-batches-py/data_batch_3"
-    path.write_bytes(pickle.dumps({"data": Harmful(), "labels": [0]}, protocol=protocol))
-    with pytest.raises(
-        UserError, match=r"data_batch_3 of CIFAR-10 .* no pickle of plain data: UnpicklingError: it asks"
-    ):
-        open_splits("cifar10", tmp_path)
-    assert not (tmp_path / "harm").exists()
-
-
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_arrays_pickled_by_python_3_are_read(protocol: int) -> None:
-    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    np.testing.assert_array_equal(load_arrays(pickle.dumps([array], protocol=protocol))[0], array)
 
 
 def test_flowers_labels_of_test_images_are_not_looked_at_for_training(tmp_path: Path) -> None:

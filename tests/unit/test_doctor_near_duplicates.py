@@ -256,9 +256,10 @@ def test_the_command_counts_and_writes_and_refuses_bad_use(tested: Path, pretrai
         (("--threshold", "3"), "give --pretraining DIR too"),
         (("--pretraining", pretraining, "--threshold", "40"), "--threshold is 40: choose from 0 to 16 bits"),
         (("--pretraining", tmp_path / "empty"), "no images below"),
+        (("--pretraining", tmp_path / "nowhere"), "nowhere with pre-training images: give class folders"),
     ]:
         code, _, error = run(*arguments)
-        assert code == 2 and message in error and error.count("\n") == 1
+        assert code == 2 and message in error and error.count("\n") == 1, error
     assert not (tmp_path / "runs").exists()
     code, output, error = run("--pretraining", pretraining)
     assert (code, error) == (0, "")

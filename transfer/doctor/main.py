@@ -68,10 +68,16 @@ def main(args: Args) -> int:
         root = data_folder(dataset.data, args.data, of=args.name, detectron2=dataset.detectron2)
     except UserError as error:
         raise UserError(f"{error}; {dataset.guide.format(root='DIR')}") from None
-    if not _is_sound(args.name, root, look_again=args.pretraining is None):
+    if args.pretraining is None:
+        return cli.EXIT_DONE if _is_sound(args.name, root, look_again=True) else cli.EXIT_BAD_USE
+
+    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request
+
+    threshold = DEFAULT_THRESHOLD if args.threshold is None else args.threshold
+    check_request(args.pretraining, threshold)
+    if not _is_sound(args.name, root, look_again=False):
         return cli.EXIT_BAD_USE
-    if args.pretraining is not None:
-        _compare(args.name, root, args.pretraining, args.threshold, args.out)
+    _compare(args.name, root, args.pretraining, threshold, args.out)
     return cli.EXIT_DONE
 
 
@@ -97,13 +103,11 @@ def _is_sound(name: str, root: Path, *, look_again: bool) -> bool:
     return False
 
 
-def _compare(name: str, root: Path, pretraining: Path, threshold: int | None, out: Path) -> None:
-    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, find_near_duplicates, write
+def _compare(name: str, root: Path, pretraining: Path, threshold: int, out: Path) -> None:
+    from transfer.doctor.near_duplicates.find import find_near_duplicates, write
 
     with _bar("listing") as progress:
-        found, num_unreadable = find_near_duplicates(
-            name, root, pretraining, DEFAULT_THRESHOLD if threshold is None else threshold, progress
-        )
+        found, num_unreadable = find_near_duplicates(name, root, pretraining, threshold, progress)
     path = write(found, out)
     if num_unreadable:
         print(f"left out: {num_unreadable:,} pre-training images that cannot be read", file=sys.stderr)

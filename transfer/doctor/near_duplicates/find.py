@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import write_text
 from transfer.doctor.files import Progress
 from transfer.doctor.near_duplicates.hamming import nearest
-from transfer.doctor.near_duplicates.hashes import HASH, hash_training
+from transfer.doctor.near_duplicates.hashes import HASH, Hashes, hash_training
 from transfer.doctor.near_duplicates.held_out import hash_test_images
-from transfer.doctor.near_duplicates.stored import list_images
+from transfer.doctor.near_duplicates.stored import WHAT_TO_GIVE, list_images
 
 FORMAT = "twist-transfer near-duplicates"
 VERSION = 1
@@ -62,29 +63,17 @@ def find_near_duplicates(
         What was found, and how many pre-training images could not be read and were left out.
 
     Raises:
-        UserError: images are missing, or the threshold is out of range.
+        UserError: images are missing or cannot be read, or :func:`check_request`.
     """
-    if not 0 <= threshold <= MAX_THRESHOLD:
-        raise UserError(f"--threshold is {threshold}: choose from 0 to {MAX_THRESHOLD} bits")
-    test = hash_test_images(name, root, progress)
+    check_request(pretraining, threshold)
     items = list_images(pretraining)
+    test = hash_test_images(name, root, progress)
     training = hash_training(items, pretraining, progress)
     readable = np.flatnonzero(training.readable)
     if not len(readable):
         raise UserError(f"none of the {len(items):,} images below {pretraining} can be read: fetch them again")
 
-    base = training.plain[readable]
-    distance, place = nearest(test.hashes.plain, base, progress)
-    mirrored_distance, mirrored_place = nearest(test.hashes.mirrored, base, progress)
-    row = readable[np.where(mirrored_distance < distance, mirrored_place, place)]
-    distance = np.minimum(distance, mirrored_distance)
-
-    digests = training.digests[readable]
-    order = np.argsort(digests, kind="stable")
-    spot = np.minimum(np.searchsorted(digests[order], test.hashes.digests), len(order) - 1)
-    exact = digests[order[spot]] == test.hashes.digests
-    row[exact], distance[exact] = readable[order[spot[exact]]], 0
-
+    distance, row, exact = _nearest(test.hashes, training, readable, progress)
     near = np.flatnonzero(distance <= threshold).tolist()
     nearest_first = sorted(near, key=lambda test_row: (not exact[test_row], distance[test_row], test_row))
     found = NearDuplicates(
@@ -102,6 +91,39 @@ def find_near_duplicates(
         ],
     )
     return found, len(items) - len(readable)
+
+
+def check_request(pretraining: Path, threshold: int) -> None:
+    """Refuses what cannot be done before anything is read.
+
+    Raises:
+        UserError: the threshold is out of range, or there is no such folder.
+    """
+    if not 0 <= threshold <= MAX_THRESHOLD:
+        raise UserError(f"--threshold is {threshold}: choose from 0 to {MAX_THRESHOLD} bits")
+    if not pretraining.is_dir():
+        raise UserError(f"no folder {pretraining} with pre-training images: {WHAT_TO_GIVE}")
+
+
+def _nearest(
+    test: Hashes, training: Hashes, readable: NDArray[np.int64], progress: Progress
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
+    """Of each test image or its mirror image: the nearest training image's distance and row; and whether it is exact.
+
+    Args:
+        readable: rows of the training images that could be read.
+    """
+    distance, place = nearest(test.plain, training.plain[readable], progress)
+    mirrored_distance, mirrored_place = nearest(test.mirrored, training.plain[readable], progress)
+    row = readable[np.where(mirrored_distance < distance, mirrored_place, place)]
+    distance = np.minimum(distance, mirrored_distance)
+
+    digests = training.digests[readable]
+    order = np.argsort(digests, kind="stable")
+    found = order[np.minimum(np.searchsorted(digests[order], test.digests), len(order) - 1)]
+    exact = digests[found] == test.digests
+    row[exact], distance[exact] = readable[found[exact]], 0
+    return distance, row, exact
 
 
 def source_name(folder: Path) -> str:

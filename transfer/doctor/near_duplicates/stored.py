@@ -11,6 +11,8 @@ from pathlib import Path
 from common.errors import UserError
 from transfer.classification.datasets.listing import IMAGE_SUFFIXES
 
+WHAT_TO_GIVE = "give class folders, a flat folder or *.tar shards of images"
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -42,12 +44,8 @@ def list_images(folder: Path) -> list[Stored]:
     """Every image below the folder: files by their suffix, flat or in folders, and members of ``*.tar`` shards.
 
     Raises:
-        UserError: there is no such folder, no image in it, or a shard is damaged.
+        UserError: there is no image in it, or a shard is damaged.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"no folder {folder} with pre-training images: give class folders, a flat folder or *.tar shards"
-        )
     found: list[Stored] = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
@@ -58,7 +56,7 @@ def list_images(folder: Path) -> list[Stored]:
             elif is_image(name):
                 found.append(stored_file(path, folder))
     if not found:
-        raise UserError(f"no images below {folder}: give class folders, a flat folder or *.tar shards of images")
+        raise UserError(f"no images below {folder}: {WHAT_TO_GIVE}")
     return found
 
 
