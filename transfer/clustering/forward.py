@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,8 +86,20 @@ def _features_by_batch(
     backbone.eval().to(reader.device)
     start = 0
     for batch in reader.batches(images):
-        with torch.inference_mode():
+        with torch.inference_mode(), _without_tf32():
             features = backbone(batch.to(reader.device, non_blocking=True)).float()
         yield slice(start, start + len(batch)), features
         start += len(batch)
         done(start)
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    """cuDNN's convolutions in full float32, which by default round their inputs to ten bits of mantissa."""
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
