@@ -19,9 +19,9 @@ CONFIG = ClusterProtocol(
     random_statistics_images=5120,  # 20 batches
     kmeans_clusters=None,
     kmeans_images=100_000,
-    kmeans_restarts=1,  # each is some 50 TFLOP on the CPU; what another start gives shows between seeds
+    kmeans_restarts=1,  # each costs 0.4 TFLOP an iteration on the CPU; what another gives shows between seeds
     kmeans_minibatch_above=200_000,
-    silhouette_images=5000,  # a standard error of about 0.15 percent of the range; all would be ten times the work
+    silhouette_images=5000,  # all would be ten times the work; the standard error is in the record
     top3_images=9,
     batch_size=256,
 )

@@ -227,6 +227,15 @@ def test_a_damaged_head_is_a_user_error(tmp_path: Path) -> None:
         heads.load_head(load_backbone(tmp_path / "damaged.pth"))
 
 
+def test_logits_that_are_no_numbers_are_a_failure_and_no_cluster(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    path = save_export(tmp_path / "twist.pth")
+    export = torch.load(path, weights_only=True)
+    export["head"]["nbs.running_var"][3] = -1.0
+    torch.save(export, path)
+    with pytest.raises(FloatingPointError, match="no numbers"):
+        run(path)
+
+
 @pytest.mark.parametrize("name", ["demo", "imagenet", "folder"])
 def test_every_name_of_the_command_has_a_benchmark_and_its_k_means_twin(name: str) -> None:
     from transfer.clustering.main import BENCHMARKS, KMEANS

@@ -63,6 +63,9 @@ def head_outputs(
 
     Args:
         head: (B, D) features to (B, C) logits, C at least k.
+
+    Raises:
+        FloatingPointError: a logit is not a number.
     """
     head.eval().to(reader.device)
     features = np.empty((len(images), backbone.num_features), dtype=np.float32)
@@ -76,6 +79,8 @@ def head_outputs(
             likely = logits.softmax(dim=1).gather(1, order)
         features[rows] = batch.cpu().numpy()
         ranked[rows], probabilities[rows] = order.cpu().numpy(), likely.cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError(f"the class head gives no numbers for some of {images.name}: its weights are damaged")
     return HeadOutputs(features, ranked, probabilities)
 
 
