@@ -21,7 +21,7 @@ from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.planner.args import PlanArgs
 from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
-from transfer.trials import print_failures
+from transfer.trials import Summary, print_failures
 
 # Settings by which a trial asks for other data than its protocol's.
 DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")
@@ -157,12 +157,17 @@ def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: 
 
 def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
     summary = launch(plans, args)
+    print_summary(plans, summary, args.out, command)
+    return summary.exit_code
+
+
+def print_summary(plans: Sequence[TrialPlan], summary: Summary, out: Path, command: str) -> None:
+    """How a command's trials went: what failed, how many have a record, what is not on protocol; and what comes next."""
     print_failures(summary, command)
-    print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
+    print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {out}")
     for line in _not_on_protocol(plans):
         print(line)
-    print(f"table: tools/report.sh {args.out}")
-    return summary.exit_code
+    print(f"table: tools/report.sh {out}")
 
 
 def _chosen(args: TrialArgs, names: Mapping[str, tuple[str, ...]]) -> list[benchmarks.Benchmark]:

@@ -16,6 +16,7 @@ from common.errors import UserError, unknown_name
 from configs.suites import DEMO, SUITES, Suite
 from transfer import benchmarks
 from transfer.benchmarks import Benchmark
+from transfer.cli import print_summary
 from transfer.data_check import check_data
 from transfer.forewarning import forewarnings
 from transfer.launch import LaunchArgs, launch, launch_device
@@ -24,7 +25,6 @@ from transfer.planner.args import PlanArgs
 from transfer.planner.main import show_plan
 from transfer.seeds import chosen_seeds
 from transfer.trial import WeightsRef
-from transfer.trials import print_failures
 from transfer.weights_check import check_weights
 
 COMMAND = "tools/suite.sh"
@@ -80,7 +80,7 @@ def main(args: Args) -> int:
     for line in forewarnings(plans):
         print(line, file=sys.stderr)
     summary = launch(plans, args)
-    print_failures(summary, COMMAND)
+    print_summary(plans, summary, args.out, COMMAND)
     return summary.exit_code
 
 

@@ -31,6 +31,7 @@ def test_every_checkpoint_has_trials_of_the_seeds_that_were_asked_for(digits: Pa
     options = ("--only", "demo-cluster", "--seeds", "8-9", "--data", digits, "--device", "cpu")
     done = run_module("transfer.suite", "demo", "a=random:resnet18", "random:resnet34", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "4 of 4 trials are recorded below runs" in done.stdout
     records = [TrialRecord.load(path) for path in (tmp_path / "runs" / "demo").rglob("record.json")]
     found = sorted((record.weights.name, record.weights.arch, record.seed) for record in records)
     assert found == [
