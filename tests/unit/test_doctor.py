@@ -7,22 +7,36 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from common.errors import UserError
 from tests.conftest import run_module
+from tests.doctor_damage import (
+    coloured_mask,
+    edit_coco,
+    edit_xml,
+    empty_coco_image,
+    first,
+    impossible_label,
+    leak,
+    remove_folder,
+    remove_image,
+    repeat_name,
+    rewrite,
+    save_mask,
+    sentences,
+    shorten_list,
+    smaller_mask,
+    truncate_image,
+)
 from transfer import benchmarks
 from transfer.doctor import check_before_trials, stamp
 from transfer.doctor.boxes import VocBoxes, box_problem, check_coco, check_voc
-from transfer.doctor.check import examine, no_progress
+from transfer.doctor.check import no_progress
 from transfer.doctor.datasets import DATASETS, VOC_CLASSES, name_of
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
-from transfer.doctor.masks import VocMasks, check_cityscapes
-from transfer.doctor.masks import check_voc as check_voc_masks
 
 DEMO = benchmarks.get("demo-voc")
 SIZES = {"trainval": 12, "test": 6}
@@ -73,109 +87,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def rewrite(path: Path, content: bytes) -> None:
-    path.unlink()
-    path.write_bytes(content)
-
-
-def save_mask(path: Path, mask: Any) -> None:
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(mask, dtype=np.uint8)).save(path)
-
-
-def save_image(path: Path, width: int = 8, height: int = 6) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, height), (9, 99, 199)).save(path)
-
-
-def sentences(name: str, root: Path) -> list[str]:
-    return examine(name, root).sentences()
-
-
 def test_sound_data_have_no_findings(copy: Path) -> None:
     assert sentences("digits", copy) == []
-
-
-def truncate_image(root: Path) -> None:
-    path = root / "VOCdevkit/VOC2007/JPEGImages/000007.jpg"
-    content = path.read_bytes()
-    rewrite(path, content[: len(content) // 2])
-
-
-def empty_coco_image(root: Path) -> None:
-    rewrite(sorted((root / "coco/val2017").iterdir())[0], b"")
-
-
-def remove_image(root: Path) -> None:
-    (root / "VOCdevkit/VOC2007/JPEGImages/000008.jpg").unlink()
-
-
-def remove_folder(root: Path) -> None:
-    shutil.rmtree(root / "VOCdevkit/VOC2007/SegmentationClass")
-
-
-def impossible_label(root: Path) -> None:
-    path = root / "VOCdevkit/VOC2007/SegmentationClass/000003.png"
-    with Image.open(path) as image:
-        mask = np.array(image)
-    mask[0, 0] = 77
-    save_mask(path, mask)
-
-
-def coloured_mask(root: Path) -> None:
-    path = root / "VOCdevkit/VOC2007/SegmentationClass/000003.png"
-    with Image.open(path) as image:
-        coloured = image.convert("RGB")
-    path.unlink()
-    coloured.save(path)
-
-
-def smaller_mask(root: Path) -> None:
-    save_mask(root / "VOCdevkit/VOC2007/SegmentationClass/000003.png", np.zeros((64, 128)))
-
-
-def shorten_list(root: Path) -> None:
-    path = root / "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt"
-    rewrite(path, b"".join(path.read_bytes().splitlines(keepends=True)[:-3]))
-
-
-def repeat_name(root: Path) -> None:
-    path = root / "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt"
-    lines = path.read_bytes().splitlines(keepends=True)
-    rewrite(path, b"".join([lines[0], *lines[:-1]]))
-
-
-def leak(root: Path) -> None:
-    folder = root / "VOCdevkit/VOC2007/ImageSets/Main"
-    lines = (folder / "trainval.txt").read_bytes().splitlines(keepends=True)
-    first_of_test = (folder / "test.txt").read_bytes().splitlines(keepends=True)[0]
-    rewrite(folder / "trainval.txt", b"".join([*lines[:-1], first_of_test]))
-
-
-def edit_xml(old: str, new: str) -> Callable[[Path], None]:
-    def edit(root: Path) -> None:
-        path = root / "VOCdevkit/VOC2007/Annotations/000005.xml"
-        text = path.read_text()
-        start = text.index(f"<{old}>")
-        end = text.index(f"</{old}>")
-        rewrite(path, f"{text[:start]}<{old}>{new}{text[end:]}".encode())
-
-    return edit
-
-
-def edit_coco(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def edit(root: Path) -> None:
-        path = root / "coco/annotations/instances_train2017.json"
-        content = json.loads(path.read_text())
-        change(content)
-        rewrite(path, json.dumps(content).encode())
-
-    return edit
-
-
-def first(**values: Any) -> Callable[[Path], None]:
-    return edit_coco(lambda content: content["annotations"][0].update(values))
 
 
 @pytest.mark.parametrize(
@@ -257,69 +170,6 @@ def test_voc_below_the_data_root_itself_is_found(copy: Path) -> None:
     assert [sentence.split(" (")[0] for sentence in findings.sentences()] == ["objects of unknown classes"]
 
 
-def sbd(root: Path) -> Path:
-    """Two images of VOC12 train, one that SBD adds, one of val."""
-    home = root / "VOCdevkit/VOC2012"
-    lists = {"train": ["2007_000001", "2007_000002"], "aug": ["2008_000003"], "val": ["2007_000004"]}
-    for split, names in lists.items():
-        path = home / f"ImageSets/Segmentation/{split}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(names) + "\n")
-        for name in names:
-            save_image(home / f"JPEGImages/{name}.jpg")
-            folder = "SegmentationClassAug" if split == "aug" else "SegmentationClass"
-            save_mask(home / f"{folder}/{name}.png", np.full((6, 8), 20))
-    return root
-
-
-def check_sbd(root: Path) -> list[str]:
-    findings = Findings()
-    train = [VocMasks("train", "SegmentationClass"), VocMasks("aug", "SegmentationClassAug")]
-    splits = {"train": (3, train), "test": (1, [VocMasks("val", "SegmentationClass")])}
-    check_voc_masks(root, "VOCdevkit/VOC2012", splits, 21, findings, no_progress)
-    return findings.sentences()
-
-
-def test_voc_segmentation_with_sbd(tmp_path: Path) -> None:
-    assert check_sbd(sbd(tmp_path)) == []
-    home = tmp_path / "VOCdevkit/VOC2012"
-    save_mask(home / "SegmentationClassAug/2008_000003.png", np.full((6, 8), 21))
-    with (home / "ImageSets/Segmentation/aug.txt").open("a") as file:
-        file.write("2007_000004\n")
-    found = check_sbd(tmp_path)
-    assert "splits of another size (1): train has 4, not 3" in found[0]
-    assert any("impossible labels (1): VOCdevkit/VOC2012/SegmentationClassAug/2008_000003.png (21)" in s for s in found)
-    assert any(
-        "missing files or folders (1): VOCdevkit/VOC2012/SegmentationClassAug/2007_000004.png" in s for s in found
-    )
-    assert any("test images among the training images (1): 2007_000004" in s for s in found)
-
-
-def cityscapes(root: Path) -> Path:
-    for split, city in {"train": "aachen", "val": "lindau"}.items():
-        save_image(root / f"leftImg8bit/{split}/{city}/{city}_000000_000019_leftImg8bit.png")
-        save_mask(root / f"gtFine/{split}/{city}/{city}_000000_000019_gtFine_labelTrainIds.png", np.full((6, 8), 18))
-    return root
-
-
-def check_small_cityscapes(root: Path) -> list[str]:
-    findings = Findings()
-    check_cityscapes(root, {"train": 1, "val": 1}, findings, no_progress)
-    return findings.sentences()
-
-
-def test_cityscapes(tmp_path: Path) -> None:
-    assert check_small_cityscapes(cityscapes(tmp_path)) == []
-    mask = tmp_path / "gtFine/val/lindau/lindau_000000_000019_gtFine_labelTrainIds.png"
-    save_mask(mask, np.full((6, 8), 33))  # a labelId, not a trainId
-    assert (
-        "impossible labels (1): gtFine/val/lindau/lindau_000000_000019_gtFine_labelTrainIds.png (33)"
-        in (check_small_cityscapes(tmp_path)[0])
-    )
-    mask.unlink()
-    assert "missing files or folders (1): gtFine/val/lindau/" in check_small_cityscapes(tmp_path)[0]
-
-
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_empty_folder_is_refused_for_every_data_set_and_the_guide_is_of_its_root(name: str, tmp_path: Path) -> None:
     assert "missing files or folders" in sentences(name, tmp_path)[0]
@@ -339,20 +189,6 @@ def test_the_doctor_knows_the_data_of_every_benchmark(benchmark: benchmarks.Benc
     assert name is not None
     assert DATASETS[name].data == benchmark.data
     assert DATASETS[name].detectron2 == (benchmark.task == benchmarks.DETECTION and benchmark.data != "digits")
-
-
-@pytest.mark.parametrize(
-    ("name", "layout", "counts"),
-    [
-        ("seg-voc", sbd, "test has 1, not 1,449, train has 3, not 10,582"),
-        ("cityscapes", cityscapes, "train has 1, not 2,975, val has 1, not 500"),
-    ],
-)
-def test_the_protocols_numbers_of_masks_are_demanded(
-    name: str, layout: Callable[[Path], Path], counts: str, tmp_path: Path
-) -> None:
-    (sentence,) = sentences(name, layout(tmp_path / "data"))
-    assert counts in sentence
 
 
 def test_the_protocols_numbers_of_boxes_are_demanded(copy: Path) -> None:
