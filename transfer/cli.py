@@ -162,7 +162,7 @@ def _run(plans: Sequence[TrialPlan], args: TrialArgs, command: str) -> int:
 
 
 def print_summary(plans: Sequence[TrialPlan], summary: Summary, out: Path, command: str) -> None:
-    """How a command's trials went: what failed, how many have a record, what is not on protocol; and what comes next."""
+    """How the trials went: what failed, how many have a record, what is not on protocol; and what comes next."""
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {out}")
     for line in _not_on_protocol(plans):
