@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
@@ -57,3 +58,18 @@ class ViTBackbone(VisionTransformer, Backbone):
         indices = [depth - 1 for depth in depths]
         maps = self.forward_intermediates(images, indices, norm=False, output_fmt="NCHW", intermediates_only=True)
         return {f"block{depth}": tokens for depth, tokens in zip(depths, cast(list[Tensor], maps), strict=True)}
+
+    def last_tokens(self, images: Tensor, num_blocks: int) -> Tensor:
+        """Tokens after each of the last blocks, through the last norm: what linear heads are put on.
+
+        Args:
+            images: (B, 3, H, W), sides multiples of 16.
+
+        Returns:
+            (num_blocks, B, 1 + patches, num_features), the class token first.
+        """
+        tokens = self.forward_intermediates(
+            images, num_blocks, norm=True, output_fmt="NLC", return_prefix_tokens=True, intermediates_only=True
+        )
+        pairs = cast(list[tuple[Tensor, Tensor]], tokens)
+        return torch.stack([torch.cat([class_token, patches], dim=1) for patches, class_token in pairs])

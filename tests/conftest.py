@@ -64,6 +64,18 @@ def narrow_vit() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images of three digits to train on and as many to be scored, laid out as a user's own."""
+    root = tmp_path_factory.mktemp("few")
+    for split in ("train", "val"):
+        for name in ("0", "1", "7"):
+            (root / split / name).mkdir(parents=True)
+            for path in sorted((digits / "imagefolder" / split / name).glob("*.png"))[:10]:
+                shutil.copy(path, root / split / name / f"n{name}_{path.name}")
+    return root
+
+
 def run_module(module: str, *arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m module arguments`` as the launchers do, and returns what it printed and its exit code."""
     return subprocess.run(

@@ -9,7 +9,7 @@ usage() {
 usage: tools/demo.sh [--trials N] [--out DIR]
 
 Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, pre-trains a small ResNet
-with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs eight benchmarks from these weights
+with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs ten benchmarks from these weights
 and from random ones, and writes the report. Ten to fifteen minutes on two cores, no GPU, no download of data.
 
   --trials N  trials of each benchmark and initialisation (default 5)

@@ -91,6 +91,23 @@ def _on_eleven(mode: str, config: str, what: str, protocol_version: int) -> list
     ]
 
 
+def _parts_of_labels(prefix: str, data: str, config: str, title: str) -> list[Benchmark]:
+    """Fine-tuning with 1, 10 and 100 % of the labels: ``<prefix>-1pct`` and so on, with a config each."""
+    return [
+        Benchmark(
+            name=f"{prefix}-{part}",
+            task=CLASSIFICATION,
+            config=config.format(part=part),
+            data=data,
+            protocol_version=1,
+            title=f"{title}, fine-tuning with {what}",
+            main_metric="top1",
+            dataset=data,
+        )
+        for part, what in (("1pct", "1 % of the labels"), ("10pct", "10 % of the labels"), ("100pct", "all labels"))
+    ]
+
+
 BENCHMARKS = _table(
     Benchmark(
         name="voc", task=DETECTION, config="detection/voc.yaml", data="voc", protocol_version=1,
@@ -184,9 +201,20 @@ BENCHMARKS = _table(
         dataset="digits",
     ),
     Benchmark(
-        name="demo-finetune", task=CLASSIFICATION, config="classification/demo_finetune.py", data="digits",
-        protocol_version=1, title="Digits, fine-tuning with few labels", main_metric="top1", dataset="digits",
+        name="demo-heads", task=CLASSIFICATION, config="classification/demo_heads.py", data="digits",
+        protocol_version=1, title="Digits, linear classification by SGD heads", main_metric="top1", dataset="digits",
     ),
+    Benchmark(
+        name="imagenet-linear", task=CLASSIFICATION, config="classification/imagenet_linear.py", data="imagenet",
+        protocol_version=1, title="ImageNet, linear classification", main_metric="top1", dataset="imagenet",
+    ),
+    Benchmark(
+        name="folder-linear", task=CLASSIFICATION, config="classification/imagenet_linear.py", data="folder",
+        protocol_version=1, title="Own images, linear classification", main_metric="top1", dataset="folder",
+    ),
+    *_parts_of_labels("demo", "digits", "classification/demo_{part}.py", "Digits"),
+    *_parts_of_labels("imagenet", "imagenet", "classification/imagenet_{part}.py", "ImageNet"),
+    *_parts_of_labels("folder", "folder", "classification/imagenet_{part}.py", "Own images"),
     Benchmark(
         name="demo-cluster", task=CLUSTERING, config="classification/demo_cluster.py", data="digits",
         protocol_version=2, title="Digits, unsupervised classification", main_metric="nmi", dataset="digits",

@@ -113,18 +113,21 @@ def run_dense(
     return _run(plans, args, command)
 
 
-def run_benchmarks(args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str) -> int:
+def run_benchmarks(
+    args: TrialArgs, names: Mapping[str, tuple[str, ...]], command: str, *, labels: Path | None = None
+) -> int:
     """Plans and runs the trials of ``args`` and returns the exit code.
 
     Args:
         names: what the user may type to the benchmarks that it stands for.
         command: as the user typed it, for messages.
+        labels: a list of labelled training images.
 
     Raises:
         UserError: bad use or bad input; the data are incomplete or damaged.
     """
     chosen = _chosen(args, names)
-    plans = _plans(args, chosen)
+    plans = _plans(args, chosen, labels=labels)
     if args.planning.plan:
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     _check_data(args, chosen)
@@ -137,7 +140,13 @@ def _check_data(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark]) -> None
         check_data(benchmark, args.data, counts=not other_data)
 
 
-def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: int | None = None) -> list[TrialPlan]:
+def _plans(
+    args: TrialArgs,
+    chosen: Sequence[benchmarks.Benchmark],
+    *,
+    rescale: int | None = None,
+    labels: Path | None = None,
+) -> list[TrialPlan]:
     args.planning.check()
     must_exist = not args.planning.plan
     weights = weights_ref(args.checkpoint, name=args.name, which=args.which, arch=args.arch, must_exist=must_exist)
@@ -152,6 +161,7 @@ def _plans(args: TrialArgs, chosen: Sequence[benchmarks.Benchmark], *, rescale: 
         device=launch_device(args, chosen),
         rescale=rescale,
         must_exist=must_exist,
+        labels=labels,
     )
 
 

@@ -28,7 +28,7 @@ class TrialPlan:
     Attributes:
         runs: root of all records.
         inputs_sha256: hash of benchmark, protocol, weights, seed, overrides and embedded data's fingerprint.
-        rescale: see :class:`~transfer.trial.Trial`.
+        rescale, labels: see :class:`~transfer.trial.Trial`.
     """
 
     runs: Path
@@ -41,6 +41,7 @@ class TrialPlan:
     device: str
     inputs_sha256: str
     rescale: int | None = None
+    labels: Path | None = None
 
     @property
     def trial_dir(self) -> Path:
@@ -101,6 +102,7 @@ def plan_trials(
     device: str = "cpu",
     rescale: int | None = None,
     must_exist: bool = True,
+    labels: Path | None = None,
 ) -> list[TrialPlan]:
     """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
 
@@ -108,9 +110,13 @@ def plan_trials(
         must_exist: the data have to be there; False only to look at what would be run.
 
     Raises:
-        UserError: a data set's folder is missing.
+        UserError: a data set's folder or the list of labelled images is missing.
     """
     inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
+    if labels is not None:
+        if not labels.is_file():
+            raise UserError(f"--labels {labels} is no file: give a list of labelled images, one name a line")
+        inputs = (*inputs, f"--labels {sha256_file(labels)}")
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark, data, must_exist=must_exist)
@@ -128,6 +134,7 @@ def plan_trials(
                         device=device,
                         inputs_sha256=_inputs_sha256(benchmark, ref, seed, inputs, root),
                         rescale=rescale,
+                        labels=labels,
                     )
                 )
     return plans

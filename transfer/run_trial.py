@@ -142,6 +142,7 @@ def trial_of(plan: TrialPlan) -> Trial:
         work_dir=plan.trial_dir / "work",
         weights_dir=plan.weights_dir,
         rescale=plan.rescale,
+        labels=plan.labels,
     )
 
 

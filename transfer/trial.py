@@ -35,6 +35,10 @@ class WeightsRef:
         return self.source.startswith(RANDOM_PREFIX)
 
 
+def silent(done: int, total: int, what: str) -> None:
+    """In place of a trial's progress; unlike most of these, it can be sent to another process."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """What a task's ``run`` is given.
@@ -49,6 +53,7 @@ class Trial:
         progress: call with (steps done, steps in all, what is being done).
         rescale: images a step in place of the protocol's, with the schedule that goes with it
             (:func:`transfer.protocol_lock.rescaled`); None keeps the protocol's.
+        labels: a file with the names of the labelled training images; None where the protocol draws them.
     """
 
     benchmark: Benchmark
@@ -59,8 +64,9 @@ class Trial:
     device: str
     work_dir: Path
     weights_dir: Path
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    progress: Callable[[int, int, str], None] = silent
     rescale: int | None = None
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

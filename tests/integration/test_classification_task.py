@@ -16,7 +16,6 @@ from transfer.classification import task
 from transfer.trial import Outcome, Trial, WeightsRef
 
 QUICK_LINEAR = ("labels_per_class=5", "l2_grid=0.1,10")
-QUICK_FINETUNE = ("labels_per_class=2", "epochs=2", "batch_size=10")
 
 
 @pytest.fixture
@@ -57,48 +56,6 @@ def test_linear_trial_repeats_for_its_seed_and_beats_the_majority_class(run: Cal
     assert json.loads(first.resolved_config)["l2_grid"] == [0.1, 10]
     assert {what for *_, what in steps} == {"features", "choosing l2"}
     assert all(0 < done <= total for done, total, _ in steps)
-
-
-def test_finetune_trial_repeats_bit_for_bit_and_trains(run: Callable[..., Outcome]) -> None:
-    steps: list[tuple[int, int, str]] = []
-    first = run("demo-finetune", *QUICK_FINETUNE, steps=steps)
-    assert first == run("demo-finetune", *QUICK_FINETUNE)
-    assert first.arch == "resnet18"
-    assert first.source_format == "random"
-    assert steps == [(step, 4, "fine-tuning") for step in range(1, 5)]
-    assert 0 < first.metrics["top1"].value <= first.metrics["top5"].value
-
-
-def test_divergence_is_an_error_and_not_a_figure(run: Callable[..., Outcome]) -> None:
-    with pytest.raises(FloatingPointError, match="learning rate"):
-        run("demo-finetune", *QUICK_FINETUNE, "lr_backbone=1e20", "lr_head=1e20")
-
-
-def test_finetuning_fits_its_labelled_images(digits: Path) -> None:
-    from transfer.backbone import IMAGENET
-    from transfer.classification import images
-    from transfer.classification.features import extract
-    from transfer.classification.finetune import finetune
-    from transfer.classification.protocol import load_protocol
-
-    protocol, _ = load_protocol(
-        benchmarks.get("demo-finetune"),
-        ("epochs=12", "batch_size=10", "max_shift=0", "lr_backbone=0.01", "lr_head=0.1"),
-    )
-    folder = images.open_split(digits, "train")
-    import numpy as np
-
-    from pretrain.model import build_backbone
-
-    torch.manual_seed(0)
-    rows = images.few_labels(images.labels_of(folder), 1, np.random.default_rng(0))
-    train = images.read_images(folder, rows, IMAGENET)
-    backbone = build_backbone("resnet18")
-    before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    model = finetune(backbone, train, protocol, seed=0, device="cpu")
-    assert (extract(model, train.images, batch_size=10, device="cpu").argmax(1) == train.labels).mean() >= 0.8
-    changed = {name for name, value in backbone.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed == set(before)  # nothing is frozen
 
 
 def test_missing_data_is_a_user_error(run: Callable[..., Outcome], tmp_path: Path) -> None:

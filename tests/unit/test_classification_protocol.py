@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 
 import numpy as np
 import pytest
-import torch
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.classification.finetune import epoch_batches, lr_factor, random_shift, steps_per_epoch
 from transfer.classification.images import few_labels, majority_top1
 from transfer.classification.linear import topk_accuracy
 from transfer.classification.protocol import (
-    FinetuneProtocol,
     LinearProtocol,
     load_protocol,
     resolved,
 )
+from transfer.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
 from transfer.clustering.protocol import ClusterProtocol
 
-KINDS = {"demo-linear": LinearProtocol, "demo-finetune": FinetuneProtocol, "demo-cluster": ClusterProtocol}
+FINETUNE = [f"{data}-{part}" for data in ("demo", "imagenet", "folder") for part in ("1pct", "10pct", "100pct")]
+KINDS = {
+    "demo-linear": LinearProtocol,
+    "demo-cluster": ClusterProtocol,
+    **dict.fromkeys(FINETUNE, FinetuneProtocol),
+    **dict.fromkeys(("demo-heads", "imagenet-linear", "folder-linear"), HeadsProtocol),
+}
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items())
@@ -75,34 +78,3 @@ def test_topk_counts_a_label_among_the_k_best() -> None:
     assert topk_accuracy(scores, labels, 1) == pytest.approx(1 / 3)
     assert topk_accuracy(scores, labels, 2) == pytest.approx(2 / 3)
     assert topk_accuracy(scores, labels, 3) == 1.0
-
-
-def test_learning_rate_rises_then_falls_towards_zero() -> None:
-    factors = [lr_factor(step, 40, 5) for step in range(40)]
-    assert factors[:5] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6])
-    assert factors[5] == 1.0
-    assert all(before > after for before, after in itertools.pairwise(factors[5:]))
-    assert 0 < factors[-1] < 0.01
-
-
-def test_every_epoch_shows_each_image_at_most_once_in_whole_batches() -> None:
-    protocol, _ = load_protocol(benchmarks.get("demo-finetune"), ("epochs=3", "batch_size=4"))
-    batches = list(epoch_batches(11, protocol, np.random.default_rng(0)))
-    assert len(batches) == 3 * steps_per_epoch(11, 4) == 6
-    for epoch in range(3):
-        rows = np.concatenate(batches[2 * epoch : 2 * epoch + 2])
-        assert len(set(rows.tolist())) == 8
-    assert steps_per_epoch(3, 4) == 1
-    assert len(next(epoch_batches(3, protocol, np.random.default_rng(0)))) == 3
-
-
-def test_shift_moves_content_and_repeats_the_border() -> None:
-    images = torch.zeros(30, 3, 8, 8)
-    images[:, :, 4, 4] = 1
-    shifted = random_shift(images, 2, np.random.default_rng(0))
-    assert shifted.shape == images.shape
-    places = {tuple(place.tolist()[1:]) for image in shifted for place in image.nonzero()}
-    assert len(places) > 8
-    assert all(2 <= y <= 6 and 2 <= x <= 6 for y, x in places)
-    assert (random_shift(torch.full((2, 3, 8, 8), 5.0), 2, np.random.default_rng(0)) == 5).all()
-    assert random_shift(images, 0, np.random.default_rng(0)) is images

@@ -1,49 +1,167 @@
-"""Fine-tuning of the whole network with few labelled images."""
+"""Fine-tuning of the whole network on a part of the labels."""
 
 from __future__ import annotations
 
-from transfer.classification.protocol import FinetuneProtocol, resolved
-from transfer.record import Metric
-from transfer.trial import Outcome, Trial
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-LABEL_STREAM = 0  # every initialisation with the same seed gets the same labelled images
+from common.errors import UserError
+from transfer.classification.protocol import resolved
+from transfer.classification.sgd_protocols import FinetuneProtocol
+from transfer.trial import Outcome, Trial, silent
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfer.backbone import Backbone
+    from transfer.classification.labelled import LabelledImages
+    from transfer.classification.sgd import SgdSettings
+    from transfer.processes import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each of several processes is started with."""
+
+    trial: Trial
+    protocol: FinetuneProtocol
 
 
 def run(trial: Trial, protocol: FinetuneProtocol, difference: list[str]) -> Outcome:
-    """Trains on labelled images drawn by the seed, then one look at the test images.
+    """Trains on the labelled images with the GPUs that the trial has, then one look at the test images.
 
     Raises:
-        UserError: a bad checkpoint or data folder.
+        UserError: a bad checkpoint, data folder or list of labelled images.
     """
-    import numpy as np
     import torch
 
-    from transfer.classification import images
-    from transfer.classification.features import extract
-    from transfer.classification.finetune import finetune
-    from transfer.classification.linear import topk_accuracy
-    from transfer.convert.prepare import torch_backbone
+    return run_in_processes(trial, protocol, difference, torch.cuda.device_count() if trial.device == "cuda" else 1)
 
-    module, backbone = torch_backbone(trial)
-    torch.manual_seed(trial.seed)
-    train = images.open_split(trial.data, "train")
-    train_labels = images.labels_of(train)
-    rows = images.few_labels(train_labels, protocol.labels_per_class, np.random.default_rng([trial.seed, LABEL_STREAM]))
-    model = finetune(
-        module,
-        images.read_images(train, rows, backbone.preprocessing),
-        protocol,
-        seed=trial.seed,
-        device=trial.device,
-        done=lambda step, num_steps: trial.progress(step, num_steps, "fine-tuning"),
+
+def run_in_processes(trial: Trial, protocol: FinetuneProtocol, difference: list[str], num_available: int) -> Outcome:
+    """:func:`run` with up to so many GPUs, or CPU processes: as many of them as share a step evenly."""
+    from transfer.classification.label_subset import names_sha256
+    from transfer.classification.norms import fitting_processes
+    from transfer.classification.scoring import final_scoring
+    from transfer.classification.splits import splits_of
+    from transfer.classification.training_views import scoring_view
+    from transfer.processes import launch
+
+    splits = splits_of(trial)
+    labelled = labelled_images(trial, protocol, splits.train)
+    num_processes = fitting_processes(min(protocol.batch_size, len(labelled)), protocol.norm_batch, num_available)
+    if num_processes > 1:
+        job = Job(trial=dataclasses.replace(trial, progress=silent), protocol=protocol)
+        launch(_train_process, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    model, backbone = train(trial, protocol, labelled, trial.progress)  # several processes have left it nothing to do
+    metrics, references = final_scoring(
+        model,
+        splits,
+        labelled,
+        view=scoring_view(protocol.views, backbone.preprocessing),
+        batch_size=protocol.test_batch_size,
+        trial=trial,
     )
-    test = images.read_all(images.open_split(trial.data, "val"), backbone.preprocessing)
-    scores = extract(model, test.images, batch_size=protocol.test_batch_size, device=trial.device)
+    _checkpoint_path(trial).unlink()
     return Outcome(
-        metrics={f"top{k}": Metric(value=100 * topk_accuracy(scores, test.labels, k)) for k in (1, 5)},
-        references={"majority class": {"top1": 100 * images.majority_top1(train_labels, test.labels)}},
-        resolved_config=resolved(trial.benchmark, protocol),
+        metrics=metrics,
+        references=references,
+        test_scorings=splits.test.scorings,
+        choices={"labelled_images": len(labelled), "labelled_images_sha256": names_sha256(labelled)},
+        resolved_config=_resolved(trial, protocol),
         protocol_difference=difference,
         arch=backbone.arch,
         source_format=backbone.source_format,
     )
+
+
+def labelled_images(trial: Trial, protocol: FinetuneProtocol, train: LabelledImages) -> LabelledImages:
+    """Those of the user's list, else so many of each class, drawn by the seed.
+
+    Raises:
+        UserError: a bad list; or a part of ImageNet's labels without one.
+    """
+    from transfer.classification.label_subset import LIST_GUIDE, even_rows, listed, read_list
+
+    if protocol.labels_fraction == 1:
+        return train
+    if trial.labels is not None:
+        return listed(train, read_list(trial.labels), trial.labels)
+    if trial.benchmark.data == "imagenet":
+        raise UserError(f"{trial.benchmark.name} needs the list of its labelled images: {LIST_GUIDE}")
+    return train.subset(even_rows(train.labels, protocol.labels_fraction, trial.seed), f"labelled part of {train.name}")
+
+
+def train(
+    trial: Trial, protocol: FinetuneProtocol, labelled: LabelledImages, report: Report
+) -> tuple[nn.Module, Backbone]:
+    """The classifier after its last step, in this process or in this one's group of processes."""
+    import torch
+
+    from transfer.classification.checkpoints import Checkpoints
+    from transfer.classification.finetune import Training, finetune, new_classifier
+    from transfer.classification.group import this_group
+    from transfer.classification.label_subset import names_sha256
+    from transfer.classification.training_views import training_view
+    from transfer.convert.prepare import torch_backbone
+
+    module, backbone = torch_backbone(trial)
+    torch.manual_seed(trial.seed)
+    model = new_classifier(module, len(labelled.classes), head_std=protocol.head_std, seed=trial.seed)
+    identity = (
+        f"{_resolved(trial, protocol)}seed {trial.seed}\nweights {backbone.sha256} {backbone.which}\n"
+        f"images {names_sha256(labelled)}\ndata {trial.data}\ndevice {trial.device}\n"
+    )
+    training = Training(
+        images=labelled.kept() if protocol.views.is_small else labelled,
+        view=training_view(protocol.views, backbone.preprocessing),
+        settings=sgd_settings(protocol, len(labelled)),
+        seed=trial.seed,
+        checkpoints=Checkpoints(_checkpoint_path(trial), identity),
+        curves=trial.work_dir / "tensorboard",
+        done=lambda step, num_steps: report(step, num_steps, "fine-tuning"),
+    )
+    finetune(model, training, this_group(trial.device))
+    return model, backbone
+
+
+def sgd_settings(protocol: FinetuneProtocol, num_labelled: int) -> SgdSettings:
+    """The protocol's schedule on so many labelled images."""
+    from transfer.classification.finetune import training_order
+    from transfer.classification.sgd import SgdSettings
+
+    steps_per_epoch = training_order(num_labelled, protocol.batch_size, seed=0).steps_per_epoch
+    return SgdSettings(
+        num_steps=protocol.epochs * steps_per_epoch,
+        batch_size=protocol.batch_size,
+        lr_backbone=protocol.lr_backbone,
+        lr_head=protocol.lr_head,
+        cosine=protocol.cosine,
+        warmup_steps=protocol.warmup_steps,
+        momentum=protocol.momentum,
+        nesterov=protocol.nesterov,
+        weight_decay=protocol.weight_decay,
+        norm_batch=protocol.norm_batch,
+    )
+
+
+def _train_process(job: Job, report: Report) -> None:
+    from transfer.classification.splits import splits_of
+
+    labelled = labelled_images(job.trial, job.protocol, splits_of(job.trial).train)
+    train(job.trial, job.protocol, labelled, report)
+
+
+def _resolved(trial: Trial, protocol: FinetuneProtocol) -> str:
+    from common.files import sha256_file
+
+    chosen_by = "all" if protocol.labels_fraction == 1 else "drawn evenly by the seed"
+    if trial.labels is not None:
+        chosen_by = f"list {sha256_file(trial.labels)}"
+    return resolved(trial.benchmark, protocol, labelled_images=chosen_by)
+
+
+def _checkpoint_path(trial: Trial) -> Path:
+    return trial.work_dir / "checkpoint.pth"

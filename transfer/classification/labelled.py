@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,12 +27,15 @@ class LabelledImages:
         labels: (N,) int64; where an image can have several classes (N, C) int8: 1 present, 0 absent, -1 not to be
             counted (VOC's "difficult").
         read: row to RGB image; raises UserError if the file cannot be read.
+        file_name: row to what the image is called, of files the path below the data root; lists of labelled images go
+            by the name without its folders. None where images have no names.
     """
 
     name: str
     classes: tuple[str, ...]
     labels: NDArray[np.integer]
     read: Callable[[int], Image]
+    file_name: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,13 +46,18 @@ class LabelledImages:
 
     def subset(self, rows: NDArray[np.integer], name: str | None = None) -> LabelledImages:
         """The images of these rows, in this order."""
-        rows, read = np.asarray(rows), self.read
+        rows, read, file_name = np.asarray(rows), self.read, self.file_name
         return LabelledImages(
             name=name or self.name,
             classes=self.classes,
             labels=self.labels[rows],
             read=lambda row: read(int(rows[row])),
+            file_name=None if file_name is None else lambda row: file_name(int(rows[row])),
         )
+
+    def kept(self) -> LabelledImages:
+        """The same images, each read once and kept in memory: for small images that are read in every epoch."""
+        return dataclasses.replace(self, read=functools.cache(self.read))
 
 
 def joined(first: LabelledImages, second: LabelledImages, name: str) -> LabelledImages:

@@ -1,7 +1,11 @@
 """Imports all that a classification trial needs, so that trials can be forked from a process that has it already."""
 
+import torch.utils.tensorboard  # noqa: F401
+
 import transfer.classification.features
 import transfer.classification.finetune
+import transfer.classification.heads_training
 import transfer.classification.images
 import transfer.classification.linear
+import transfer.classification.scoring
 import transfer.convert.prepare  # noqa: F401

@@ -32,32 +32,6 @@ class LinearProtocol:
     batch_size: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneProtocol:
-    """The whole network trained on few labels with SGD and a cosine schedule; scored once, at the end.
-
-    Attributes:
-        labels_per_class: drawn from the training images by the trial's seed.
-        epochs, batch_size: passes over the labelled images; each epoch's last, smaller batch is left out.
-        lr_backbone, lr_head: at the end of the warm-up; both fall to 0 by a cosine.
-        momentum, weight_decay: of SGD with Nesterov momentum; no decay on vectors (norms and biases).
-        warmup_steps: the learning rate rises linearly.
-        max_shift: each image is moved by up to this many pixels on both axes; no flips, since digits are not symmetric.
-        test_batch_size: of the forward passes over the held-out images.
-    """
-
-    labels_per_class: int
-    epochs: int
-    batch_size: int
-    lr_backbone: float
-    lr_head: float
-    momentum: float
-    weight_decay: float
-    warmup_steps: int
-    max_shift: int
-    test_batch_size: int
-
-
 def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, list[str]]:
     """The benchmark's protocol with the trial's overrides, and what these change.
 

@@ -11,6 +11,7 @@ from transfer.trial import Outcome, Trial
 # protocol to the module that has ``run(trial, protocol, difference) -> Outcome``
 PROCEDURES = {
     "LinearProtocol": "transfer.classification.linear_task",
+    "HeadsProtocol": "transfer.classification.heads_task",
     "FinetuneProtocol": "transfer.classification.finetune_task",
 }
 

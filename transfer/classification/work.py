@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,14 @@ class Images:
 
     size: int
     num_classes: int
+    num_train: int
     num_test: int
 
 
 DATA = {
-    "digits": Images(size=28, num_classes=10, num_test=1000),  # common.digits writes the same every time
-    "imagenet": Images(size=224, num_classes=1000, num_test=50_000),
+    # common.digits writes the same every time
+    "digits": Images(size=28, num_classes=10, num_train=4000, num_test=1000),
+    "imagenet": Images(size=224, num_classes=1000, num_train=1_281_167, num_test=50_000),
 }
 
 
@@ -46,7 +49,7 @@ def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
     protocol, _ = load_protocol(benchmark, ())
     content = json.loads(record.resolved_config)
     names = [field.name for field in dataclasses.fields(protocol) if field.name in content]
-    used = dataclasses.replace(protocol, **{name: _as_field(content[name]) for name in names})
+    used = dataclasses.replace(protocol, **{name: _as_field(content[name], getattr(protocol, name)) for name in names})
     return _work(used, benchmark, record.weights.arch)
 
 
@@ -55,7 +58,10 @@ def shortened(work: Work, iterations: int) -> tuple[str, ...]:
     return ()
 
 
-def _as_field(value: Any) -> Any:
+def _as_field(value: Any, current: Any = None) -> Any:
+    """JSON has lists for tuples, and dicts for dataclasses such as the protocol's ``current`` value."""
+    if dataclasses.is_dataclass(current) and not isinstance(current, type):
+        return dataclasses.replace(current, **value)
     return tuple(_as_field(item) for item in value) if isinstance(value, list) else value
 
 
@@ -74,13 +80,26 @@ def _linear(protocol: Any, images: Images, arch: str | None) -> Work:
 
 
 def _finetune(protocol: Any, images: Images, arch: str | None) -> Work:
-    num_labelled = images.num_classes * protocol.labels_per_class
+    num_labelled = round(protocol.labels_fraction * images.num_train)
     batch_size = min(protocol.batch_size, num_labelled)
     steps = protocol.epochs * (num_labelled // batch_size)
     cost = _pass(arch, images)
     training = Phase(what="fine-tuning", num_images=steps * batch_size, steps=steps, trains=True, cost=cost)
-    test = Phase(what="test", num_images=images.num_test, trains=False, cost=cost, reported=False)
+    test = Phase(what="test images", num_images=images.num_test, trains=False, cost=cost)
     return Work(arch=arch, phases=(training, test))
+
+
+def _heads(protocol: Any, images: Images, arch: str | None) -> Work:
+    cost = _pass(arch, images)
+    training = Phase(
+        what="heads",
+        num_images=protocol.epochs * images.num_train,
+        steps=protocol.epochs * math.ceil(images.num_train / protocol.batch_size),
+        trains=False,
+        cost=cost,
+    )
+    test = Phase(what="test images", num_images=images.num_test, trains=False, cost=cost)
+    return Work(arch=arch, phases=(training, test), uncounted=("the heads", "held-out images"))
 
 
 def _cluster(protocol: Any, images: Images, arch: str | None) -> Work:
@@ -100,6 +119,7 @@ def _pass(arch: str | None, images: Images) -> BackbonePass | None:
 # A protocol's class, by its full name, to what it computes.
 DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
     "transfer.classification.protocol.LinearProtocol": _linear,
-    "transfer.classification.protocol.FinetuneProtocol": _finetune,
+    "transfer.classification.sgd_protocols.FinetuneProtocol": _finetune,
+    "transfer.classification.sgd_protocols.HeadsProtocol": _heads,
     "transfer.clustering.protocol.ClusterProtocol": _cluster,
 }

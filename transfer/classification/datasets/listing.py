@@ -44,7 +44,14 @@ class Listing:
 
     def labelled(self, name: str) -> LabelledImages:
         """The images as a task takes them."""
-        return LabelledImages(name=name, classes=self.classes, labels=self.labels, read=self.read)
+        names = self.names
+        return LabelledImages(
+            name=name,
+            classes=self.classes,
+            labels=self.labels,
+            read=self.read,
+            file_name=lambda row: names[row],
+        )
 
 
 def listing_of_files(

@@ -1,0 +1,31 @@
+"""Fine-tuning on ImageNet with 1 % of the labels, or on your own images.
+
+    tools/transfer_cls.sh imagenet-1pct CKPT --labels 1percent.txt
+    tools/transfer_cls.sh folder-1pct CKPT --data DIR
+
+SimCLR's list of 12,811 images; of your own images as many of every class, drawn by the seed. Learning rates, epochs,
+batch and weight decay are the official README's. What it leaves open is as in the usual evaluation (Barlow Twins'):
+plain momentum, a cosine that is stepped once an epoch, a head drawn from N(0, 0.01), and eight processes with 32 images
+each, over which batch norm takes its statistics. Settings for ViTs were not released: they have the same.
+
+Published, ResNet-50: top-1 61.2, top-5 84.2.
+"""
+
+from transfer.classification.sgd_protocols import FinetuneProtocol, Views
+
+CONFIG = FinetuneProtocol(
+    labels_fraction=0.01,
+    epochs=20,
+    batch_size=256,
+    lr_backbone=0.04,
+    lr_head=0.2,
+    cosine="epoch",
+    warmup_steps=0,
+    momentum=0.9,
+    nesterov=False,
+    weight_decay=0.0,
+    norm_batch=32,
+    head_std=0.01,
+    views=Views(augment="crop and flip", size=224, resize=256),
+    test_batch_size=256,
+)
