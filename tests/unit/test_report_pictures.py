@@ -174,3 +174,27 @@ def test_a_picture_changed_in_an_archive_is_refused(tmp_path: Path) -> None:
     assert len(files) == 1
     with pytest.raises(UserError, match=r"b\.jpg' is not what the manifest says"):
         archive.read_archive(tmp_path / "b.tar.gz")
+
+
+def test_pictures_of_clustering_have_captions_and_room_and_the_likely_classes_come_first(tmp_path: Path) -> None:
+    names = [f"work/{stem}.png" for stem in ("confusion", "usage", "top3")]
+    with_pictures([done({"nmi": 60.0}, benchmark="demo-cluster", pictures=names)], tmp_path)
+    found = strip(tmp_path)
+    assert found.large and "truth left" not in found.caption
+    shown = [(Path(picture.name).stem, picture.caption.split(":")[0]) for picture in found.rows[0].pictures if picture]
+    assert shown == [
+        ("top3", "Test images with their three most likely classes"),
+        ("confusion", "Confusion matrix"),
+        ("usage", "Use of the clusters"),
+    ]
+    page = write_report([tmp_path])[1]
+    assert len(embedded(page)) == 3 and page.read_text().count("<figcaption>Confusion matrix") == 1
+
+
+def test_a_clustering_picture_that_is_lost_is_said(tmp_path: Path) -> None:
+    record = done({"nmi": 60.0}, benchmark="demo-cluster", pictures=["work/top3.png", "work/usage.png"])
+    save([record], tmp_path)
+    save_picture(record, tmp_path, "work/usage.png")
+    (row,) = strip(tmp_path).rows
+    assert "1 of 2 pictures missing" in row.note and row.num_shown == 1
+    assert "1 of 2 pictures missing" in write_report([tmp_path])[1].read_text()

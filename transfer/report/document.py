@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from transfer.report import format as fmt
 from transfer.report import provenance, tables
+from transfer.report.ablation_sections import AblationSection, ablation_sections
+from transfer.report.ablation_tables import setting_cards
 from transfer.report.cards import Card, cards
 from transfer.report.figures import Plot, overview_plot, trial_plots
 from transfer.report.near_duplicates import near_duplicates_table
@@ -15,6 +17,7 @@ from transfer.report.pictures import Strip
 from transfer.report.results import BenchmarkResult, Report
 from transfer.report.statistics import MIN_TRIALS
 from transfer.report.table import Table
+from transfer.report.training_curves import TrainingCurves, training_curves
 from transfer.report.verify import broken_seals, edited_ablations
 
 TITLE = "Transfer report"
@@ -62,13 +65,17 @@ class Document:
     overview_table: Table
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
+    pretraining: TrainingCurves | None
+    ablations: tuple[AblationSection, ...]
     reading: tuple[str, ...]
     provenance: tuple[Table, ...]
     cards: tuple[Card, ...]
 
     @property
     def plots(self) -> list[Plot]:
-        return [plot for plot in (self.overview, *(section.plot for section in self.sections)) if plot]
+        found = [self.overview, *(section.plot for section in self.sections)]
+        found += [self.pretraining.plot if self.pretraining else None, *(each.plot for each in self.ablations)]
+        return [plot for plot in found if plot]
 
 
 def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Document:
@@ -86,9 +93,11 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         overview_table=tables.overview_table(report),
         sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
         paper=paper_tables(report),
+        pretraining=training_curves(report.evidence.pretraining),
+        ablations=ablation_sections(report.evidence),
         reading=READING,
         provenance=provenance_tables(report),
-        cards=cards(report),
+        cards=(*cards(report), *(card for each in report.evidence.ablations for card in setting_cards(each))),
     )
 
 

@@ -123,9 +123,9 @@ def draw(
         return Plot(
             name=name,
             alt=alt,
-            svg_wide=inline_svg(_svg(wide), f"{name}-wide", alt),
-            svg_narrow=inline_svg(_svg(narrow), f"{name}-narrow", alt),
-            png=_saved(wide, "png", metadata={"Software": None}, dpi=PNG_DPI),
+            svg_wide=inline_svg(svg_of(wide), f"{name}-wide", alt),
+            svg_narrow=inline_svg(svg_of(narrow), f"{name}-narrow", alt),
+            png=saved(wide, "png", metadata={"Software": None}, dpi=PNG_DPI),
         )
 
 
@@ -280,11 +280,13 @@ def _floor_text(axes: Axes, across: float, text: str, index: int, *, side: str) 
     )
 
 
-def _svg(figure: Figure) -> str:
-    return _saved(figure, "svg", metadata={"Date": None, "Creator": None}).decode()
+def svg_of(figure: Figure) -> str:
+    """The figure as an SVG document, the same bytes each time."""
+    return saved(figure, "svg", metadata={"Date": None, "Creator": None}).decode()
 
 
-def _saved(figure: Figure, kind: str, **settings: Any) -> bytes:
+def saved(figure: Figure, kind: str, **settings: Any) -> bytes:
+    """The figure as a file's content."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, **settings)
     return buffer.getvalue()

@@ -48,6 +48,16 @@ def number(value: float | None, *, digits: int = 2) -> str:
     return text.replace("-", "−")
 
 
+def significant(value: float | None) -> str:
+    """``"2.10"``, three significant digits, for figures that are no percentages."""
+    return NOTHING if value is None else f"{value:#.3g}".removesuffix(".").replace("-", "−")
+
+
+def printed(value: float | None) -> str:
+    """A published figure that is no percentage, with the digits that it is printed with."""
+    return NOTHING if value is None else "0" if value == 0 else str(value).replace("-", "−")
+
+
 def signed(value: float | None, *, digits: int = 2) -> str:
     """As :func:`number`, with a plus sign before what is above zero."""
     text = number(value, digits=digits)

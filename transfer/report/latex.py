@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from transfer.report import format as fmt
 from transfer.report import tables
+from transfer.report.ablation_tables import ablation_table
 from transfer.report.paper_tables import paper_tables
 from transfer.report.results import BenchmarkResult, Report
 from transfer.report.table import Table
@@ -41,6 +42,8 @@ def render_latex(report: Report) -> str:
             blocks.append(_table(differences, result.title, _label(report, result, "differences")))
     for index, table in enumerate(paper_tables(report), start=1):
         blocks.append(_table(table, "Beside the paper", f"tab:paper-{index}"))
+    for index, ablation in enumerate(report.evidence.ablations, start=1):
+        blocks.append(_table(ablation_table(ablation), "Ablation", f"tab:ablation-{index}"))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from transfer.report.ablation_sections import AblationSection
 from transfer.report.document import Document, Section
 from transfer.report.figures import Plot
 from transfer.report.table import Table, TableRow
@@ -22,6 +23,11 @@ def render_markdown(document: Document) -> str:
         blocks.append("## Beside the paper")
     for table in document.paper:
         blocks += _table(table)
+    if document.pretraining:
+        shown = document.pretraining
+        blocks += ["## Pre-training", *_image(shown.plot), *([shown.note] if shown.note else []), *_table(shown.runs)]
+    for ablation in document.ablations:
+        blocks += _ablation(ablation)
     blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading), "## Provenance"]
     for table in document.provenance:
         blocks += _table(table)
@@ -38,6 +44,13 @@ def _section(section: Section) -> list[str]:
     if section.differences:
         blocks += _table(section.differences)
     return [*blocks, "<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
+
+
+def _ablation(section: AblationSection) -> list[str]:
+    blocks = [f"## {escape(section.heading)}", escape(section.subtitle)]
+    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
+    blocks += [*_image(section.plot), *([escape(section.caption)] if section.caption else []), *_table(section.table)]
+    return [*blocks, "\n".join(f"- {escape(line)}" for line in section.legend)]
 
 
 def _image(plot: Plot | None) -> list[str]:

@@ -10,7 +10,6 @@ from transfer.report import format as fmt
 from transfer.report.paper_forms import Form, Place
 from transfer.report.results import BenchmarkResult, Report, Row
 from transfer.report.statistics import Summary, summarize
-from transfer.report.tables import row_label
 
 
 @dataclass(frozen=True)
@@ -60,16 +59,26 @@ def suites(report: Report) -> list[str]:
 
 def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
     """One row for each weights, baselines first, off protocol last; none if no benchmark of the form was run."""
-    found: dict[tuple[bool, bool, str], dict[str, tuple[BenchmarkResult, Row]]] = {}
+    found: dict[tuple[bool, bool, str, str], dict[str, tuple[BenchmarkResult, Row]]] = {}
     for result in report.benchmarks:
         if result.key.suite != suite or result.key.benchmark not in form.benchmarks:
             continue
         for row in result.rows:
-            rank = (not row.procedure.on_protocol, not row.is_baseline, row_label(row))
-            if result.key.benchmark in found.get(rank, {}):  # several off-protocol rows of the same marks
-                rank = (*rank[:2], f"{rank[2]}, config {fmt.short_hash(row.procedure.config_sha256)}")
+            rank = (not row.procedure.on_protocol, not row.is_baseline, row.label, "")
+            if result.key.benchmark in found.get(rank, {}):  # several off-protocol rows of the same weights
+                rank = (*rank[:3], f", config {fmt.short_hash(row.procedure.config_sha256)}")
             found.setdefault(rank, {})[result.key.benchmark] = (result, row)
-    return [MeasuredRow(label, runs) for (_, _, label), runs in sorted(found.items(), key=lambda item: item[0])]
+    return [MeasuredRow(_label(runs) + rank[3], runs) for rank, runs in sorted(found.items(), key=lambda each: each[0])]
+
+
+def _label(runs: dict[str, tuple[BenchmarkResult, Row]]) -> str:
+    """As :func:`~transfer.report.tables.row_label`, over all the benchmarks."""
+    rows = [row for _, row in runs.values()]
+    marks = ["baseline"] if rows[0].is_baseline else []
+    marks += [] if rows[0].procedure.on_protocol else [fmt.OFF_PROTOCOL]
+    if failed := sum(len(row.failed) for row in rows):
+        marks.append(f"{failed} of {failed + sum(len(row.done) for row in rows)} failed")
+    return f"{rows[0].label} ({', '.join(marks)})" if marks else rows[0].label
 
 
 def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from transfer.benchmarks import BENCHMARKS, DETECTION, SEGMENTATION
+from transfer.benchmarks import BENCHMARKS, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.record import TrialRecord
 from transfer.report import format as fmt
 from transfer.report.collect import FoundTrial, TrialKey, trial_key
@@ -20,11 +20,19 @@ MAX_OPEN_ROWS = 2  # more are folded
 KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by their first bytes
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
+CLUSTERING_SIDES = "clusters beside the labels, which took no part in making them"
 SIDES = {
     DETECTION: "annotated objects left, as many detections right, best first, with their scores",
     SEGMENTATION: "image left, annotated mask in the middle, predicted mask right",
+    CLUSTERING: CLUSTERING_SIDES,
 }
 OTHER_SIDES = "truth left, prediction right"
+# What the pictures of a clustering trial are, by their files' names without suffix, in the order of the page.
+CLUSTERING_PICTURES = {
+    "top3": "Test images with their three most likely classes: the names that their clusters stand for",
+    "confusion": "Confusion matrix: classes down, clusters across, in the order in which they are matched",
+    "usage": "Use of the clusters: how many images are in each",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Picture:
     name: str
     content: bytes
     alt: str
+    caption: str = ""
 
     @property
     def uri(self) -> str:
@@ -63,11 +72,17 @@ class StripRow:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures of one benchmark; ``note`` stands in place of the rows where the page has no room for them."""
+    """The pictures of one benchmark.
+
+    Attributes:
+        note: stands in place of the rows where the page has no room for them.
+        large: plots with small print, each with a caption: they need room.
+    """
 
     caption: str
     rows: tuple[StripRow, ...]
     note: str = ""
+    large: bool = False
 
     @property
     def folded(self) -> bool:
@@ -90,7 +105,7 @@ def build_strips(report: Report, found: Sequence[FoundTrial]) -> tuple[Strip | N
     for result in report.benchmarks:
         strip = _strip(result, trials)
         if strip and strip.num_bytes > room:
-            strip = Strip(caption=strip.caption, rows=(), note=_no_room())
+            strip = replace(strip, rows=(), note=_no_room())
         room -= strip.num_bytes if strip else 0
         strips.append(strip)
     return tuple(strips)
@@ -118,6 +133,7 @@ def read_beside(folder: Path, name: str) -> bytes | None:
 
 def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip | None:
     benchmark = BENCHMARKS.get(result.key.benchmark)
+    is_clustering = benchmark is not None and benchmark.task == CLUSTERING
     sides = SIDES.get(benchmark.task, OTHER_SIDES) if benchmark else OTHER_SIDES
     firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
     rows = [_row(row, record, trials.get(trial_key(record)), sides) for row, record in firsts]
@@ -125,7 +141,8 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
         return None
     same = len({tuple(record.pictures) for _, record in firsts}) == 1
     images = "the same test images in the same order" if same else "test images, not the same for all"
-    return Strip(caption=f"First done trial of each initialisation, {images}: {sides}.", rows=tuple(rows))
+    what = sides if is_clustering else f"{images}: {sides}"
+    return Strip(f"First done trial of each initialisation, {what}.", tuple(rows), large=is_clustering)
 
 
 def _row(row: Row, record: TrialRecord, trial: FoundTrial | None, sides: str) -> StripRow:
@@ -133,11 +150,22 @@ def _row(row: Row, record: TrialRecord, trial: FoundTrial | None, sides: str) ->
     pictures = []
     for name in record.pictures:
         content = trial.read(name) if trial else None
-        alt = f"{label}, image {PurePosixPath(name).stem}: {sides}"
-        pictures.append(None if content is None else Picture(name=name, content=content, alt=alt))
+        stem = PurePosixPath(name).stem
+        alt = f"{label}, image {stem}: {sides}"
+        caption = CLUSTERING_PICTURES.get(stem, "") if sides == CLUSTERING_SIDES else ""
+        alt = f"{label}: {caption}" if caption else alt
+        pictures.append(None if content is None else Picture(name=name, content=content, alt=alt, caption=caption))
+    pictures.sort(key=_rank)
     lost = f"{pictures.count(None)} of {fmt.plural(len(pictures), 'picture')} missing beside the record, or unreadable"
     note = lost if None in pictures else ""
     return StripRow(label=label, record=record, pictures=tuple(pictures), note=note)
+
+
+def _rank(picture: Picture | None) -> int:
+    """Those of clustering in the page's order, all others as the record lists them."""
+    names = list(CLUSTERING_PICTURES)
+    stem = PurePosixPath(picture.name).stem if picture and picture.caption else ""
+    return names.index(stem) if stem in names else len(names)
 
 
 def _no_room() -> str:

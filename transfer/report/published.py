@@ -56,12 +56,14 @@ class PublishedTable:
         source: where the figures stand, e.g. ``"Table 5 of arXiv:2110.07402"``.
         setting: what was run there.
         metrics: in the order of the columns.
+        figure: number of the paper's figure that shows the same as curves.
     """
 
     source: str
     setting: str
     rows: tuple[PublishedRow, ...]
     metrics: tuple[str, ...] = ()
+    figure: int | None = None
 
 
 @functools.cache
@@ -85,7 +87,7 @@ def published_table(benchmark: str) -> PublishedTable | None:
 
 
 def published_ablation(study: str) -> PublishedTable | None:
-    """The published figures of an ablation; a table without rows says in its setting what the paper says in words."""
+    """The published figures of an ablation; without rows where the paper prints none."""
     entry = published_file()["ablations"].get(study)
     return _table(entry) if entry else None
 
@@ -103,13 +105,13 @@ def fact_text(name: str, value: Any) -> str:
 
 
 def _table(entry: Mapping[str, Any]) -> PublishedTable:
-    where = f"Table {entry['table']}" if "table" in entry else f"Figure {entry['figure']}" if "figure" in entry else ""
-    source = f"{where} of {paper_id()}" if where else paper_id()
-    rows = tuple(_row(row, entry["metrics"]) for row in entry["rows"])
-    return PublishedTable(source=source, setting=entry["setting"], rows=rows, metrics=tuple(entry["metrics"]))
+    source = f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id()
+    metrics = tuple(entry["metrics"])
+    rows = tuple(_row(row, metrics) for row in entry["rows"])
+    return PublishedTable(source, entry["setting"], rows, metrics, entry.get("figure"))
 
 
-def _row(row: Mapping[str, Any], metrics: list[str]) -> PublishedRow:
+def _row(row: Mapping[str, Any], metrics: tuple[str, ...]) -> PublishedRow:
     values = dict(zip(metrics, row["values"], strict=True))
     return PublishedRow(
         method=row["method"],

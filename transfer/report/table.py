@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_SIDE_BY_SIDE = 6
 Kind = Literal["measured", "baseline", "inflated", "floor", "published"]
 
 
@@ -52,6 +53,11 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     groups: tuple[RowGroup, ...]
+
+    @property
+    def dense(self) -> bool:
+        """Whether a page has to save room across, and a phone cannot show it as a table."""
+        return len(self.columns) > MAX_SIDE_BY_SIDE
 
 
 def plain_table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
