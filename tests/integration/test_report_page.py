@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.report_evidence import content, run, write_count, write_run
 from tests.report_records import done, failed, save, save_picture, trials
+from transfer.record import TrialRecord
 from transfer.report.main import write_report
+from transfer.report.paper_forms import paper_forms
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -18,6 +21,21 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 PICTURES = ["work/pictures/000201.jpg", "work/pictures/000226.png"]
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 900}
+
+
+LENGTHS = [run(f"{number} epochs", seed, number) for number in (2, 4) for seed in range(3)]
+
+
+def eleven() -> list[TrialRecord]:
+    """Two trials of each data set of the linear table, with an inflated reference."""
+    form = next(form for form in paper_forms() if form.title == "Eleven data sets, linear")
+    return [
+        record
+        for place in form.places
+        for record in trials(
+            [{place.metric: 60.0}, {place.metric: 61.5}], benchmark=place.benchmark, inflated={place.metric: 62.0}
+        )
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +50,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
             [{"box_ap": 55.0, "box_ap50": 81.0, "box_ap75": 60.0}], weights="<script>alert(1)</script>", benchmark="voc"
         ),
     ]
+    records += [done({"nmi": 60.0, "acc": 55.0}, benchmark="demo-cluster", pictures=["work/top3.png"]), *eleven()]
     runs = save([record.sealed() for record in records], tmp_path_factory.mktemp("page") / "runs")
+    save_picture(next(record for record in records if record.benchmark == "demo-cluster"), runs, "work/top3.png")
+    (runs / "ablations" / "terms").mkdir(parents=True)
+    (runs / "ablations" / "terms" / "ablation.json").write_bytes(content("epochs", LENGTHS, swept="epochs"))
+    write_run(runs / "pretrain" / "demo", [2.0, 1.5, 1.0])
+    write_count(runs)
     for name in PICTURES:
         save_picture(records[3], runs, name)
     return write_report([runs])[1].as_uri()
@@ -86,13 +110,36 @@ def test_pictures_are_drawn_at_their_size_from_the_page_alone(page: Page) -> Non
     assert sizes == [[48, 24, 20]] * len(PICTURES)
 
 
+def test_the_eleven_data_sets_are_read_without_scrolling_sideways_and_sort(page: Page) -> None:
+    table = page.locator("table.dense").filter(has_text="Caltech-101").first
+    assert table.evaluate("table => table.scrollWidth <= table.parentElement.clientWidth")
+    texts = table.locator("tbody td").all_inner_texts()
+    assert sum("60.75" in text for text in texts) == 12  # with the average
+    table.locator("thead button").nth(3).click()
+    assert table.locator("thead th").nth(3).get_attribute("aria-sort") == "descending"
+    cells = table.locator("td")
+    assert cells.evaluate_all("all => all.every((each) => each.scrollWidth <= each.clientWidth + 1)")
+
+
+def test_small_print_of_clustering_pictures_keeps_its_size(page: Page) -> None:
+    picture = page.locator(".plots img")
+    picture.scroll_into_view_if_needed()
+    assert picture.evaluate("image => image.getBoundingClientRect().width") >= 600
+
+
 def test_night_is_dark_and_day_is_light(page: Page) -> None:
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     channels = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(channels) < 60) == dark and (min(channels) > 200) == (not dark)
 
 
-@pytest.mark.parametrize("selector", ["body", "td.num button", ".published td", ".lead", ".group span", "dt"])
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "body", "td.num button", ".published td", ".inflated td", ".spread", ".legend li", ".overlap", ".lead",
+        ".group span", "dt",
+    ],
+)  # fmt: skip
 def test_text_has_enough_contrast(page: Page, selector: str) -> None:
     ratio = page.evaluate(
         """selector => {
@@ -148,7 +195,7 @@ def test_measured_off_protocol_and_published_rows_stay_apart_when_sorted(page: P
 def test_every_figure_opens_the_card_of_its_row_and_it_closes_again(page: Page) -> None:
     page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true; })")
     figures = page.locator("main td button").all()
-    assert len(figures) > 40
+    assert len(figures) > 80
     for figure in figures:
         target = figure.get_attribute("popovertarget")
         figure.evaluate("button => button.click()")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.errors import UserError
+from tests.report_evidence import write_count, write_run
 from tests.report_records import save, trials
 from transfer.report import pretraining
 from transfer.report.archive import read_archive
@@ -21,38 +21,7 @@ from transfer.report.markdown import render_markdown
 from transfer.report.results import build_report
 from transfer.report.verify import verify
 
-COUNTED: dict[str, Any] = {
-    "format": "twist-transfer near-duplicates",
-    "version": 1,
-    "dataset": "digits",
-    "test_images": 1000,
-    "training_images": 4000,
-    "training_source": "imagefolder/train",
-    "threshold": 4,
-    "hash": "phash 64",
-    "near_duplicates": 3,
-    "exact": 1,
-    "examples": [["val/0/1.png", "train/0/2.png", 0]],
-}
 NOTE = {"recipe": "demo", "recipe_sha256": "a" * 64, "epochs": 7, "num_local_crops": 0, "backbone_sha256": "b" * 64}
-
-
-def write_count(root: Path, **changes: Any) -> Path:
-    path = root / "near-duplicates" / "digits.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(COUNTED | changes))
-    return path
-
-
-def write_run(folder: Path, losses: list[float], note: dict[str, Any] | None = None) -> Path:
-    """A pre-training run that logged these losses, one a step."""
-    folder.mkdir(parents=True)
-    lines = [{"kind": "step", "step": step, "epoch": 0, "loss": loss} for step, loss in enumerate(losses, start=1)]
-    lines.append({"kind": "epoch", "step": len(losses), "epoch": 0, "train_nmi": 0.5})
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if note is not None:
-        (folder / "finished.json").write_text(json.dumps(note))
-    return folder
 
 
 @pytest.fixture

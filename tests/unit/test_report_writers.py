@@ -9,9 +9,12 @@ import hashlib
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +183,26 @@ def test_latex_tables_have_as_many_cells_as_columns(report: Report) -> None:
     for columns, body in tables:
         rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
+
+
+def test_latex_tables_are_never_wider_than_the_page_nor_too_many_in_a_row() -> None:
+    many = [record for index in range(15) for record in trials([60.0, 61.0], benchmark=f"bench-{index}")]
+    blocks = latex.render_latex(build_report(many)).split("\n\n")
+    assert "booktabs" in blocks[0] and "graphicx" in blocks[0]
+    assert all(latex.FIT in block for block in blocks[1:])
+    floats = "".join(blocks).split("\\clearpage")
+    assert len(floats) == 2 and all(part.count("\\begin{table}") <= latex.MAX_FLOATS for part in floats)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
+def test_latex_compiles_with_names_that_are_no_latex(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "report.tex").write_text(latex.render_latex(report))
+    page = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\input{report}\\end{document}"
+    (tmp_path / "main.tex").write_text(page)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "main.tex"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    assert "Overfull" not in ended.stdout
 
 
 @pytest.mark.parametrize("form", ["page", "text"])

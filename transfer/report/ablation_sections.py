@@ -61,9 +61,7 @@ def _caption(ablation: Ablation) -> str:
     ]
     published = published_ablation(ablation.study)
     if published and published.figure:
-        parts.append(
-            f"In the form of Figure {published.figure} of {paper_id()}, whose curves are not printed as numbers."
-        )
+        parts.append(f"In the form of Figure {published.figure} of {paper_id()}, which prints no numbers.")
     if published and published.rows:
         parts.append(f"Published, not measured: {published.source} ({published.setting}).")
     if far := far_points(ablation):
