@@ -14,7 +14,7 @@ KMEANS = {"demo": ("demo-kmeans",), "imagenet": ("imagenet-kmeans",), "folder": 
 
 @dataclass
 class Args(TrialArgs):
-    """Unsupervised classification: clusters of test images scored against their labels, which nothing has seen before.
+    """Unsupervised classification: clusters of test images, scored against labels that nothing was trained with.
 
     The class head's argmax; checkpoints without a class head get k-means on their frozen features. NMI, AMI, ARI,
     accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the silhouette; pictures of the confusion
