@@ -25,7 +25,8 @@ from transfer.run_trial import trial_of
 from transfer.trial_process import belong_to_runner, fork_server, kill
 
 ITERATIONS = 20  # of a training that is cut
-PHASE_SECONDS = 20.0  # a phase is watched so long, unless it is nearly through
+PHASE_SECONDS = 20.0  # a phase is watched so long
+WORTH_WAITING_SECONDS = 60.0  # and to its end if that is so near: then what follows is seen too
 MAX_SECONDS = 300.0
 
 
@@ -127,7 +128,7 @@ def _receive(copy: _Copy) -> bool:
 
 
 def _is_known(ticks: Sequence[Tick]) -> bool:
-    """The present phase was watched long enough, and would go on for as long again.
+    """The present phase was watched long enough, and its end is far.
 
     Training ends soon, by ``shortened`` or not at all: what comes after it is worth waiting for.
     """
@@ -136,7 +137,7 @@ def _is_known(ticks: Sequence[Tick]) -> bool:
     elapsed = last.seconds - phase[0].seconds
     if last.what == TRAINING or elapsed < PHASE_SECONDS or last.done == phase[0].done:
         return False
-    return elapsed / (last.done - phase[0].done) * (last.total - last.done) > PHASE_SECONDS
+    return elapsed / (last.done - phase[0].done) * (last.total - last.done) > WORTH_WAITING_SECONDS
 
 
 def _probe_process(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
