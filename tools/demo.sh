@@ -41,5 +41,5 @@ checkpoint="$out/pretrain/demo/backbone.pth"
 failed=0 # a failed trial is reported, not hidden: the report is written all the same
 "$tools/suite.sh" demo --weights "twist=$checkpoint" random=random:resnet18 --data "$data" --trials "$trials" --out "$out" || failed=$?
 if [[ "$failed" -eq 2 ]]; then exit 2; fi
-"$tools/report.sh" "$out/demo" --baseline random
+"$tools/report.sh" "$out/demo" "$out/pretrain" --baseline random
 exit "$failed"

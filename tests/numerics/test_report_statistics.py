@@ -152,3 +152,31 @@ def test_smallest_detectable_difference_against_the_tables() -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_smallest_detectable_difference_needs_two_trials(n: int) -> None:
     assert smallest_detectable_difference(1.0, n) is None
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 2.0], [0.0, 0.0, 0.0, 5.0], [3.3, 3.3, 3.3, 3.3, 3.4]])
+def test_summary_of_tied_values_is_scipys(values: list[float]) -> None:
+    found = summarize(values)
+    assert found.interval is not None
+    expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.mean, found.sd) == (pytest.approx(np.mean(values)), pytest.approx(stats.tstd(values)))
+    assert (found.interval.low, found.interval.high) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_paired_interval_holds_the_true_difference_in_95_percent_of_experiments(n: int) -> None:
+    # The seeds' common part is ten times as wide as what is left in the difference: pairing has to take it out.
+    rng = np.random.default_rng(11)
+    held = []
+    for common, noise in zip(rng.normal(60, 5, size=(3000, n)), rng.normal(0, 0.5, size=(3000, 2, n)), strict=True):
+        ours, baseline = common + 2.0 + noise[0], common + noise[1]
+        interval = paired_difference(dict(enumerate(ours)), dict(enumerate(baseline))).summary.interval
+        assert interval is not None
+        held.append(interval.low <= 2.0 <= interval.high)
+    assert abs(np.mean(held) - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 3000)
+
+
+@pytest.mark.parametrize(("ours", "baseline"), [([2.0, 2.0, 3.0], [1.0, 1.0, 1.0]), ([5.0, 5.0, 7.0, 7.0], [5.0] * 4)])
+def test_paired_difference_with_ties_is_scipys(ours: list[float], baseline: list[float]) -> None:
+    found = paired_difference(dict(enumerate(ours)), dict(enumerate(baseline)))
+    assert found.p_value == pytest.approx(stats.ttest_rel(ours, baseline).pvalue, rel=1e-12)

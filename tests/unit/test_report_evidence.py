@@ -55,6 +55,7 @@ def test_near_duplicates_are_told_beside_the_benchmarks_on_that_data_set_and_now
         {"near_duplicates": 1001},
         {"test_images": 1000.5},
         {"exact": True},
+        {"exact": 4},
         {"hash": None},
     ],
 )

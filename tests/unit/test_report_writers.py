@@ -15,6 +15,7 @@ from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -305,6 +306,37 @@ def test_a_report_in_which_every_trial_failed_can_be_written() -> None:
     assert "2 trials failed" in render_html(document)
     assert "demo-seg" in markdown.render_markdown(document)
     assert "0 of" not in latex.render_latex(report)
+
+
+def test_what_is_missing_or_failed_is_a_number_in_no_form() -> None:
+    names: dict[str, Any] = {"benchmark": "imagenet-1pct"}
+    lost = [failed(seed=seed, weights="lost", error="why", **names) for seed in range(2)]
+    partly = [done({"top1": 60.0}, seed=0, **names), done({"top1": 61.0, "top5": 80.0}, seed=1, **names)]
+    report = build_report([*lost, *partly])
+    document = build_document(report)
+    forms = {
+        "md": markdown.render_markdown(document),
+        "html": re.sub(r"<(script|style|svg).*?</\1>", "", render_html(document), flags=re.DOTALL),
+        "tex": latex.render_latex(report),
+        "csv": render_csv(report),
+        "json": render_json(report),
+    }
+    for name, form in forms.items():
+        assert not re.search(r"\b([Nn]a[Nn]|inf|Infinity|None)\b", form), name
+    rows = {row.label: row for row in report.benchmarks[0].rows}
+    assert (rows["lost"].metrics["top1"].n, rows["twist"].metrics["top5"].n) == (0, 1)
+    for table in (document.sections[0].results, *document.paper):
+        cells = next(row.cells for group in table.groups for row in group.rows if "2 of 2 failed" in row.cells[0])
+        assert not any(re.search(r"\d", cell) for cell in cells[1:] if "ResNet" not in cell)
+    measured = [row for row in csv.DictReader(io.StringIO(forms["csv"])) if row["value"]]
+    assert len(measured) == 3 and {row["weights"] for row in measured} == {"twist"}
+
+
+def test_below_three_trials_every_place_of_an_interval_says_so() -> None:
+    document = build_document(build_report([*trials([60.0, 61.0]), *trials([50.0, 51.0, 53.0], weights="random-a")]))
+    cells = {row.cells[0]: row.cells[2] for group in document.sections[0].results.groups for row in group.rows}
+    assert cells == {"random-a (baseline)": "[47.54, 55.13]", "twist": "n < 3"}
+    assert "1 of 2 rows have fewer than 3 trials: no interval and no test for them." in document.warnings
 
 
 def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:

@@ -76,8 +76,8 @@ def read(content: bytes, where: str) -> NearDuplicates:
             exact=whole(raw, "exact"),
             content=content,
         )
-        if found.near_duplicates > found.test_images:
-            raise ValueError(f"{found.near_duplicates} near-duplicates of {found.test_images} test images")
+        if not found.exact <= found.near_duplicates <= found.test_images:
+            raise ValueError(f"{found.exact} exact, {found.near_duplicates} near, of {found.test_images} test images")
         return found
     except (ValueError, KeyError) as error:
         raise unreadable(where, FORMAT, error) from None
