@@ -9,7 +9,7 @@ usage() {
 usage: tools/demo.sh [--trials N] [--out DIR]
 
 Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, pre-trains a small ResNet
-with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs ten benchmarks from these weights
+with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs eleven benchmarks from these weights
 and from random ones, and writes the report. Ten to fifteen minutes on two cores, no GPU, no download of data.
 
   --trials N  trials of each benchmark and initialisation (default 5)
@@ -38,6 +38,7 @@ data="${DATA_ROOT:-$tools/../data}/digits"
 "$tools/pretrain.sh" demo --data "$data/imagefolder" --out "$out/pretrain/demo"
 checkpoint="$out/pretrain/demo/backbone.pth"
 "$tools/convert.sh" "$checkpoint" --to all --out "$out/pretrain/demo/converted"
+"$tools/check_data.sh" cls-digits --data "$data" --pretraining "$data/imagefolder/train" --out "$out/demo"
 failed=0 # a failed trial is reported, not hidden: the report is written all the same
 "$tools/suite.sh" demo --weights "twist=$checkpoint" random=random:resnet18 --data "$data" --trials "$trials" --out "$out" || failed=$?
 if [[ "$failed" -eq 2 ]]; then exit 2; fi
