@@ -12,16 +12,19 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from common.cli import EXIT_BAD_USE
 from common.errors import UserError
+from common.process import process_start
 from transfer.devices import VISIBLE
 from transfer.plan import TrialPlan
 from transfer.run_trial import TakenError, run_or_find
 
+DEATH_SECONDS = 5.0  # a killed process is gone when its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Result = TypeVar("Result")
 
@@ -62,6 +65,10 @@ def kill(process: Any) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()  # it may not have made its group yet
     process.join()
+    # If the fork server was killed too, as by a scheduler, nobody has told when the process was gone.
+    deadline = time.monotonic() + DEATH_SECONDS
+    while process_start(process.pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: Sequence[str] = ()) -> Result:
