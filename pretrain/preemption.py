@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # SIGUSR1: `sbatch --signal=USR1@120`, ahead of the time limit
+# SIGUSR1 and SIGUSR2: what jobs ask Slurm to send ahead of their time limit, e.g. `sbatch --signal=USR1@120`.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Preempted(Exception):  # noqa: N818 - not an error: the run goes on when it is started again

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 import configs.pretrain
-from common import cli, overrides
+from common import cli, overrides, slurm
+from common.errors import UserError
 from pretrain import checks, preemption
 from pretrain.finished import BACKBONE_NAME, is_finished
+from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
 
 
@@ -22,7 +24,7 @@ class Args:
     """Pre-trains a backbone with TWIST.
 
     Killed at any moment and started again with the same arguments, it goes on from its last checkpoint; asked to
-    stop (SIGTERM, or SIGUSR1 from Slurm) it writes one first. Finished, it changes nothing. Writes checkpoint.pth,
+    stop (SIGTERM, SIGUSR1, SIGUSR2) it writes one first. Finished, it changes nothing. Writes checkpoint.pth,
     backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
 
     Fewer GPUs than the recipe was made for: data.accumulation=4 keeps the batch, in four parts one after the other.
@@ -46,6 +48,9 @@ class Args:
     """With --plan: the GPU to plan for."""
     gpus: int = 8
     """With --plan: how many of them."""
+    launcher: Literal["local", "slurm"] = "local"
+    """Slurm: as a job of the cluster, which is requeued and goes on (docs/slurm.md)."""
+    cluster: PretrainSlurmArgs = field(default_factory=PretrainSlurmArgs)
 
 
 def main(args: Args) -> int:
@@ -67,6 +72,11 @@ def main(args: Args) -> int:
             print(f"finished already: {out / BACKBONE_NAME} ({recipe.total_epochs} epochs of {recipe.name})")
         return cli.EXIT_DONE
 
+    if args.launcher == "slurm":
+        return _submit(args, data.resolve(), out.resolve())
+    if option := slurm.given(args.cluster):
+        raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
+
     from pretrain import distributed, trainer  # torch, which --help does without
 
     try:
@@ -79,6 +89,18 @@ def main(args: Args) -> int:
         print(stop, file=sys.stderr)
         return preemption.EXIT_PREEMPTED
     return cli.EXIT_DONE
+
+
+def _submit(args: Args, data: Path, out: Path) -> int:
+    task = PretrainTask(
+        recipe=args.recipe,
+        overrides=args.overrides,
+        data=data,
+        out=out,
+        device=args.device,
+        momentum_encoder=args.momentum_encoder,
+    )
+    return submit(task, args.cluster)
 
 
 def default_data(recipe: Recipe) -> Path:

@@ -28,8 +28,8 @@ write_config() {
   local host ports
   host=$(hostname -s)
   read -r -a ports < <(free_ports)
-  # cred_expire is also how long a requeued job waits before it starts again. KillWait is the time from SIGTERM to
-  # SIGKILL. Nodes claim more CPUs than there are, so that nothing waits for a place on a small machine.
+  # cred_expire is also how long a requeued job waits before it starts again.
+  # Nodes claim more CPUs than there are, so that nothing waits for a place on a small machine.
   cat >"$dir/slurm.conf" <<CONFIG
 ClusterName=local
 SlurmctldHost=$host(127.0.0.1)
@@ -48,7 +48,7 @@ SelectTypeParameters=CR_Core_Memory
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 ReturnToService=2
-KillWait=3
+KillWait=30
 SchedulerParameters=bf_interval=1,sched_interval=5,batch_sched_delay=0
 SlurmdParameters=config_overrides
 SlurmctldPort=${ports[0]}

@@ -9,12 +9,12 @@ import pytest
 
 from common import slurm
 from common.errors import UserError
+from common.slurm_jobs import sbatch_parameters
 from tests.trial_runs import FAULTY, plans
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, DETECTION
 from transfer.launch import LaunchArgs, launch_device
 from transfer.slurm import jobs
 from transfer.slurm.options import Need, TrialSlurmArgs, need_of
-from transfer.slurm.submit import sbatch_parameters
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_job_asks_for_what_was_said_and_can_be_requeued() -> None:
     args = TrialSlurmArgs(
         partition="gpu", time="2:00:00", mem="64G", qos="low", slurm=("exclude=n7",), setup=("module load cuda",)
     )
-    parameters = sbatch_parameters("paper", Need(gpus=2, cpus=8), args)
+    parameters = sbatch_parameters(args, cpus=8, gpus_per_node=2)
     expected = {"partition": "gpu", "time": 120, "mem": "64G", "qos": "low", "gpus_per_node": 2, "cpus_per_task": 8}
     assert expected.items() <= parameters.items() and "account" not in parameters
     assert parameters["additional_parameters"] == {"requeue": True, "exclude": "n7"}

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 
 from common import slurm
 from common.errors import UserError
+from common.slurm_jobs import OWNED
 from transfer.devices import SINGLE_GPU_TASKS
 from transfer.plan import TrialPlan
 
 CPUS_PER_GPU = 4  # as many loading processes as the frameworks' configs start for a GPU
-# sbatch's options that are submitit's, have an option of their own here, or would break what is promised.
-OWNED = (
-    "account", "array", "constraint", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks",
-    "ntasks-per-node", "open-mode", "output", "partition", "qos", "requeue", "no-requeue", "signal", "time",
-)  # fmt: skip
 
 
 @dataclass(kw_only=True)

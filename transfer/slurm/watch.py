@@ -13,13 +13,13 @@ import submitit
 
 from common import slurm
 from common.slurm import JobStatus
+from common.slurm_jobs import remove_empty
 from transfer.board import RUNNING, WAITING
 from transfer.claim import end_claim_of
 from transfer.progress import TrialsDisplay
 from transfer.record import TrialRecord
 from transfer.run_trial import record_death, remove_empty_folders
 from transfer.slurm.jobs import TrialJob
-from transfer.slurm.submit import remove_empty
 from transfer.trials import Summary
 
 SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0  # the longer it lasts the less often Slurm is asked
