@@ -69,7 +69,7 @@ def test_preempted_trials_are_requeued_and_their_records_equal_those_of_a_local_
     wait_until(lambda: len(list(there.rglob(".trial-*.claim"))) == 2)
     slurm("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
     wait_until(lambda: {status.state for status in job_statuses(jobs).values()} == {"PENDING"})
-    assert not list(there.rglob("record.json"))
+    assert not list(there.rglob("record.json")) and not list(there.rglob(".trial-*.claim"))
     watched = suite(there, "--launcher", "slurm")
     assert watched.returncode == 0, watched.stderr
     assert suite(here).returncode == 0
