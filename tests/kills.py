@@ -2,6 +2,7 @@
 
 By hand, for a suite that takes minutes: ``python -m tests.kills OUT KILLS LONGEST_SECONDS -- COMMAND...``; ``{}`` in
 the command is where records go. It runs the command undisturbed below OUT/whole, killed below OUT/killed, and compares.
+Trials that start from nothing again come through only if the longest moment is well above their time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +25,8 @@ from transfer.record import TrialRecord
 
 # What measures the run, not the trial.
 MEASURED = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0}
-# Files that tell of a run in time: its output, its curves, its checkpoints' list.
-NOT_COMPARED = ("record.json", "log.txt", "events.out.tfevents.*")
+# Records are compared field by field; the others tell of a run in time: its output, its curves, MMEngine's folders.
+NOT_COMPARED = re.compile(r"record\.json|log\.txt|events\.out\.tfevents\..*|\d{8}_\d{6}(\..*)?")
 
 
 @dataclass
@@ -117,7 +119,7 @@ def files(runs: Path) -> dict[str, str]:
     return {
         path.relative_to(runs).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(runs.rglob("*"))
-        if path.is_file() and not any(path.match(pattern) for pattern in NOT_COMPARED)
+        if path.is_file() and not any(NOT_COMPARED.fullmatch(part) for part in path.relative_to(runs).parts)
     }
 
 
