@@ -89,4 +89,9 @@ def sha256_file(path: Path) -> str:
 
 def sha256_text(text: str) -> str:
     """SHA-256 of the text as UTF-8, as 64 hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_bytes(text.encode())
+
+
+def sha256_bytes(content: bytes) -> str:
+    """SHA-256 of the bytes, as 64 hex digits."""
+    return hashlib.sha256(content).hexdigest()

@@ -195,9 +195,10 @@ BENCHMARKS = _table(
         name="demo-seg-frozen", task=SEGMENTATION, config="segmentation/demo_frozen.py", data="digits",
         protocol_version=1, title="Digits segmentation on a frozen R18, linear head", main_metric="miou",
     ),
+    *_on_eleven("linear", "classification/linear11.py", "linear classification on frozen features", 1),
     Benchmark(
         name="demo-linear", task=CLASSIFICATION, config="classification/demo_linear.py", data="digits",
-        protocol_version=1, title="Digits, linear classification on frozen features", main_metric="top1",
+        protocol_version=2, title="Digits, linear classification on frozen features", main_metric="top1",
         dataset="digits",
     ),
     Benchmark(

@@ -17,7 +17,7 @@ def _table(*rows: DatasetRow) -> dict[str, DatasetRow]:
 DATASETS = _table(
     DatasetRow(
         name="food101", title="Food-101", loader="food101", metric="top1", num_classes=101,
-        sizes={"train": 75750, "test": 25250}, official_val=False, split_rule=HELD_OUT,
+        sizes={"train": 75750, "test": 25250}, official_val=False, val_fraction=0.1, split_rule=HELD_OUT,
         guide=(
             "unpack food-101.tar.gz (ETH Zurich, Bossard et al.) so that {root}/food-101 holds images/<class>/*.jpg "
             "and meta/{{classes,train,test}}.txt"
@@ -25,7 +25,7 @@ DATASETS = _table(
     ),
     DatasetRow(
         name="cifar10", title="CIFAR-10", loader="cifar", metric="top1", num_classes=10,
-        sizes={"train": 50000, "test": 10000}, official_val=False, split_rule=HELD_OUT,
+        sizes={"train": 50000, "test": 10000}, official_val=False, val_fraction=0.1, split_rule=HELD_OUT,
         guide=(
             "unpack cifar-10-python.tar.gz or cifar-10-binary.tar.gz (University of Toronto, Krizhevsky) so that "
             "{root} holds cifar-10-batches-py or cifar-10-batches-bin"
@@ -33,7 +33,8 @@ DATASETS = _table(
     ),
     DatasetRow(
         name="cifar100", title="CIFAR-100", loader="cifar", metric="top1", num_classes=100,
-        sizes={"train": 50000, "test": 10000}, official_val=False, split_rule=f"{HELD_OUT}; the 100 fine labels",
+        sizes={"train": 50000, "test": 10000}, official_val=False, val_fraction=0.1,
+        split_rule=f"{HELD_OUT}; the 100 fine labels",
         guide=(
             "unpack cifar-100-python.tar.gz or cifar-100-binary.tar.gz (University of Toronto, Krizhevsky) so that "
             "{root} holds cifar-100-python or cifar-100-binary"
@@ -98,7 +99,7 @@ DATASETS = _table(
     DatasetRow(
         name="caltech101", title="Caltech-101", loader="caltech101", metric="mean_per_class", num_classes=102,
         # The archive has 9,144 JPEGs; 6,085 for the test, as in some papers, counts the file BACKGROUND_Google/tmp.
-        sizes={"train": 3060, "test": 6084}, official_val=False,
+        sizes={"train": 3060, "test": 6084}, official_val=False, val_fraction=1 / 6,
         split_rule=(
             "30 images of each class for training, background included, chosen once by the SHA-256 of their names; the "
             "rest for the test; validation images are held out from train"

@@ -10,7 +10,7 @@ import pytest
 from common.errors import UserError
 from transfer import benchmarks
 from transfer.classification.images import few_labels, majority_top1
-from transfer.classification.linear import topk_accuracy
+from transfer.classification.metrics import topk_accuracy
 from transfer.classification.protocol import (
     LinearProtocol,
     load_protocol,

@@ -25,6 +25,8 @@ class DatasetRow:
         split_rule: in words, for docs and reports.
         guide: what to fetch, and how to lay it out below ``{root}``.
         test_split: what the data set calls its test images.
+        val_fraction: part of each class of train that is held out where there are no validation images; as many as
+            SimCLR and BYOL hold out.
     """
 
     name: str
@@ -37,6 +39,7 @@ class DatasetRow:
     split_rule: str
     guide: str
     test_split: str = "test"
+    val_fraction: float = 0.2
 
     @property
     def splits(self) -> tuple[Split, ...]:

@@ -6,6 +6,7 @@ What is chosen by looking at the test set is no longer measured by it. So a task
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from transfer.classification.labelled import LabelledImages
 
 FINAL_SCORING = "final scoring"
+OPENED = "transfer.test_opened"
 
 
 @dataclass
@@ -30,13 +32,14 @@ class SealedTest:
     scorings: list[dict[str, Any]] = field(default_factory=list)
 
     def open(self, purpose: str = FINAL_SCORING) -> LabelledImages:
-        """The test images, once.
+        """The test images, once; raises the interpreter's audit event :data:`OPENED` first, with split and purpose.
 
         Raises:
             RuntimeError: they were opened before in this trial.
         """
         if self.scorings:
             raise RuntimeError(f"the {self.split} images were opened before, for {self.scorings[0]['purpose']}")
+        sys.audit(OPENED, self.split, purpose)
         images = self.load()
         self.scorings.append({"split": self.split, "num_images": len(images), "purpose": purpose})
         return images

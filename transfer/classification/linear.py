@@ -1,96 +1,88 @@
-"""Multinomial logistic regression on frozen features, its l2 chosen on images held out of the training set."""
+"""The choice of l2 on validation images, and the last fits on all labelled images."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from common.errors import UserError
+from transfer.classification.logistic import Solution, fit_path
+from transfer.classification.logistic_loss import mean_loss
+from transfer.classification.metrics import MAIN_METRICS
 from transfer.classification.protocol import LinearProtocol
 
+Done = Callable[[int], None]
 
-@dataclass(frozen=True)
-class LinearFit:
-    """The classifier refitted on all labelled images, the l2 chosen, and the held-out loss that it was chosen by."""
 
-    classifier: Pipeline
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What may be looked at before the final scoring.
+
+    Attributes:
+        features: (N, D) of training and validation images.
+        labels: (N,), or (N, C) as :class:`transfer.classification.labelled.LabelledImages` has them.
+        is_val: (N,), which of them are for validation.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.integer]
+    is_val: NDArray[np.bool_]
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The l2 that was best on the validation images; ``score`` is the main metric there, as a fraction."""
+
     l2: float
-    val_loss: float
+    score: float
+    loss: float
 
 
-def fit_linear(
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    protocol: LinearProtocol,
-    *,
-    seed: int,
-    done: Callable[[int], None] = lambda candidates: None,
-) -> LinearFit:
-    """Chooses l2 on a part held out evenly from every class, then fits all of the images with it.
+def choose_l2(
+    labelled: Labelled, protocol: LinearProtocol, metric: str, *, device: str, done: Done = lambda fits: None
+) -> Choice:
+    """Fits the training images with every l2 and takes what is best on the validation images.
 
-    The choice is by cross-entropy: on a few dozen images the accuracies of most candidates are the same. The test
-    images have no part in this.
+    Best is the highest metric (``choose_by="metric"``), ties going to the lower loss; or the lowest loss. What ties in
+    both goes to the stronger l2.
 
     Args:
-        features: (N, D), of the labelled training images only.
-        labels: (N,).
-        seed: draws the held-out part.
-        done: called with the number of candidates tried.
-
-    Raises:
-        UserError: too few images a class to hold some out.
+        metric: a key of :data:`transfer.classification.metrics.MAIN_METRICS`.
+        done: called with the number of fits done.
     """
-    train, train_labels, val, val_labels = _hold_out(features, labels, protocol.val_fraction, seed)
-    losses: dict[float, float] = {}
-    for l2 in protocol.l2_grid:
-        classifier = _fit(train, train_labels, l2, protocol.max_iter)
-        losses[l2] = float(log_loss(val_labels, classifier.predict_proba(val), labels=classifier.classes_))
-        done(len(losses))
-    l2 = min(losses, key=lambda candidate: losses[candidate])
-    return LinearFit(_fit(features, labels, l2, protocol.max_iter), l2, losses[l2])
+    features, labels = labelled.features[labelled.is_val], labelled.labels[labelled.is_val]
+    choices = []
+    for solution in _path(labelled, ~labelled.is_val, protocol, device):
+        scores = solution.scores(features)
+        value = MAIN_METRICS[metric](scores, labels)
+        choices.append(Choice(l2=solution.l2, score=value, loss=mean_loss(scores, labels)))
+        done(len(choices))
+    if protocol.choose_by == "loss":
+        return min(choices, key=lambda choice: choice.loss)
+    return min(choices, key=lambda choice: (-choice.score, choice.loss))
 
 
-def _hold_out(
-    features: NDArray[np.float32], labels: NDArray[np.int64], fraction: float, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    rows = np.arange(len(labels))
-    try:
-        train, val = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
-    except ValueError as error:
-        raise UserError(
-            f"val_fraction={fraction} of {len(labels)} labelled images leaves a class without any ({error}): "
-            f"raise labels_per_class or change val_fraction"
-        ) from None
-    return features[train], labels[train], features[val], labels[val]
+def refit(
+    labelled: Labelled, protocol: LinearProtocol, *, device: str, done: Done = lambda fits: None
+) -> dict[float, Solution]:
+    """Fits all labelled images, validation images included, with every l2."""
+    solutions: dict[float, Solution] = {}
+    for solution in _path(labelled, np.ones_like(labelled.is_val), protocol, device):
+        solutions[solution.l2] = solution
+        done(len(solutions))
+    return solutions
 
 
-def _fit(features: NDArray[np.float32], labels: NDArray[np.int64], l2: float, max_iter: int) -> Pipeline:
-    # scikit-learn minimises |w|^2 / 2 + C * sum of cross-entropies; l2 stands beside their mean.
-    regression = LogisticRegression(C=1 / (l2 * len(labels)), max_iter=max_iter)
-    # Float64, and every feature of one scale: features of a random network span several orders of magnitude.
-    classifier = make_pipeline(StandardScaler(), regression)
-    with warnings.catch_warnings():
-        # Weak l2 on separable data has its optimum at infinity: max_iter is then part of the protocol.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return classifier.fit(features.astype(np.float64), labels)
-
-
-def topk_accuracy(scores: NDArray[np.floating], labels: NDArray[np.int64], k: int) -> float:
-    """Share of rows whose label is among the k highest scores.
-
-    Args:
-        scores: (N, C).
-        labels: (N,), 0 to C - 1.
-    """
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return float(np.mean((best == labels[:, None]).any(axis=1)))
+def _path(labelled: Labelled, rows: NDArray[np.bool_], protocol: LinearProtocol, device: str) -> Iterator[Solution]:
+    return fit_path(
+        labelled.features[rows],
+        labelled.labels[rows],
+        labelled.num_classes,
+        protocol.l2_grid,
+        tolerance=protocol.tolerance,
+        max_iter=protocol.max_iter,
+        device=device,
+    )

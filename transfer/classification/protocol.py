@@ -7,7 +7,7 @@ import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from common import overrides
 from transfer.benchmarks import Benchmark
@@ -15,20 +15,28 @@ from transfer.benchmarks import Benchmark
 
 @dataclass(frozen=True, kw_only=True)
 class LinearProtocol:
-    """Multinomial logistic regression on frozen, standardised features.
+    """Logistic regression on frozen features as they are (:mod:`transfer.classification.logistic`).
 
     Attributes:
-        labels_per_class: drawn from the training images by the trial's seed.
-        val_fraction: part of the labelled images on which ``l2`` is chosen; then all of them are fitted.
+        labels_per_class: drawn from the training images by the trial's seed; None takes all of them.
+        val_fraction: part of each class on which ``l2`` is chosen, drawn by the trial's seed, where the data set has no
+            validation images of its own; None takes its row's. Then all labelled images are fitted.
+        choose_by: the data set's main metric, or the loss, which is less noisy where few images are held out.
         l2_grid: candidates for the weight of half the squared norm beside the mean cross-entropy.
-        max_iter: L-BFGS iterations.
+        tolerance: of the gradient's norm, in parts of that without any classifier.
+        max_iter: L-BFGS iterations for one l2.
+        resize, crop: pixels of the short side (bicubic) and of the center crop; None leaves images as they are.
         batch_size: of the feature extraction.
     """
 
-    labels_per_class: int
-    val_fraction: float
+    labels_per_class: int | None
+    val_fraction: float | None
+    choose_by: Literal["metric", "loss"]
     l2_grid: tuple[float, ...]
+    tolerance: float
     max_iter: int
+    resize: int | None
+    crop: int | None
     batch_size: int
 
 

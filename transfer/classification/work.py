@@ -67,14 +67,27 @@ def _as_field(value: Any, current: Any = None) -> Any:
 
 def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
     kind = f"{type(protocol).__module__}.{type(protocol).__qualname__}"
-    describe, images = DESCRIPTIONS.get(kind), DATA.get(benchmark.data)
+    describe, images = DESCRIPTIONS.get(kind), DATA.get(benchmark.data) or _images(protocol, benchmark)
     if describe is None or images is None:
         return Work(arch=arch, phases=())
     return describe(protocol, images, arch)
 
 
+def _images(protocol: Any, benchmark: Benchmark) -> Images | None:
+    """Of a row of the table of data sets, cropped as a linear protocol says."""
+    from configs.classification.datasets import DATASETS
+
+    row, size = DATASETS.get(benchmark.dataset or ""), getattr(protocol, "crop", None)
+    if row is None or size is None or not row.sizes:
+        return None
+    num_labelled = row.sizes["train"] + row.sizes.get("val", 0)
+    return Images(size=size, num_classes=row.num_classes, num_train=num_labelled, num_test=row.sizes["test"])
+
+
 def _linear(protocol: Any, images: Images, arch: str | None) -> Work:
-    num_images = images.num_classes * protocol.labels_per_class + images.num_test
+    per_class = protocol.labels_per_class
+    num_labelled = images.num_train if per_class is None else images.num_classes * per_class
+    num_images = num_labelled + images.num_test
     phase = Phase(what="features", num_images=num_images, trains=False, cost=_pass(arch, images))
     return Work(arch=arch, phases=(phase,), uncounted=("the classifier's fits",))
 
