@@ -1,7 +1,7 @@
 """Linear classification on frozen features of the eleven data sets, after SimCLR (appendix B.8) and BYOL (appendix D).
 
     tools/transfer_cls.sh linear11 CKPT        # all eleven
-    tools/transfer_cls.sh dtd CKPT --mode linear
+    tools/transfer_cls.sh dtd-linear CKPT
 
 Features of the frozen backbone in eval mode, as they are: no scaling, no augmentation, the 224 pixels in the middle
 after the short side was resized to 224 by bicubic interpolation. Multinomial logistic regression by L-BFGS with 45

@@ -22,14 +22,14 @@ QUICK_LINEAR = ("labels_per_class=5", "l2_grid=0.1,10")
 def run(digits: Path, tmp_path: Path) -> Callable[..., Outcome]:
     torch.set_num_threads(1)
 
-    def run_trial(name: str, *overrides: str, seed: int = 0, steps: list | None = None) -> Outcome:
+    def run_trial(name: str, *overrides: str, seed: int = 0, data: Path = digits, steps: list | None = None) -> Outcome:
         source = "random:resnet18"
         return task.run(
             Trial(
                 benchmark=benchmarks.get(name),
                 weights=WeightsRef(name="random", source=source, sha256=sha256_text(source)),
                 seed=seed,
-                data=digits,
+                data=data,
                 overrides=overrides,
                 device="cpu",
                 work_dir=tmp_path,
@@ -54,12 +54,10 @@ def test_linear_trial_repeats_for_its_seed_and_beats_the_majority_class(run: Cal
     assert 40 < top1 < top5 <= 100  # random features with 5 labels a class: about 60
     assert first.protocol_difference[0] == "labels_per_class: 10 -> 5"
     assert json.loads(first.resolved_config)["l2_grid"] == [0.1, 10]
-    assert {what for *_, what in steps} == {"features", "choosing l2"}
+    assert {what for *_, what in steps} == {"features", "choosing l2", "fitting all"}
     assert all(0 < done <= total for done, total, _ in steps)
 
 
 def test_missing_data_is_a_user_error(run: Callable[..., Outcome], tmp_path: Path) -> None:
-    from transfer.classification.images import open_split
-
     with pytest.raises(UserError, match=r"tools/demo_data\.sh"):
-        open_split(tmp_path, "train")
+        run("demo-linear", data=tmp_path)

@@ -1,4 +1,4 @@
-"""Linear evaluation of each of the eleven data sets in its true layout, watched: the test waits for the final scoring."""
+"""Linear evaluation of the eleven data sets in their true layouts, watched: the test waits for the final scoring."""
 
 from __future__ import annotations
 

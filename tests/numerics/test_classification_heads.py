@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from transfer.classification.group import Group
 from transfer.classification.heads import Heads, ranks
-from transfer.classification.linear import topk_accuracy
+from transfer.classification.metrics import topk_accuracy
 from transfer.classification.sgd import lr_factor
 from transfer.classification.sgd_protocols import HeadSetting
 

@@ -1,16 +1,26 @@
-"""The linear classifier against its objective, and the choice of l2."""
+"""The choice of l2 on validation images and the last fits; who is held out."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-from sklearn.metrics import log_loss
+import torch
 
 from common.errors import UserError
-from transfer.classification.linear import _fit, fit_linear
+from transfer.classification.holdout import held_out
+from transfer.classification.linear import Labelled, choose_l2, refit
+from transfer.classification.logistic import fit_path
+from transfer.classification.logistic_loss import mean_loss
 from transfer.classification.protocol import LinearProtocol
+
+GRID = (1e-4, 1e-1, 1e2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 def blobs(num_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,54 +30,61 @@ def blobs(num_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (centres[labels] + rng.normal(size=(len(labels), 6))).astype(np.float32), labels
 
 
+def labelled(num_per_class: int = 20, seed: int = 1) -> Labelled:
+    features, labels = blobs(num_per_class, seed)
+    return Labelled(features=features, labels=labels, is_val=held_out(labels, 0.25, 0), num_classes=3)
+
+
 def protocol(**changes: object) -> LinearProtocol:
-    settings = {"labels_per_class": 20, "val_fraction": 0.25, "l2_grid": (1e-4, 1e-1, 1e2), "max_iter": 500}
-    return LinearProtocol(**{**settings, "batch_size": 10, **changes})  # type: ignore[arg-type]
+    settings = {"labels_per_class": None, "val_fraction": 0.25, "choose_by": "loss", "l2_grid": GRID}
+    numbers = {"tolerance": 1e-6, "max_iter": 500, "resize": None, "crop": None, "batch_size": 10}
+    return LinearProtocol(**{**settings, **numbers, **changes})  # type: ignore[arg-type]
 
 
-def test_fit_minimises_mean_cross_entropy_plus_half_l2_squared_norm() -> None:
-    features, labels = blobs(15, seed=0)
-    l2 = 0.05
-    raw = features.astype(float)
-    standardised = (raw - raw.mean(0)) / raw.std(0)
-
-    def objective(flat: np.ndarray) -> float:
-        weights, bias = flat[:18].reshape(6, 3), flat[18:]
-        log_p = log_softmax(standardised @ weights + bias, axis=1)
-        return -log_p[np.arange(len(labels)), labels].mean() + 0.5 * l2 * (weights**2).sum()
-
-    reference = minimize(objective, np.zeros(21), method="BFGS", options={"gtol": 1e-7})
-    regression = _fit(features, labels, l2, 500).named_steps["logisticregression"]
-    ours = np.concatenate([regression.coef_.T.ravel(), regression.intercept_])
-    # A gradient of 1e-4, where the solver stops, leaves the objective within 1e-4 ** 2 / (2 * l2) of its minimum.
-    assert objective(ours) == pytest.approx(reference.fun, abs=1e-6)
-    twice = _fit(features, labels, 2 * l2, 500).named_steps["logisticregression"]
-    assert objective(np.concatenate([twice.coef_.T.ravel(), twice.intercept_])) > reference.fun + 1e-4
+def val_losses(data: Labelled) -> dict[float, float]:
+    train = ~data.is_val
+    path = fit_path(data.features[train], data.labels[train], 3, GRID, tolerance=1e-6, max_iter=500)
+    return {each.l2: mean_loss(each.scores(data.features[data.is_val]), data.labels[data.is_val]) for each in path}
 
 
-def test_l2_is_chosen_by_held_out_loss_and_all_labels_are_refitted() -> None:
-    features, labels = blobs(20, seed=1)
-    tried: list[int] = []
-    fit = fit_linear(features, labels, protocol(), seed=0, done=tried.append)
-    assert tried == [1, 2, 3]
-    assert fit.l2 == 0.1  # 100 answers all classes alike, 0.0001 is too sure on overlapping blobs
-    refit = _fit(features, labels, 0.1, 500)
-    assert (fit.classifier.predict_proba(features) == refit.predict_proba(features)).all()
-    test, test_labels = blobs(200, seed=2)
-    losses = {
-        l2: log_loss(test_labels, _fit(features, labels, l2, 500).predict_proba(test)) for l2 in protocol().l2_grid
-    }
-    assert min(losses, key=lambda l2: losses[l2]) == fit.l2
+def test_l2_is_chosen_by_validation_loss_on_fits_that_have_not_seen_the_validation_images() -> None:
+    data, fits = labelled(), list[int]()
+    choice = choose_l2(data, protocol(), "top1", device="cpu", done=fits.append)
+    losses = val_losses(data)
+    assert fits == [1, 2, 3]
+    assert choice.l2 == min(losses, key=lambda l2: losses[l2]) == 0.1
+    assert choice.loss == pytest.approx(losses[0.1])
+    assert 0 < choice.score <= 1
 
 
-def test_scale_and_offset_of_a_feature_do_not_matter() -> None:
-    features, labels = blobs(20, seed=3)
-    scaled = features * np.float32([1e-3, 1, 10, 100, 1, 1]) + np.float32([0, 5, 0, 0, -3, 0])
-    ours, same = (fit_linear(x, labels, protocol(), seed=0).classifier.predict_proba(x) for x in (features, scaled))
-    assert np.allclose(ours, same, atol=1e-3)
+def test_by_metric_the_best_score_wins_and_ties_go_to_the_lower_loss() -> None:
+    data = labelled()
+    separable = dataclasses.replace(data, features=(data.features + 100 * np.eye(3, 6)[data.labels]).astype(np.float32))
+    choice = choose_l2(separable, protocol(choose_by="metric"), "mean_per_class", device="cpu")
+    losses = val_losses(separable)
+    assert choice.score == 1.0
+    assert choice.l2 == min(losses, key=lambda l2: losses[l2])
 
 
-def test_too_few_labels_to_hold_some_out_is_a_user_error() -> None:
-    features, labels = blobs(1, seed=4)
-    with pytest.raises(UserError, match="labels_per_class"):
-        fit_linear(features, labels, protocol(), seed=0)
+def test_the_choice_does_not_hang_on_anything_but_training_and_validation_images() -> None:
+    """Refits come after it, and see all labelled images."""
+    data = labelled()
+    solutions = refit(data, protocol(), device="cpu")
+    alone = next(fit_path(data.features, data.labels, 3, (0.1,), tolerance=1e-6, max_iter=500))
+    assert list(solutions) == sorted(GRID, reverse=True)
+    assert np.allclose(solutions[0.1].weight, alone.weight, atol=1e-5)
+
+
+def test_held_out_images_are_an_even_part_of_every_class_and_hang_on_the_seed_alone() -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [2, 10, 20, 41]))
+    is_val = held_out(labels, 0.2, seed=3)
+    assert np.bincount(labels[is_val]).tolist() == [1, 2, 4, 8]
+    assert (is_val == held_out(labels, 0.2, seed=3)).all()
+    assert (is_val != held_out(labels, 0.2, seed=4)).any()
+    assert np.bincount(labels[~held_out(labels, 0.99, seed=0)]).tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("labels", "fraction"), [([0, 0, 1], 0.5), ([0, 0, 1, 1], 0.0), ([0, 0, 1, 1], 1.0)])
+def test_nothing_to_hold_out_is_a_user_error(labels: list[int], fraction: float) -> None:
+    with pytest.raises(UserError, match=r"labels_per_class|val_fraction"):
+        held_out(np.array(labels), fraction, 0)

@@ -9,13 +9,14 @@ import pytest
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.classification.images import few_labels, majority_top1
+from transfer.classification.label_subset import few_labels
 from transfer.classification.metrics import topk_accuracy
 from transfer.classification.protocol import (
     LinearProtocol,
     load_protocol,
     resolved,
 )
+from transfer.classification.scoring import majority_top1
 from transfer.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
 from transfer.clustering.protocol import ClusterProtocol
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 from transfer.backbone import Backbone
-from transfer.classification.features import image_features
 from transfer.classification.labelled import LabelledImages
+from transfer.classification.scoring import outputs
 from transfer.classification.transforms import CenterCrop, center_crop
 
 NUM_PROBES = 4  # images whose features are computed again on each use
@@ -87,7 +87,10 @@ class FeatureCache:
 
     def _extract(self, images: LabelledImages, done: Callable[[int], None] = lambda rows: None) -> NDArray[np.float32]:
         transform = center_crop(self.view, self.backbone.preprocessing)
-        return image_features(self.module, images, transform, batch_size=self.batch_size, device=self.device, done=done)
+        features = outputs(self.module, images, transform, batch_size=self.batch_size, device=self.device, done=done)
+        if not np.isfinite(features).all():
+            raise FloatingPointError(f"the features of {images.name} are not finite")
+        return features
 
     def _holds(self, features: NDArray[np.float32], images: LabelledImages) -> bool:
         """Whether a few images spread over the split still have the features of the file."""

@@ -87,6 +87,24 @@ def even_rows(labels: NDArray[np.integer], fraction: float, seed: int) -> NDArra
     return np.sort(np.concatenate(rows))
 
 
+def few_labels(labels: NDArray[np.int64], per_class: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of ``per_class`` images of every class, in a random order.
+
+    Raises:
+        UserError: a class has fewer images.
+    """
+    rows = []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        if not 1 <= per_class <= len(of_class):
+            raise UserError(
+                f"labels_per_class={per_class}, but class {label} has {len(of_class)} training images: "
+                f"choose from 1 to {len(of_class)}"
+            )
+        rows.append(rng.permutation(of_class)[:per_class])
+    return rng.permutation(np.concatenate(rows))
+
+
 def names_sha256(images: LabelledImages) -> str:
     """Hash of the images' names in their order, and of their labels where they have no names."""
     if images.file_name is None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from transfer.classification.linear import Choice, Labelled
     from transfer.classification.logistic import Solution
 
-LABEL_STREAM = 0  # every initialisation with the same seed gets the same labelled images
 OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
 
 # of images to (N, D) features
@@ -102,7 +101,7 @@ def _labelled(
     import numpy as np
 
     from transfer.classification.holdout import held_out
-    from transfer.classification.images import few_labels
+    from transfer.classification.label_subset import LABEL_STREAM, few_labels
     from transfer.classification.linear import Labelled
 
     train, val = splits.train, splits.val

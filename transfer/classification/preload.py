@@ -2,10 +2,10 @@
 
 import torch.utils.tensorboard  # noqa: F401
 
-import transfer.classification.features
+import transfer.classification.datasets
+import transfer.classification.feature_cache
 import transfer.classification.finetune
 import transfer.classification.heads_training
-import transfer.classification.images
 import transfer.classification.linear
 import transfer.classification.scoring
 import transfer.convert.prepare  # noqa: F401

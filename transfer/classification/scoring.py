@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from transfer.classification.labelled import LabelledImages, Splits
-from transfer.classification.linear import topk_accuracy
 from transfer.classification.loader import batches, default_workers
+from transfer.classification.metrics import topk_accuracy
 from transfer.classification.transforms import Transform
 from transfer.record import Metric
 from transfer.trial import Trial
