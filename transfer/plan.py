@@ -107,16 +107,16 @@ def plan_trials(
     """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
 
     Args:
-        must_exist: the data have to be there; False only to look at what would be run.
+        must_exist: data and labels have to be there; False only to look at what would be run.
 
     Raises:
         UserError: a data set's folder or the list of labelled images is missing.
     """
     inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
-        if not labels.is_file():
+        if must_exist and not labels.is_file():
             raise UserError(f"--labels {labels} is no file: give a list of labelled images, one name a line")
-        inputs = (*inputs, f"--labels {sha256_file(labels)}")
+        inputs = (*inputs, f"--labels {sha256_file(labels) if labels.is_file() else None}")
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark, data, must_exist=must_exist)

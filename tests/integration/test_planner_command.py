@@ -61,7 +61,7 @@ def test_a_plan_for_data_and_gpus_that_are_elsewhere(tmp_path: Path) -> None:
 
 def test_recorded_trials_and_a_probe_tell_the_time(digits: Path, tmp_path: Path) -> None:
     """Three steps of one user: ask, measure, run; then other weights are planned from what ran."""
-    linear = ("demo", "random:resnet18", "--mode", "linear", "--trials", "2")
+    linear = ("demo-linear", "random:resnet18", "--trials", "2")
     found = plan("transfer_cls", *linear, "--probe", cwd=tmp_path, data=digits.parent)
     estimate = found["rows"][0]["estimate"]
     assert estimate["kind"] == "probe" and estimate["device_seconds"] > 0
@@ -79,7 +79,7 @@ def test_recorded_trials_and_a_probe_tell_the_time(digits: Path, tmp_path: Path)
     assert {"records", "logs and the rest"} <= {item["what"] for item in row["disk"]}
     assert tree(tmp_path) == before
 
-    other = ("demo", "random:resnet18", "--mode", "linear", "--out", "elsewhere")
+    other = ("demo-linear", "random:resnet18", "--out", "elsewhere")
     assert plan("transfer_cls", *other, cwd=tmp_path, data=digits.parent)["rows"][0]["estimate"]["kind"] == "unknown"
     found = plan("transfer_cls", *other, "--from", "runs", cwd=tmp_path, data=digits.parent)
     assert "2 records of demo-linear" in found["rows"][0]["estimate"]["source"]
@@ -101,6 +101,6 @@ def test_a_probe_of_segmentation_watches_training_and_test_and_leaves_nothing(di
 def test_a_probe_that_fails_says_so_and_the_plan_goes_on(digits: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"not a checkpoint")
-    found = plan("transfer_cls", "demo", broken, "--mode", "linear", "--probe", cwd=tmp_path, data=digits.parent)
+    found = plan("transfer_cls", "demo-linear", broken, "--probe", cwd=tmp_path, data=digits.parent)
     estimate = found["rows"][0]["estimate"]
     assert estimate["device_seconds"] is None and "the probe failed: UserError" in estimate["source"]

@@ -120,6 +120,19 @@ def test_missing_real_data_come_with_where_they_are_to_be_had(tmp_path: Path) ->
     assert "nothing of the data set" in what and "train2017.zip" in what
 
 
+def test_a_missing_list_of_labels_is_named(tmp_path: Path) -> None:
+    plans = plan_trials(
+        runs=tmp_path,
+        suite="paper",
+        benchmarks=[benchmarks.get("imagenet-1pct")],
+        weights=[weights_ref("random:resnet50")],
+        seeds=[0],
+        labels=tmp_path / "1percent.txt",
+        must_exist=False,
+    )
+    assert any("1percent.txt" in what for what in planned(tmp_path, plans).missing)
+
+
 def test_weights_are_converted_once_for_all_benchmarks_and_for_each_random_seed(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"")
     plans = trials(tmp_path, "demo-voc", "demo-coco", sources=(str(tmp_path / "w.pth"), "random:resnet18"))

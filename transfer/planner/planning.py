@@ -153,6 +153,8 @@ class Planner:
         missing = [missing_data(first.benchmark, first.data)]
         if not first.weights.is_random:
             missing.append(missing_checkpoint(first.weights.source))
+        if first.labels is not None and not first.labels.is_file():
+            missing.append(f"list of labelled images {first.labels}: --labels names no file")
         num_devices = 1
         if self.machine.device == "cuda":
             num_devices = gpus_per_trial(first.benchmark.task, self.machine.num_devices, self.num_gpus)
