@@ -57,10 +57,11 @@ def submit(
     """
     import submitit
 
+    of_all_jobs = sbatch_parameters(args, cpus=cpus, gpus_per_node=gpus_per_node)
     make_dir(folder)
     executor = submitit.SlurmExecutor(folder, max_num_timeout=max_timeouts)
     executor.update_parameters(
-        **sbatch_parameters(args, cpus=cpus, gpus_per_node=gpus_per_node),
+        **of_all_jobs,
         signal_delay_s=signal_seconds,
         # since Slurm 22.05 srun does not take the first from the job
         srun_args=[f"--cpus-per-task={cpus}", *srun_args],

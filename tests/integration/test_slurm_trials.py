@@ -35,7 +35,7 @@ def environment(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def submit(folder: Path, *overrides: str, num_trials: int = 1, wait: bool = True, **options: str) -> Summary:
     """Trials of :mod:`tests.faults.task`; see :func:`tests.trial_runs.plans`."""
-    args = TrialSlurmArgs(wait=wait, mem=options.get("mem", "2G"))
+    args = TrialSlurmArgs(wait=wait, **{"mem": "2G", **options})
     return run_on_slurm(plans(folder, *overrides, num_trials=num_trials), args, None)
 
 
@@ -110,6 +110,16 @@ def test_a_cancelled_job_leaves_a_failed_record_and_the_trial_can_be_run_again(t
     (tmp_path / "runs" / "go").touch()
     assert submit(tmp_path, "seed0=slow").done == 1
     assert records(tmp_path)[0].status == "done" and not plan.claim_path.exists()
+
+
+def test_a_trial_that_never_ends_in_its_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transfer.slurm.submit.MAX_TIMEOUTS", 0)
+    # In a job of at most ten minutes submitit takes any SIGUSR2 for the one before the time limit.
+    submit(tmp_path, "seed0=slow", wait=False, time="5")
+    wait_until(is_running(tmp_path, "seed0=slow"))
+    slurm("scancel", "--signal=USR2", job_of(tmp_path, "seed0=slow"))
+    ((_, reason),) = submit(tmp_path, "seed0=slow", time="5").failed
+    assert "timed-out too many times" in reason and records(tmp_path)[0].error == reason
 
 
 def test_a_trial_out_of_memory_is_failed_and_the_others_go_on(tmp_path: Path) -> None:

@@ -118,8 +118,8 @@ def _bury(job: TrialJob, status: JobStatus) -> str:
     """Records the trial of a job that ended without a word."""
     paths = submitit.SlurmJob(job.folder, job.job_id).paths
     reason = f"Slurm job {job.job_id} ended as {status} without a record"
-    if paths.result_pickle.exists():  # submitit's own last word, e.g. that it has timed out too many times
-        reason += f": {str(submitit.SlurmJob(job.folder, job.job_id).exception()).strip().splitlines()[-3]}"
+    if last_word := _last_word(job):
+        reason += f": {last_word}"
     if paths.stderr.exists():
         reason += f" (its output: {paths.stderr})"
     # The node's device is not known here, and need not be there: this may be a machine without a GPU.
@@ -131,6 +131,15 @@ def _bury(job: TrialJob, status: JobStatus) -> str:
         device = f"of Slurm job {job.job_id}"
         dataclasses.replace(record, device=device, peak_bytes=0).sealed().save(plan.record_path)
     return reason
+
+
+def _last_word(job: TrialJob) -> str:
+    """The last line of the traceback that submitit kept, e.g. that it has timed out too many times; empty if none."""
+    handle: submitit.SlurmJob[object] = submitit.SlurmJob(job.folder, job.job_id)
+    error = handle.exception() if handle.paths.result_pickle.exists() else None
+    # submitit puts the traceback between two rules
+    lines = [line for part in str(error or "").split("-" * 22)[1:2] for line in part.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
 
 
 def clear_away(job: TrialJob, *, keep_output: bool) -> None:
