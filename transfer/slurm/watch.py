@@ -82,7 +82,8 @@ class Watch:
         self.seen[job.job_id] = status
         if status.state == slurm.RUNNING:
             if before is None or before.state != slurm.RUNNING:
-                self.display.started(job.plan, f"{status.nodes}, job {job.job_id}")
+                self.display.started(job.plan, status.nodes)
+                self.display.board.rows[job.plan.label].detail = f"job {job.job_id}"
         elif status.state == slurm.PENDING:
             has_run = self.display.board.rows[job.plan.label].state == RUNNING
             self.display.board.move(job.plan.label, WAITING, f"job {job.job_id} {status}")
