@@ -69,6 +69,7 @@ def test_the_same_trial_in_two_sources_counts_once_if_it_ended_the_same_way(tmp_
         (done(2.0, config_sha256="f" * 64), "different configs"),
         (failed(seed=0), "different outcomes"),
         (done(2.0, inputs_sha256="0" * 64), "different inputs"),
+        (done(2.0, inflated={"miou": 3.0}), "different inflated references"),
     ],
 )
 def test_contradictions_are_refused_naming_both(tmp_path: Path, other: object, words: str) -> None:

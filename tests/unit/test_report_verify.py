@@ -13,6 +13,7 @@ from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.record import TrialRecord
 from transfer.report.data import render_json
+from transfer.report.paper_forms import paper_forms
 from transfer.report.results import build_report
 from transfer.report.verify import Verification, broken_seals, text, verify
 
@@ -59,6 +60,30 @@ def test_one_digit_of_one_record_changes_the_cells_that_it_is_in_and_they_are_na
     assert not any("random-resnet18, metrics" in name for name in named)
     assert any("the report says 60.12, the records give 60.13" in line for line in found.differing)
     assert any("twist" in line and "seed 0: its figures are not those" in line for line in found.edited)
+
+
+def test_one_digit_of_one_of_eleven_data_sets_is_named_in_their_average_too(tmp_path: Path) -> None:
+    form = next(form for form in paper_forms() if form.averaged)
+    records = [
+        record.sealed()
+        for place in form.places
+        for record in trials([{place.metric: 60.12}, {place.metric: 61.0}], benchmark=place.benchmark)
+    ]
+    runs = save(records, tmp_path / "runs")
+    path = tmp_path / "report.json"
+    path.write_text(render_json(build_report(records), ["runs"]))
+    assert verify(path).holds
+    (record,) = runs.glob("demo/pets-linear/*/trial-0/record.json")
+    change(record, r"60\.12", "60.13")
+    found = verify(path)
+    named = {line.split(":")[0] for line in found.differing}
+    average = f"demo/table 4 {form.title}, twist average"
+    assert {
+        f"{average} values 0",
+        f"{average} mean",
+        "demo/pets-linear, twist, metrics mean_per_class values 0",
+    } <= named
+    assert not any("average values 1" in name or "dtd" in name for name in named)
 
 
 def test_one_digit_of_the_report_is_named(report_json: Path) -> None:

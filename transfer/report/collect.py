@@ -86,6 +86,8 @@ def _contradiction(first: TrialRecord, second: TrialRecord) -> str | None:
         ("configs", "config_sha256"),
         ("protocol versions", "protocol_version"),
         ("inputs", "inputs_sha256"),
+        ("inflated references", "inflated"),
+        ("ledgers of the test images", "test_scorings"),
     ):
         if getattr(first, name) != getattr(second, name):
             return what
