@@ -22,7 +22,7 @@ from transfer.report.tables import INFLATED, results_table
 from transfer.report.verify import broken_seals, verify
 
 ONCE = [{"split": "test", "num_images": 10000, "purpose": "final scoring"}]
-CHOICES = {"l2": 0.0316227766, "iterations": 57, "solver": "lbfgs"}
+CHOICES = {"l2": 0.0316227766, "iterations": 57, "solver": "lbfgs", "images_sha256": "c0bbfe63" * 8}
 
 
 def with_ledger(**changes: Any) -> list[TrialRecord]:
@@ -52,6 +52,7 @@ def test_the_card_tells_the_ledger_and_every_choice() -> None:
     titles = [column.title for column in card.trials.columns]
     shown = dict(zip(titles, card.trials.groups[0].rows[0].cells, strict=True))
     assert (shown["l2"], shown["iterations"], shown["solver"]) == ("0.03162", "57", "lbfgs")
+    assert shown["images sha256"] == "c0bbfe63"
 
 
 def test_a_test_split_that_is_scored_twice_in_a_trial_is_a_warning() -> None:

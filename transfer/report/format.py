@@ -30,6 +30,8 @@ METRIC_TITLES = {
     "mean_per_class": "Mean per class",
     "map11": "11-point mAP",
     "silhouette": "Silhouette",
+    "top1_chosen": "Top-1, chosen head",
+    "top5_chosen": "Top-5, chosen head",
 }
 
 
@@ -94,10 +96,11 @@ def p_value(value: float | None) -> str:
 
 
 def choice(value: object) -> str:
-    """A chosen hyper-parameter or a fact of the optimisation: four digits are enough to tell it."""
+    """A chosen hyper-parameter or a fact of the optimisation: four digits, or the start of a hash, are enough."""
     if isinstance(value, float):
         return f"{value:.4g}".replace("-", "−")
-    return NOTHING if value is None else str(value)
+    text = NOTHING if value is None else str(value)
+    return short_hash(text) if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def count(number: int) -> str:
