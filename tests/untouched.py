@@ -6,6 +6,7 @@ and the opening of the ledger between them. Images must be read in that process:
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -45,7 +46,7 @@ class Watched:
 
 
 def watch(trials: Sequence[Asked]) -> list[Watched]:
-    """Runs classification trials one after the other in one process with an audit hook."""
+    """Runs classification or clustering trials one after the other in one process with an audit hook."""
     run = subprocess.run(
         [sys.executable, "-m", "tests.untouched"],
         input=json.dumps([asdict(trial) for trial in trials]),
@@ -105,15 +106,15 @@ def main() -> None:
 
 def _run(asked: dict[str, Any]) -> dict[str, Any]:
     from transfer import benchmarks
-    from transfer.classification import task
     from transfer.plan import weights_ref
     from transfer.trial import Trial
 
     folder = Path(asked["work_dir"])
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = task.run(
+    benchmark = benchmarks.get(asked["benchmark"])
+    outcome = importlib.import_module(benchmark.task).run(
         Trial(
-            benchmark=benchmarks.get(asked["benchmark"]),
+            benchmark=benchmark,
             weights=weights_ref(asked["source"]),
             seed=asked["seed"],
             data=Path(asked["data"]),

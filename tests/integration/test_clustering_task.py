@@ -16,9 +16,9 @@ from torch import nn
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from pretrain.model import ProjectionHead, build_backbone
+from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.backbone import load_backbone
-from transfer.classification.datasets import open_splits
 from transfer.clustering import head as heads
 from transfer.clustering import kmeans, task
 from transfer.trial import Outcome, Trial, WeightsRef
@@ -175,26 +175,16 @@ def test_precise_statistics_are_the_images_own() -> None:
     assert outputs.mean(0).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["demo-cluster", "demo-kmeans"])
-def test_the_clusterer_is_made_where_there_is_no_test_set_at_all(name: str, some_digits: Path, tmp_path: Path) -> None:
-    shutil.copytree(some_digits / "imagefolder" / "train", tmp_path / "imagefolder" / "train")
-    source = "random:resnet18"
-    trial = Trial(
-        benchmark=benchmarks.get(name),
-        weights=WeightsRef(name="random", source=source, sha256=sha256_text(source)),
-        seed=0,
-        data=tmp_path,
-        overrides=("kmeans_images=100", "kmeans_restarts=1", "random_statistics_images=100"),
-        device="cpu",
-        work_dir=tmp_path,
-        weights_dir=tmp_path,
-    )
-    protocol, _ = task.resolve_config(trial)
-    splits = open_splits("digits", tmp_path)
-    clusterer, _ = task.make_clusterer_of(trial, protocol, splits)
-    assert clusterer.num_clusters == (10 if name == "demo-kmeans" else 64)
-    with pytest.raises(UserError, match="val"):
-        task.run(trial)
+def test_no_test_image_is_opened_or_listed_until_the_clusters_are_made(some_digits: Path, tmp_path: Path) -> None:
+    head, random = str(save_export(tmp_path / "twist.pth")), "random:resnet18"
+    quick = (*QUICK, "random_statistics_images=100")
+    asked = [
+        Asked(benchmark=name, data=str(some_digits), work_dir=str(tmp_path), source=source, overrides=quick)
+        for name, source in (("demo-cluster", head), ("demo-cluster", random), ("demo-kmeans", head))
+    ]
+    for watched in watch(asked):
+        assert_untouched_until_scoring(watched, [some_digits / "imagefolder" / "val"])
+        assert watched.outcome["test_scorings"] == [{"split": "val", "num_images": 200, "purpose": "final scoring"}]
 
 
 @pytest.mark.parametrize(("minibatch_above", "algorithm"), [(100, "Lloyd"), (99, "MiniBatchKMeans")])

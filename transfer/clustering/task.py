@@ -31,7 +31,7 @@ def run(trial: Trial) -> Outcome:
 
     protocol, difference = resolve_config(trial)
     splits = open_splits(trial.benchmark.dataset or trial.benchmark.data, trial.data)
-    clusterer, backbone = make_clusterer_of(trial, protocol, splits)
+    clusterer, backbone = _clusterer(trial, protocol, splits)
     test = splits.test.open()
     assigned = clusterer.assign(test)
     scores = score(
@@ -62,7 +62,7 @@ def resolve_config(trial: Trial) -> tuple[ClusterProtocol, list[str]]:
     return load_protocol(trial.benchmark, trial.overrides)
 
 
-def make_clusterer_of(trial: Trial, protocol: ClusterProtocol, splits: Splits) -> tuple[Clusterer, Backbone]:
+def _clusterer(trial: Trial, protocol: ClusterProtocol, splits: Splits) -> tuple[Clusterer, Backbone]:
     """The trial's clusterer, from its weights and the training split alone."""
     from transfer.classification.transforms import CenterCrop, center_crop
     from transfer.clustering.clusterer import Source, make_clusterer
