@@ -10,6 +10,8 @@ from typing import Any
 from common.files import sha256_text
 from transfer.record import Metric, TrialRecord, WeightsInfo
 
+# A name that no writer may take for markup of its own.
+NASTY = "<script>alert('x')</script> & $a_b$ 100% | `c` \\ #1 {~^}"
 PROOF = {
     "target": "detectron2",
     "stages": {

@@ -80,20 +80,20 @@ def pack(
     for row in shown:
         folder = PurePosixPath(record_name(row.record)).parent
         files |= {(folder / picture.name).as_posix(): picture.content for picture in row.pictures if picture}
-    manifest = {
-        "format": FORMAT,
-        "version": VERSION,
-        "files": {name: {"sha256": _sha256(files[name]), "bytes": len(files[name])} for name in sorted(files)},
-    }
     with (
         atomic_path(path) as temporary,
         temporary.open("wb") as raw,
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        _add(archive, MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+        _add(archive, MANIFEST, _manifest(files))
         for name in sorted(files):
             _add(archive, name, files[name])
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    listed = {name: {"sha256": _sha256(files[name]), "bytes": len(files[name])} for name in sorted(files)}
+    return (json.dumps({"format": FORMAT, "version": VERSION, "files": listed}, indent=1) + "\n").encode()
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -1,0 +1,65 @@
+"""``report.tex``: whatever the names are, it compiles, fits the page, and has as many cells as columns."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.report_records import NASTY, done, failed, trials
+from transfer.report import latex
+from transfer.report.results import Report, build_report
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return build_report(
+        [
+            *trials([50.0, 51.5, 52.1], weights="random-resnet18", references={"all background": {"miou": 45.1}}),
+            *trials([60.0, 61.0, 62.5]),
+            failed(seed=3),
+            done(40.0, seed=0, weights="short", protocol_difference=["max_iters: 200 -> 20"]),
+            *trials([{"box_ap": 55.0, "box_ap50": 81.0, "box_ap75": 60.0}], weights=NASTY, benchmark="voc"),
+        ]
+    )
+
+
+def test_names_cannot_become_commands_in_latex(report: Report) -> None:
+    tex = latex.render_latex(report)
+    escaped = latex.escape(NASTY)
+    assert escaped in tex
+    plain = re.sub(r"\\(?:text[a-z]+\{\}|[{}$&%#_])", "", escaped)
+    assert not set(plain) & set("\\{}$&%#_~^<>")
+
+
+def test_latex_tables_have_as_many_cells_as_columns(report: Report) -> None:
+    tex = latex.render_latex(report)
+    tables = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", tex, flags=re.DOTALL)
+    # Results of two benchmarks, differences of the one that has a baseline, and both in the form of the paper's tables.
+    assert len(tables) == 5
+    for columns, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
+
+
+def test_latex_tables_are_never_wider_than_the_page_nor_too_many_in_a_row() -> None:
+    many = [record for index in range(15) for record in trials([60.0, 61.0], benchmark=f"bench-{index}")]
+    blocks = latex.render_latex(build_report(many)).split("\n\n")
+    assert "booktabs" in blocks[0] and "graphicx" in blocks[0]
+    assert all(latex.FIT in block for block in blocks[1:])
+    floats = "".join(blocks).split("\\clearpage")
+    assert len(floats) == 2 and all(part.count("\\begin{table}") <= latex.MAX_FLOATS for part in floats)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
+def test_latex_compiles_with_names_that_are_no_latex(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "report.tex").write_text(latex.render_latex(report))
+    page = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\input{report}\\end{document}"
+    (tmp_path / "main.tex").write_text(page)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "main.tex"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-2000:]
+    assert "Overfull" not in ended.stdout
