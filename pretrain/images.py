@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder
 
 from common.errors import UserError
-from pretrain.names import PackedNames
+from common.names import PackedNames
 from pretrain.ops import Array
 
 

@@ -196,6 +196,8 @@ BENCHMARKS = _table(
         protocol_version=1, title="Digits segmentation on a frozen R18, linear head", main_metric="miou",
     ),
     *_on_eleven("linear", "classification/linear11.py", "linear classification on frozen features", 1),
+    *_on_eleven("finetune", "classification/finetune11.py", "fine-tuning", 1),
+    *_on_eleven("finetune-cheap", "classification/finetune11_cheap.py", "fine-tuning, cheap grid", 1),
     Benchmark(
         name="demo-linear", task=CLASSIFICATION, config="classification/demo_linear.py", data="digits",
         protocol_version=2, title="Digits, linear classification on frozen features", main_metric="top1",

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     for checkpoint, name in (("pretrain/backbone.pth", "twist"), ("random:resnet18", "random")):
         options = ("--data", digits, "--trials", "2", "--name", name, "--out", "runs")
         commands.append(("cluster", "demo", checkpoint, *options))
-        commands.append(("transfer_cls", "demo", checkpoint, "--mode", "linear", *options))
+        commands.append(("transfer_cls", "demo-linear", checkpoint, *options))
     commands.append(("report", "runs", "--baseline", "random"))
     for tool, *arguments in commands:
         result = run(tool, *arguments, cwd=folder)

@@ -6,17 +6,19 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.errors import UserError
 from transfer import benchmarks
 from transfer.classification.label_subset import few_labels
+from transfer.classification.labelled import LabelledImages
 from transfer.classification.metrics import topk_accuracy
 from transfer.classification.protocol import (
     LinearProtocol,
     load_protocol,
     resolved,
 )
-from transfer.classification.scoring import majority_top1
+from transfer.classification.scoring import floor
 from transfer.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
 from transfer.clustering.protocol import ClusterProtocol
 
@@ -69,8 +71,14 @@ def test_more_labels_than_there_are_is_a_user_error(per_class: int) -> None:
         few_labels(np.repeat(np.arange(5), 20), per_class, np.random.default_rng(0))
 
 
-def test_majority_class_is_that_of_the_training_labels() -> None:
-    assert majority_top1(np.array([2, 2, 1]), np.array([1, 1, 1, 2])) == 0.25
+def test_the_floor_is_the_most_frequent_training_class_or_how_frequent_each_is() -> None:
+    def images(labels: list) -> LabelledImages:
+        return LabelledImages(name="test", classes=("a", "b", "c"), labels=np.array(labels), read=Image.open)
+
+    one_class = floor(np.array([2, 2, 1]), images([1, 1, 1, 2]), "top1")
+    assert one_class == {"majority class": {"top1": 25.0}}
+    several = floor(np.array([[1, 0, 0], [1, 1, -1]]), images([[1, 0, 0], [0, 1, 1]]), "map11")
+    assert several == {"class frequencies": {"map11": 50.0}}  # of equal scores all are found at once
 
 
 def test_topk_counts_a_label_among_the_k_best() -> None:

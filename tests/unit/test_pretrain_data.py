@@ -12,10 +12,10 @@ from PIL import Image
 import configs.pretrain
 from common import overrides
 from common.errors import UserError
+from common.names import PackedNames
 from pretrain.bench.photographs import jpeg, photograph
 from pretrain.data import Batch, TwistDataset, build_loader
 from pretrain.images import UnreadableImageError, decode
-from pretrain.names import PackedNames
 from pretrain.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
 

@@ -12,16 +12,18 @@ import torch
 import webdataset
 from PIL import Image
 
+import common.shards
 import configs.pretrain
 from common import overrides
 from common.errors import UserError
+from common.shards import INDEX_NAME, find_shards
 from pretrain import shards
 from pretrain.bench.photographs import jpeg, photograph
 from pretrain.data import TwistDataset, build_loader
 from pretrain.images import ImageFolderSource
 from pretrain.order import TrainingOrder
 from pretrain.recipe import Recipe
-from pretrain.shards import INDEX_NAME, ShardSource, find_shards
+from pretrain.shards import ShardSource
 
 NUM_IMAGES = 10
 CONTENTS = [jpeg(photograph(index, 30, 40)) for index in range(NUM_IMAGES)]
@@ -114,8 +116,8 @@ def test_labels_may_be_in_json_or_missing(tmp_path: Path) -> None:
 def test_index_is_written_once_and_again_when_a_shard_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ShardSource(folder)
     built: list[Path] = []
-    samples = shards._samples
-    monkeypatch.setattr(shards, "_samples", lambda shard: (built.append(shard), samples(shard))[1])
+    samples = common.shards._samples
+    monkeypatch.setattr(common.shards, "_samples", lambda shard: (built.append(shard), samples(shard))[1])
     again = ShardSource(folder)
     assert not built and again.sha256 == first.sha256 and torch.equal(again.labels, first.labels)
     assert again.read(7) == CONTENTS[7] and again.name(7) == first.name(7)
@@ -135,7 +137,7 @@ def test_index_goes_to_the_other_folder_where_the_data_cannot_be_written(
     )  # root may anything
     ShardSource(folder, tmp_path / "out")
     assert not (folder / INDEX_NAME).exists() and (tmp_path / "out" / INDEX_NAME).exists()
-    monkeypatch.setattr(shards, "_build_index", None)
+    monkeypatch.setattr(common.shards, "_build_index", None)
     assert ShardSource(folder, tmp_path / "out").labels.tolist() == LABELS
 
 

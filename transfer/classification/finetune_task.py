@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
+from common.files import sha256_file
 from transfer.classification.protocol import resolved
 from transfer.classification.sgd_protocols import FinetuneProtocol
 from transfer.trial import Outcome, Trial, silent
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from transfer.classification.labelled import LabelledImages
     from transfer.classification.sgd import SgdSettings
     from transfer.processes import Report
+
+CHECKPOINT = "finetune"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ def run(trial: Trial, protocol: FinetuneProtocol, difference: list[str]) -> Outc
 
 def run_in_processes(trial: Trial, protocol: FinetuneProtocol, difference: list[str], num_available: int) -> Outcome:
     """:func:`run` with up to so many GPUs, or CPU processes: as many of them as share a step evenly."""
+    from transfer.classification.fit import checkpoint_path
     from transfer.classification.label_subset import names_sha256
     from transfer.classification.norms import fitting_processes
     from transfer.classification.scoring import final_scoring
@@ -55,22 +58,23 @@ def run_in_processes(trial: Trial, protocol: FinetuneProtocol, difference: list[
     if num_processes > 1:
         job = Job(trial=dataclasses.replace(trial, progress=silent), protocol=protocol)
         launch(_train_process, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
-    model, backbone = train(trial, protocol, labelled, trial.progress)  # several processes have left it nothing to do
+    model, backbone = train(trial, protocol, labelled, trial.progress)  # or takes up what the processes left
     metrics, references = final_scoring(
         model,
         splits,
         labelled,
+        metric="top1",
         view=scoring_view(protocol.views, backbone.preprocessing),
         batch_size=protocol.test_batch_size,
         trial=trial,
     )
-    _checkpoint_path(trial).unlink()
+    checkpoint_path(trial, CHECKPOINT).unlink()
     return Outcome(
         metrics=metrics,
         references=references,
         test_scorings=splits.test.scorings,
         choices={"labelled_images": len(labelled), "labelled_images_sha256": names_sha256(labelled)},
-        resolved_config=_resolved(trial, protocol),
+        resolved_config=resolved(trial.benchmark, protocol, labelled_images=_labelled_by(trial, protocol)),
         protocol_difference=difference,
         arch=backbone.arch,
         source_format=backbone.source_format,
@@ -98,33 +102,19 @@ def train(
     trial: Trial, protocol: FinetuneProtocol, labelled: LabelledImages, report: Report
 ) -> tuple[nn.Module, Backbone]:
     """The classifier after its last step, in this process or in this one's group of processes."""
-    import torch
-
-    from transfer.classification.checkpoints import Checkpoints
-    from transfer.classification.finetune import Training, finetune, new_classifier
+    from transfer.classification.fit import fit
     from transfer.classification.group import this_group
-    from transfer.classification.label_subset import names_sha256
-    from transfer.classification.training_views import training_view
-    from transfer.convert.prepare import torch_backbone
 
-    module, backbone = torch_backbone(trial)
-    torch.manual_seed(trial.seed)
-    model = new_classifier(module, len(labelled.classes), head_std=protocol.head_std, seed=trial.seed)
-    identity = (
-        f"{_resolved(trial, protocol)}seed {trial.seed}\nweights {backbone.sha256} {backbone.which}\n"
-        f"images {names_sha256(labelled)}\ndata {trial.data}\ndevice {trial.device}\n"
-    )
-    training = Training(
-        images=labelled.kept() if protocol.views.is_small else labelled,
-        view=training_view(protocol.views, backbone.preprocessing),
-        settings=sgd_settings(protocol, len(labelled)),
-        seed=trial.seed,
-        checkpoints=Checkpoints(_checkpoint_path(trial), identity),
-        curves=trial.work_dir / "tensorboard",
+    return fit(
+        trial,
+        labelled,
+        sgd_settings(protocol, len(labelled)),
+        views=protocol.views,
+        head_std=protocol.head_std,
+        group=this_group(trial.device),
+        name=CHECKPOINT,
         done=lambda step, num_steps: report(step, num_steps, "fine-tuning"),
     )
-    finetune(model, training, this_group(trial.device))
-    return model, backbone
 
 
 def sgd_settings(protocol: FinetuneProtocol, num_labelled: int) -> SgdSettings:
@@ -154,14 +144,7 @@ def _train_process(job: Job, report: Report) -> None:
     train(job.trial, job.protocol, labelled, report)
 
 
-def _resolved(trial: Trial, protocol: FinetuneProtocol) -> str:
-    from common.files import sha256_file
-
-    chosen_by = "all" if protocol.labels_fraction == 1 else "drawn evenly by the seed"
+def _labelled_by(trial: Trial, protocol: FinetuneProtocol) -> str:
     if trial.labels is not None:
-        chosen_by = f"list {sha256_file(trial.labels)}"
-    return resolved(trial.benchmark, protocol, labelled_images=chosen_by)
-
-
-def _checkpoint_path(trial: Trial) -> Path:
-    return trial.work_dir / "checkpoint.pth"
+        return f"list {sha256_file(trial.labels)}"
+    return "all" if protocol.labels_fraction == 1 else "drawn evenly by the seed"

@@ -58,7 +58,7 @@ def run_in_processes(trial: Trial, protocol: HeadsProtocol, difference: list[str
     """:func:`run` with so many GPUs, or CPU processes; the result does not hang on their number."""
     import numpy as np
 
-    from transfer.classification.scoring import majority_top1
+    from transfer.classification.scoring import floor
     from transfer.classification.splits import splits_of
     from transfer.processes import launch
 
@@ -79,7 +79,7 @@ def run_in_processes(trial: Trial, protocol: HeadsProtocol, difference: list[str
             **{f"top{k}": Metric(value=top(test_ranks[:, OFFICIAL], k)) for k in best},
             **{f"top{k}_chosen": Metric(value=top(test_ranks[:, chosen], k)) for k in best},
         },
-        references={"majority class": {"top1": 100 * majority_top1(splits.train.labels, test.labels)}},
+        references=floor(splits.train.labels, test, "top1"),
         test_scorings=splits.test.scorings,
         inflated={"top1": max(top(column, 1) for column in test_ranks.T)},
         choices={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,4 +113,4 @@ def names_sha256(images: LabelledImages) -> str:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
+    return PurePosixPath(name).stem

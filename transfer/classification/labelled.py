@@ -63,12 +63,15 @@ class LabelledImages:
 def joined(first: LabelledImages, second: LabelledImages, name: str) -> LabelledImages:
     """The images of both, e.g. of train and val for the last training."""
     assert first.classes == second.classes, f"{first.name} and {second.name} have other classes"
-    split = len(first)
+    split, names, more_names = len(first), first.file_name, second.file_name
     return LabelledImages(
         name=name,
         classes=first.classes,
         labels=np.concatenate([first.labels, second.labels]),
         read=lambda row: first.read(row) if row < split else second.read(row - split),
+        file_name=None
+        if names is None or more_names is None
+        else lambda row: names(row) if row < split else more_names(row - split),
     )
 
 

@@ -32,6 +32,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
     """
     from transfer.classification.datasets import get_row, open_splits
     from transfer.classification.linear import choose_l2, refit
+    from transfer.classification.scoring import floor
     from transfer.convert.prepare import torch_backbone
 
     row = get_row(trial.benchmark.dataset or trial.benchmark.data)
@@ -56,7 +57,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
     scored = _score(path, extract(test), test, row.metric)
     return Outcome(
         metrics={name: Metric(value=value) for name, value in scored[choice.l2].items()},
-        references=_floor(labelled.labels, test, row.metric),
+        references=floor(labelled.labels, test, row.metric),
         test_scorings=splits.test.scorings,
         inflated={row.metric: max(figures[row.metric] for figures in scored.values())},
         choices=_choices(choice, path),
@@ -133,18 +134,6 @@ def _score(
     from transfer.classification.metrics import figures
 
     return {l2: figures(solution.scores(features), test.labels, metric) for l2, solution in path.items()}
-
-
-def _floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dict[str, dict[str, float]]:
-    """What scores give that are the same for every image: how frequent each class is among the labelled ones."""
-    import numpy as np
-
-    from transfer.classification.metrics import figures
-
-    frequencies = (labels == 1).mean(0) if labels.ndim == 2 else np.bincount(labels, minlength=len(test.classes))
-    scores = np.tile(frequencies.astype(np.float64), (len(test), 1))
-    name = "class frequencies" if labels.ndim == 2 else "majority class"
-    return {name: {metric: figures(scores, test.labels, metric)[metric]}}
 
 
 def _choices(choice: Choice, path: dict[float, Solution]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from transfer.classification.labelled import LabelledImages, Splits
 from transfer.classification.loader import batches, default_workers
-from transfer.classification.metrics import topk_accuracy
+from transfer.classification.metrics import figures
 from transfer.classification.transforms import Transform
 from transfer.record import Metric
 from transfer.trial import Trial
@@ -43,12 +43,20 @@ def outputs(
 
 
 def final_scoring(
-    model: nn.Module, splits: Splits, labelled: LabelledImages, *, view: Transform, batch_size: int, trial: Trial
+    model: nn.Module,
+    splits: Splits,
+    labelled: LabelledImages,
+    *,
+    metric: str,
+    view: Transform,
+    batch_size: int,
+    trial: Trial,
 ) -> tuple[dict[str, Metric], dict[str, dict[str, float]]]:
-    """Opens the test images and scores a classifier's logits: top-1 and top-5, and the floor beside them.
+    """Opens the test images and scores a classifier's logits; the floor stands beside them.
 
     Args:
-        labelled: the images that the classifier was trained on; their most frequent class is the floor.
+        labelled: the images that the classifier was trained on.
+        metric: the main one, a key of :data:`transfer.classification.metrics.MAIN_METRICS`.
 
     Raises:
         UserError: the test images are missing or damaged.
@@ -62,19 +70,15 @@ def final_scoring(
         device=trial.device,
         done=lambda rows: trial.progress(rows, len(test), "test images"),
     )
-    return top_metrics(logits, test), {"majority class": {"top1": 100 * majority_top1(labelled.labels, test.labels)}}
+    metrics = {name: Metric(value=value) for name, value in figures(logits, test.labels, metric).items()}
+    return metrics, floor(labelled.labels, test, metric)
 
 
-def top_metrics(logits: NDArray[np.floating], images: LabelledImages) -> dict[str, Metric]:
-    """Top-1, and top-5 where there are more than five classes.
-
-    Args:
-        logits: (N, C).
-    """
-    best = [k for k in (1, 5) if k < len(images.classes)]
-    return {f"top{k}": Metric(value=100 * topk_accuracy(logits, images.labels.astype(np.int64), k)) for k in best}
-
-
-def majority_top1(train_labels: NDArray[np.integer], test_labels: NDArray[np.integer]) -> float:
-    """The floor: test accuracy of always answering the most frequent training label, as a fraction."""
-    return float(np.mean(test_labels == np.bincount(train_labels).argmax()))
+def floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dict[str, dict[str, float]]:
+    """What scores give that are the same for every image: how frequent each class is among the labelled ones."""
+    several = labels.ndim == 2
+    frequencies = (labels == 1).mean(axis=0) if several else np.bincount(labels, minlength=len(test.classes))
+    scores = np.tile(frequencies.astype(np.float64), (len(test), 1))
+    return {
+        "class frequencies" if several else "majority class": {metric: figures(scores, test.labels, metric)[metric]}
+    }

@@ -113,3 +113,35 @@ class HeadsProtocol:
     head_std: float
     views: Views
     test_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridProtocol:
+    """Fine-tuning of the whole network, its learning rate and weight decay chosen on validation images.
+
+    Each point of the grid is trained on the training images and scored on the validation images; the best one is
+    trained again on both, and scored once on the test images.
+
+    Attributes:
+        lrs, weight_decays: the grid. A weight decay is divided by the learning rate before SGD, which multiplies it
+            by the learning rate again, sees it.
+        val_fraction: of each class, where a data set has no validation images of its own; None: as its row says.
+        grid_steps: of the training of a point.
+        steps: of the last training.
+        batch_size: images a step; each epoch's last, smaller batch is left out.
+        momentum: of SGD with Nesterov momentum; the learning rates fall to 0 by a cosine.
+        head_std: deviation of the normal distribution that the head's weights are drawn from.
+        views: see :class:`Views`.
+        test_batch_size: of the forward passes over validation and test images.
+    """
+
+    lrs: tuple[float, ...]
+    weight_decays: tuple[float, ...]
+    val_fraction: float | None
+    grid_steps: int
+    steps: int
+    batch_size: int
+    momentum: float
+    head_std: float
+    views: Views
+    test_batch_size: int

@@ -12,6 +12,7 @@ from transfer.trial import Outcome, Trial
 PROCEDURES = {
     "LinearProtocol": "transfer.classification.linear_task",
     "HeadsProtocol": "transfer.classification.heads_task",
+    "GridProtocol": "transfer.classification.grid_task",
     "FinetuneProtocol": "transfer.classification.finetune_task",
 }
 

@@ -1,4 +1,4 @@
-"""``train/<class>/*`` and ``val/<class>/*``: ImageNet, the embedded digits, and anybody's own images."""
+"""``train/<class>/*`` and ``val/<class>/*``, or shards: ImageNet, the embedded digits, and anybody's own images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from transfer.classification.dataset_row import DatasetRow, Split
 from transfer.classification.datasets.home import DataFileError, Home
 from transfer.classification.datasets.listing import IMAGE_SUFFIXES, Listing
+from transfer.classification.datasets.shards import list_shards, shards_of
 
 FOLDERS = {"train": "train", "test": "val"}
 
@@ -17,13 +18,15 @@ class NotSortedError(DataFileError):
 
 
 def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
-    """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted.
+    """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted, or shards' numbers.
 
     Images are listed in the order of torchvision's ``ImageFolder``: by class, folder and name.
 
     Raises:
         DataFileError: a folder is missing, empty, or has images in place of classes.
     """
+    if shards := shards_of(root, FOLDERS[split]):
+        return list_shards(shards, FOLDERS[split])
     home = Home.find(row, root, "train", "imagefolder")
     folder = home.folder_of(FOLDERS[split])
     with os.scandir(folder) as scan:
