@@ -65,7 +65,7 @@ def test_recorded_trials_and_a_probe_tell_the_time(digits: Path, tmp_path: Path)
     found = plan("transfer_cls", *linear, "--probe", cwd=tmp_path, data=digits.parent)
     estimate = found["rows"][0]["estimate"]
     assert estimate["kind"] == "probe" and estimate["device_seconds"] > 0
-    assert estimate["source"].startswith("probe on this machine: features ")
+    assert estimate["source"].startswith("probe on this machine: ") and "features " in estimate["source"]
     assert not list(tmp_path.iterdir())
 
     assert run("transfer_cls", *linear, cwd=tmp_path, DATA_ROOT=str(digits.parent)).returncode == 0

@@ -46,6 +46,7 @@ def record(plan: TrialPlan, wall_seconds: float = 30.0, **changes: object) -> No
         50.0,
         seed=plan.seed,
         benchmark=plan.benchmark.name,
+        protocol_version=plan.benchmark.protocol_version,
         wall_seconds=wall_seconds,
         inputs_sha256=plan.inputs_sha256,
     )
@@ -138,6 +139,16 @@ def test_weights_are_converted_once_for_all_benchmarks_and_for_each_random_seed(
     plans = trials(tmp_path, "demo-voc", "demo-coco", sources=(str(tmp_path / "w.pth"), "random:resnet18"))
     found = planned(tmp_path, plans).converted
     assert [item.num_bytes for item in found] == [4 * 11_176_512, 4 * 4 * 11_176_512]
+
+
+def test_cached_features_are_counted_once_for_a_checkpoint_and_for_each_random_seed(tmp_path: Path) -> None:
+    """CIFAR-10: 60,000 images, 512 features of a ResNet-18 in single precision."""
+    source = weights_ref("random:resnet18").source
+    plans = trials(tmp_path, "cifar10-linear", sources=(source,), num_trials=3)
+    checkpoint = dataclasses.replace(plans[0].weights, source="w.pth", name="w", arch="resnet18")
+    found = planned(tmp_path, [*plans, *(dataclasses.replace(plan, weights=checkpoint) for plan in plans)])
+    sizes = [{item.what: item.num_bytes for item in row.disk}["feature cache"] for row in found.rows]
+    assert sizes == [3 * 60_000 * 512 * 4, 60_000 * 512 * 4]
 
 
 def test_dense_trials_share_all_gpus_and_classification_has_one_each(tmp_path: Path) -> None:

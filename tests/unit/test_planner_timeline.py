@@ -50,6 +50,14 @@ def test_uneven_steps_widen_the_range() -> None:
     assert found.deviation == pytest.approx(95 * (4 / 3) ** 0.5 / 2)
 
 
+def test_what_begins_again_is_counted_again() -> None:
+    """Features of two splits under one name: 1 s an image of 10, then 1 s an image of 20, stopped at 5."""
+    first = [Tick(at, at, 10, "features") for at in (2, 10)]
+    second = [Tick(10 + at, at, 20, "features") for at in (1, 5)]
+    found = extrapolate([*first, *second], Work(arch="resnet18", phases=()), end=None, cut=False)
+    assert found is not None and found.wall_seconds == pytest.approx(30)
+
+
 def test_too_little_to_go_by_gives_nothing() -> None:
     assert extrapolate([], WORK, end=None, cut=True) is None
     assert extrapolate(training(10, total=4), WORK, end=None, cut=True) is None

@@ -15,7 +15,7 @@ from tests.unit.test_planner_estimate import work_of
 from transfer import benchmarks
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.detection.config import resolve_config, resolved_text
-from transfer.planner.costs import COSTS, NUM_PARAMETERS
+from transfer.planner.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
 from transfer.planner.flop import of_work
 from transfer.planner.history import Past, work_module
 from transfer.planner.work import BackbonePass, Phase, Work, variant
@@ -119,8 +119,9 @@ def test_costs_are_what_counting_gives(name: str, mmengine_on_one_thread: None) 
 
 def test_parameters_of_every_backbone_are_counted() -> None:
     with torch.device("meta"):
-        counted = {name: sum(p.numel() for p in build_backbone(name).parameters()) for name in BACKBONES}
-    assert counted == NUM_PARAMETERS
+        networks = {name: build_backbone(name) for name in BACKBONES}
+    assert {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()} == NUM_PARAMETERS
+    assert {name: network.num_features for name, network in networks.items()} == NUM_FEATURES
 
 
 def test_every_task_describes_its_work() -> None:

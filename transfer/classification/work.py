@@ -13,6 +13,7 @@ from typing import Any
 
 from transfer.benchmarks import Benchmark
 from transfer.classification.protocol import load_protocol
+from transfer.planner.costs import NUM_FEATURES
 from transfer.planner.work import Asked, BackbonePass, Phase, Work
 from transfer.record import TrialRecord
 
@@ -89,7 +90,9 @@ def _linear(protocol: Any, images: Images, arch: str | None) -> Work:
     num_labelled = images.num_train if per_class is None else images.num_classes * per_class
     num_images = num_labelled + images.num_test
     phase = Phase(what="features", num_images=num_images, trains=False, cost=_pass(arch, images))
-    return Work(arch=arch, phases=(phase,), uncounted=("the classifier's fits",))
+    num_features = NUM_FEATURES.get(arch or "")
+    cache = {"feature cache": 4 * num_features * num_images} if num_features else {}  # float32
+    return Work(arch=arch, phases=(phase,), uncounted=("the classifier's fits",), shared_disk=cache)
 
 
 def _finetune(protocol: Any, images: Images, arch: str | None) -> Work:

@@ -106,3 +106,13 @@ NUM_PARAMETERS = {
     "deit_small": 21_665_664,
     "vit_base": 85_798_656,
 }
+
+NUM_FEATURES = {
+    "resnet18": 512,
+    "resnet34": 512,
+    "resnet50": 2048,
+    "resnet101": 2048,
+    "resnet50w2": 4096,
+    "deit_small": 384,
+    "vit_base": 768,
+}

@@ -29,8 +29,18 @@ class Item:
     source: str
 
 
-def of_trials(benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int) -> list[Item]:
-    """What the folders of ``num_trials`` trials of a benchmark will hold."""
+def of_trials(
+    benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int, *, num_initialisations: int = 1
+) -> list[Item]:
+    """What ``num_trials`` trials of a benchmark will leave: in their folders, and once for each initialisation."""
+    shared = [
+        Item(what=what, num_bytes=num_initialisations * size, source="the protocol and its images")
+        for what, size in work.shared_disk.items()
+    ]
+    return [*shared, *_of_folders(benchmark, work, pasts, num_trials)]
+
+
+def _of_folders(benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int) -> list[Item]:
     same = [
         folder_bytes(past.folder)
         for past in pasts

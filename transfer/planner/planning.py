@@ -173,9 +173,15 @@ class Planner:
             seeds=seeds,
             estimate=estimate(question, self.pasts, probe) if waiting else None,
             num_devices=num_devices,
-            disk=tuple(disk.of_trials(first.benchmark, work, self.pasts, len(waiting))) if waiting else (),
+            disk=self._disk(waiting, work) if waiting else (),
             missing=tuple(what for what in missing if what),
         )
+
+    def _disk(self, waiting: Sequence[TrialPlan], work: Work) -> tuple[Item, ...]:
+        first = waiting[0]
+        num_initialisations = len(waiting) if first.weights.is_random else 1
+        items = disk.of_trials(first.benchmark, work, self.pasts, len(waiting), num_initialisations=num_initialisations)
+        return tuple(items)
 
     def _probe(
         self, waiting: Sequence[TrialPlan], num_devices: int, something_missing: bool, question: Question

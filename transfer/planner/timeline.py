@@ -54,8 +54,7 @@ def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bo
     """
     lengths = {phase.what: phase.num_steps for phase in work.phases if cut and phase.what == TRAINING}
     seconds, variance, parts, before = 0.0, 0.0, [], 0.0
-    groups = [list(group) for _, group in itertools.groupby(ticks, key=lambda tick: tick.what)]
-    for group in groups:
+    for group in _groups(ticks):
         first, last = group[0], group[-1]
         seconds += last.seconds - before
         before = last.seconds
@@ -79,6 +78,18 @@ def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bo
     return Measured(
         wall_seconds=seconds, deviation=variance**0.5, parts=tuple(parts), unseen=unseen, to_the_end=end is not None
     )
+
+
+def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
+    """Reports of one thing being done; one that begins again, such as features of another split, is another."""
+    groups: list[list[Tick]] = []
+    for tick in ticks:
+        before = groups[-1][-1] if groups else None
+        if before and (before.what, before.total) == (tick.what, tick.total) and before.done <= tick.done:
+            groups[-1].append(tick)
+        else:
+            groups.append([tick])
+    return groups
 
 
 def _rate(ticks: Sequence[Tick]) -> tuple[float, float]:

@@ -93,6 +93,7 @@ class Work:
         uncounted: what takes time and is in no phase, or is unknown.
         notes: of the task to itself, for ``shortened``.
         disk: what the trial will leave on disk by name, in bytes, as far as it can be told beforehand.
+        shared_disk: the same, once for all trials from the same weights; random ones are others for each seed.
     """
 
     arch: str | None
@@ -101,6 +102,7 @@ class Work:
     uncounted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     disk: dict[str, int] = field(default_factory=dict)
+    shared_disk: dict[str, int] = field(default_factory=dict)
 
 
 def variant(changes: Sequence[str], prefixes: tuple[str, ...]) -> tuple[str, ...]:
