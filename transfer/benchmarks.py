@@ -73,6 +73,12 @@ ELEVEN = {
     "flowers102": ("Flowers-102", "mean_per_class"),
 }
 
+# Names that stand for several benchmarks, on command lines.
+GROUPS = {
+    "linear11": tuple(f"{name}-linear" for name in ELEVEN),
+    "finetune11": tuple(f"{name}-finetune" for name in ELEVEN),
+}
+
 
 def _on_eleven(mode: str, config: str, what: str, protocol_version: int) -> list[Benchmark]:
     """One benchmark for each of the eleven data sets: ``<data set>-<mode>``, all with one config."""

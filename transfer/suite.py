@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from common import cli
 from common.errors import UserError, unknown_name
 from configs.suites import DEMO, SUITES, Suite
 from transfer import benchmarks
-from transfer.benchmarks import Benchmark
+from transfer.benchmarks import GROUPS, Benchmark
 from transfer.cli import print_summary
 from transfer.data_check import check_data
 from transfer.forewarning import forewarnings
@@ -28,6 +28,8 @@ from transfer.trial import WeightsRef
 from transfer.weights_check import check_weights
 
 COMMAND = "tools/suite.sh"
+# Benchmarks that lists of images define, and the lists' published names.
+LISTS_OF_LABELS = {"imagenet-1pct": "1percent.txt", "imagenet-10pct": "10percent.txt"}
 
 
 @dataclass
@@ -35,7 +37,9 @@ class Args(LaunchArgs):
     """Runs all benchmarks of a suite from each of the given weights, with the same seeds for all of them.
 
     suites:
-      paper  detection and segmentation on VOC, COCO and Cityscapes, five trials
+      paper  all that the paper's tables 1 to 6 hold, five trials: detection and segmentation on VOC, COCO and
+             Cityscapes, ImageNet linear, with 1, 10 and 100 % of the labels and unsupervised, the eleven data sets.
+             Weeks on one GPU: look at --plan first, and take a part with --only or --skip
       demo   every benchmark on the embedded digits, five trials, CPU; without CKPT from what tools/pretrain.sh demo
              left in OUT/pretrain/demo, as "twist", and from random:resnet18, as "random"
 
@@ -45,7 +49,8 @@ class Args(LaunchArgs):
     examples:
       tools/suite.sh demo
       tools/suite.sh paper twist.pth moco_v2=moco_v2_800ep.pth.tar random:resnet50
-      tools/suite.sh paper twist.pth --skip coco --seeds 5-9
+      tools/suite.sh paper twist.pth --only voc seg-voc linear11 --seeds 5-9
+      tools/suite.sh paper twist.pth --labels imagenet-1pct=1percent.txt imagenet-10pct=10percent.txt
     """
 
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
@@ -55,9 +60,11 @@ class Args(LaunchArgs):
     weights: Annotated[tuple[str, ...], arg(metavar="[NAME=]CKPT ...")] = ()
     """more of them, as an option"""
     only: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
-    """of the suite's benchmarks only these"""
+    """of the suite's benchmarks only these; linear11 and finetune11 stand for eleven"""
     skip: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
     """of the suite's benchmarks all but these"""
+    labels: Annotated[tuple[str, ...], arg(metavar="BENCH=FILE ...")] = ()
+    """the lists of labelled images of imagenet-1pct and imagenet-10pct, see tools/transfer_cls.sh --help"""
     trials: int | None = None
     """how many trials of each, with seeds 0, 1, ...; default: what the suite says"""
     seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
@@ -96,29 +103,75 @@ def suite_plans(args: Args) -> list[TrialPlan]:
     seeds = chosen_seeds(args.trials, args.seeds, suite.num_trials)
     chosen = _chosen_benchmarks(suite, args)
     weights = _chosen_weights(suite, args)
+    labels = _chosen_labels(args)
     must_exist = not args.planning.plan
     if must_exist:
         _check_folders(chosen, args.data)
-    return plan_trials(
-        runs=args.out,
-        suite=suite.name,
-        benchmarks=chosen,
-        weights=weights,
-        seeds=seeds,
-        data=args.data,
-        device=launch_device(args, chosen),
-        must_exist=must_exist,
-    )
+        _check_labels(chosen, labels)
+    device = launch_device(args, chosen)
+    return [
+        plan
+        for benchmark in chosen
+        for plan in plan_trials(
+            runs=args.out,
+            suite=suite.name,
+            benchmarks=[benchmark],
+            weights=weights,
+            seeds=seeds,
+            data=args.data,
+            device=device,
+            must_exist=must_exist,
+            labels=labels.get(benchmark.name),
+        )
+    ]
 
 
 def _chosen_benchmarks(suite: Suite, args: Args) -> list[Benchmark]:
-    for name in (*args.only, *args.skip):
-        if name not in suite.benchmarks:
-            raise unknown_name(f"benchmark of the suite {suite.name}", name, suite.benchmarks)
-    names = [name for name in suite.benchmarks if name in (args.only or suite.benchmarks) and name not in args.skip]
+    only, skip = _members(suite, args.only), _members(suite, args.skip)
+    names = [name for name in suite.benchmarks if name in (only or suite.benchmarks) and name not in skip]
     if not names:
         raise UserError(f"--only and --skip leave no benchmark of the suite {suite.name}: name fewer after --skip")
     return [benchmarks.get(name) for name in names]
+
+
+def _members(suite: Suite, names: Sequence[str]) -> list[str]:
+    """The benchmarks that are named, those of a group one by one."""
+    found = [member for name in names for member in GROUPS.get(name, (name,))]
+    for name in found:
+        if name not in suite.benchmarks:
+            known = (*suite.benchmarks, *GROUPS)
+            raise unknown_name(f"benchmark of the suite {suite.name}", name, known)
+    return found
+
+
+def _chosen_labels(args: Args) -> dict[str, Path]:
+    """Benchmark to its list of labelled images."""
+    labels: dict[str, Path] = {}
+    for text in args.labels:
+        name, equals, file = text.partition("=")
+        if not equals or name not in LISTS_OF_LABELS:
+            raise UserError(
+                f"--labels {text!r} is not BENCH=FILE with a BENCH of {', '.join(LISTS_OF_LABELS)}, "
+                "e.g. imagenet-1pct=1percent.txt"
+            )
+        labels[name] = Path(file)
+    return labels
+
+
+def _check_labels(chosen: Sequence[Benchmark], labels: Mapping[str, Path]) -> None:
+    """All lists of labelled images that are missing, in one sentence.
+
+    Raises:
+        UserError: at least one is.
+    """
+    missing = [name for name in LISTS_OF_LABELS if name not in labels and name in {each.name for each in chosen}]
+    if missing:
+        asked = " ".join(f"{name}={LISTS_OF_LABELS[name]}" for name in missing)
+        raise UserError(
+            f"{' and '.join(missing)} are defined by SimCLR's lists, in the folder imagenet_subsets of "
+            f"github.com/google-research/simclr: give --labels {asked}, or leave them out with "
+            f"--skip {' '.join(missing)}"
+        )
 
 
 def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
@@ -132,11 +185,22 @@ def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
         try:
             data_root(benchmark, data)
         except UserError as error:
-            missing[benchmark.name] = str(error)
-    if missing and len(missing) < len(chosen):
-        raise UserError(f"{'; '.join(missing.values())}; or leave them out with --skip {' '.join(missing)}")
-    if missing:
-        raise UserError("; ".join(missing.values()))
+            missing[benchmark] = str(error)
+    if not missing:
+        return
+    folders = list(dict.fromkeys(str(data_root(benchmark, data, must_exist=False)) for benchmark in missing))
+    if len(folders) == 1:
+        what = next(iter(missing.values()))
+    else:
+        what = f"no data in {', '.join(folders)}: set DATA_ROOT to where they are (docs/data.md says how)"
+    skip = " ".join(_grouped([benchmark.name for benchmark in missing]))
+    raise UserError(what if len(missing) == len(chosen) else f"{what}; or leave them out with --skip {skip}")
+
+
+def _grouped(names: Sequence[str]) -> list[str]:
+    """The names, with those of a whole group as the group's."""
+    whole = {member: group for group, members in GROUPS.items() if set(members) <= set(names) for member in members}
+    return list(dict.fromkeys(whole.get(name, name) for name in names))
 
 
 def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:

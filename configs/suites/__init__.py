@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transfer.benchmarks import GROUPS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
@@ -40,7 +42,19 @@ DEMO = Suite(
 
 PAPER = Suite(
     name="paper",
-    benchmarks=("voc", "coco", "seg-voc", "seg-cityscapes"),  # Tables 5 and 6
+    benchmarks=(
+        "voc",  # Table 5
+        "coco",
+        "seg-voc",  # Table 6
+        "seg-cityscapes",
+        "imagenet-1pct",  # Table 1
+        "imagenet-10pct",
+        "imagenet-100pct",
+        "imagenet-cluster",  # Table 2
+        "imagenet-linear",  # Table 3
+        *GROUPS["linear11"],  # Table 4
+        *GROUPS["finetune11"],
+    ),
     num_trials=5,
 )
 

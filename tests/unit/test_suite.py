@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import UserError
 from configs.suites import DEMO
+from transfer.benchmarks import ELEVEN, GROUPS
 from transfer.suite import Args, named_weights, suite_plans
 
 
@@ -57,12 +58,45 @@ def test_benchmarks_are_chosen_or_left_out(
     assert list(dict.fromkeys(plan.benchmark.name for plan in plans)) == left
 
 
+DENSE = ("voc", "coco", "seg-voc", "seg-cityscapes")
+
+
 def test_all_missing_data_are_named_at_once_with_the_benchmarks_to_leave_out(folder: Path) -> None:
     (folder / "data" / "voc").mkdir()
-    with pytest.raises(UserError, match=r"data/coco .*data/cityscapes .* --skip coco seg-cityscapes$"):
-        suite_plans(args("random:resnet50", suite="paper"))
-    plans = suite_plans(args("random:resnet50", suite="paper", skip=("coco", "seg-cityscapes")))
+    with pytest.raises(UserError, match=r"data/coco, .*data/cityscapes: .* --skip coco seg-cityscapes$"):
+        suite_plans(args("random:resnet50", suite="paper", only=DENSE))
+    plans = suite_plans(args("random:resnet50", suite="paper", only=DENSE, skip=("coco", "seg-cityscapes")))
     assert {plan.benchmark.name for plan in plans} == {"voc", "seg-voc"}
+
+
+def test_a_group_is_chosen_or_left_out_by_its_name(folder: Path) -> None:
+    for name in ELEVEN:
+        (folder / "data" / ("voc" if name == "voc2007" else name)).mkdir()
+    chosen = args("random:resnet50", suite="paper", only=("linear11", "voc"), trials=1)
+    assert [plan.benchmark.name for plan in suite_plans(chosen)] == ["voc", *GROUPS["linear11"]]
+    (folder / "data" / "voc").rmdir()
+    with pytest.raises(UserError, match=r"no folder .*data/voc .* --skip voc voc2007-linear$"):
+        suite_plans(chosen)
+    for name in set(ELEVEN) - {"voc2007"}:
+        (folder / "data" / name).rmdir()
+    (folder / "data" / "coco").mkdir()
+    with pytest.raises(UserError, match=r" --skip voc linear11$"):
+        suite_plans(args("random:resnet50", suite="paper", only=("linear11", "voc", "coco")))
+
+
+def test_imagenets_parts_are_refused_before_any_trial_without_the_lists_that_define_them(folder: Path) -> None:
+    (folder / "data" / "imagenet").mkdir()
+    (folder / "one.txt").write_text("n01440764_10074.JPEG\n")
+    parts = {"suite": "paper", "only": ("imagenet-1pct", "imagenet-10pct", "imagenet-100pct"), "trials": 1}
+    with pytest.raises(UserError, match=r"give --labels imagenet-10pct=10percent.txt, or .* --skip imagenet-10pct$"):
+        suite_plans(args("random:resnet50", labels=("imagenet-1pct=one.txt",), **parts))
+    with pytest.raises(UserError, match=r"ten.txt is no file"):
+        suite_plans(args("random:resnet50", labels=("imagenet-1pct=one.txt", "imagenet-10pct=ten.txt"), **parts))
+    with pytest.raises(UserError, match=r"'voc=one.txt' is not BENCH=FILE"):
+        suite_plans(args("random:resnet50", labels=("voc=one.txt",), **parts))
+    (folder / "ten.txt").write_text("n01440764_10074.JPEG\n")
+    plans = suite_plans(args("random:resnet50", labels=("imagenet-1pct=one.txt", "imagenet-10pct=ten.txt"), **parts))
+    assert [plan.labels and plan.labels.name for plan in plans] == ["one.txt", "ten.txt", None]
 
 
 def test_a_path_with_an_equals_sign_is_not_taken_for_a_name(folder: Path) -> None:

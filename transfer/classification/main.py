@@ -9,7 +9,7 @@ from typing import Literal
 
 from common import cli
 from common.errors import UserError
-from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, ELEVEN
+from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, ELEVEN, GROUPS
 from transfer.cli import TrialArgs, run_benchmarks
 
 COMMAND = "tools/transfer_cls.sh"
@@ -68,7 +68,7 @@ def main(args: Args) -> int:
     names = benchmark_names(args.mode, args.grid)
     if args.labels is not None and not args.bench.endswith(LISTED):
         raise UserError(f"--labels names the labelled images of *-1pct and *-10pct: {args.bench} takes none")
-    if args.bench in ("linear11", "finetune11") and args.data is not None:
+    if args.bench in GROUPS and args.data is not None:
         raise UserError(
             f"{args.bench} is eleven data sets: set DATA_ROOT to the folder that holds all of theirs, not --data"
         )
@@ -88,8 +88,9 @@ def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
     for name in ELEVEN:
         names[name] = _chosen((f"{name}-linear",), (f"{name}-{finetune}",), mode)
         names[f"{name}-finetune"] = (f"{name}-{finetune}",)
-    names["linear11"] = tuple(f"{name}-linear" for name in ELEVEN)
-    names["finetune11"] = tuple(f"{name}-{finetune}" for name in ELEVEN)
+    names |= GROUPS
+    if grid == "cheap":
+        names["finetune11"] = tuple(f"{name}-{finetune}" for name in ELEVEN)
     names["demo"] = _chosen(DEMO["linear"], DEMO["finetune"], mode)
     return names
 
