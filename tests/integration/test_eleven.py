@@ -1,4 +1,4 @@
-"""Each of the eleven data sets, in its true layout, goes through the doctor and its protocol to a record."""
+"""Each of the eleven data sets, in its true layout, goes through the doctor and both protocols to a record."""
 
 from __future__ import annotations
 
@@ -16,9 +16,19 @@ from transfer.plan import plan_trials, weights_ref
 from transfer.record import TrialRecord
 from transfer.run_trial import run_trial
 
-# Everything small. The images have one colour each, and classes differ in red, so that a linear classifier learns them.
+# Everything small. The images have one colour each, and classes differ in red, so that a linear classifier learns them;
+# two steps of fine-tuning need not.
 SMALL = {
     "linear": ("resize=32", "crop=32", "l2_grid=[0.000001,0.0001]", "tolerance=0.001"),
+    "finetune": (
+        "lrs=0.1",
+        "weight_decays=0",
+        "grid_steps=1",
+        "steps=2",
+        "batch_size=8",
+        "views.size=32",
+        "views.resize=32",
+    ),
 }
 
 
