@@ -31,6 +31,7 @@ OF_THE_RUN = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0}
 @pytest.fixture(autouse=True)
 def environment(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", str(slurm_conf))
+    monkeypatch.setattr("transfer.slurm.watch.SETTLE_SECONDS", 0.5)  # this file system is a local one
 
 
 def submit(folder: Path, *overrides: str, num_trials: int = 1, wait: bool = True, **options: str) -> Summary:
