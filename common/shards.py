@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from webdataset.autodecode import basichandlers
-from webdataset.tariterators import group_by_keys
 
 from common.errors import UserError
 from common.files import atomic_path
@@ -129,6 +127,7 @@ def _samples(shard: Path) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: the file is no tar file, ends too early or holds a name twice.
     """
+    from webdataset.tariterators import group_by_keys  # imports torch
 
     try:
         with tarfile.open(shard, "r:") as archive:
@@ -161,6 +160,8 @@ def _members(archive: tarfile.TarFile, shard: Path) -> Iterator[dict[str, Any]]:
 
 
 def _label(shard: Path, sample: dict[str, Any]) -> int | None:
+    from webdataset.autodecode import basichandlers  # imports torch
+
     suffix = next((suffix for suffix in ("cls", "json") if suffix in sample), None)
     if suffix is None:
         return None
