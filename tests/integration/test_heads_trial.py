@@ -14,6 +14,7 @@ import torch
 
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial
+from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer.classification import checkpoints, heads_task, task
 from transfer.trial import Trial
 
@@ -140,3 +141,15 @@ def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path) -> No
     for one, two in zip(kept[0]["pooled"], kept[1]["pooled"], strict=True):
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
     assert outcomes[0].metrics.keys() == outcomes[1].metrics.keys()
+
+
+def test_neither_heads_nor_finetuning_touch_the_test_images_before_the_final_scoring(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    finetune = ("epochs=1", "batch_size=10", "labels_fraction=0.5")
+    trials = [
+        Asked(benchmark=name, data=str(few_digits), work_dir=str(tmp_path / name), overrides=overrides)
+        for name, overrides in (("demo-heads", QUICK), ("demo-1pct", finetune))
+    ]
+    for watched in watch(trials):
+        assert_untouched_until_scoring(watched, [few_digits / "val"])
