@@ -8,21 +8,12 @@ labels of a task this easy, pre-training makes no difference that one epoch coul
 order of the images and their shifts, the same for all weights.
 """
 
-from transfer.classification.sgd_protocols import FinetuneProtocol, Views
+import dataclasses
 
-CONFIG = FinetuneProtocol(
-    labels_fraction=1.0,
-    epochs=1,
-    batch_size=50,
-    lr_backbone=0.005,
-    lr_head=0.05,
-    cosine="step",
-    warmup_steps=5,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=0.0,  # as ImageNet's
-    norm_batch=None,
-    head_std=0.0,
-    views=Views(augment="shift", size=28, resize=None, max_shift=2),  # no flips: digits are not symmetric
-    test_batch_size=100,
+from configs.classification import demo_1pct
+
+_base_ = "demo_1pct.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(
+    demo_1pct.CONFIG, labels_fraction=1.0, epochs=1, batch_size=50, lr_backbone=0.005, lr_head=0.05
 )

@@ -8,21 +8,10 @@ Four epochs, because pre-training shows where there is little training (after ei
 The seed of a trial draws the labelled images, their order and their shifts, the same for all weights.
 """
 
-from transfer.classification.sgd_protocols import FinetuneProtocol, Views
+import dataclasses
 
-CONFIG = FinetuneProtocol(
-    labels_fraction=0.1,
-    epochs=4,
-    batch_size=25,
-    lr_backbone=0.002,
-    lr_head=0.02,
-    cosine="step",
-    warmup_steps=5,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=0.0,  # as ImageNet's
-    norm_batch=None,
-    head_std=0.0,
-    views=Views(augment="shift", size=28, resize=None, max_shift=2),  # no flips: digits are not symmetric
-    test_batch_size=100,
-)
+from configs.classification import demo_1pct
+
+_base_ = "demo_1pct.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(demo_1pct.CONFIG, labels_fraction=0.1, epochs=4, batch_size=25)

@@ -8,17 +8,10 @@ steps at each point; the last training and all else are finetune11.py's. Figures
 grid's, and are never tabled together.
 """
 
-from transfer.classification.sgd_protocols import GridProtocol, Views
+import dataclasses
 
-CONFIG = GridProtocol(
-    lrs=(0.001, 0.01, 0.1),
-    weight_decays=(0.0, 1e-5),
-    val_fraction=None,
-    grid_steps=5_000,
-    steps=20_000,
-    batch_size=256,
-    momentum=0.9,
-    head_std=0.01,
-    views=Views(augment="crop and flip", size=224, resize=256),
-    test_batch_size=256,
-)
+from configs.classification import finetune11
+
+_base_ = "finetune11.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(finetune11.CONFIG, lrs=(0.001, 0.01, 0.1), weight_decays=(0.0, 1e-05), grid_steps=5000)

@@ -11,21 +11,10 @@ not released: they have the same.
 Published, ResNet-50: top-1 78.4, top-5 94.6.
 """
 
-from transfer.classification.sgd_protocols import FinetuneProtocol, Views
+import dataclasses
 
-CONFIG = FinetuneProtocol(
-    labels_fraction=1.0,
-    epochs=30,
-    batch_size=256,
-    lr_backbone=0.01,
-    lr_head=0.2,
-    cosine="epoch",
-    warmup_steps=0,
-    momentum=0.9,
-    nesterov=False,
-    weight_decay=0.0,
-    norm_batch=32,
-    head_std=0.01,
-    views=Views(augment="crop and flip", size=224, resize=256),
-    test_batch_size=256,
-)
+from configs.classification import imagenet_1pct
+
+_base_ = "imagenet_1pct.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(imagenet_1pct.CONFIG, labels_fraction=1.0, epochs=30, lr_backbone=0.01)

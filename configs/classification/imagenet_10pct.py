@@ -11,21 +11,10 @@ each, over which batch norm takes its statistics. Settings for ViTs were not rel
 Published, ResNet-50: top-1 71.7, top-5 91.0.
 """
 
-from transfer.classification.sgd_protocols import FinetuneProtocol, Views
+import dataclasses
 
-CONFIG = FinetuneProtocol(
-    labels_fraction=0.1,
-    epochs=20,
-    batch_size=256,
-    lr_backbone=0.02,
-    lr_head=0.2,
-    cosine="epoch",
-    warmup_steps=0,
-    momentum=0.9,
-    nesterov=False,
-    weight_decay=0.0,
-    norm_batch=32,
-    head_std=0.01,
-    views=Views(augment="crop and flip", size=224, resize=256),
-    test_batch_size=256,
-)
+from configs.classification import imagenet_1pct
+
+_base_ = "imagenet_1pct.py"  # counts among the inputs of a trial
+
+CONFIG = dataclasses.replace(imagenet_1pct.CONFIG, labels_fraction=0.1, lr_backbone=0.02)
