@@ -20,3 +20,9 @@ def test_images_of_imagenet_s_clustering() -> None:
     assert phases(work_of("imagenet-cluster")) == {"test images": (50_000, 50_000)}
     images = {"training images": (7000, 7000), "test images": (50_000, 50_000)}
     assert phases(work_of("imagenet-kmeans", "kmeans_images=7000")) == images
+
+
+def test_images_of_a_grid_of_trainings() -> None:
+    images = {"points of the grid": (6 * 5000, 6 * 5000 * 256), "train and val": (20_000, 20_000 * 256)}
+    assert phases(work_of("dtd-finetune-cheap")) == images | {"test images": (1880, 1880)}
+    assert phases(work_of("food101-finetune"))["points of the grid"][0] == 56 * 20_000

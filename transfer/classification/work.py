@@ -75,10 +75,12 @@ def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
 
 
 def _images(protocol: Any, benchmark: Benchmark) -> Images | None:
-    """Of a row of the table of data sets, cropped as a linear protocol says."""
+    """Of a row of the table of data sets, cropped as a linear or a grid's protocol says."""
     from configs.classification.datasets import DATASETS
 
-    row, size = DATASETS.get(benchmark.dataset or ""), getattr(protocol, "crop", None)
+    row = DATASETS.get(benchmark.dataset or "")
+    views = getattr(protocol, "views", None)
+    size = views.size if views else getattr(protocol, "crop", None)
     if row is None or size is None or not row.sizes:
         return None
     num_labelled = row.sizes["train"] + row.sizes.get("val", 0)
@@ -118,6 +120,20 @@ def _heads(protocol: Any, images: Images, arch: str | None) -> Work:
     return Work(arch=arch, phases=(training, test), uncounted=("the heads", "held-out images"))
 
 
+def _grid(protocol: Any, images: Images, arch: str | None) -> Work:
+    num_points = len(protocol.lrs) * len(protocol.weight_decays)
+    cost = _pass(arch, images)
+
+    def training(what: str, steps: int, *, reported: bool = True) -> Phase:
+        num_images = steps * protocol.batch_size
+        return Phase(what=what, num_images=num_images, steps=steps, trains=True, cost=cost, reported=reported)
+
+    points = training("points of the grid", num_points * protocol.grid_steps, reported=False)  # told point by point
+    test = Phase(what="test images", num_images=images.num_test, trains=False, cost=cost)
+    phases = (points, training("train and val", protocol.steps), test)
+    return Work(arch=arch, phases=phases, uncounted=("validation images of each point",))
+
+
 def _cluster(protocol: Any, images: Images, arch: str | None) -> Work:
     test = Phase(what="test images", num_images=images.num_test, trains=False, cost=_pass(arch, images))
     if protocol.clusters_from != "kmeans":
@@ -137,5 +153,6 @@ DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
     "transfer.classification.protocol.LinearProtocol": _linear,
     "transfer.classification.sgd_protocols.FinetuneProtocol": _finetune,
     "transfer.classification.sgd_protocols.HeadsProtocol": _heads,
+    "transfer.classification.sgd_protocols.GridProtocol": _grid,
     "transfer.clustering.protocol.ClusterProtocol": _cluster,
 }
