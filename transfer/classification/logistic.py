@@ -103,7 +103,7 @@ class _At:
 
     Attributes:
         weight, bias: (R, C) on the principal axes, and (C,), for centred features.
-        curvature: (C,) mean over images of the loss's second derivative by a class's logit.
+        by_logit: (N, C) gradient of the loss.
     """
 
     weight: Tensor
@@ -111,7 +111,7 @@ class _At:
     loss: Tensor
     by_weight: Tensor
     by_bias: Tensor
-    curvature: Tensor
+    by_logit: Tensor
 
     def objective(self, l2: float) -> Tensor:
         return self.loss + 0.5 * l2 * self.weight.square().sum()
@@ -147,8 +147,8 @@ class _Problem:
         return self._basis @ weight
 
     def at(self, weight: Tensor, bias: Tensor) -> _At:
-        loss, by_logit, curvature = self.loss(torch.addmm(bias, self._rows, weight))
-        return _At(weight, bias, loss, self._rows.T @ by_logit, by_logit.sum(0), curvature)
+        loss, by_logit = self.loss(torch.addmm(bias, self._rows, weight))
+        return _At(weight, bias, loss, self._rows.T @ by_logit, by_logit.sum(0), by_logit)
 
     def gradient_norm(self, at: _At, l2: float) -> float:
         """Norm of the gradient by the weights and biases of features as they are, neither centred nor rotated."""
@@ -188,7 +188,7 @@ class _Round:
     def __init__(self, problem: _Problem, start: _At, l2: float, limit: float) -> None:
         self.at, self.iterations, self.is_reached = start, 0, False
         self._problem, self._l2, self._limit = problem, l2, limit
-        curvature = start.curvature.clamp_min(SMALLEST_CURVATURE)
+        curvature = problem.loss.curvature(start.by_logit).clamp_min(SMALLEST_CURVATURE)
         self._weight_scale = (problem.variances[:, None] * curvature + l2).rsqrt()
         self._bias_scale = curvature.rsqrt()
 

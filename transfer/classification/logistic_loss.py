@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+SMALLEST_SHARE = 1e-12  # where an image does not count, and the gradient is 0
 RAREST = 1e-6  # a class without images would ask for a bias of minus infinity
 
 
 class LossAt(NamedTuple):
-    """Loss (scalar), its gradient by the logits (N, C), and mean second derivative by a class's logit (C,)."""
+    """Loss (scalar), and its gradient by the logits (N, C)."""
 
     value: Tensor
     by_logit: Tensor
-    curvature: Tensor
 
 
 class Loss(Protocol):
@@ -27,7 +27,10 @@ class Loss(Protocol):
     num_classes: int
 
     def __call__(self, logits: Tensor) -> LossAt:
-        """Loss and derivatives at (N, C) logits."""
+        """Loss and gradient at (N, C) logits."""
+
+    def curvature(self, by_logit: Tensor) -> Tensor:
+        """(C,) mean second derivative by a class's logit, where the gradient is this."""
 
     def prior_bias(self) -> Tensor:
         """(C,) biases that give the classes their frequencies."""
@@ -54,18 +57,22 @@ class CrossEntropy:
 
     def __init__(self, labels: Tensor, num_classes: int) -> None:
         self.num_classes = num_classes
-        self._one_hot = F.one_hot(labels, num_classes).double()
         self._labels = labels[:, None]
+        self._minus_one = torch.full(self._labels.shape, -1.0, dtype=torch.float64, device=labels.device)
 
     def __call__(self, logits: Tensor) -> LossAt:
-        log_normaliser = logits.logsumexp(1, keepdim=True)
-        value = (log_normaliser - logits.gather(1, self._labels)).mean()
-        probabilities = (logits - log_normaliser).exp_()
-        curvature = (probabilities * (1 - probabilities)).mean(0)
-        return LossAt(value, probabilities.sub_(self._one_hot).div_(len(logits)), curvature)
+        log_probabilities = logits.log_softmax(1)
+        value = -log_probabilities.gather(1, self._labels).mean()
+        residual = log_probabilities.exp_().scatter_add_(1, self._labels, self._minus_one)
+        return LossAt(value, residual.div_(len(logits)))
+
+    def curvature(self, by_logit: Tensor) -> Tensor:
+        probabilities = (by_logit * len(by_logit)).scatter_add_(1, self._labels, -self._minus_one)
+        return (probabilities * (1 - probabilities)).mean(0)
 
     def prior_bias(self) -> Tensor:
-        log_frequencies = self._one_hot.mean(0).clamp_min(RAREST).log()
+        frequencies = torch.bincount(self._labels[:, 0], minlength=self.num_classes).double() / len(self._labels)
+        log_frequencies = frequencies.clamp_min(RAREST).log()
         return log_frequencies - log_frequencies.mean()
 
 
@@ -80,9 +87,11 @@ class OneVersusRest:
 
     def __call__(self, logits: Tensor) -> LossAt:
         value = (F.softplus(logits, threshold=40) - logits * self._present).mul_(self._share).sum()
-        probabilities = logits.sigmoid()
-        curvature = (probabilities * (1 - probabilities) * self._share).sum(0)
-        return LossAt(value, probabilities.sub_(self._present).mul_(self._share), curvature)
+        return LossAt(value, logits.sigmoid().sub_(self._present).mul_(self._share))
+
+    def curvature(self, by_logit: Tensor) -> Tensor:
+        probabilities = by_logit / self._share.clamp_min(SMALLEST_SHARE) + self._present
+        return (probabilities * (1 - probabilities) * self._share).sum(0)
 
     def prior_bias(self) -> Tensor:
         return (self._present * self._share).sum(0).clamp(RAREST, 1 - RAREST).logit()

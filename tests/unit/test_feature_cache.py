@@ -1,0 +1,125 @@
+"""Frozen features on disk: shared where everything is the same, made anew where anything is not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from common.errors import UserError
+from transfer.backbone import Backbone
+from transfer.classification.feature_cache import FeatureCache
+from transfer.classification.labelled import LabelledImages
+from transfer.classification.transforms import CenterCrop
+
+NUM_IMAGES = 30
+
+
+class Pooled(nn.Module):
+    """Mean colour of the image's halves; counts the images that it was shown."""
+
+    num_shown = 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.num_shown += len(images)
+        return torch.cat([images[..., :4].mean((2, 3)), images[..., 4:].mean((2, 3))], 1)
+
+
+class NotANumber(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3)) * float("nan")
+
+
+def images(seed: int = 0, read: Callable[[int], Image.Image] | None = None) -> LabelledImages:
+    pixels = np.random.default_rng(seed).integers(255, size=(NUM_IMAGES, 8, 8, 3), dtype=np.uint8)
+    return LabelledImages(
+        name="toy train",
+        classes=("a", "b"),
+        labels=np.arange(NUM_IMAGES) % 2,
+        read=read or (lambda row: Image.fromarray(pixels[row])),
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(
+        folder=tmp_path / "features",
+        module=Pooled(),
+        backbone=Backbone(arch="toy", state_dict={}, source_format="toy", source="toy", sha256="abc"),
+        view=CenterCrop(resize=None, crop=None),
+        batch_size=7,
+        device="cpu",
+    )
+
+
+def shown(cache: FeatureCache, call: Callable[[], object]) -> int:
+    """How many images the network saw during the call."""
+    before = cache.module.num_shown
+    call()
+    return int(cache.module.num_shown - before)
+
+
+def test_the_second_use_reads_a_few_images_alone_and_gives_the_same_bits(cache: FeatureCache, tmp_path: Path) -> None:
+    progress: list[int] = []
+    first = cache.features(images(), tmp_path, progress.append)
+    assert first.shape == (NUM_IMAGES, 6) and first.dtype == np.float32
+    assert progress[-1] == NUM_IMAGES
+    assert shown(cache, lambda: np.testing.assert_array_equal(cache.features(images(), tmp_path), first)) == 4
+    assert [path.suffix for path in cache.folder.iterdir()] == [".safetensors"]
+
+
+def test_other_weights_views_images_or_folders_have_files_of_their_own(cache: FeatureCache, tmp_path: Path) -> None:
+    cache.features(images(), tmp_path)
+    others = [
+        dataclasses.replace(cache, backbone=dataclasses.replace(cache.backbone, sha256="def")),
+        dataclasses.replace(cache, backbone=dataclasses.replace(cache.backbone, which="teacher")),
+        dataclasses.replace(cache, view=CenterCrop(resize=8, crop=8)),
+        dataclasses.replace(cache, batch_size=8),
+    ]
+    for other in others:
+        assert shown(cache, lambda other=other: other.features(images(), tmp_path)) == NUM_IMAGES  # type: ignore[misc]
+    half = images().subset(np.arange(10), "toy train half")
+    assert cache.features(half, tmp_path).shape == (10, 6)
+    assert shown(cache, lambda: cache.features(images(), tmp_path / "elsewhere")) == NUM_IMAGES
+    assert len(list(cache.folder.iterdir())) == 7
+
+
+def test_images_that_were_replaced_are_noticed(cache: FeatureCache, tmp_path: Path) -> None:
+    old = cache.features(images(), tmp_path)
+    new = cache.features(images(seed=1), tmp_path)
+    assert np.abs(new - old).max() > 0.1
+    np.testing.assert_array_equal(cache.features(images(seed=1), tmp_path), new)
+
+
+@pytest.mark.parametrize("damage", ["a byte", "the end", "everything"])
+def test_a_damaged_file_is_made_anew(cache: FeatureCache, tmp_path: Path, damage: str) -> None:
+    first = cache.features(images(), tmp_path)
+    (path,) = cache.folder.iterdir()
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 64
+    path.write_bytes({"a byte": bytes(content), "the end": bytes(content[:-40]), "everything": b""}[damage])
+    assert shown(cache, lambda: np.testing.assert_array_equal(cache.features(images(), tmp_path), first)) >= NUM_IMAGES
+    assert shown(cache, lambda: cache.features(images(), tmp_path)) == 4
+
+
+def test_an_image_that_cannot_be_read_leaves_nothing(cache: FeatureCache, tmp_path: Path) -> None:
+    def read(row: int) -> Image.Image:
+        if row == 20:
+            raise UserError("cannot read the image 20")
+        return Image.new("RGB", (8, 8))
+
+    with pytest.raises(UserError, match="image 20"):
+        cache.features(images(read=read), tmp_path)
+    assert not cache.folder.exists()
+
+
+def test_features_that_are_not_numbers_are_an_error(cache: FeatureCache, tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match="toy train"):
+        dataclasses.replace(cache, module=NotANumber()).features(images(), tmp_path)
+    assert not cache.folder.exists()
