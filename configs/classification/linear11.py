@@ -1,4 +1,4 @@
-"""Linear classification on frozen features of the eleven data sets, after SimCLR (appendix B.8) and BYOL (appendix D).
+"""Linear classification on frozen features of the eleven data sets, after SimCLR's and BYOL's appendices on transfer.
 
     tools/transfer_cls.sh linear11 CKPT        # all eleven
     tools/transfer_cls.sh dtd-linear CKPT
