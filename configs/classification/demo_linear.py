@@ -9,6 +9,8 @@ the labelled images; one look at the 1,000 held-out digits. The seed draws the l
 from configs.classification.l2_grid import L2_GRID
 from transfer.classification.protocol import LinearProtocol
 
+_base_ = "l2_grid.py"  # counts among the inputs of a trial
+
 CONFIG = LinearProtocol(
     labels_per_class=10,  # 2.5 % of the labels: with all of them, random features come within a few points
     val_fraction=0.2,

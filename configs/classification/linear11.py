@@ -18,6 +18,8 @@ l2. Random initialisations are drawn anew for each seed.
 from configs.classification.l2_grid import L2_GRID
 from transfer.classification.protocol import LinearProtocol
 
+_base_ = "l2_grid.py"  # counts among the inputs of a trial
+
 CONFIG = LinearProtocol(
     labels_per_class=None,
     val_fraction=None,  # as many as SimCLR and BYOL hold out: configs/classification/datasets.py
