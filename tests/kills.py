@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import random
 import re
@@ -117,10 +118,19 @@ def records(runs: Path) -> dict[str, TrialRecord]:
 def files(runs: Path) -> dict[str, str]:
     """Path below ``runs`` to the hash of each file that must be the same after any number of kills."""
     return {
-        path.relative_to(runs).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(runs).as_posix(): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted(runs.rglob("*"))
         if path.is_file() and not any(NOT_COMPARED.fullmatch(part) for part in path.relative_to(runs).parts)
     }
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes; of safetensors with the header in order, whose entries that library writes in a random one."""
+    content = path.read_bytes()
+    if path.suffix != ".safetensors":
+        return content
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
 
 
 def differences(whole: Path, killed: Path) -> list[str]:
