@@ -53,8 +53,9 @@ def test_a_plan_for_data_and_gpus_that_are_elsewhere(tmp_path: Path) -> None:
     found = plan("suite", "paper", *weights, "--gpu", "h100", "--gpus", "8", cwd=tmp_path, data=tmp_path / "data")
     assert all(row["estimate"]["kind"] == "GPU table" for row in found["rows"])
     assert found["total"]["num_trials_unknown"] == 0
-    hours = found["total"]["device_seconds"] / 3600
-    assert found["total"]["wall_seconds"] / 3600 == pytest.approx(hours / 8)
+    even = found["total"]["device_seconds"] / 8
+    longest = max(row["estimate"]["device_seconds"] / row["num_devices"] for row in found["rows"])
+    assert even <= found["total"]["wall_seconds"] <= even + longest  # of trials with one GPU each, some end last
     assert any("VOCtrainval_11-May-2012.tar" in what for what in found["missing"])
     assert not list(tmp_path.iterdir())
 
