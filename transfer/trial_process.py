@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +27,18 @@ from transfer.run_trial import TakenError, run_or_find
 
 DEATH_SECONDS = 5.0  # a killed process is gone when its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# An address of a Unix socket has 107 bytes (unix(7)), and multiprocessing adds /pymp-XXXXXXXX/listener-XXXXXXXX.
+MAX_TEMPORARY_FOLDER = 107 - 32
 Result = TypeVar("Result")
 
 
 def fork_server(plans: Sequence[TrialPlan]) -> Any:
-    """The multiprocessing context whose server imports the plans' frameworks once, for processes forked from it."""
+    """The multiprocessing context whose server imports the plans' frameworks once, for processes forked from it.
+
+    Raises:
+        UserError: the folder for temporary files has too long a name for the server's socket.
+    """
+    _check_temporary_folder()
     if plans[0].device == "cpu":
         for variable in THREAD_VARIABLES:  # the same sums in the same order on every machine, and no spinning threads
             os.environ[variable] = "1"
@@ -42,6 +50,16 @@ def fork_server(plans: Sequence[TrialPlan]) -> Any:
     tasks = sorted({plan.benchmark.task for plan in plans})
     context.set_forkserver_preload([task.removesuffix(".task") + ".preload" for task in tasks])
     return context
+
+
+def _check_temporary_folder() -> None:
+    folder = tempfile.gettempdir()
+    size = len(os.fsencode(folder))
+    if size > MAX_TEMPORARY_FOLDER:
+        raise UserError(
+            f"the folder for temporary files, {folder}, has a name of {size} bytes, too long for sockets in it: "
+            f"set TMPDIR to one of at most {MAX_TEMPORARY_FOLDER}"
+        )
 
 
 def start(context: Any, plan: TrialPlan, gpus: Sequence[str]) -> tuple[Any, Connection]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from common.errors import UserError
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
 from transfer.benchmarks import BENCHMARKS
 from transfer.plan import plan_trials, weights_ref
+from transfer.trial_process import MAX_TEMPORARY_FOLDER
 from transfer.trials import print_failures, run_trials
 
 
@@ -142,3 +145,18 @@ def test_somebody_s_own_images_in_another_folder_are_other_trials(tmp_path: Path
 
     assert inputs("a", "folder-cluster") != inputs("b", "folder-cluster")
     assert inputs("a", "imagenet-cluster") == inputs("b", "imagenet-cluster")  # the name tells which images
+
+
+def test_a_temporary_folder_is_refused_that_is_a_byte_too_long_for_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t-") as short, socket.socket(socket.AF_UNIX) as listener:
+        longest = Path(short) / ("x" * (MAX_TEMPORARY_FOLDER - len(short) - 1))
+        server = longest / "pymp-12345678"
+        server.mkdir(parents=True)
+        listener.bind(str(server / "listener-12345678"))
+        with socket.socket(socket.AF_UNIX) as other, pytest.raises(OSError, match="too long"):
+            other.bind(str(server / "listener-123456789"))
+        monkeypatch.setattr(tempfile, "tempdir", f"{longest}x")
+        with pytest.raises(UserError, match=r"has a name of 76 bytes.*set TMPDIR to one of at most 75"):
+            run_trials(plans(tmp_path))
