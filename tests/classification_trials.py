@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from common.files import sha256_text
 from transfer import benchmarks
+from transfer.classification import checkpoints, task
 from transfer.trial import Trial, WeightsRef
 
 
@@ -35,3 +42,22 @@ def make_trial(
         progress=progress,
         labels=labels,
     )
+
+
+def run_until_killed(trial: Trial, step: int) -> None:
+    """Runs the trial in a process of its own, with a checkpoint a step, until SIGKILL strikes after so many steps."""
+    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(step, trial))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _killed_at(step: int, trial: Trial) -> None:
+    torch.set_num_threads(1)
+    checkpoints.INTERVAL_SECONDS = 0.0
+
+    def progress(done: int, total: int, what: str) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    task.run(dataclasses.replace(trial, progress=progress))

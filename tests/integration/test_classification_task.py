@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from common.errors import UserError
-from common.files import sha256_text
-from transfer import benchmarks
+from tests.classification_trials import make_trial
 from transfer.classification import task
-from transfer.trial import Outcome, Trial, WeightsRef
+from transfer.trial import Outcome
 
 QUICK_LINEAR = ("labels_per_class=5", "l2_grid=0.1,10")
 
@@ -23,20 +22,11 @@ def run(digits: Path, tmp_path: Path) -> Callable[..., Outcome]:
     torch.set_num_threads(1)
 
     def run_trial(name: str, *overrides: str, seed: int = 0, data: Path = digits, steps: list | None = None) -> Outcome:
-        source = "random:resnet18"
-        return task.run(
-            Trial(
-                benchmark=benchmarks.get(name),
-                weights=WeightsRef(name="random", source=source, sha256=sha256_text(source)),
-                seed=seed,
-                data=data,
-                overrides=overrides,
-                device="cpu",
-                work_dir=tmp_path,
-                weights_dir=tmp_path,
-                progress=lambda done, total, what: steps.append((done, total, what)) if steps is not None else None,
-            )
-        )
+        def progress(done: int, total: int, what: str) -> None:
+            if steps is not None:
+                steps.append((done, total, what))
+
+        return task.run(make_trial(name, *overrides, data=data, work_dir=tmp_path, seed=seed, progress=progress))
 
     return run_trial
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,8 @@ import pytest
 import torch
 
 from common.errors import UserError
-from tests.classification_trials import make_trial
-from transfer.classification import checkpoints, finetune_task, task
+from tests.classification_trials import make_trial, run_until_killed
+from transfer.classification import finetune_task, task
 from transfer.classification.fit import checkpoint_path
 from transfer.trial import Outcome, Trial
 
@@ -45,28 +42,13 @@ def test_a_trial_repeats_bit_for_bit_and_scores_the_test_images_once(few_digits:
     assert list((tmp_path / "a" / "tensorboard").rglob("events*"))
 
 
-def _killed_at(step: int, trial: Trial) -> None:
-    """Runs the trial in this process until SIGKILL strikes after so many steps."""
-    torch.set_num_threads(1)
-    checkpoints.INTERVAL_SECONDS = 0.0
-
-    def progress(done: int, total: int, what: str) -> None:
-        if done == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    task.run(dataclasses.replace(trial, progress=progress))
-
-
 def test_a_killed_trial_goes_on_to_the_same_metrics(few_digits: Path, tmp_path: Path) -> None:
     trial = make_trial("demo-1pct", *QUICK, data=few_digits, work_dir=tmp_path / "whole")
     whole = task.run(trial)
     steps: list[int] = []
     trial = dataclasses.replace(trial, work_dir=tmp_path / "killed")
     trial.work_dir.mkdir()
-    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(3, trial))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(trial, 3)
     resumed = task.run(dataclasses.replace(trial, progress=lambda done, total, what: steps.append(done)))
     assert resumed == whole
     assert steps[0] == NUM_STEPS  # three were done
@@ -74,9 +56,7 @@ def test_a_killed_trial_goes_on_to_the_same_metrics(few_digits: Path, tmp_path: 
 
 def test_what_another_trial_left_is_not_taken_up(few_digits: Path, tmp_path: Path) -> None:
     trial = make_trial("demo-1pct", *QUICK, data=few_digits, work_dir=tmp_path)
-    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(3, trial))
-    process.start()
-    process.join()
+    run_until_killed(trial, 3)
     steps: list[int] = []
     task.run(dataclasses.replace(trial, seed=1, progress=lambda done, total, what: steps.append(done)))
     assert steps[:NUM_STEPS] == [1, 2, 3, 4]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +10,9 @@ import pytest
 import torch
 
 from tests.backbones import NARROW_VIT, add_narrow_vit
-from tests.classification_trials import make_trial
+from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
-from transfer.classification import checkpoints, heads_task, task
-from transfer.trial import Trial
+from transfer.classification import heads_task, task
 
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
 NUM_STEPS = 6
@@ -95,17 +91,6 @@ def test_the_choice_is_by_held_out_images_and_never_the_official_head() -> None:
     assert heads_task.chosen_head(np.array([[0, 1, 0], [0, 0, 0]])) == 2
 
 
-def _killed_at(step: int, trial: Trial) -> None:
-    torch.set_num_threads(1)
-    checkpoints.INTERVAL_SECONDS = 0.0
-
-    def progress(done: int, total: int, what: str) -> None:
-        if done == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    task.run(dataclasses.replace(trial, progress=progress))
-
-
 def test_a_killed_trial_goes_on_to_the_same_metrics(few_digits: Path, tmp_path: Path) -> None:
     trial = make_trial("demo-heads", *QUICK, data=few_digits, work_dir=tmp_path / "whole")
     whole = task.run(trial)
@@ -117,10 +102,7 @@ def test_a_killed_trial_goes_on_to_the_same_metrics(few_digits: Path, tmp_path: 
         work_dir=tmp_path / "killed",
         progress=lambda done, total, what: steps.append(done),
     )
-    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(4, trial))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(trial, 4)
     assert task.run(trial) == whole
     assert steps[:2] == [5, 6]  # four were done
 
