@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import write_text
 from configs.pretrain import ablations
 from pretrain.ablation import runs
-from pretrain.preemption import EXIT_PREEMPTED, Preempted
+from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
 from pretrain.train import default_data
 
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
 from pretrain.collectives import normalize_over_processes
-from pretrain.nbs import BunchNorm, track
+from pretrain.model.norms import BunchNorm, track
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def sync_batch_norms(module: nn.Module, process: Process) -> None:
     """Makes every batch norm within ``module`` but NBS take its statistics over all processes.
 
     Any backbone will do; one without batch norms, a ViT, stays as it is. State-dict keys stay the same. NBS has its
-    own bunches: :func:`pretrain.nbs.assign_bunches`.
+    own bunches: :func:`pretrain.model.norms.assign_bunches`.
     """
     if process.world_size == 1:
         return

@@ -18,13 +18,13 @@ from common import cli, slurm, slurm_jobs
 from common.errors import UserError
 from common.files import write_text
 from common.slurm import JobStatus
-from pretrain.preemption import EXIT_PREEMPTED
+from pretrain.run.preemption import EXIT_PREEMPTED
 
 MAX_TIMEOUTS = 1000  # each goes on from a checkpoint, so that there is no end to a long recipe on short time limits
 SIGNAL_SECONDS = 180  # ahead of the time limit: a step, and the checkpoint on a slow file system
 POLL_SECONDS = 5.0
 EMBEDDED_RECIPE = "demo"
-# How a process ends that was asked to stop: with a checkpoint (pretrain.preemption), or before it had begun.
+# How a process ends that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it had begun.
 STOPPED = (EXIT_PREEMPTED, *(128 + number for number in slurm_jobs.SIGNALS))
 # A process that waits for one that has died would hold all nodes for ever. The first process may need a while longer
 # than the others, which write no checkpoint.
@@ -161,7 +161,7 @@ def _earlier_job(folder: Path) -> tuple[str, JobStatus | None]:
 
 def _wait(job_id: str, out: Path) -> int:
     """Until the job has ended: 0 if the run is finished, else 1."""
-    from pretrain.finished import NOTE_NAME
+    from pretrain.run.finished import NOTE_NAME
 
     while True:
         try:

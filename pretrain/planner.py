@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from common.errors import UserError, unknown_name
 from common.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
 from pretrain.counting import Counts, count
-from pretrain.nbs import bunch_layout
+from pretrain.model.norms import bunch_layout
 from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Recipe
 
 IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
@@ -18,8 +18,8 @@ GIB = 2**30
 OVERHEAD_BYTES = 2 * GIB  # CUDA's context, NCCL's and cuDNN's buffers, what the allocator cannot use
 LOSS_COPIES = 3  # logits in single precision, their gradient, and the gradient before NBS
 
-# One x86 server core on JPEG files of 500 x 375 px, of pretrain.images and pretrain.augment alone: reading the files
-# and handing the views to the training process come on top.
+# One x86 server core on JPEG files of 500 x 375 px, of pretrain.data.images and pretrain.data.augment alone: reading
+# the files and handing the views to the training process come on top.
 DECODE_SECONDS = 0.0011
 VIEW_SECONDS = 0.0001
 MEGAPIXEL_SECONDS = 0.015  # of a view's own pixels

@@ -13,10 +13,11 @@ import tyro
 import configs.pretrain
 from common import cli, overrides, slurm
 from common.errors import UserError
-from pretrain import checks, preemption
-from pretrain.finished import BACKBONE_NAME, is_finished
+from pretrain import checks
 from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
+from pretrain.run import preemption
+from pretrain.run.finished import BACKBONE_NAME, is_finished
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def main(args: Args) -> int:
     if option := slurm.given(args.cluster):
         raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
 
-    from pretrain import distributed, trainer  # torch, which --help does without
+    from pretrain import distributed
+    from pretrain.run import trainer  # torch, which --help does without
 
     try:
         with distributed.process_group(args.device) as process:

@@ -17,7 +17,7 @@ NARROW_VIT = "vit_narrow"
 def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
     """Makes a ViT of four narrow blocks an architecture, so that ViTs are converted in a moment."""
     from pretrain import model
-    from pretrain.vit import ViTBackbone
+    from pretrain.model.vit import ViTBackbone
     from transfer.backbone import architecture
     from transfer.convert import plain_vit
 

@@ -21,14 +21,14 @@ from torchvision.transforms import v2
 
 from common.errors import UserError
 from common.files import sha256_file, write_text
-from pretrain import checkpoint
 from pretrain.ablation.linear import choose_l2, fit
+from pretrain.data.images import ImageFolderSource, UnreadableImageError, decode, find_train_folder
 from pretrain.distributed import Process
-from pretrain.finished import BACKBONE_NAME
-from pretrain.images import ImageFolderSource, UnreadableImageError, decode, find_train_folder
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.recipe import Recipe, recipe_sha256
-from pretrain.trainer import build_model
+from pretrain.run import checkpoint
+from pretrain.run.finished import BACKBONE_NAME
+from pretrain.run.trainer import build_model
 
 EVALUATION_NAME = "evaluation.json"
 VERSION = 1  # of what is measured; others are measured again

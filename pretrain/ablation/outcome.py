@@ -13,7 +13,7 @@ from pretrain.ablation.evaluate import Evaluation
 from pretrain.ablation.metrics import METRICS
 from pretrain.ablation.runs import Run
 from pretrain.recipe import Recipe
-from pretrain.sentinel import CollapseSentinel
+from pretrain.watch.sentinel import CollapseSentinel
 
 METRICS_FILE = "metrics.jsonl"
 Line = dict[str, Any]

@@ -13,9 +13,9 @@ import configs.pretrain
 from common import cli, overrides
 from common.errors import UserError
 from pretrain.ablation.study import Arm, Study
-from pretrain.finished import is_finished
-from pretrain.preemption import EXIT_PREEMPTED, SIGNALS, Preempted
 from pretrain.recipe import Recipe, recipe_sha256
+from pretrain.run.finished import is_finished
+from pretrain.run.preemption import EXIT_PREEMPTED, SIGNALS, Preempted
 
 # An ablation is about TWIST's loss: its runs end with the first stage.
 FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)

@@ -7,11 +7,11 @@ import itertools
 import cv2
 
 import configs.pretrain
-from pretrain.augment import NaturalViews
 from pretrain.bench.case import Case
 from pretrain.bench.photographs import jpeg, photograph
 from pretrain.bench.textbook_views import textbook_views
-from pretrain.images import decode
+from pretrain.data.augment import NaturalViews
+from pretrain.data.images import decode
 
 NUM_PHOTOGRAPHS = 8  # for each call; what is drawn differs from call to call, and its cost with it
 SHAPES = ((375, 500), (500, 375), (333, 500), (375, 500))

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from pretrain.bench.case import Case
+from pretrain.loss.textbook import TextbookLars
 from pretrain.model import build_backbone
-from pretrain.optim import build_optimizer
 from pretrain.recipe import Optim
-from pretrain.textbook import TextbookLars
+from pretrain.run.optim import build_optimizer
 
 LEARNING_RATE = 0.1
 

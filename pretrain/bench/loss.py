@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pretrain import textbook
 from pretrain.bench.case import Case
-from pretrain.loss import multicrop_twist_loss
+from pretrain.loss import textbook
+from pretrain.loss.twist import multicrop_twist_loss
 from pretrain.recipe import NUM_GLOBAL_CROPS
 
 # Views and classes of the paper's ResNet-50; as many images as a bunch has, twice a GPU's share there.

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from pretrain.ops import Array
+from pretrain.data.ops import Array
 
 _SLOPE = 1.2  # amplitudes of natural images fall with about the first power of the frequency
 _MIX = ((0.8, 0.15, 0.05), (0.3, 0.6, 0.1), (0.3, 0.2, 0.5))  # natural colors are mostly shades of one lightness

@@ -6,14 +6,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from pretrain import textbook
 from pretrain.bench.case import Case
 from pretrain.distributed import Process
+from pretrain.loss import textbook
 from pretrain.model import TwistModel
-from pretrain.optim import build_optimizer
 from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe
-from pretrain.step import TrainStep
-from pretrain.trainer import build_model
+from pretrain.run.optim import build_optimizer
+from pretrain.run.step import TrainStep
+from pretrain.run.trainer import build_model
 
 LEARNING_RATE = 0.1
 

@@ -1,7 +1,7 @@
 """Views of a photograph as a textbook makes them: PIL images through torchvision's transforms, one step after another.
 
-Written for clarity; it is what ``pretrain.augment`` is measured and tested against. The steps and their order are the
-official code's ``augmentation.py``.
+Written for clarity; it is what ``pretrain.data.augment`` is measured and tested against. The steps and their order
+are the official code's ``augmentation.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
-from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from pretrain.recipe import Augmentation, Crops
 
 View = Callable[[Image.Image], Tensor]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from configs.pretrain.demo import demo
-from pretrain import checkpoint
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.run import checkpoint
 from transfer.backbone import IMAGENET, load_backbone
 
 

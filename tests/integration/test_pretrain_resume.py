@@ -22,7 +22,7 @@ from pretrain import train as command
 from pretrain.distributed import Process
 from pretrain.model import ProjectionHead, build_backbone
 from pretrain.recipe import Recipe
-from pretrain.trainer import TrainingError, train
+from pretrain.run.trainer import TrainingError, train
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3
 SMALL = (

@@ -16,9 +16,9 @@ from common import overrides
 from common.errors import UserError
 from pretrain.distributed import Process
 from pretrain.model import ProjectionHead, build_backbone
-from pretrain.preemption import Preempted
 from pretrain.recipe import Recipe
-from pretrain.trainer import Trainer, TrainingError, train
+from pretrain.run.preemption import Preempted
+from pretrain.run.trainer import Trainer, TrainingError, train
 
 BATCH, STEPS_PER_EPOCH = 4, 3
 TINY = (

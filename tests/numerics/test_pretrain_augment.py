@@ -11,11 +11,11 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional as pil_ops
 
-from pretrain import draws, ops
-from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, recolored, sample_seed
 from pretrain.bench.photographs import jpeg
 from pretrain.bench.textbook_views import textbook_views
-from pretrain.images import decode
+from pretrain.data import draws, ops
+from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, recolored, sample_seed
+from pretrain.data.images import decode
 from pretrain.recipe import Augmentation
 from tests.views import CROPS, IMAGES, PHOTOGRAPH, Array
 

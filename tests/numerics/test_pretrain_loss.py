@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain import closed_form, textbook
-from pretrain.loss import TwistLoss, momentum_twist_loss, multicrop_twist_loss, twist_loss
+from pretrain.loss import closed_form, textbook
+from pretrain.loss.twist import TwistLoss, momentum_twist_loss, multicrop_twist_loss, twist_loss
 
 EPS = 1e-5
 

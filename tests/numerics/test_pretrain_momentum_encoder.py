@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pretrain.distributed import Process, sync_batch_norms
 from pretrain.model import ProjectionHead, TwistModel
-from pretrain.momentum_encoder import MomentumEncoder
-from pretrain.nbs import BunchNorm, assign_bunches
-from pretrain.vit import ViTBackbone
+from pretrain.model.momentum_encoder import MomentumEncoder
+from pretrain.model.norms import BunchNorm, assign_bunches
+from pretrain.model.vit import ViTBackbone
 
 NUM_PROCESSES, BUNCH, IMAGES = 4, 4, 8  # a bunch is on two processes
 
@@ -147,7 +147,9 @@ def test_bunches_over_processes_give_the_logits_of_one_process(tmp_path: Path) -
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.set_forkserver_preload(["pretrain.distributed", "pretrain.momentum_encoder", "pretrain.vit"])
+    torch.multiprocessing.set_forkserver_preload(
+        ["pretrain.distributed", "pretrain.model.momentum_encoder", "pretrain.model.vit"]
+    )
     arguments = (port, str(tmp_path))
     torch.multiprocessing.start_processes(work, args=arguments, nprocs=NUM_PROCESSES, start_method="forkserver")
     logits = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(NUM_PROCESSES)]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from pretrain.distributed import Process
-from pretrain.nbs import BunchLayout, BunchNorm, assign_bunches, average_running_statistics, bunch_layout
+from pretrain.model.norms import BunchLayout, BunchNorm, assign_bunches, average_running_statistics, bunch_layout
 
 ALONE = Process(torch.device("cpu"))
 V, B, C = 3, 8, 5

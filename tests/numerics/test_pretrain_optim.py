@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import configs.pretrain
-from pretrain.optim import LARS, _norms, build_optimizer, split_parameters
+from pretrain.loss.textbook import TextbookLars
 from pretrain.recipe import Optim
-from pretrain.textbook import TextbookLars
+from pretrain.run.optim import LARS, _norms, build_optimizer, split_parameters
 
 WEIGHT_DECAY, MOMENTUM, ETA = 0.02, 0.9, 0.001
 RATES = (0.5, 2.0, 0.1)  # falling and rising: a rate outside the momentum buffer would give other steps

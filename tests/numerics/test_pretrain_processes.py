@@ -17,12 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pretrain.collectives import gather_over_processes
 from pretrain.distributed import GlooSyncBatchNorm, Process, sync_batch_norms
-from pretrain.loss import momentum_twist_loss, multicrop_twist_loss
+from pretrain.loss.self_labeling import self_labeling_loss
+from pretrain.loss.twist import momentum_twist_loss, multicrop_twist_loss
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
-from pretrain.nbs import BunchNorm, assign_bunches, average_running_statistics
-from pretrain.optim import build_optimizer
+from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics
 from pretrain.recipe import Optim
-from pretrain.self_labeling import self_labeling_loss
+from pretrain.run.optim import build_optimizer
 
 NUM_VIEWS, NUM_IMAGES = 4, 8
 ALONE = Process(torch.device("cpu"))

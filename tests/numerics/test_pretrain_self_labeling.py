@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.self_labeling import self_labeling_loss
+from pretrain.loss.self_labeling import self_labeling_loss
 
 
 def random_logits(*shape: int, seed: int = 0) -> Tensor:

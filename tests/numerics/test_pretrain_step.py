@@ -14,10 +14,10 @@ import configs.pretrain
 from common import overrides
 from pretrain.distributed import Process
 from pretrain.model import TwistModel
-from pretrain.momentum_encoder import MomentumEncoder
+from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.recipe import Recipe
-from pretrain.step import NonFiniteLossError, TrainStep
-from pretrain.trainer import build_model
+from pretrain.run.step import NonFiniteLossError, TrainStep
+from pretrain.run.trainer import build_model
 
 NUM_VIEWS, NUM_IMAGES, NUM_FEATURES, NUM_CLASSES = 4, 8, 5, 7
 CPU = Process(torch.device("cpu"))
@@ -127,7 +127,7 @@ def images() -> list[Tensor]:
 
 def step_of(changes: tuple[str, ...], process: Process) -> dict[str, Any]:
     """Loss, gradients and next weights of one step on this process's share of :func:`images`, in double precision."""
-    from pretrain.optim import build_optimizer
+    from pretrain.run.optim import build_optimizer
 
     settings = recipe(*changes)
     model = build_model(settings, process).double()
@@ -160,7 +160,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.set_forkserver_preload(["pretrain.trainer", "pytest"])
+    torch.multiprocessing.set_forkserver_preload(["pretrain.run.trainer", "pytest"])
     torch.multiprocessing.start_processes(work, args=(port, str(out)), nprocs=2, start_method="forkserver")
     return [torch.load(Path(out) / f"{rank}.pt", weights_only=True) for rank in range(2)]
 

@@ -14,9 +14,9 @@ from common import overrides
 from common.errors import UserError
 from common.names import PackedNames
 from pretrain.bench.photographs import jpeg, photograph
-from pretrain.data import Batch, TwistDataset, build_loader
-from pretrain.images import UnreadableImageError, decode
-from pretrain.order import WINDOW_SHARDS, TrainingOrder
+from pretrain.data.dataset import Batch, TwistDataset, build_loader
+from pretrain.data.images import UnreadableImageError, decode
+from pretrain.data.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
 
 SMALL = [

@@ -13,8 +13,8 @@ from common.gpus import GPUS
 from pretrain import planner
 from pretrain.counting import count, macs, saved_bytes
 from pretrain.model import build_backbone
+from pretrain.model.vit import ViTBackbone
 from pretrain.recipe import Recipe
-from pretrain.vit import ViTBackbone
 
 GIGA = 1e9
 

@@ -9,7 +9,7 @@ import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from pretrain import planner
-from pretrain.loss import multicrop_twist_loss
+from pretrain.loss.twist import multicrop_twist_loss
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.recipe import as_dict, recipe_sha256
 

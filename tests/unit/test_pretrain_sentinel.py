@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from pretrain.loss import multicrop_twist_loss
-from pretrain.monitor import NbsProbe, loss_statistics
-from pretrain.sentinel import CollapseSentinel, largest_entropy
+from pretrain.loss.twist import multicrop_twist_loss
+from pretrain.watch.monitor import NbsProbe, loss_statistics
+from pretrain.watch.sentinel import CollapseSentinel, largest_entropy
 
 NAMES = ("consistency", "sharpness", "diversity", "grad_before_nbs", "std_c_after_nbs", "std_r_after_nbs")
 Statistics = dict[str, float]

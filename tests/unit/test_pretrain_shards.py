@@ -17,13 +17,13 @@ import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from common.shards import INDEX_NAME, find_shards
-from pretrain import shards
 from pretrain.bench.photographs import jpeg, photograph
-from pretrain.data import TwistDataset, build_loader
-from pretrain.images import ImageFolderSource
-from pretrain.order import TrainingOrder
+from pretrain.data import shards
+from pretrain.data.dataset import TwistDataset, build_loader
+from pretrain.data.images import ImageFolderSource
+from pretrain.data.order import TrainingOrder
+from pretrain.data.shards import ShardSource
 from pretrain.recipe import Recipe
-from pretrain.shards import ShardSource
 
 NUM_IMAGES = 10
 CONTENTS = [jpeg(photograph(index, 30, 40)) for index in range(NUM_IMAGES)]

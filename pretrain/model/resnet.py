@@ -10,7 +10,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from pretrain.backbone import Backbone
+from pretrain.model.backbone import Backbone
 
 MAX_SMALL_SIDE = 2  # of the output, where a product for each of its places is quicker on CPUs
 

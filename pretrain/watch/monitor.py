@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from common.files import write_text
-from pretrain.checkpoint import Content
-from pretrain.loss import TwistLoss
-from pretrain.self_labeling import SelfLabelingLoss
+from pretrain.loss.self_labeling import SelfLabelingLoss
+from pretrain.loss.twist import TwistLoss
+from pretrain.run.checkpoint import Content
 
 Statistics = dict[str, float]
 

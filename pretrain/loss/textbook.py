@@ -10,7 +10,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from pretrain.loss import TwistLoss
+from pretrain.loss.twist import TwistLoss
 
 
 def kl_divergence(p: Tensor, q: Tensor, eps: float) -> Tensor:

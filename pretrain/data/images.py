@@ -15,7 +15,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder
 
 from common.errors import UserError
 from common.names import PackedNames
-from pretrain.ops import Array
+from pretrain.data.ops import Array
 
 
 class UnreadableImageError(Exception):

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from common.errors import UserError
-from pretrain.augment import sample_seed
+from pretrain.data.augment import sample_seed
 from pretrain.recipe import Recipe
 
 Key = tuple[int, int]  # (epoch, index of the image)
@@ -43,7 +43,7 @@ def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequen
 
 
 class Images(Protocol):
-    """What is put in order: a :class:`pretrain.data.TwistDataset`, as far as it matters here."""
+    """What is put in order: a :class:`pretrain.data.dataset.TwistDataset`, as far as it matters here."""
 
     shard_sizes: Sequence[int] | None
 

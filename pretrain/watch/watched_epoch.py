@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pretrain import monitor
-from pretrain.checkpoint import Content
 from pretrain.collectives import gather_over_processes
-from pretrain.data import Batch
+from pretrain.data.dataset import Batch
+from pretrain.run.checkpoint import Content
+from pretrain.watch import monitor
 
 NUM_NAMES_SHOWN = 3
 
@@ -47,7 +47,7 @@ class WatchedEpoch:
         return f"{self.num_unreadable} unreadable images were replaced by others: {names}{more}"
 
     def statistics(self, device: torch.device) -> monitor.Statistics:
-        """See :func:`pretrain.monitor.epoch_statistics`; a collective operation."""
+        """See :func:`pretrain.watch.monitor.epoch_statistics`; a collective operation."""
         predictions, labels = self._seen()
         known = labels if self._num_labels > 1 else None
         unreadable = gather_over_processes(torch.tensor([self.num_unreadable], device=device))

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain import draws
-from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD, Views
-from pretrain.ops import Array, blur_kernel
+from pretrain.data import draws
+from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, Views
+from pretrain.data.ops import Array, blur_kernel
 from pretrain.recipe import Recipe
 
 _GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL
@@ -45,8 +45,8 @@ def recolor(images: Tensor, colors: draws.Colors) -> None:
     """Changes a batch (B, 3, H, W) by jitter, gray, blur and solarize in the official order, each image by its draw.
 
     Levels are floats, but whole numbers after every operation, as PIL's are: what becomes of an image is within a
-    level or two of :func:`pretrain.augment.recolored`, and within a few more after a turn of the hue, which that one
-    makes by way of 8-bit hues and saturations.
+    level or two of :func:`pretrain.data.augment.recolored`, and within a few more after a turn of the hue, which that
+    one makes by way of 8-bit hues and saturations.
 
     Args:
         images: levels 0 to 255.

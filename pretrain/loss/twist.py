@@ -2,7 +2,7 @@
 
 Follows the official ``objective.py`` and equation 2 of "Self-Supervised Learning by Estimating Twin Class
 Distributions". In a ``torch.distributed`` run every value is the one of the whole batch of all processes, and takes
-one collective; every term carries its gradient. ``pretrain.textbook`` has the same as the paper writes it.
+one collective; every term carries its gradient. ``pretrain.loss.textbook`` has the same as the paper writes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pretrain.closed_form import EveryPair, Pairing, TeacherPairs, TwistTerms
+from pretrain.loss.closed_form import EveryPair, Pairing, TeacherPairs, TwistTerms
 
 
 class TwistLoss(NamedTuple):

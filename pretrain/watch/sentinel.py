@@ -83,7 +83,7 @@ class CollapseSentinel:
 
         Args:
             statistics: ``sharpness``, ``diversity``, ``grad_before_nbs``, ``std_r_after_nbs`` and
-                ``std_c_after_nbs`` are read (see :mod:`pretrain.monitor`).
+                ``std_c_after_nbs`` are read (see :mod:`pretrain.watch.monitor`).
 
         Returns:
             One sentence that names the sign and what to check, or None.

@@ -14,24 +14,26 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import make_dir
-from pretrain import checkpoint, checks, diagnosis, monitor, schedule
-from pretrain.augment import Views
-from pretrain.checkpoint import Content
-from pretrain.data import Batch, TrainingOrder, TwistDataset, build_loader
-from pretrain.device_augment import prepare
+from pretrain import checks, schedule
+from pretrain.data.augment import Views
+from pretrain.data.dataset import Batch, TrainingOrder, TwistDataset, build_loader
+from pretrain.data.device_augment import prepare
 from pretrain.distributed import Process, any_process, first_process_first, sync_batch_norms
-from pretrain.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
-from pretrain.momentum_encoder import MomentumEncoder
-from pretrain.nbs import BunchNorm, assign_bunches, average_running_statistics
-from pretrain.optim import build_optimizer
-from pretrain.preemption import Preempted, StopRequest, stop_request
-from pretrain.progress import TrainingProgress
+from pretrain.model.momentum_encoder import MomentumEncoder
+from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
-from pretrain.sentinel import CollapseSentinel
-from pretrain.step import NonFiniteLossError, StepResult, TrainStep
-from pretrain.stopwatch import Stopwatch
-from pretrain.watched_epoch import WatchedEpoch
+from pretrain.run import checkpoint
+from pretrain.run.checkpoint import Content
+from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
+from pretrain.run.optim import build_optimizer
+from pretrain.run.preemption import Preempted, StopRequest, stop_request
+from pretrain.run.step import NonFiniteLossError, StepResult, TrainStep
+from pretrain.watch import diagnosis, monitor
+from pretrain.watch.progress import TrainingProgress
+from pretrain.watch.sentinel import CollapseSentinel
+from pretrain.watch.stopwatch import Stopwatch
+from pretrain.watch.watched_epoch import WatchedEpoch
 
 
 class TrainingError(RuntimeError):
@@ -42,12 +44,12 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
     """Trains to the recipe's last epoch, going on from the checkpoint in ``out`` if there is one.
 
     Args:
-        data: see :func:`pretrain.data.find_train_folder`.
+        data: see :func:`pretrain.data.dataset.find_train_folder`.
         out: made if need be; a finished run in it is left as it is.
 
     Raises:
-        UserError: see :mod:`pretrain.checks`, :func:`pretrain.checkpoint.load_for_resume` and
-            :class:`pretrain.data.TwistDataset`.
+        UserError: see :mod:`pretrain.checks`, :func:`pretrain.run.checkpoint.load_for_resume` and
+            :class:`pretrain.data.dataset.TwistDataset`.
         TrainingError: the loss or the weights are no longer finite, or the classes collapsed and the recipe says to
             stop then.
         Preempted: the run was asked to stop; its checkpoint is written.

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain import draws, ops
-from pretrain.draws import view_scales, view_sizes
-from pretrain.ops import Array
+from pretrain.data import draws, ops
+from pretrain.data.draws import view_scales, view_sizes
+from pretrain.data.ops import Array
 from pretrain.recipe import Augmentation, Crops, Recipe
 from pretrain.schedule import is_self_labeling
 

@@ -13,7 +13,7 @@ import torch
 
 from common.errors import UserError
 from common.shards import Places, TarShards, find_shards
-from pretrain.order import WINDOW_SHARDS
+from pretrain.data.order import WINDOW_SHARDS
 
 _OPEN_SHARDS = 2 * WINDOW_SHARDS  # for each loading process, below the usual limit of 1,024 open files
 
@@ -22,7 +22,7 @@ class ShardSource(TarShards):
     """The images of the training shards in a folder.
 
     Attributes:
-        labels, sha256, shard_sizes: see :class:`pretrain.images.ImageSource`.
+        labels, sha256, shard_sizes: see :class:`pretrain.data.images.ImageSource`.
     """
 
     def __init__(self, folder: Path, index_dir: Path | None = None) -> None:

@@ -9,9 +9,9 @@ import torchvision
 from torch import Tensor, nn
 
 from common.errors import UserError, unknown_name
-from pretrain.backbone import Backbone
-from pretrain.nbs import BunchNorm
-from pretrain.resnet import ResNetBackbone, wide_resnet50
+from pretrain.model.backbone import Backbone
+from pretrain.model.norms import BunchNorm
+from pretrain.model.resnet import ResNetBackbone, wide_resnet50
 
 __all__ = [
     "BACKBONES",
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inpla
 
 def _vit(*, num_features: int, num_heads: int) -> Callable[[float], Backbone]:
     def build(drop_path: float) -> Backbone:
-        from pretrain.vit import ViTBackbone  # imports timm, which takes a second that ResNets need not spend
+        from pretrain.model.vit import ViTBackbone  # imports timm, which takes a second that ResNets need not spend
 
         return ViTBackbone(num_features=num_features, num_heads=num_heads, drop_path=drop_path)
 
@@ -113,7 +113,7 @@ class ProjectionHead(nn.Module):
 
 
 class NoNorm(nn.Module):
-    """In the place of :class:`pretrain.nbs.BunchNorm`, changes nothing."""
+    """In the place of :class:`pretrain.model.norms.BunchNorm`, changes nothing."""
 
     def forward(self, logits: Tensor, num_views: int = 1) -> Tensor:
         """The logits as they are."""

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain.augment import Views, sample_seed
+from pretrain.data.augment import Views, sample_seed
 from pretrain.distributed import Process
-from pretrain.loss import TwistLoss, momentum_twist_loss, multicrop_twist_loss
+from pretrain.loss.self_labeling import SelfLabelingLoss, self_labeling_loss
+from pretrain.loss.twist import TwistLoss, momentum_twist_loss, multicrop_twist_loss
 from pretrain.model import TwistModel
-from pretrain.momentum_encoder import MomentumEncoder
+from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
-from pretrain.self_labeling import SelfLabelingLoss, self_labeling_loss
 
 Loss = TwistLoss | SelfLabelingLoss
 LossOfLogits = Callable[[Tensor, Tensor | None], Loss]

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import atomic_path
-from pretrain.augment import IMAGENET_MEAN, IMAGENET_STD
-from pretrain.finished import CHECKPOINT_NAME
+from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from pretrain.model import TwistModel
-from pretrain.momentum_encoder import MomentumEncoder
+from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
+from pretrain.run.finished import CHECKPOINT_NAME
 
 FORMAT = "twist-transfer"
 VERSION = 1

@@ -8,7 +8,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from pretrain.backbone import Backbone
+from pretrain.model.backbone import Backbone
 
 PATCH_SIZE = 16
 

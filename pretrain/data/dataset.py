@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UserError
-from pretrain.augment import NaturalViews, Views, build_views, sample_seed
-from pretrain.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
-from pretrain.ops import Array
-from pretrain.order import Key, TrainingOrder
+from pretrain.data.augment import NaturalViews, Views, build_views, sample_seed
+from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
+from pretrain.data.ops import Array
+from pretrain.data.order import Key, TrainingOrder
+from pretrain.data.shards import ShardSource, find_shards
 from pretrain.recipe import Recipe
-from pretrain.shards import ShardSource, find_shards
 
 __all__ = ["Batch", "TrainingOrder", "TwistDataset", "build_loader"]
 
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     """What the data loader gives for one accumulated part of a step.
 
     Attributes:
-        views: V views (B, 3, S, S), uint8 or normalised; :func:`pretrain.device_augment.prepare` takes them.
+        views: V views (B, 3, S, S), uint8 or normalised; :func:`pretrain.data.device_augment.prepare` takes them.
         labels: (B,).
         seeds: (B,) of int64, what each image's views were drawn from.
         unreadable: images that could not be read and were replaced by others of the batch.

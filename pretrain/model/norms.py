@@ -130,7 +130,7 @@ class BunchNorm(nn.BatchNorm1d):
 
 def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     """Moves a norm's running statistics towards a batch's (C,), unless it is told not to track them."""
-    if not norm.track_running_stats:  # off in the first of two forward passes, see pretrain.step
+    if not norm.track_running_stats:  # off in the first of two forward passes, see pretrain.run.step
         return
     assert norm.momentum is not None and norm.num_batches_tracked is not None
     for running, new in zip(_running(norm), (mean, variance), strict=True):
