@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfer.backbone import Backbone, random_backbone
-from transfer.backbone.architecture import COUNTER, expected_shapes
+from transfer.weights.backbone import Backbone, random_backbone
+from transfer.weights.backbone.architecture import COUNTER, expected_shapes
 
 NARROW_VIT = "vit_narrow"
 
@@ -18,8 +18,8 @@ def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
     """Makes a ViT of four narrow blocks an architecture, so that ViTs are converted in a moment."""
     from pretrain import model
     from pretrain.model.vit import ViTBackbone
-    from transfer.backbone import architecture
-    from transfer.convert import plain_vit
+    from transfer.weights.backbone import architecture
+    from transfer.weights.convert import plain_vit
 
     spec = architecture.ViTSpec(48, 3, depth=4)
     patch.setitem(architecture.VITS, NARROW_VIT, spec)

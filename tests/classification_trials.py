@@ -13,7 +13,7 @@ import torch
 
 from common.files import sha256_text
 from transfer import benchmarks
-from transfer.classification import checkpoints, task
+from transfer.tasks.classification import checkpoints, task
 from transfer.trial import Trial, WeightsRef
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfer import benchmarks
-from transfer.detection.config import judged, protocol_config, protocol_difference, resolve_config
+from transfer.tasks.detection.config import judged, protocol_config, protocol_difference, resolve_config
 from transfer.trial import Trial, WeightsRef
 
 

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transfer.claim import Owner, live_owner
 from transfer.record import TrialRecord
+from transfer.trials.claim import Owner, live_owner
 
 # What measures the run, not the trial.
 MEASURED = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tests.backbones import flat_head, prefixed
-from transfer.backbone.architecture import COUNTER
+from transfer.weights.backbone.architecture import COUNTER
 
 State = dict[str, Tensor]
 Build = Callable[[State], dict[str, Any]]

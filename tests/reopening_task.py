@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transfer.classification.datasets import open_splits
+from transfer.tasks.classification.datasets import open_splits
 from transfer.trial import Outcome, Trial
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from transfer.benchmarks import Benchmark
-from transfer.plan import TrialPlan, plan_trials, weights_ref
 from transfer.record import TrialRecord
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 
 FAULTY = Benchmark(
     name="faulty",
@@ -28,7 +28,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.trial_runs import plans
-from transfer.trials import print_failures, run_trials
+from transfer.trials.run_many import print_failures, run_trials
 
 if __name__ == "__main__":
     folder, num_trials, *overrides = sys.argv[1:]

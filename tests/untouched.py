@@ -83,7 +83,7 @@ def main() -> None:
     """In the process of its own: trials from stdin, what they touched to stdout."""
     import torch
 
-    from transfer.classification.ledger import OPENED
+    from transfer.tasks.classification.ledger import OPENED
 
     torch.set_num_threads(1)
     touched: list[str] = []
@@ -106,8 +106,8 @@ def main() -> None:
 
 def _run(asked: dict[str, Any]) -> dict[str, Any]:
     from transfer import benchmarks
-    from transfer.plan import weights_ref
     from transfer.trial import Trial
+    from transfer.trials.plan import weights_ref
 
     folder = Path(asked["work_dir"])
     folder.mkdir(parents=True, exist_ok=True)

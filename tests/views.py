@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tools.bench.photographs import photograph
 
-from pretrain.bench.photographs import photograph
 from pretrain.recipe import Crops
 
 Array = NDArray[Any]

@@ -2,4 +2,4 @@
 # Hot spots of pre-training against textbook implementations: bench.sh [augmentation] [loss] [lars] [step]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m pretrain.bench.main "$@"
+exec "$PYTHON" -m tools.bench.main "$@"

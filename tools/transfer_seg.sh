@@ -2,4 +2,4 @@
 # Semantic segmentation with MMSegmentation: transfer_seg.sh voc|cityscapes|demo CKPT
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.segmentation.main "$@"
+exec "$PYTHON" -m transfer.commands.transfer_seg "$@"

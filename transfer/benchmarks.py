@@ -53,10 +53,10 @@ def _table(*benchmarks: Benchmark) -> dict[str, Benchmark]:
     return {benchmark.name: benchmark for benchmark in benchmarks}
 
 
-DETECTION = "transfer.detection.task"
-SEGMENTATION = "transfer.segmentation.task"
-CLASSIFICATION = "transfer.classification.task"
-CLUSTERING = "transfer.clustering.task"
+DETECTION = "transfer.tasks.detection.task"
+SEGMENTATION = "transfer.tasks.segmentation.task"
+CLASSIFICATION = "transfer.tasks.classification.task"
+CLUSTERING = "transfer.tasks.clustering.task"
 
 # The eleven data sets of classification: name to title and main metric, as their rows say.
 ELEVEN = {

@@ -49,7 +49,7 @@ class Trial:
         device: ``"cpu"`` or ``"cuda"``.
         work_dir: exists; for TensorBoard, logs and checkpoints. Whatever is there from a killed run may be used to
             go on, as long as the metrics come out the same.
-        weights_dir: exists; converted weights shared by trials (see :mod:`transfer.convert.prepare`).
+        weights_dir: exists; converted weights shared by trials (see :mod:`transfer.weights.of_trial`).
         progress: call with (steps done, steps in all, what is being done).
         rescale: images a step in place of the protocol's, with the schedule that goes with it
             (:func:`transfer.protocol_lock.rescaled`); None keeps the protocol's.

@@ -4,7 +4,7 @@ Sizes, metrics and split rules of the eleven are those of SimCLR's and BYOL's tr
 fetch; nothing is ever downloaded. An archive may also lie unpacked in the sub-folder in which torchvision keeps it.
 """
 
-from transfer.classification.dataset_row import DatasetRow
+from transfer.tasks.classification.dataset_row import DatasetRow
 
 HELD_OUT = "official train and test; validation images are held out from train"
 OFFICIAL = "official train, val and test"

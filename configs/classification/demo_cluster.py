@@ -3,7 +3,7 @@
 tools/cluster.sh demo CKPT
 """
 
-from transfer.clustering.protocol import ClusterProtocol
+from transfer.tasks.clustering.protocol import ClusterProtocol
 
 CONFIG = ClusterProtocol(
     clusters_from="auto",

@@ -7,7 +7,7 @@ the labelled images; one look at the 1,000 held-out digits. The seed draws the l
 """
 
 from configs.classification.l2_grid import L2_GRID
-from transfer.classification.protocol import LinearProtocol
+from transfer.tasks.classification.protocol import LinearProtocol
 
 _base_ = "l2_grid.py"  # counts among the inputs of a trial
 

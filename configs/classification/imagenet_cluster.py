@@ -8,7 +8,7 @@ on center crops. Checkpoints without a head get k-means with 1000 clusters on th
 about a hundred a class: all 1.28 million would be 10 GB. A single GPU takes minutes a trial.
 """
 
-from transfer.clustering.protocol import ClusterProtocol
+from transfer.tasks.clustering.protocol import ClusterProtocol
 
 CONFIG = ClusterProtocol(
     clusters_from="auto",

@@ -16,7 +16,7 @@ l2. Random initialisations are drawn anew for each seed.
 """
 
 from configs.classification.l2_grid import L2_GRID
-from transfer.classification.protocol import LinearProtocol
+from transfer.tasks.classification.protocol import LinearProtocol
 
 _base_ = "l2_grid.py"  # counts among the inputs of a trial
 

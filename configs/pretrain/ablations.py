@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.errors import unknown_name
-from pretrain.ablation.study import Arm, Published, Study
 from pretrain.recipe import Recipe
+from transfer.ablation.study import Arm, Published, Study
 
 # With the demo's mild views a network agrees with itself soon, norm or not; photographs are not that easy.
 DIGITS_HARD_VIEWS = ("crops.global_scale=0.25,1.0", "augmentation.rotation_degrees=45")

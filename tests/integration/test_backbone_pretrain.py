@@ -10,7 +10,7 @@ import torch
 from configs.pretrain.demo import demo
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.run import checkpoint
-from transfer.backbone import IMAGENET, load_backbone
+from transfer.weights.backbone import IMAGENET, load_backbone
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 
 from common.errors import UserError
 from tests.classification_trials import make_trial
-from transfer.classification import task
+from transfer.tasks.classification import task
 from transfer.trial import Outcome
 
 QUICK_LINEAR = ("labels_per_class=5", "l2_grid=0.1,10")

@@ -18,10 +18,10 @@ from common.files import sha256_file, sha256_text
 from pretrain.model import ProjectionHead, build_backbone
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
-from transfer.backbone import load_backbone
-from transfer.clustering import head as heads
-from transfer.clustering import kmeans, task
+from transfer.tasks.clustering import head as heads
+from transfer.tasks.clustering import kmeans, task
 from transfer.trial import Outcome, Trial, WeightsRef
+from transfer.weights.backbone import load_backbone
 
 HEAD_CONFIG = {"in_features": 512, "hidden": 16, "num_classes": 12}
 METRICS = ["nmi", "ami", "ari", "acc", "top5", "silhouette"]
@@ -228,7 +228,7 @@ def test_logits_that_are_no_numbers_are_a_failure_and_no_cluster(run: Callable[.
 
 @pytest.mark.parametrize("name", ["demo", "imagenet", "folder"])
 def test_every_name_of_the_command_has_a_benchmark_and_its_k_means_twin(name: str) -> None:
-    from transfer.clustering.main import BENCHMARKS, KMEANS
+    from transfer.commands.cluster import BENCHMARKS, KMEANS
 
     protocols = []
     for (benchmark,) in (BENCHMARKS[name], KMEANS[name]):

@@ -18,7 +18,7 @@ import torch
 from common import cli
 from tests.backbones import flat_state
 from tests.layouts import barlow_twins, moco, official, swav
-from transfer.convert.main import COMMAND, Args, main
+from transfer.commands.convert import COMMAND, Args, main
 
 KEY = "layer2.0.conv1.weight"
 

@@ -18,12 +18,12 @@ from common.files import sha256_file, sha256_text
 from tests.backbones import flat_state, trained_like
 from tests.conftest import ROOT, run_module
 from transfer import benchmarks
-from transfer.backbone import load_backbone, random_backbone
-from transfer.convert.convert import RESNET_TARGETS, read_proofs
-from transfer.convert.main import Args, main
-from transfer.convert.prepare import converted_weights, torch_backbone
-from transfer.convert.target import key_table
+from transfer.commands.convert import Args, main
 from transfer.trial import Trial, WeightsRef
+from transfer.weights.backbone import load_backbone, random_backbone
+from transfer.weights.convert.convert import RESNET_TARGETS, read_proofs
+from transfer.weights.convert.target import key_table
+from transfer.weights.of_trial import converted_weights, torch_backbone
 
 TARGET = "torchvision"  # the quickest to import; the steps are the same for every target
 
@@ -164,9 +164,9 @@ WRITE = """
 import sys
 from pathlib import Path
 from common.files import sha256_file
-from transfer.backbone import load_backbone
-from transfer.convert.convert import RESNET_TARGETS
-from transfer.convert.target import key_table
+from transfer.weights.backbone import load_backbone
+from transfer.weights.convert.convert import RESNET_TARGETS
+from transfer.weights.convert.target import key_table
 backbone = load_backbone(sys.argv[1])
 for name, target in RESNET_TARGETS.items():
     path = Path(sys.argv[2], f"other-name.{target.suffix}")
@@ -214,7 +214,7 @@ def test_two_trials_that_convert_at_the_same_time_both_get_the_weights(checkpoin
 
 
 def test_command_writes_weights_and_proof_and_prints_every_stage(checkpoint: Path, tmp_path: Path) -> None:
-    done = run_module("transfer.convert.main", checkpoint, "--to", TARGET, "--out", tmp_path, cwd=tmp_path)
+    done = run_module("transfer.commands.convert", checkpoint, "--to", TARGET, "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"model.torchvision.safetensors", "model.proof.json"}
     for words in (

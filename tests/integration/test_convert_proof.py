@@ -11,12 +11,12 @@ import torch
 
 from common.files import sha256_file
 from tests.backbones import trained_like
-from transfer.backbone import IMAGENET, Backbone
-from transfer.backbone.architecture import RESNETS, expected_shapes
-from transfer.convert.convert import RESNET_TARGETS, convert, read_proofs
-from transfer.convert.loaded import check_same_shapes
-from transfer.convert.proof import prove
-from transfer.convert.target import ConversionError, key_table
+from transfer.weights.backbone import IMAGENET, Backbone
+from transfer.weights.backbone.architecture import RESNETS, expected_shapes
+from transfer.weights.convert.convert import RESNET_TARGETS, convert, read_proofs
+from transfer.weights.convert.loaded import check_same_shapes
+from transfer.weights.convert.proof import prove
+from transfer.weights.convert.target import ConversionError, key_table
 
 STAGES = RESNETS["resnet18"].stages
 FRAMEWORKS = ["detectron2", "mmseg"]
@@ -55,7 +55,7 @@ def test_detectron2_names_and_shapes_every_tensor_as_the_key_table_does(arch: st
     from detectron2.layers import ShapeSpec
     from detectron2.modeling.backbone import build_resnet_backbone
 
-    from transfer.convert.detectron2 import build_cfg
+    from transfer.weights.convert.detectron2 import build_cfg
 
     with torch.device("meta"):
         model = build_resnet_backbone(build_cfg(settings_with("detectron2", arch)), ShapeSpec(channels=3))
@@ -65,7 +65,7 @@ def test_detectron2_names_and_shapes_every_tensor_as_the_key_table_does(arch: st
 
 @pytest.mark.parametrize("arch", RESNETS)
 def test_mmseg_names_and_shapes_every_tensor_as_the_key_table_does(arch: str) -> None:
-    from transfer.convert.mmseg import build
+    from transfer.weights.convert.mmseg import build
 
     with torch.device("meta"):
         model = build(settings_with("mmseg", arch))
@@ -222,7 +222,7 @@ def test_dead_network_proves_nothing(resnet18: Backbone, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("layout", ["fpn", "c4"])
 def test_stock_detector_takes_every_tensor_from_model_weights(layout: str, resnet50: Backbone, tmp_path: Path) -> None:
-    from transfer.convert.detectron2 import check_detector
+    from transfer.weights.convert.detectron2 import check_detector
 
     path = tmp_path / "weights.pkl"
     RESNET_TARGETS["detectron2"].write(

@@ -13,9 +13,9 @@ import torch
 from common.errors import UserError
 from common.files import sha256_file
 from tests.backbones import trained_like
-from transfer.backbone import Backbone
-from transfer.convert.convert import RESNET_TARGETS, Converted, convert, read_proofs
-from transfer.convert.proof import verify_proof
+from transfer.weights.backbone import Backbone
+from transfer.weights.convert.convert import RESNET_TARGETS, Converted, convert, read_proofs
+from transfer.weights.convert.proof import verify_proof
 
 FRAMEWORKS = ["detectron2", "mmseg"]
 
@@ -69,7 +69,7 @@ def verify(result: Converted, **changes: Any) -> None:
 
 
 def test_proof_holds_for_the_settings_of_a_stock_config(converted: dict[str, Converted]) -> None:
-    from transfer.convert import detectron2, mmseg
+    from transfer.weights.convert import detectron2, mmseg
 
     verify(converted["detectron2"], settings=detectron2.settings_from_cfg(detectron2_cfg()))
     backbone = {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "SyncBN"}, "strides": (1, 2, 2, 2)}
@@ -100,7 +100,7 @@ def detectron2_cfg(**changes: Any) -> Any:
 def test_proof_does_not_hold_for_another_detectron2_config(
     changes: dict[str, Any], says: str, converted: dict[str, Converted]
 ) -> None:
-    from transfer.convert.detectron2 import settings_from_cfg
+    from transfer.weights.convert.detectron2 import settings_from_cfg
 
     with pytest.raises(UserError, match=says):
         verify(converted["detectron2"], settings=settings_from_cfg(detectron2_cfg(**changes)))
@@ -118,7 +118,7 @@ def test_proof_does_not_hold_for_another_detectron2_config(
 def test_proof_does_not_hold_for_another_mmseg_config(
     changes: dict[str, Any], says: str, converted: dict[str, Converted]
 ) -> None:
-    from transfer.convert.mmseg import settings_from_config
+    from transfer.weights.convert.mmseg import settings_from_config
 
     preprocessor = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
     settings = settings_from_config({"type": "ResNet", "depth": 18, **changes}, preprocessor)

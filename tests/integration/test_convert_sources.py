@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tests.backbones import NARROW_VIT, trained_like
 from tests.layouts import RESNET_LAYOUTS, VIT_LAYOUTS
-from transfer.backbone import Backbone, load_backbone
-from transfer.backbone.architecture import COUNTER
-from transfer.convert import detectron2
-from transfer.convert.convert import RESNET_TARGETS, convert, get_target, targets_of
-from transfer.convert.target import key_table
+from transfer.weights.backbone import Backbone, load_backbone
+from transfer.weights.backbone.architecture import COUNTER
+from transfer.weights.convert import detectron2
+from transfer.weights.convert.convert import RESNET_TARGETS, convert, get_target, targets_of
+from transfer.weights.convert.target import key_table
 
 pytestmark = pytest.mark.usefixtures("narrow_vit")
 
@@ -100,7 +100,7 @@ def vit_detector() -> Any:
     from detectron2.config import get_cfg
     from detectron2.modeling import build_model
 
-    from transfer.detection import vit
+    from transfer.tasks.detection import vit
 
     vit.register()
     cfg = get_cfg()

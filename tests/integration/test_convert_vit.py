@@ -10,13 +10,13 @@ import torch
 
 from common.errors import UserError
 from tests.backbones import NARROW_VIT, trained_like
-from transfer.backbone import IMAGENET, Backbone
-from transfer.backbone.architecture import expected_shapes
-from transfer.convert import mmseg
-from transfer.convert.convert import VIT_TARGETS, convert
-from transfer.convert.mmseg_vit import resample_position
-from transfer.convert.proof import prove, verify_proof
-from transfer.convert.target import ConversionError, key_table
+from transfer.weights.backbone import IMAGENET, Backbone
+from transfer.weights.backbone.architecture import expected_shapes
+from transfer.weights.convert import mmseg
+from transfer.weights.convert.convert import VIT_TARGETS, convert
+from transfer.weights.convert.mmseg_vit import resample_position
+from transfer.weights.convert.proof import prove, verify_proof
+from transfer.weights.convert.target import ConversionError, key_table
 
 pytestmark = pytest.mark.usefixtures("narrow_vit")
 
@@ -156,8 +156,8 @@ def test_proof_does_not_hold_for_another_mmseg_config(
 def test_proof_of_one_vit_does_not_hold_for_another_in_detectron2(vit: Backbone, tmp_path: Path) -> None:
     from detectron2.config import get_cfg
 
-    from transfer.convert.detectron2_vit import settings_from_cfg
-    from transfer.detection.vit import add_vit_config
+    from transfer.tasks.detection.vit import add_vit_config
+    from transfer.weights.convert.detectron2_vit import settings_from_cfg
 
     result = convert(vit, VIT_TARGETS["detectron2"], tmp_path, "weights")
     cfg = get_cfg()

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import run_module
 from transfer.record import TrialRecord
 
-MODULE = "transfer.detection.main"
+MODULE = "transfer.commands.transfer_det"
 SHORT = ("SOLVER.MAX_ITER=2", "SOLVER.STEPS=(1,)", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0")
 
 
@@ -63,7 +63,7 @@ def test_a_canary_that_misses_its_band_stops_before_the_trials(digits: Path, tmp
     """A real short trial, in a band that it cannot reach."""
     program = (
         "from transfer import canary; from common import cli;"
-        "from transfer.detection.main import Args, COMMAND, main;"
+        "from transfer.commands.transfer_det import Args, COMMAND, main;"
         "band = canary.Band(low=99.0, high=100.0, source='nobody');"
         f"short = {(*SHORT,)!r};"
         "canary.CANARIES['demo-voc'] = canary.Canary(arch='resnet18', overrides=short, random=band)\n"

@@ -12,13 +12,13 @@ import torch
 from common.errors import UserError
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
-from transfer.backbone import random_backbone
-from transfer.convert.convert import Converted, convert, get_target
-from transfer.convert.detectron2 import read
-from transfer.detection.config import protocol_config
-from transfer.detection.optimizer import build_optimizer
-from transfer.detection.trainer import make_trainer, seeded_model
-from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
+from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.optimizer import build_optimizer
+from transfer.tasks.detection.trainer import make_trainer, seeded_model
+from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
+from transfer.weights.backbone import random_backbone
+from transfer.weights.convert.convert import Converted, convert, get_target
+from transfer.weights.convert.detectron2 import read
 
 FROZEN = ("voc-frozen", "coco-frozen", "demo-voc-frozen")
 

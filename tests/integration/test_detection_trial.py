@@ -16,14 +16,14 @@ from common.errors import UserError
 from common.files import sha256_text
 from tests.few_scenes import NUM_SCENES, make_few_scenes
 from transfer import benchmarks
-from transfer.detection import evaluate as evaluation
-from transfer.detection import task
-from transfer.detection.config import resolve_config
-from transfer.detection.evaluate import NothingDetectedError
-from transfer.detection.pictures import GAP, HEIGHT, NUM_PICTURES
-from transfer.detection.task import Job, run, train_and_test
-from transfer.detection.trainer import STATE_NAME
 from transfer.processes import Report, launch
+from transfer.tasks.detection import evaluate as evaluation
+from transfer.tasks.detection import task
+from transfer.tasks.detection.config import resolve_config
+from transfer.tasks.detection.evaluate import NothingDetectedError
+from transfer.tasks.detection.pictures import GAP, HEIGHT, NUM_PICTURES
+from transfer.tasks.detection.task import Job, run, train_and_test
+from transfer.tasks.detection.trainer import STATE_NAME
 from transfer.trial import Outcome, Trial, WeightsRef
 
 SOURCE = "random:resnet18"
@@ -247,7 +247,7 @@ def evaluate_then_train(jobs: tuple[Job, Job], report: Report) -> dict[str, obje
 
 
 def train_and_return_model(job: Job, report: Report) -> torch.nn.Module:
-    from transfer.detection import data, trainer, weights
+    from transfer.tasks.detection import data, trainer, weights
 
     model = trainer.seeded_model(job.cfg, job.seed)
     weights.load_backbone_weights(model, job.weights)

@@ -17,15 +17,15 @@ from tests.backbones import NARROW_VIT
 from tests.few_scenes import make_few_scenes
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
-from transfer.backbone import random_backbone
-from transfer.convert.convert import Converted, convert, get_target
-from transfer.convert.detectron2 import read
-from transfer.detection.config import protocol_config
-from transfer.detection.optimizer import build_optimizer
-from transfer.detection.task import run
-from transfer.detection.trainer import STATE_NAME, make_trainer, seeded_model
-from transfer.detection.weights import backbone_tensors, check_fits, load_backbone_weights
+from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.optimizer import build_optimizer
+from transfer.tasks.detection.task import run
+from transfer.tasks.detection.trainer import STATE_NAME, make_trainer, seeded_model
+from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 from transfer.trial import Trial, WeightsRef
+from transfer.weights.backbone import random_backbone
+from transfer.weights.convert.convert import Converted, convert, get_target
+from transfer.weights.convert.detectron2 import read
 
 pytestmark = pytest.mark.usefixtures("narrow_vit")
 

@@ -12,9 +12,9 @@ from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written
 from transfer import benchmarks
 from transfer.doctor import check_before_trials
-from transfer.plan import plan_trials, weights_ref
 from transfer.record import TrialRecord
-from transfer.run_trial import run_trial
+from transfer.trials.plan import plan_trials, weights_ref
+from transfer.trials.run_one import run_trial
 
 # Everything small. The images have one colour each, and classes differ in red, so that a linear classifier learns them;
 # two steps of fine-tuning need not.

@@ -16,7 +16,7 @@ from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written
 from tests.classification_trials import make_trial
 from tests.untouched import Asked, Watched, assert_untouched_until_scoring, watch
-from transfer.classification import grid_task, task
+from transfer.tasks.classification import grid_task, task
 from transfer.trial import Trial
 
 QUICK = (

@@ -12,8 +12,8 @@ import torch
 
 from common.errors import UserError
 from tests.classification_trials import make_trial, run_until_killed
-from transfer.classification import finetune_task, task
-from transfer.classification.fit import checkpoint_path
+from transfer.tasks.classification import finetune_task, task
+from transfer.tasks.classification.fit import checkpoint_path
 from transfer.trial import Outcome, Trial
 
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
@@ -127,10 +127,10 @@ def test_divergence_is_an_error_and_not_a_figure(few_digits: Path, tmp_path: Pat
 
 
 def test_finetuning_fits_its_labelled_images_and_freezes_nothing(few_digits: Path, tmp_path: Path) -> None:
-    from transfer.classification.scoring import outputs
-    from transfer.classification.splits import splits_of
-    from transfer.classification.training_views import scoring_view
-    from transfer.convert.prepare import torch_backbone
+    from transfer.tasks.classification.scoring import outputs
+    from transfer.tasks.classification.splits import splits_of
+    from transfer.tasks.classification.training_views import scoring_view
+    from transfer.weights.of_trial import torch_backbone
 
     quick = ("epochs=12", "batch_size=10", "views.max_shift=0", "lr_backbone=0.01", "lr_head=0.1", "labels_fraction=1")
     trial = make_trial("demo-1pct", *quick, data=few_digits, work_dir=tmp_path)

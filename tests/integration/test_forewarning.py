@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
 from tests.conftest import run_module
 from transfer import benchmarks
-from transfer.forewarning import forewarning, forewarnings
-from transfer.plan import TrialPlan, plan_trials, weights_ref
+from transfer.preflight.protocol import forewarning, forewarnings
 from transfer.record import Metric
-from transfer.run_trial import make_record
 from transfer.trial import Outcome
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.trials.run_one import make_record
 
 DET_BATCH, SEG_BATCH = "SOLVER.IMS_PER_BATCH", "train_dataloader.batch_size"
 
@@ -70,13 +70,13 @@ def test_a_bad_override_is_refused_by_the_process_that_foresees(tmp_path: Path) 
     ("module", "bench", "overrides", "named"),
     [
         (
-            "transfer.detection.main",
+            "transfer.commands.transfer_det",
             "demo-voc",
             (f"{DET_BATCH}=2", "DATASETS.TRAIN=('nowhere',)"),
             f"; {DET_BATCH}: 1 -> 2; with --rescale 2 the schedule goes with it",
         ),
         (
-            "transfer.segmentation.main",
+            "transfer.commands.transfer_seg",
             "demo",
             (f"{SEG_BATCH}=2", "train_dataloader.dataset.data_root=nowhere"),
             f": {SEG_BATCH}: 4 -> 2; ",
@@ -100,7 +100,7 @@ def test_finished_trials_are_skipped_without_a_word_and_without_a_framework(digi
     outcome = Outcome(metrics={"miou": Metric(value=50.0)}, resolved_config="{}", arch="resnet18", source_format="ours")
     make_record(plan, outcome=outcome, error=None, wall_seconds=1.0).save(plan.record_path)
     program = (
-        "import sys; from common import cli; from transfer.segmentation.main import Args, COMMAND, main\n"
+        "import sys; from common import cli; from transfer.commands.transfer_seg import Args, COMMAND, main\n"
         "def watched(args):\n"
         "    code = main(args)\n"
         "    print('loaded:', sorted({'torch', 'mmengine'} & set(sys.modules)))\n"

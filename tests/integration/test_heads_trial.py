@@ -12,7 +12,7 @@ import torch
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
-from transfer.classification import heads_task, task
+from transfer.tasks.classification import heads_task, task
 
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
 NUM_STEPS = 6
@@ -52,7 +52,7 @@ def test_a_vit_has_heads_on_three_features(few_digits: Path, tmp_path: Path, mon
 
 def test_the_features_of_a_vit_are_what_its_parts_give(monkeypatch: pytest.MonkeyPatch) -> None:
     from pretrain.model import build_backbone
-    from transfer.classification.frozen_features import FrozenFeatures, feature_sizes
+    from transfer.tasks.classification.frozen_features import FrozenFeatures, feature_sizes
 
     add_narrow_vit(monkeypatch)
     torch.manual_seed(0)

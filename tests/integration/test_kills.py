@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.kills import differences, files, records, run_and_kill, running_trials
 from tests.trial_runs import plans
 from transfer.record import Metric, TrialRecord
-from transfer.trials import run_trials
+from transfer.trials.run_many import run_trials
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="killed trials are found through /proc")
 
@@ -25,7 +25,7 @@ from common import cli
 from configs.suites import SUITES, Suite
 from tests.trial_runs import FAULTY
 from transfer.benchmarks import BENCHMARKS
-from transfer.suite import COMMAND, Args, main
+from transfer.commands.suite import COMMAND, Args, main
 
 if __name__ == "__main__":
     BENCHMARKS[FAULTY.name] = FAULTY
@@ -86,7 +86,7 @@ def test_kills_change_no_record_of_a_real_benchmark(digits: Path, tmp_path: Path
     def command(runs: Path) -> list[str]:
         options = ("--trials", "1", "--device", "cpu", "--data", str(digits), "--out", str(runs))
         benches = ("--only", "demo-linear")
-        return [sys.executable, "-m", "transfer.suite", "demo", "random:resnet18", *benches, *options]
+        return [sys.executable, "-m", "transfer.commands.suite", "demo", "random:resnet18", *benches, *options]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed(command(whole))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer.benchmarks import BENCHMARKS
-from transfer.plan import plan_trials, weights_ref
-from transfer.run_trial import run_trial
+from transfer.trials.plan import plan_trials, weights_ref
+from transfer.trials.run_one import run_trial
 
 
 def test_class_folders_of_the_test_are_neither_listed_nor_opened_before_the_final_scoring(

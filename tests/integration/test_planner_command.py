@@ -43,7 +43,7 @@ def test_every_command_plans_without_torch_and_writes_nothing(
     assert result.returncode == 0, result.stderr[-2000:]
     assert "5 to be run (seed 0-4)" in result.stdout and "unknown, give --probe" in result.stdout
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines() if "import time:" in line}
-    assert "transfer.planner.main" in imported and not imported & {"torch", "detectron2", "mmseg", "sklearn"}
+    assert "transfer.commands.plan" in imported and not imported & {"torch", "detectron2", "mmseg", "sklearn"}
     assert tree(digits) == before and not list(tmp_path.iterdir())
     if "twist=nowhere.pth" in arguments:
         assert "missing checkpoint" in result.stdout and "nowhere.pth does not exist (for twist)" in result.stdout

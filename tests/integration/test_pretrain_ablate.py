@@ -17,11 +17,11 @@ from torch import Tensor, nn
 import configs.pretrain
 from common.errors import UserError
 from configs.pretrain import ablations
-from pretrain import ablate
-from pretrain.ablation import evaluate, runs
-from pretrain.ablation.evaluate import Evaluator, find_splits
-from pretrain.ablation.study import Study
 from tests.conftest import ROOT, run_module
+from transfer.ablation import evaluate, runs
+from transfer.ablation.evaluate import Evaluator, find_splits
+from transfer.ablation.study import Study
+from transfer.commands import ablate
 from transfer.report import ablation_files
 
 PER_CLASS = {"train": 96, "val": 10}

@@ -12,12 +12,12 @@ import pytest
 from tests.conftest import ROOT, run_module
 from tests.report_records import done, save, trials
 from transfer.benchmarks import BENCHMARKS
-from transfer.plan import plan_trials, weights_ref
 from transfer.record import Metric, TrialRecord
 from transfer.report.main import write_report
 from transfer.report.verify import broken_seals
-from transfer.run_trial import make_record
 from transfer.trial import Outcome
+from transfer.trials.plan import plan_trials, weights_ref
+from transfer.trials.run_one import make_record
 
 FILES = {"report.html", "report.md", "report.csv", "report.tex", "report.json"}
 MODULE = "transfer.report.main"

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
 from tests.segmentation_trials import make_trial
 from transfer import benchmarks
-from transfer.segmentation import task
-from transfer.segmentation.accumulation import divided
-from transfer.segmentation.batch import image_bytes, parts_of_batch
-from transfer.segmentation.config import load_protocol
+from transfer.tasks.segmentation import task
+from transfer.tasks.segmentation.accumulation import divided
+from transfer.tasks.segmentation.batch import image_bytes, parts_of_batch
+from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.files import sha256_text
 from transfer import benchmarks
-from transfer.segmentation import task
+from transfer.tasks.segmentation import task
 from transfer.trial import Trial, WeightsRef
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")

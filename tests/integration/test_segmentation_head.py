@@ -6,8 +6,8 @@ import math
 
 import torch
 
-import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from transfer.segmentation import linear_head
+import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+from transfer.tasks.segmentation import linear_head
 
 
 def test_linear_head_is_linear_in_the_concatenated_features() -> None:

@@ -14,18 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-import transfer.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
-from transfer.convert.prepare import converted_weights
-from transfer.segmentation import linear_head, task
-from transfer.segmentation.config import load_protocol, resolve_config
-from transfer.segmentation.floor import named
-from transfer.segmentation.hooks import VerifyBackbone, verify_backbone
-from transfer.segmentation.runner import Job, build_runner, replace_sync_bn
-from transfer.segmentation.transforms import MergeForeground
+from transfer.tasks.segmentation import linear_head, task
+from transfer.tasks.segmentation.config import load_protocol, resolve_config
+from transfer.tasks.segmentation.floor import named
+from transfer.tasks.segmentation.hooks import VerifyBackbone, verify_backbone
+from transfer.tasks.segmentation.runner import Job, build_runner, replace_sync_bn
+from transfer.tasks.segmentation.transforms import MergeForeground
 from transfer.trial import Trial
+from transfer.weights.of_trial import converted_weights
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 

@@ -18,10 +18,10 @@ from common.slurm import job_statuses
 from tests.conftest import ROOT, run_module
 from tests.trial_runs import plans, records, wait_until
 from transfer.record import TrialRecord
-from transfer.slurm import jobs as notes
-from transfer.slurm.options import TrialSlurmArgs
-from transfer.slurm.run import run_on_slurm
-from transfer.trials import Summary
+from transfer.trials.run_many import Summary
+from transfer.trials.slurm import jobs as notes
+from transfer.trials.slurm.options import TrialSlurmArgs
+from transfer.trials.slurm.run import run_on_slurm
 
 pytestmark = pytest.mark.slurm
 # What two runs of one trial may differ in; everything else in a record is equal.
@@ -31,7 +31,7 @@ OF_THE_RUN = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0}
 @pytest.fixture(autouse=True)
 def environment(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_CONF", str(slurm_conf))
-    monkeypatch.setattr("transfer.slurm.watch.SETTLE_SECONDS", 0.5)  # this file system is a local one
+    monkeypatch.setattr("transfer.trials.slurm.watch.SETTLE_SECONDS", 0.5)  # this file system is a local one
 
 
 def submit(folder: Path, *overrides: str, num_trials: int = 1, wait: bool = True, **options: str) -> Summary:
@@ -61,7 +61,9 @@ def test_preempted_trials_are_requeued_and_their_records_equal_those_of_a_local_
 ) -> None:
     def suite(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
         chosen = ["random:resnet18", "--only", "demo-linear", "demo-cluster", "--trials", "1"]
-        return run_module("transfer.suite", "demo", *chosen, "--data", digits, "--out", out, *options, cwd=tmp_path)
+        return run_module(
+            "transfer.commands.suite", "demo", *chosen, "--data", digits, "--out", out, *options, cwd=tmp_path
+        )
 
     here, there = tmp_path / "local", tmp_path / "slurm"
     submitted = suite(there, "--launcher", "slurm", "--no-wait")
@@ -114,7 +116,7 @@ def test_a_cancelled_job_leaves_a_failed_record_and_the_trial_can_be_run_again(t
 
 
 def test_a_trial_that_never_ends_in_its_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfer.slurm.submit.MAX_TIMEOUTS", 0)
+    monkeypatch.setattr("transfer.trials.slurm.submit.MAX_TIMEOUTS", 0)
     # In a job of at most ten minutes submitit takes any SIGUSR2 for the one before the time limit.
     submit(tmp_path, "seed0=slow", wait=False, time="5")
     wait_until(is_running(tmp_path, "seed0=slow"))

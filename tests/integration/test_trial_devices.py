@@ -10,11 +10,11 @@ import pytest
 from tests.conftest import run_module
 from tests.trial_runs import plans
 from transfer import benchmarks
-from transfer.devices import DevicePool, visible_gpus
-from transfer.plan import TrialPlan, plan_trials, weights_ref
-from transfer.progress import TrialsDisplay
-from transfer.trial_process import call, fork_server
-from transfer.trials import Summary, _Runner
+from transfer.trials.devices import DevicePool, visible_gpus
+from transfer.trials.display import TrialsDisplay
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.trials.process import call, fork_server
+from transfer.trials.run_many import Summary, _Runner
 
 
 class Watch(TrialsDisplay):

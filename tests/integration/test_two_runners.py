@@ -16,9 +16,9 @@ import pytest
 
 from common.errors import UserError
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
-from transfer import claim
-from transfer.claim import STALE_SECONDS
-from transfer.trials import run_trials
+from transfer.trials import claim
+from transfer.trials.claim import STALE_SECONDS
+from transfer.trials.run_many import run_trials
 
 
 def said(runner: subprocess.Popen[str]) -> str:

@@ -9,8 +9,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from pretrain.model import build_backbone
 from tests.backbones import trained_like
-from transfer.convert.proof import proof_images
-from transfer.convert.target import TORCHVISION_MODULES
+from transfer.weights.convert.proof import proof_images
+from transfer.weights.convert.target import TORCHVISION_MODULES
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from common.errors import UserError
-from transfer.classification.holdout import held_out
-from transfer.classification.linear import Labelled, choose_l2, refit
-from transfer.classification.logistic import fit_path
-from transfer.classification.logistic_loss import mean_loss
-from transfer.classification.protocol import LinearProtocol
+from transfer.tasks.classification.holdout import held_out
+from transfer.tasks.classification.linear import Labelled, choose_l2, refit
+from transfer.tasks.classification.logistic import fit_path
+from transfer.tasks.classification.logistic_loss import mean_loss
+from transfer.tasks.classification.protocol import LinearProtocol
 
 GRID = (1e-4, 1e-1, 1e2)
 

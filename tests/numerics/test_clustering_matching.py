@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples, silhouette_score
 
-from transfer.clustering import bench
-from transfer.clustering.matching import UNMATCHED, contingency_table, match, topk_accuracy
-from transfer.clustering.silhouette import silhouette
+from tools.bench import matching as bench
+from transfer.tasks.clustering.matching import UNMATCHED, contingency_table, match, topk_accuracy
+from transfer.tasks.clustering.silhouette import silhouette
 
 
 def test_contingency_counts_every_pair() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfer.bench_coco import generate
-from transfer.detection.coco_metrics import FIGURES, IouType, coco_figures
+from tools.bench.coco_metrics import generate
+from transfer.tasks.detection.coco_metrics import FIGURES, IouType, coco_figures
 
 IOU_TYPES: tuple[IouType, ...] = ("bbox", "segm")
 

@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from configs.classification.l2_grid import L2_GRID
-from transfer.classification.logistic import Solution, fit_path
-from transfer.classification.logistic_loss import mean_loss
+from transfer.tasks.classification.logistic import Solution, fit_path
+from transfer.tasks.classification.logistic_loss import mean_loss
 
 TOLERANCE, MAX_ITER = 1e-5, 5000
 Data = tuple[np.ndarray, np.ndarray]
@@ -137,10 +137,10 @@ def many_classes() -> tuple[Data, Data]:
 def network_features(digits: Path) -> tuple[Data, Data]:
     """64 of the features of an untrained ResNet-18, which differ in scale by orders of magnitude."""
     from pretrain.model import build_backbone
-    from transfer.backbone import random_backbone
-    from transfer.classification.datasets import open_splits
-    from transfer.classification.scoring import outputs
-    from transfer.classification.transforms import CenterCrop, center_crop
+    from transfer.tasks.classification.datasets import open_splits
+    from transfer.tasks.classification.scoring import outputs
+    from transfer.tasks.classification.transforms import CenterCrop, center_crop
+    from transfer.weights.backbone import random_backbone
 
     backbone = random_backbone("resnet18", 0)
     module = build_backbone("resnet18")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 from scipy import stats
+from tools.bench.photographs import jpeg
+from tools.bench.textbook_views import textbook_views
 from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional as pil_ops
 
-from pretrain.bench.photographs import jpeg
-from pretrain.bench.textbook_views import textbook_views
 from pretrain.data import draws, ops
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, recolored, sample_seed
 from pretrain.data.images import decode

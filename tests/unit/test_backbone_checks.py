@@ -13,8 +13,8 @@ import torchvision
 from common.errors import UserError
 from pretrain.model import BACKBONES, build_backbone
 from tests.backbones import flat_state
-from transfer.backbone import load_backbone, random_backbone
-from transfer.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, infer_arch, names
+from transfer.weights.backbone import load_backbone, random_backbone
+from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, infer_arch, names
 
 KEY = "layer2.0.conv1.weight"
 State = dict[str, Any]

@@ -13,7 +13,7 @@ import torch
 
 from common.errors import UserError
 from tests.backbones import flat_state
-from transfer.backbone import load_backbone
+from transfer.weights.backbone import load_backbone
 
 
 class Hostile:

@@ -13,10 +13,10 @@ import torch
 from common.errors import UserError
 from tests.backbones import NARROW_VIT, add_narrow_vit, flat_state
 from tests.layouts import RESNET_LAYOUTS, TEACHERS, VIT_LAYOUTS, other, torchvision_vit, with_fc
-from transfer.backbone import IMAGENET, Backbone, Preprocessing, load_backbone
-from transfer.backbone.architecture import COUNTER
-from transfer.backbone.sources import SOURCES
-from transfer.backbone.types import UNSCALED
+from transfer.weights.backbone import IMAGENET, Backbone, Preprocessing, load_backbone
+from transfer.weights.backbone.architecture import COUNTER
+from transfer.weights.backbone.sources import SOURCES
+from transfer.weights.backbone.types import UNSCALED
 
 ALL = [(name, "resnet18") for name in RESNET_LAYOUTS] + [(name, NARROW_VIT) for name in VIT_LAYOUTS]
 TIMM_CONFIG = {"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from transfer.board import DONE, ELSEWHERE, FAILED, Board
-from transfer.progress import picture
+from transfer.trials.board import DONE, ELSEWHERE, FAILED, Board
+from transfer.trials.display import picture
 
 
 class Clock:

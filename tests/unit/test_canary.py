@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.canary import CANARIES, RANDOM, SUPERVISED, canary_of, missed, run_canary
+from transfer.preflight.canary import CANARIES, RANDOM, SUPERVISED, canary_of, missed, run_canary
 
 VOC = benchmarks.get("voc")
 

@@ -18,8 +18,8 @@ import pytest
 
 from common.files import temporary_name
 from common.process import process_start
-from transfer import claim
-from transfer.claim import STALE_SECONDS, Claim, Owner, live_owner, take
+from transfer.trials import claim
+from transfer.trials.claim import STALE_SECONDS, Claim, Owner, live_owner, take
 
 
 def lay(path: Path, owner: Owner, *, seconds_old: float = 0.0) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS, ELEVEN
-from transfer.classification.main import Args, benchmark_names, main
+from transfer.commands.transfer_cls import Args, benchmark_names, main
 
 
 @pytest.mark.parametrize("mode", ["linear", "finetune", "both"])

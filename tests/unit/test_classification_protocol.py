@@ -10,17 +10,17 @@ from PIL import Image
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.classification.label_subset import few_labels
-from transfer.classification.labelled import LabelledImages
-from transfer.classification.metrics import topk_accuracy
-from transfer.classification.protocol import (
+from transfer.tasks.classification.label_subset import few_labels
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.metrics import topk_accuracy
+from transfer.tasks.classification.protocol import (
     LinearProtocol,
     load_protocol,
     resolved,
 )
-from transfer.classification.scoring import floor
-from transfer.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
-from transfer.clustering.protocol import ClusterProtocol
+from transfer.tasks.classification.scoring import floor
+from transfer.tasks.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
+from transfer.tasks.clustering.protocol import ClusterProtocol
 
 FINETUNE = [f"{data}-{part}" for data in ("demo", "imagenet", "folder") for part in ("1pct", "10pct", "100pct")]
 KINDS = {

@@ -10,15 +10,15 @@ import torch
 from PIL import Image
 from torch import nn
 
-from transfer.backbone import IMAGENET
-from transfer.classification.finetune import summed_loss
-from transfer.classification.labelled import LabelledImages
-from transfer.classification.loader import training_batches
-from transfer.classification.norms import Norms, fitting_processes, num_parts
-from transfer.classification.order import Order
-from transfer.classification.sgd import lr_factor
-from transfer.classification.sgd_protocols import Views
-from transfer.classification.training_views import scoring_view, training_view
+from transfer.tasks.classification.finetune import summed_loss
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.loader import training_batches
+from transfer.tasks.classification.norms import Norms, fitting_processes, num_parts
+from transfer.tasks.classification.order import Order
+from transfer.tasks.classification.sgd import lr_factor
+from transfer.tasks.classification.sgd_protocols import Views
+from transfer.tasks.classification.training_views import scoring_view, training_view
+from transfer.weights.backbone import IMAGENET
 
 SHIFT = Views(augment="shift", size=8, resize=None, max_shift=2)
 CROP = Views(augment="crop and flip", size=16, resize=20)

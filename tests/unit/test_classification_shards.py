@@ -10,8 +10,8 @@ from PIL import Image
 
 from common.errors import UserError
 from common.shards import INDEX_NAME
-from transfer.classification.datasets import open_splits
-from transfer.classification.label_subset import listed
+from transfer.tasks.classification.datasets import open_splits
+from transfer.tasks.classification.label_subset import listed
 
 
 def write(shard: Path, paths: list[Path], classes: list[str]) -> None:

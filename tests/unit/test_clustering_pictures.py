@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from transfer.classification.labelled import LabelledImages
-from transfer.clustering.class_names import read_class_names
-from transfer.clustering.clusterer import Assigned
-from transfer.clustering.matching import Matching, contingency_table, match
-from transfer.clustering.pictures import confusion, top3, usage
-from transfer.clustering.pictures.style import save
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.clustering.class_names import read_class_names
+from transfer.tasks.clustering.clusterer import Assigned
+from transfer.tasks.clustering.matching import Matching, contingency_table, match
+from transfer.tasks.clustering.pictures import confusion, top3, usage
+from transfer.tasks.clustering.pictures.style import save
 
 NAMES = ("ant", "bee", "cat")
 #                    cluster 0  1  2  3  4

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UserError
-from transfer.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes
-from transfer.convert.convert import RESNET_TARGETS, VIT_TARGETS, get_target, targets_of
-from transfer.convert.proof import differences
-from transfer.convert.target import ConversionError, key_table
+from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes
+from transfer.weights.convert.convert import RESNET_TARGETS, VIT_TARGETS, get_target, targets_of
+from transfer.weights.convert.proof import differences
+from transfer.weights.convert.target import ConversionError, key_table
 
 ALL = [(target, arch) for arch in (*RESNETS, *VITS) for target in targets_of(arch)]
 

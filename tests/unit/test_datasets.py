@@ -12,7 +12,7 @@ from common.errors import UserError
 from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written, assert_as_written
 from transfer import benchmarks
-from transfer.classification.datasets import get_row, list_split, open_splits
+from transfer.tasks.classification.datasets import get_row, list_split, open_splits
 
 ELEVEN = sorted(FIXTURES)
 

@@ -10,8 +10,8 @@ import pytest
 
 from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, assert_as_written
-from transfer.classification.datasets import get_row, list_split, open_splits
-from transfer.classification.datasets.safe_pickle import load_arrays
+from transfer.tasks.classification.datasets import get_row, list_split, open_splits
+from transfer.tasks.classification.datasets.safe_pickle import load_arrays
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -8,8 +8,9 @@ import yaml
 from common.errors import UserError
 from tests.detection_configs import differences, standing, trial
 from transfer import benchmarks
-from transfer.detection import main
-from transfer.detection.config import (
+from transfer.commands import transfer_det as main
+from transfer.protocol_lock import rescaled
+from transfer.tasks.detection.config import (
     NOT_PROTOCOL,
     NOT_SUPPORTED,
     SET_BY_TRIAL,
@@ -21,7 +22,6 @@ from transfer.detection.config import (
     resolved_text,
     schedule,
 )
-from transfer.protocol_lock import rescaled
 
 FROZEN = {"voc-frozen": "voc", "coco-frozen": "coco", "demo-voc-frozen": "demo-voc"}
 VITS = ("voc-vit-b", "voc-deit-s", "coco-vit-b", "coco-deit-s")

@@ -7,7 +7,7 @@ import pytest
 from common.errors import UserError
 from tests.detection_configs import differences, standing, trial
 from transfer import benchmarks
-from transfer.detection.config import protocol_config, protocol_difference, resolve_config
+from transfer.tasks.detection.config import protocol_config, protocol_difference, resolve_config
 
 VITS = {"voc-vit-b": "voc", "voc-deit-s": "voc", "coco-vit-b": "coco", "coco-deit-s": "coco"}
 

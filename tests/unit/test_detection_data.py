@@ -13,8 +13,8 @@ import pytest
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.detection.config import protocol_config
-from transfer.detection.data import (
+from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.data import (
     DATASETS,
     TrainingBatches,
     check,

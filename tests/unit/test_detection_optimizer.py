@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from transfer import benchmarks
-from transfer.detection.config import protocol_config
-from transfer.detection.optimizer import build_optimizer, parameter_groups, rate_factor
+from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.optimizer import build_optimizer, parameter_groups, rate_factor
 
 VIT = "backbone.bottom_up.vit"
 

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import UserError
 from transfer.benchmarks import CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
-from transfer.devices import DevicePool, gpus_of, gpus_per_trial, resolve_device
+from transfer.trials.devices import DevicePool, gpus_of, gpus_per_trial, resolve_device
 
 FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
 

@@ -235,12 +235,12 @@ def test_another_number_of_images_passes_only_where_it_was_allowed(copy: Path) -
 
 
 def test_command_says_all_and_ends_with_two_on_damage_and_zero_without(copy: Path, tmp_path: Path) -> None:
-    sound = run_module("transfer.doctor.main", "digits", "--data", copy, cwd=tmp_path)
+    sound = run_module("transfer.commands.check_data", "digits", "--data", copy, cwd=tmp_path)
     assert (sound.returncode, sound.stderr) == (0, "")
     assert "is complete and readable" in sound.stdout
     truncate_image(copy)
     impossible_label(copy)
-    damaged = run_module("transfer.doctor.main", "digits", "--data", copy, cwd=tmp_path)
+    damaged = run_module("transfer.commands.check_data", "digits", "--data", copy, cwd=tmp_path)
     assert damaged.returncode == 2
     lines = damaged.stderr.splitlines()
     assert [line.split(" (")[0] for line in lines[:-1]] == [
@@ -255,7 +255,7 @@ def test_command_says_all_and_ends_with_two_on_damage_and_zero_without(copy: Pat
     [(["cocoa"], "did you mean 'coco'"), (["coco", "--data", "nowhere"], "COCO 2017: unpack")],
 )
 def test_bad_use_is_one_sentence(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = run_module("transfer.doctor.main", *arguments, cwd=tmp_path)
+    result = run_module("transfer.commands.check_data", *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert message in result.stderr

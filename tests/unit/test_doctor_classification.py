@@ -136,7 +136,7 @@ def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> N
     written.paint(root / "train/n01440764/n01440764_10026.JPEG", "train", 0)
     written.paint(root / "val/ILSVRC2012_val_00000001.JPEG", "test", 0)
     assert examine("imagenet", root).kinds() == {NOT_SORTED, WRONG_COUNT}
-    told = run_module("transfer.doctor.main", "imagenet", "--data", root, cwd=tmp_path)
+    told = run_module("transfer.commands.check_data", "imagenet", "--data", root, cwd=tmp_path)
     assert told.returncode == 2
     assert "not sorted into classes (1): val/" in told.stderr and "train has 1, not 1,281,167" in told.stderr
     assert "torchvision.datasets.ImageNet" in told.stderr
@@ -165,7 +165,7 @@ def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(
 
 def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path: Path) -> None:
     folders(tmp_path / "digits/imagefolder")
-    for module in ("transfer.classification.main", "transfer.clustering.main"):
+    for module in ("transfer.commands.transfer_cls", "transfer.commands.cluster"):
         refused = run_module(module, "demo", "random:resnet18", "--data", tmp_path / "digits", cwd=tmp_path)
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1 and "splits of another size" in refused.stderr

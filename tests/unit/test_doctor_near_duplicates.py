@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from tools.bench.photographs import photograph
 
 from common.errors import UserError
-from pretrain.bench.photographs import photograph
 from tests.classification_fixtures import FIXTURES
 from tests.conftest import run_module
 from transfer.doctor.check import no_progress
@@ -248,7 +248,7 @@ def test_a_source_is_named_without_where_it_lies() -> None:
 
 def test_the_command_counts_and_writes_and_refuses_bad_use(tested: Path, pretraining: Path, tmp_path: Path) -> None:
     def run(*arguments: str | Path) -> tuple[int, str, str]:
-        result = run_module("transfer.doctor.main", "folder", "--data", tested, *arguments, cwd=tmp_path)
+        result = run_module("transfer.commands.check_data", "folder", "--data", tested, *arguments, cwd=tmp_path)
         return result.returncode, result.stdout, result.stderr
 
     (tmp_path / "empty").mkdir()

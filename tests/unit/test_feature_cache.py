@@ -13,10 +13,10 @@ from PIL import Image
 from torch import nn
 
 from common.errors import UserError
-from transfer.backbone import Backbone
-from transfer.classification.feature_cache import FeatureCache
-from transfer.classification.labelled import LabelledImages
-from transfer.classification.transforms import CenterCrop
+from transfer.tasks.classification.feature_cache import FeatureCache
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.transforms import CenterCrop
+from transfer.weights.backbone import Backbone
 
 NUM_IMAGES = 30
 

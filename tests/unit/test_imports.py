@@ -62,8 +62,11 @@ def test_report_imports_neither_torch_nor_a_framework() -> None:
 @pytest.mark.parametrize(
     ("framework", "homes"),
     [
-        (("detectron2",), ("transfer/detection", "transfer/convert", "transfer/compat.py")),
-        (("mmseg", "mmcv", "mmengine"), ("transfer/segmentation", "transfer/convert", "transfer/compat.py")),
+        (("detectron2",), ("transfer/tasks/detection", "transfer/weights/convert", "transfer/compat.py")),
+        (
+            ("mmseg", "mmcv", "mmengine"),
+            ("transfer/tasks/segmentation", "transfer/weights/convert", "transfer/compat.py"),
+        ),
     ],
 )
 def test_a_framework_is_imported_only_in_its_task_and_converter(

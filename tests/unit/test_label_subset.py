@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from transfer.classification.label_subset import even_rows, listed, names_sha256, read_list
-from transfer.classification.labelled import LabelledImages
+from transfer.tasks.classification.label_subset import even_rows, listed, names_sha256, read_list
+from transfer.tasks.classification.labelled import LabelledImages
 
 
 def folder(names: list[str], labels: list[int]) -> LabelledImages:

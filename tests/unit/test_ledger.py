@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transfer.classification.labelled import LabelledImages
-from transfer.classification.ledger import FINAL_SCORING, SealedTest
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.ledger import FINAL_SCORING, SealedTest
 
 
 def images(num_images: int) -> LabelledImages:

@@ -11,12 +11,12 @@ import pytest
 from common.gpus import GPUS
 from tests.report_records import done
 from transfer import benchmarks
-from transfer.planner.costs import COSTS
 from transfer.planner.devices import Machine, recorded_device
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
 from transfer.planner.history import Past, gather, work_module
-from transfer.planner.work import Asked, BackbonePass, Flop, Phase, Work
-from transfer.segmentation import config as segmentation
+from transfer.tasks.costs import COSTS
+from transfer.tasks.segmentation import config as segmentation
+from transfer.tasks.work import Asked, BackbonePass, Flop, Phase, Work
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)

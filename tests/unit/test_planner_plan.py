@@ -13,15 +13,15 @@ from rich.console import Console
 from common.errors import UserError
 from tests.report_records import done
 from transfer import benchmarks
-from transfer.claim import take
-from transfer.plan import TrialPlan, plan_trials, weights_ref
-from transfer.planner.args import PlanArgs
+from transfer.commands.plan_args import PlanArgs
 from transfer.planner.devices import Machine
 from transfer.planner.disk import folder_bytes
 from transfer.planner.history import gather
 from transfer.planner.planning import Plan, Planner
 from transfer.planner.show import as_json, duration, show, size
-from transfer.planner.states import ranges, state_of
+from transfer.trials.claim import take
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.trials.states import ranges, state_of
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 MIB = 2**20

@@ -14,12 +14,12 @@ from tests.report_records import done
 from tests.unit.test_planner_estimate import work_of
 from transfer import benchmarks
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
-from transfer.detection.config import resolve_config, resolved_text
-from transfer.planner.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
 from transfer.planner.flop import of_work
 from transfer.planner.history import Past, work_module
-from transfer.planner.work import BackbonePass, Phase, Work, variant
-from transfer.segmentation import config as segmentation
+from transfer.tasks.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
+from transfer.tasks.detection.config import resolve_config, resolved_text
+from transfer.tasks.segmentation import config as segmentation
+from transfer.tasks.work import BackbonePass, Phase, Work, variant
 
 OF_DETECTION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == DETECTION]
 OF_IMAGES = [name for name, benchmark in BENCHMARKS.items() if benchmark.task in (CLASSIFICATION, CLUSTERING)]
@@ -106,9 +106,9 @@ def test_every_dense_benchmark_has_its_costs() -> None:
 
 @pytest.mark.parametrize("name", ["demo-voc-frozen", "demo-seg-frozen"])
 def test_costs_are_what_counting_gives(name: str, mmengine_on_one_thread: None) -> None:
-    """The two cheapest, one of each framework; ``python -m transfer.planner.count`` counts all."""
-    from transfer.detection import counting as detection
-    from transfer.segmentation import counting
+    """The two cheapest, one of each framework; ``python -m transfer.tasks.count`` counts all."""
+    from transfer.tasks.detection import counting as detection
+    from transfer.tasks.segmentation import counting
 
     benchmark, expected = benchmarks.get(name), COSTS[name]
     found = (detection if benchmark.task == DETECTION else counting).count(benchmark)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools.bench.case import Case
+from tools.bench.measure import Comparison, compare, peak_mib
 
 from common.errors import UserError
-from pretrain.bench import loss, main, measure, step
-from pretrain.bench.case import Case
-from pretrain.bench.measure import Comparison, compare, peak_mib
 from pretrain.recipe import Crops, Data, Model, Recipe
 from tests.conftest import ROOT, run_module
+from tools.bench import loss, main, measure, step
 
 CPU = torch.device("cpu")
 MIB_FLOATS = 2**18
@@ -155,7 +155,7 @@ def test_misuse_is_one_clear_sentence(args: main.Args, says: str) -> None:
 def test_help_names_the_hot_spots_and_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['bench', '--help']\n"
-        "from common import cli; from pretrain.bench import main\n"
+        "from common import cli; from tools.bench import main\n"
         "try: cli.run(main.Args, main.main, prog='tools/bench.sh')\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules\n"

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tools.bench.photographs import jpeg, photograph
 
 import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from common.names import PackedNames
-from pretrain.bench.photographs import jpeg, photograph
 from pretrain.data.dataset import Batch, TwistDataset, build_loader
 from pretrain.data.images import UnreadableImageError, decode
 from pretrain.data.order import WINDOW_SHARDS, TrainingOrder

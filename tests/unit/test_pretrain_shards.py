@@ -11,13 +11,13 @@ import pytest
 import torch
 import webdataset
 from PIL import Image
+from tools.bench.photographs import jpeg, photograph
 
 import common.shards
 import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from common.shards import INDEX_NAME, find_shards
-from pretrain.bench.photographs import jpeg, photograph
 from pretrain.data import shards
 from pretrain.data.dataset import TwistDataset, build_loader
 from pretrain.data.images import ImageFolderSource

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import UserError
-from transfer.convert.proof import SCHEMA_VERSION, verify_proof
+from transfer.weights.convert.proof import SCHEMA_VERSION, verify_proof
 
 PROVED = {"pixel_mean": [0.0, 0.0, 0.0], "pixel_std": [255.0, 255.0, 255.0], "color_order": "RGB"}
 PROOF = {

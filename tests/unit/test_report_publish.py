@@ -13,7 +13,7 @@ import yaml
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from tests.report_records import done, save, trials
-from transfer import publish
+from transfer.commands import publish
 from transfer.report.main import write_report
 
 WEIGHTS = b"converted weights"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import UserError
-from transfer.seeds import chosen_seeds
+from transfer.commands.seeds import chosen_seeds
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.segmentation import config as seg_config
-from transfer.segmentation.config import dump, judged, refuse_v1c_stem, resolve_config
-from transfer.segmentation.data import check_counts, point_to_data
-from transfer.segmentation.resume import IDENTITY, POINTER, iteration_of, last_checkpoint
+from transfer.tasks.segmentation import config as seg_config
+from transfer.tasks.segmentation.config import dump, judged, refuse_v1c_stem, resolve_config
+from transfer.tasks.segmentation.data import check_counts, point_to_data
+from transfer.tasks.segmentation.resume import IDENTITY, POINTER, iteration_of, last_checkpoint
 
 VOC = benchmarks.get("seg-voc").config_path
 CITYSCAPES = benchmarks.get("seg-cityscapes").config_path

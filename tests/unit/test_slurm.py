@@ -12,9 +12,9 @@ from common.errors import UserError
 from common.slurm_jobs import sbatch_parameters
 from tests.trial_runs import FAULTY, plans
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, DETECTION
-from transfer.launch import LaunchArgs, launch_device
-from transfer.slurm import jobs
-from transfer.slurm.options import Need, TrialSlurmArgs, need_of
+from transfer.commands.launch import LaunchArgs, launch_device
+from transfer.trials.slurm import jobs
+from transfer.trials.slurm.options import Need, TrialSlurmArgs, need_of
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from common.errors import UserError
 from configs.suites import DEMO
 from transfer.benchmarks import ELEVEN, GROUPS
-from transfer.suite import Args, named_weights, suite_plans
+from transfer.commands.suite import Args, named_weights, suite_plans
 
 
 @pytest.fixture

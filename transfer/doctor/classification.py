@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.classification.dataset_row import DatasetRow, Split
-from transfer.classification.datasets import list_split
-from transfer.classification.datasets.home import DataFileError
-from transfer.classification.datasets.image_folder import NotSortedError
-from transfer.classification.datasets.listing import Listing
 from transfer.doctor.files import Progress, check_image, for_each, repeated
 from transfer.doctor.findings import (
     LEAK,
@@ -20,6 +15,11 @@ from transfer.doctor.findings import (
     WRONG_COUNT,
     Findings,
 )
+from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.tasks.classification.datasets import list_split
+from transfer.tasks.classification.datasets.home import DataFileError
+from transfer.tasks.classification.datasets.image_folder import NotSortedError
+from transfer.tasks.classification.datasets.listing import Listing
 
 
 def check(row: DatasetRow, root: Path, findings: Findings, progress: Progress) -> None:

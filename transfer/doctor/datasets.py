@@ -9,13 +9,13 @@ from pathlib import Path
 
 from configs.classification.datasets import DATASETS as CLASSIFICATION_DATASETS
 from transfer.benchmarks import Benchmark
-from transfer.classification.dataset_row import DatasetRow
-from transfer.classification.datasets.voc2007 import VOC_CLASSES
 from transfer.doctor import boxes, classification, masks
 from transfer.doctor.boxes import VocBoxes
 from transfer.doctor.files import Progress
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, Findings
 from transfer.doctor.masks import VocMasks
+from transfer.tasks.classification.dataset_row import DatasetRow
+from transfer.tasks.classification.datasets.voc2007 import VOC_CLASSES
 
 # train2017 as published has one box of height 0 in each of these images (cocodataset/cocoapi, issue 355).
 COCO_KNOWN_EMPTY = (200365, 550395)

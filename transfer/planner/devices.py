@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from common.errors import UserError, unknown_name
 from common.gpus import GPUS
-from transfer.devices import local_devices, visible_gpus
 from transfer.record import TrialRecord
+from transfer.trials.devices import local_devices, visible_gpus
 
 UNKNOWN_GPU = "an unknown GPU"
 
@@ -43,7 +43,7 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
     """This machine, or one with the GPUs that the user names.
 
     Args:
-        device: ``"cpu"`` or ``"cuda"``: see :func:`transfer.devices.resolve_device`.
+        device: ``"cpu"`` or ``"cuda"``: see :func:`transfer.trials.devices.resolve_device`.
         jobs: trials at a time, on CPU; 0: one a core.
         gpu: ``--gpu``; then ``device`` does not matter.
         gpus: how many GPUs; None: those that are here, or one of the named kind.
@@ -63,7 +63,7 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
         return Machine(device="cuda", name=name, num_devices=gpus or len(visible) or 1)
     if gpus is not None:
         raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")
-    # As transfer.run_trial names it: the runner gives each trial one thread.
+    # As transfer.trials.run_one names it: the runner gives each trial one thread.
     return Machine(
         device="cpu", name=f"cpu {platform.machine()}, 1 thread", num_devices=len(local_devices(device, jobs))
     )

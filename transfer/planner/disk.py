@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.benchmarks import DETECTION, SEGMENTATION, Benchmark
-from transfer.planner.costs import NUM_PARAMETERS
 from transfer.planner.history import Past
-from transfer.planner.work import Work
 from transfer.record import RECORD_NAME
+from transfer.tasks.costs import NUM_PARAMETERS
+from transfer.tasks.work import Work
 
 CHECKPOINTS, PICTURES, RECORDS, REST = "checkpoints", "pictures", "records", "logs and the rest"
 PROOF_SUFFIX = ".proof.json"  # beside each weight file

@@ -12,7 +12,7 @@ from transfer.benchmarks import BENCHMARKS, Benchmark
 from transfer.planner import flop
 from transfer.planner.devices import Machine
 from transfer.planner.history import Past
-from transfer.planner.work import Flop, Work
+from transfer.tasks.work import Flop, Work
 
 Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
 

@@ -13,8 +13,8 @@ from types import ModuleType
 from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS, Benchmark
 from transfer.planner.devices import recorded_device
-from transfer.planner.work import Work
 from transfer.record import RECORD_NAME, TrialRecord
+from transfer.tasks.work import Work
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,6 @@ def gather(roots: Iterable[Path]) -> list[Past]:
 
 
 def work_module(benchmark: Benchmark) -> ModuleType | None:
-    """Where the benchmark's task describes its work (:mod:`transfer.planner.work`); None if it does not."""
+    """Where the benchmark's task describes its work (:mod:`transfer.tasks.work`); None if it does not."""
     name = benchmark.task.removesuffix(".task") + ".work"
     return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -1,11 +1,11 @@
-"""How long trials take on several devices, given out as the runner gives them (:mod:`transfer.trials`)."""
+"""How long trials take on several devices, given out as the runner gives them (:mod:`transfer.trials.run_many`)."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
 
-from transfer.devices import DevicePool
+from transfer.trials.devices import DevicePool
 
 
 def wall_seconds(trials: Sequence[tuple[float, int]], num_devices: int, jobs: int = 0) -> float:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from common.errors import UserError
 from transfer.benchmarks import DETECTION, SEGMENTATION
-from transfer.devices import gpus_per_trial, visible_gpus
-from transfer.plan import TrialPlan
 from transfer.planner import disk, makespan
 from transfer.planner.devices import Machine
 from transfer.planner.disk import Item
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, unknown
 from transfer.planner.history import Past, work_module
 from transfer.planner.missing import missing_checkpoint, missing_data
-from transfer.planner.states import TO_RUN, State, by_state
-from transfer.planner.work import Asked, Work
+from transfer.tasks.work import Asked, Work
 from transfer.trial import RANDOM_PREFIX, WeightsRef
+from transfer.trials.devices import gpus_per_trial, visible_gpus
+from transfer.trials.plan import TrialPlan
+from transfer.trials.states import TO_RUN, State, by_state
 
 DENSE = (DETECTION, SEGMENTATION)  # their protocols name the architecture
 
@@ -108,7 +108,7 @@ class Planner:
     Attributes:
         pasts: recorded trials to learn from.
         jobs: trials at a time; 0: as many as the devices allow.
-        num_gpus: of each trial; None: see :func:`transfer.devices.gpus_per_trial`.
+        num_gpus: of each trial; None: see :func:`transfer.trials.devices.gpus_per_trial`.
         probing: measure where no recorded trial of a benchmark tells its time.
     """
 
@@ -223,7 +223,7 @@ def _arch(weights: WeightsRef, pasts: Sequence[Past]) -> str | None:
 
 @functools.cache
 def _arch_in_file(weights: WeightsRef) -> str | None:
-    from transfer.backbone import load_backbone
+    from transfer.weights.backbone import load_backbone
 
     try:
         return load_backbone(weights.source, weights.which, weights.arch).arch

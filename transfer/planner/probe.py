@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from common.files import make_dir
-from transfer.plan import TrialPlan
 from transfer.planner.estimate import Estimate, unknown
 from transfer.planner.history import work_module
 from transfer.planner.timeline import Measured, Tick, extrapolate
-from transfer.planner.work import TRAINING, Work
-from transfer.run_trial import trial_of
-from transfer.trial_process import belong_to_runner, fork_server, kill
+from transfer.tasks.work import TRAINING, Work
+from transfer.trials.plan import TrialPlan
+from transfer.trials.process import belong_to_runner, fork_server, kill
+from transfer.trials.run_one import trial_of
 
 ITERATIONS = 20  # of a training that is cut
 PHASE_SECONDS = 20.0  # a phase is watched so long

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from transfer.planner.estimate import Estimate
 from transfer.planner.planning import Plan, Row
-from transfer.planner.states import MEANING, ranges
+from transfer.trials.states import MEANING, ranges
 
 GIB, MIB = 2**30, 2**20
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from common.errors import UserError
 from configs.classification.datasets import DATASETS as ROWS
-from transfer.classification.datasets import list_split
-from transfer.classification.datasets.listing import Listing
 from transfer.doctor.files import Progress
 from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
+from transfer.tasks.classification.datasets import list_split
+from transfer.tasks.classification.datasets.listing import Listing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Harnesses that time and compare hot spots: ``python -m tools.bench.main`` and one module a subject."""

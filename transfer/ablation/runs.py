@@ -1,0 +1,108 @@
+"""The runs of an ablation: each an ordinary pre-training run in a process of its own, done once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import configs.pretrain
+from common import cli, overrides
+from common.errors import UserError
+from pretrain.recipe import Recipe, recipe_sha256
+from pretrain.run.finished import is_finished
+from pretrain.run.preemption import EXIT_PREEMPTED, SIGNALS, Preempted
+from transfer.ablation.study import Arm, Study
+
+# An ablation is about TWIST's loss: its runs end with the first stage.
+FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)
+EXIT_INTERRUPTED = 130  # common.cli, of a command that Ctrl-C ended
+LAUNCHER = Path(__file__).parents[2] / "tools" / "pretrain.sh"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One setting with one seed.
+
+    Attributes:
+        changes: overrides of the named recipe that make it this run's.
+        out: folder of the run; the same settings have the same folder in every ablation, so they run once.
+    """
+
+    arm: Arm
+    seed: int
+    recipe: Recipe
+    changes: tuple[str, ...]
+    out: Path
+
+
+def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int, out: Path) -> list[Run]:
+    """The runs of a study, seed by seed, so that a table of all settings is there early.
+
+    Args:
+        changes: the user's overrides; a setting's own come after them.
+        num_seeds: from the recipe's seed on.
+
+    Raises:
+        UserError: an unknown recipe or override.
+    """
+    base = base_recipe(recipe_name, changes)
+    runs = []
+    for seed in range(base.seed, base.seed + num_seeds):
+        for arm in study.arms(base):
+            own = (*FIRST_STAGE_ONLY, *changes, *arm.overrides, f"seed={seed}")
+            recipe = overrides.apply(configs.pretrain.get(recipe_name), own)
+            folder = out / "runs" / f"{recipe_name}-seed{seed}-{recipe_sha256(recipe)[:8]}"
+            runs.append(Run(arm, seed, recipe, own, folder))
+    return runs
+
+
+def base_recipe(recipe_name: str, changes: Sequence[str]) -> Recipe:
+    """What all runs start from.
+
+    Raises:
+        UserError: an unknown recipe or override.
+    """
+    return overrides.apply(configs.pretrain.get(recipe_name), (*FIRST_STAGE_ONLY, *changes))
+
+
+def pretrain(run: Run, data: Path, device: str) -> str | None:
+    """Trains, or goes on training, unless the run is finished.
+
+    Returns:
+        Why there is no result, or None. A run that failed is tried again next time.
+
+    Raises:
+        UserError: the settings or the data are refused.
+        Preempted: the run was asked to stop.
+        KeyboardInterrupt: from the terminal.
+    """
+    if is_finished(run.out, run.recipe):
+        return None
+    line = [str(LAUNCHER), run.recipe.name, *run.changes]
+    code = _call([*line, "--data", str(data), "--out", str(run.out), "--device", device])
+    if code == cli.EXIT_BAD_USE:
+        raise UserError(f"the run of {run.arm.label!r} was refused: see the line above")
+    if code == EXIT_PREEMPTED:
+        raise Preempted(f"stopped within the run of {run.arm.label!r}: start the same command again to go on")
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return f"pre-training failed with code {code}, see its last line" if code else None
+
+
+def _call(line: Sequence[str]) -> int:
+    """Runs a command and passes requests to stop on to it."""
+    with subprocess.Popen(line) as child:
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            child.send_signal(number)
+
+        before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+        try:
+            return child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

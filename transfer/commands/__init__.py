@@ -1,0 +1,1 @@
+"""The commands behind ``tools/*.sh``, one module each, and what they share."""

@@ -1,0 +1,85 @@
+"""``tools/convert.sh``: a checkpoint to the frameworks' weight files, each with its proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from common import cli
+from common.files import make_dir
+
+if TYPE_CHECKING:
+    from transfer.weights.convert.convert import Converted
+
+COMMAND = "tools/convert.sh"
+
+
+@dataclass
+class Args:
+    """Converts a checkpoint's backbone for other frameworks, and proves each conversion.
+
+    Known checkpoints, recognised by what they hold: TWIST of this project (checkpoint.pth, backbone.pth) and of the
+    official code, MoCo v1 to v3, SimCLR, BYOL, SwAV, DeepCluster-v2, DINO, Barlow Twins, VICReg, DenseCL, OpenMMLab,
+    DeiT, torchvision and timm. Architectures: resnet18, resnet34, resnet50, resnet101, resnet50w2, deit_small,
+    vit_base.
+
+    A file is put in place only after the framework's own backbone, loaded from it, computed the same feature maps as
+    the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
+    feature map's RMS. <stem>.proof.json holds all of it: hashes, key tables, settings, versions.
+
+      detectron2    <stem>.detectron2.pkl            MODEL.WEIGHTS; with RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB
+      mmseg         <stem>.mmseg.pth                 backbone.init_cfg=dict(type='Pretrained', checkpoint=...),
+                                                     with type='ResNet' (ResNetV1c has another stem) or
+                                                     type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
+      torchvision   <stem>.torchvision.safetensors   model.load_state_dict(load_file(...)) after model.fc = Identity()
+      timm          <stem>.timm.safetensors          timm.create_model(..., num_classes=0, checkpoint_path=...)
+
+    examples:
+      tools/convert.sh runs/pretrain/demo/backbone.pth
+      tools/convert.sh moco_v2_800ep_pretrain.pth.tar --to detectron2 --out weights
+    """
+
+    checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
+    """the checkpoint"""
+    to: Literal["detectron2", "mmseg", "torchvision", "timm", "all"] = "all"
+    """the framework to convert for"""
+    out: Path | None = None
+    """folder of the files; default: beside the checkpoint"""
+    arch: str | None = None
+    """the architecture that you expect, refused if the checkpoint is another; needed only where no tensor tells it"""
+    which: Literal["student", "teacher"] = "student"
+    """the network to take where a checkpoint holds both; a teacher's files are called <stem>-teacher"""
+
+
+def main(args: Args) -> None:
+    from transfer.weights.backbone import load_backbone
+    from transfer.weights.convert.convert import convert, get_target, targets_of
+
+    backbone = load_backbone(args.checkpoint, args.which, args.arch)
+    print(f"{args.checkpoint}: {backbone.source_format}, {backbone.arch}, {args.which}, sha256 {backbone.sha256[:16]}")
+    targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
+    absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
+    out = make_dir(args.out or args.checkpoint.parent)
+    stem = args.checkpoint.stem + ("-teacher" if args.which == "teacher" else "")
+    print_table([convert(backbone, target, out, stem) for name, target in targets.items() if name not in absent])
+    for name, reason in absent.items():
+        print(f"not for {name}: {reason}")
+
+
+def print_table(results: list[Converted]) -> None:
+    """The largest difference of each stage, and the files."""
+    stages = list(results[0].proof["stages"])
+    print(f"\n{'max abs difference':20s}" + "".join(f"{stage:>10s}" for stage in stages))
+    for result in results:
+        differences = [result.proof["stages"][stage]["max_abs_difference"] for stage in stages]
+        print(f"{result.proof['target']:20s}" + "".join(f"{difference:10.1e}" for difference in differences))
+    print()
+    for path in [*(result.path for result in results), results[0].proof_path]:
+        print(path)
+
+
+if __name__ == "__main__":
+    cli.run(Args, main, prog=COMMAND)

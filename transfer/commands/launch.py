@@ -1,0 +1,67 @@
+"""Where trials run: on this machine or on a Slurm cluster. The options for it that all commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from common import slurm
+from common.errors import UserError
+from transfer.benchmarks import Benchmark
+from transfer.trials.devices import resolve_device
+from transfer.trials.plan import TrialPlan
+from transfer.trials.run_many import Summary, run_trials
+from transfer.trials.slurm.options import TrialSlurmArgs, check
+from transfer.trials.slurm.run import run_on_slurm
+
+EMBEDDED_DATA = "digits"
+
+
+@dataclass(kw_only=True)
+class LaunchArgs:
+    """Where trials run, and with what."""
+
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    jobs: int = 0
+    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
+    gpus_per_trial: int | None = None
+    """GPUs of each trial; default: 1 for classification and clustering; for detection and segmentation all, over which
+    their batch and its norm are spread"""
+    launcher: Literal["local", "slurm"] = "local"
+    """local: on this machine; slurm: each trial is a job of the cluster (docs/slurm.md)"""
+    cluster: TrialSlurmArgs = field(default_factory=TrialSlurmArgs)
+
+
+def launch_device(args: LaunchArgs, benchmarks: Sequence[Benchmark]) -> str:
+    """The device that the trials are to have, ``"cpu"`` or ``"cuda"``. The launcher's options are checked too.
+
+    Raises:
+        UserError: an unknown device, an option of the other launcher, or on Slurm nothing says which device.
+    """
+    if args.launcher == "local":
+        if option := slurm.given(args.cluster):
+            raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
+        return resolve_device(args.device)
+    if args.jobs:
+        raise UserError("--jobs is for this machine: with --launcher slurm, --max-parallel limits the trials at a time")
+    check(args.cluster, args.gpus_per_trial)
+    if args.device != "auto":
+        return resolve_device(args.device)
+    if args.gpus_per_trial:
+        return "cuda"
+    if all(benchmark.data == EMBEDDED_DATA for benchmark in benchmarks):
+        return "cpu"
+    raise UserError("the nodes may have other devices than this machine: give --gpus-per-trial N, or --device cpu")
+
+
+def launch(plans: Sequence[TrialPlan], args: LaunchArgs) -> Summary:
+    """Runs every trial that has no finished record.
+
+    Raises:
+        UserError: see :func:`transfer.trials.run_many.run_trials` and :func:`transfer.trials.slurm.run.run_on_slurm`.
+    """
+    if args.launcher == "slurm":
+        return run_on_slurm(plans, args.cluster, args.gpus_per_trial)
+    return run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)

@@ -1,0 +1,103 @@
+"""``tools/transfer_cls.sh``: classification trials from any known checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common import cli
+from common.errors import UserError
+from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, ELEVEN, GROUPS
+from transfer.commands.benchmark_command import TrialArgs, run_benchmarks
+
+COMMAND = "tools/transfer_cls.sh"
+LISTED = ("-1pct", "-10pct")  # whose labelled images a list can name
+DEMO = {
+    "linear": ("demo-linear", "demo-heads"),
+    "finetune": ("demo-1pct", "demo-10pct", "demo-100pct"),
+}
+
+Mode = Literal["linear", "finetune", "both"]
+Grid = Literal["full", "cheap"]
+
+
+@dataclass
+class Args(TrialArgs):
+    """Classification from any known checkpoint: linear on frozen features, and fine-tuning; five trials.
+
+    ImageNet (for 1 and 10 % of the labels give SimCLR's list with --labels):
+      imagenet-linear  SGD heads on the frozen backbone: the official one, and one chosen among many on held-out
+                       training images
+      imagenet-1pct, imagenet-10pct, imagenet-100pct
+                       fine-tuning with a part of the labels
+
+    your own images, --data DIR with DIR/{train,val}/<class>/<image>:
+      folder-linear, folder-1pct, folder-10pct, folder-100pct
+                       the same; the part of the labels is an even draw from every class, or your list
+
+    eleven data sets, each below $DATA_ROOT/<name> (VOC2007: voc):
+      linear11         logistic regression on frozen features, on all eleven
+      finetune11       fine-tuning with learning rate and weight decay chosen on validation images, on all eleven
+      food101, cifar10, cifar100, sun397, cars, aircraft, voc2007, dtd, pets, caltech101, flowers102
+                       one of them, as --mode says; or by name: dtd-linear, dtd-finetune
+
+    embedded digits, CPU, seconds a trial:
+      demo             all of demo-linear, demo-heads (linear), demo-1pct, demo-10pct and demo-100pct (fine-tuning)
+
+    --labels is a text file with one image name a line (n01440764_10074.JPEG); SimCLR's are 1percent.txt and
+    10percent.txt in the folder imagenet_subsets of github.com/google-research/simclr.
+
+    examples:
+      tools/transfer_cls.sh imagenet-1pct twist.pth --labels 1percent.txt
+      tools/transfer_cls.sh folder-linear twist.pth --data /data/flowers
+      tools/transfer_cls.sh dtd twist.pth --mode finetune --grid cheap
+      tools/transfer_cls.sh demo runs/pretrain/demo/backbone.pth --mode linear
+    """
+
+    mode: Mode = "both"
+    """for demo and single data sets: a linear classifier on frozen features, fine-tuning, or one after the other"""
+    grid: Grid = "full"
+    """fine-tuning on the eleven: 56 points of 20,000 steps, or 6 of 5,000, which are benchmarks of their own"""
+    labels: Path | None = None
+    """a list of the labelled training images, one name a line; for the benchmarks with 1 and 10 % of the labels"""
+
+
+def main(args: Args) -> int:
+    names = benchmark_names(args.mode, args.grid)
+    if args.labels is not None and not args.bench.endswith(LISTED):
+        raise UserError(f"--labels names the labelled images of *-1pct and *-10pct: {args.bench} takes none")
+    if args.bench in GROUPS and args.data is not None:
+        raise UserError(
+            f"{args.bench} is eleven data sets: set DATA_ROOT to the folder that holds all of theirs, not --data"
+        )
+    if args.bench.startswith("folder-"):
+        if args.data is None:
+            raise UserError(f"{args.bench} is for your own images: give their folder with --data DIR")
+        # records of other images have other folders
+        args = dataclasses.replace(args, suite=args.suite or args.data.resolve().name)
+    return run_benchmarks(args, names, COMMAND, labels=args.labels)
+
+
+def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
+    """What the user may type to the benchmarks that it stands for."""
+    names: dict[str, tuple[str, ...]]
+    names = {name: (name,) for name, benchmark in BENCHMARKS.items() if benchmark.task == CLASSIFICATION}
+    finetune = "finetune" if grid == "full" else "finetune-cheap"
+    for name in ELEVEN:
+        names[name] = _chosen((f"{name}-linear",), (f"{name}-{finetune}",), mode)
+        names[f"{name}-finetune"] = (f"{name}-{finetune}",)
+    names |= GROUPS
+    if grid == "cheap":
+        names["finetune11"] = tuple(f"{name}-{finetune}" for name in ELEVEN)
+    names["demo"] = _chosen(DEMO["linear"], DEMO["finetune"], mode)
+    return names
+
+
+def _chosen(linear: tuple[str, ...], finetune: tuple[str, ...], mode: Mode) -> tuple[str, ...]:
+    return {"linear": linear, "finetune": finetune, "both": linear + finetune}[mode]
+
+
+if __name__ == "__main__":
+    cli.run(Args, main, prog=COMMAND)

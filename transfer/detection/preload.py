@@ -1,5 +1,0 @@
-"""Imports all that a detection trial needs, so that trials can be forked from a process that has it already."""
-
-import torch.utils.tensorboard  # noqa: F401
-
-import transfer.detection.task  # noqa: F401

@@ -1,0 +1,20 @@
+"""FGVC Aircraft: ``fgvc-aircraft-2013b/data/{images/*.jpg, variants.txt, images_variant_{train,val,test}.txt}``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.tasks.classification.datasets.home import Home
+from transfer.tasks.classification.datasets.listing import Listing
+
+
+def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+    """Lines are ``<number> <variant>``; a variant's name may have spaces. The classes are the 100 variants."""
+    home = Home.find(row, root, "variants.txt", "fgvc-aircraft-2013b/data", "data")
+    classes = home.lines("variants.txt")
+    home.folder_of("images")
+    path = home.file(f"images_variant_{split}.txt")
+    numbers, _, variants = zip(*(line.partition(" ") for line in home.lines(path.name)), strict=True)
+    labels = home.labels_of(path, variants, classes)
+    return home.listing([f"images/{number}.jpg" for number in numbers], labels, classes)

@@ -1,0 +1,140 @@
+"""Frozen features on disk, shared by the trials of one initialisation, and checked on each use."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.scoring import outputs
+from transfer.tasks.classification.transforms import CenterCrop, center_crop
+from transfer.weights.backbone import Backbone
+
+NUM_PROBES = 4  # images whose features are computed again on each use
+PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; another image is about 1 away
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureCache:
+    """The features of one backbone for images as evaluation sees them.
+
+    A file is used only if its bytes have the hash that it tells, it was made from the same weights, images' names and
+    labels and settings, and a few of its images, read again, have the features that it says. Else it is made anew.
+
+    Attributes:
+        folder: where the files go; made when needed.
+        module: of ``backbone``; left in eval mode on ``device``.
+        batch_size: part of what features hang on, in the last digits.
+    """
+
+    folder: Path
+    module: nn.Module
+    backbone: Backbone
+    view: CenterCrop
+    batch_size: int
+    device: str
+
+    def features(
+        self, images: LabelledImages, root: Path, done: Callable[[int], None] = lambda rows: None
+    ) -> NDArray[np.float32]:
+        """(N, D) features of these images; of two processes that want them, one waits for the other.
+
+        Args:
+            root: the data set's folder.
+            done: called with the number of images done.
+
+        Raises:
+            UserError: an image cannot be read.
+            FloatingPointError: a feature is not finite.
+        """
+        key = self._key(images, root)
+        path = self.folder / f"{images.name.replace(' ', '-')}-{sha256_text(key)[:16]}.safetensors"
+        with _locked(make_dir(self.folder) / f"{path.name}.lock"):
+            found = _read(path, key)
+            if found is None or not self._holds(found, images):
+                found = self._extract(images, done)
+                _write(path, key, found)
+        done(len(images))
+        return found
+
+    def _key(self, images: LabelledImages, root: Path) -> str:
+        """All that the features hang on, as text."""
+        content = {
+            "weights": self.backbone.sha256,
+            "which": self.backbone.which,
+            "arch": self.backbone.arch,
+            "preprocessing": dataclasses.asdict(self.backbone.preprocessing),
+            "view": dataclasses.asdict(self.view),
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "torch": torch.__version__,
+            "images": images.name,
+            "root": str(root),
+            "labels": sha256_bytes(np.ascontiguousarray(images.labels).tobytes()),
+        }
+        return json.dumps(content, sort_keys=True)
+
+    def _extract(self, images: LabelledImages, done: Callable[[int], None] = lambda rows: None) -> NDArray[np.float32]:
+        transform = center_crop(self.view, self.backbone.preprocessing)
+        features = outputs(self.module, images, transform, batch_size=self.batch_size, device=self.device, done=done)
+        if not np.isfinite(features).all():
+            raise FloatingPointError(f"the features of {images.name} are not finite")
+        return features
+
+    def _holds(self, features: NDArray[np.float32], images: LabelledImages) -> bool:
+        """Whether a few images spread over the split still have the features of the file."""
+        if len(features) != len(images):
+            return False
+        rows = np.unique(np.linspace(0, len(images) - 1, NUM_PROBES).astype(int))
+        again = self._extract(images.subset(rows))
+        if again.shape[1] != features.shape[1]:
+            return False
+        difference = np.sqrt(np.mean((again - features[rows]) ** 2))
+        return bool(difference <= PROBE_TOLERANCE * features.std(axis=0).mean())
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        except BaseException:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # not empty: others' work
+                path.parent.rmdir()
+            raise
+        path.unlink(missing_ok=True)
+
+
+def _read(path: Path, key: str) -> NDArray[np.float32] | None:
+    """The features of the file if it is whole and made for this key."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            says, features = file.metadata() or {}, file.get_tensor("features")
+    except (SafetensorError, OSError):
+        return None
+    intact = says.get("sha256") == sha256_bytes(features.tobytes())
+    return features if intact and says.get("key") == key else None
+
+
+def _write(path: Path, key: str, features: NDArray[np.float32]) -> None:
+    from safetensors.numpy import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({"features": features}, temporary, {"key": key, "sha256": sha256_bytes(features.tobytes())})

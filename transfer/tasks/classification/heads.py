@@ -1,0 +1,157 @@
+"""Many linear heads on the same features, trained at once: each exactly as ``torch.optim.SGD`` would train it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from transfer.tasks.classification.group import Group
+from transfer.tasks.classification.sgd_protocols import HeadSetting
+
+
+class _Stack:
+    """The heads on one feature, their weights stacked: weight (H, C, D), bias (H, C)."""
+
+    def __init__(self, heads: Sequence[int], settings: Sequence[HeadSetting], weight: Tensor) -> None:
+        """Args: ``heads``: numbers of the heads; ``weight``: (C, D), which all of them start from."""
+        self.heads = torch.tensor(heads, device=weight.device)
+        self.weight = weight.repeat(len(heads), 1, 1).requires_grad_()
+        self.bias = weight.new_zeros(self.weight.shape[:2]).requires_grad_()
+        self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
+        rates = [(settings[head].lr, settings[head].weight_decay) for head in heads]
+        self._lr, self._weight_decay = weight.new_tensor(rates).unbind(dim=1)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    def logits(self, feature: Tensor) -> Tensor:
+        """(B, D) to (B, H, C), as one matrix product."""
+        return F.linear(feature, self.weight.flatten(0, 1), self.bias.flatten()).unflatten(1, self.bias.shape)
+
+    @torch.no_grad()
+    def update(self, gradients: Sequence[Tensor], lr_factor: float, momentum: float) -> None:
+        for parameter, gradient, buffer in zip(self.parameters, gradients, self.momenta, strict=True):
+            shape = (-1, *[1] * (parameter.ndim - 1))
+            buffer.mul_(momentum).add_(gradient).add_(self._weight_decay.view(shape) * parameter)
+            parameter.sub_(lr_factor * self._lr.view(shape) * buffer)
+
+
+class Heads:
+    """Linear heads with settings of their own.
+
+    Args:
+        settings: of each head.
+        sizes: of each feature.
+        head_std: deviation of the weights' normal distribution; heads on one feature start from the same weights.
+        seed: draws them.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[HeadSetting],
+        sizes: Mapping[str, int],
+        num_classes: int,
+        *,
+        head_std: float,
+        momentum: float,
+        seed: int,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.settings = tuple(settings)
+        self._momentum = momentum
+        self._stacks: dict[str, _Stack] = {}
+        for feature in dict.fromkeys(setting.feature for setting in settings):
+            members = [head for head, setting in enumerate(settings) if setting.feature == feature]
+            generator = torch.Generator().manual_seed(seed)
+            weight = head_std * torch.randn(num_classes, sizes[feature], generator=generator)
+            self._stacks[feature] = _Stack(members, settings, weight.to(device, dtype))
+
+    def __len__(self) -> int:
+        return len(self.settings)
+
+    def logits(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Features (B, D) by name to logits (B, H, C)."""
+        parts = [stack.logits(features[feature]) for feature, stack in self._stacks.items()]
+        return torch.cat(parts, dim=1)[:, self._places()]
+
+    def parameters_of(self, head: int) -> tuple[Tensor, Tensor]:
+        """A head's weight (C, D) and bias (C,)."""
+        stack = self._stacks[self.settings[head].feature]
+        place = stack.heads.tolist().index(head)
+        return stack.weight[place].detach(), stack.bias[place].detach()
+
+    def step(
+        self, features: Mapping[str, Tensor], labels: Tensor, counted: Tensor, *, lr_factor: float, group: Group
+    ) -> Tensor:
+        """One step of SGD on the mean cross-entropy of each head's images.
+
+        Args:
+            labels: (B,), of this process's images.
+            counted: (B, H), 1 where a head is trained on an image, else 0.
+            lr_factor: of the schedule.
+
+        Returns:
+            The loss of each head (H,), over all processes.
+        """
+        losses = counted.new_zeros(len(self))
+        num_counted = counted.sum(dim=0)
+        _sum_over_processes(num_counted, group)
+        for feature, stack in self._stacks.items():
+            logits = stack.logits(features[feature])
+            targets = labels[:, None].expand(-1, logits.shape[1])
+            entropies = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+            weights = counted[:, stack.heads] / num_counted[stack.heads].clamp(min=1)
+            mean = (entropies * weights).sum(dim=0)
+            gradients = torch.autograd.grad(mean.sum(), stack.parameters)  # the heads' losses have nothing in common
+            for gradient in gradients:
+                _sum_over_processes(gradient, group)
+            stack.update(gradients, lr_factor, self._momentum)
+            losses[stack.heads] = mean.detach()
+        _sum_over_processes(losses, group)
+        return losses
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs."""
+        return {
+            feature: [tensor.detach() for tensor in (*stack.parameters, *stack.momenta)]
+            for feature, stack in self._stacks.items()
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up :meth:`state`."""
+        for feature, stack in self._stacks.items():
+            for tensor, saved in zip((*stack.parameters, *stack.momenta), state[feature], strict=True):
+                tensor.copy_(saved)
+
+    def _places(self) -> Tensor:
+        return torch.cat([stack.heads for stack in self._stacks.values()]).argsort()
+
+
+def _sum_over_processes(values: Tensor, group: Group) -> None:
+    if group.num_processes > 1:
+        dist.all_reduce(values)
+
+
+def ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many classes each head puts before the right one; a head that has diverged puts all of them before it.
+
+    Args:
+        logits: (B, H, C). Of equal scores, the one of the lower class counts as higher.
+        labels: (B,).
+
+    Returns:
+        (B, H), 0 where the head is right.
+    """
+    labels = labels[:, None, None].expand(-1, logits.shape[1], 1)
+    score = logits.gather(2, labels)
+    earlier = torch.arange(logits.shape[2], device=logits.device) < labels
+    before = ((logits > score) | ((logits == score) & earlier)).sum(dim=2)
+    return torch.where(logits.isfinite().all(dim=2), before, logits.shape[2])

@@ -1,0 +1,182 @@
+"""Some test images with their three most likely classes, as in the paper's Figure 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.clustering.clusterer import Assigned
+from transfer.tasks.clustering.matching import UNMATCHED, Matching
+from transfer.tasks.clustering.pictures.style import BLUE, DPI, INK, MUTED, ORANGE, RULE, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+PICTURE_STREAM = 2
+NUM_LIKELY = 3
+NUM_COLUMNS = 3
+THUMBNAIL = 136  # pixels: nine incompressible ones are half a MiB
+CELL_WIDTH, CELL_HEIGHT, SCORE_WIDTH = 3.0, 1.42, 0.5  # inches
+MARGIN, TOP, BOTTOM = 0.14, 0.08, 0.34
+MAX_NAME = 24
+
+Verdict = Literal["right", "akin", "wrong"]
+BARS: dict[Verdict, dict[str, Any]] = {
+    "right": {"facecolor": BLUE},
+    "akin": {"facecolor": "#D6ECF8", "edgecolor": BLUE, "hatch": "....."},
+    "wrong": {"facecolor": "#F7DCC9", "edgecolor": ORANGE, "hatch": "/////"},
+}
+
+
+@dataclass(frozen=True)
+class Likely:
+    """One of an image's most likely clusters.
+
+    Attributes:
+        name: of the class that the cluster stands for; in parentheses its most frequent class, where the matching
+            leaves the cluster over; "(empty cluster)" where no test image is in it.
+        score: from 0 to 1.
+        verdict: ``"right"`` if the cluster stands for the image's true class; ``"akin"`` if it is left over, and the
+            true class is its most frequent one: that counts as wrong.
+    """
+
+    name: str
+    score: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image of the picture; ``right`` if its first guess is."""
+
+    image: Image
+    true_name: str
+    likely: tuple[Likely, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.likely[0].verdict == "right"
+
+
+def choose(
+    test: LabelledImages, assigned: Assigned, matching: Matching, names: Sequence[str], *, number: int, seed: int
+) -> tuple[Shown, ...]:
+    """Images drawn from the seed, in the order of the test set, with what is drawn beside them.
+
+    Args:
+        names: of the classes, in the order of the labels.
+    """
+    rng = np.random.default_rng([seed, PICTURE_STREAM])
+    rows = np.sort(rng.choice(len(test), size=min(number, len(test)), replace=False))
+    return tuple(
+        Shown(
+            image=test.read(int(row)),
+            true_name=names[int(test.labels[row])],
+            likely=_likely(assigned.ranked[row], assigned.scores[row], int(test.labels[row]), matching, names),
+        )
+        for row in rows
+    )
+
+
+def _likely(
+    ranked: NDArray[np.int64], scores: NDArray[np.float32], label: int, matching: Matching, names: Sequence[str]
+) -> tuple[Likely, ...]:
+    return tuple(
+        Likely(
+            name=cluster_name(int(cluster), matching, names),
+            score=float(score),
+            verdict=_verdict(int(cluster), label, matching),
+        )
+        for cluster, score in zip(ranked[:NUM_LIKELY], scores[:NUM_LIKELY], strict=True)
+    )
+
+
+def _verdict(cluster: int, label: int, matching: Matching) -> Verdict:
+    if matching.label_of[cluster] == label:
+        return "right"
+    akin = matching.label_of[cluster] == UNMATCHED and matching.main_label(cluster) == label
+    return "akin" if akin else "wrong"
+
+
+def cluster_name(cluster: int, matching: Matching, names: Sequence[str]) -> str:
+    """See :attr:`Likely.name`."""
+    label = int(matching.label_of[cluster])
+    if label != UNMATCHED:
+        return names[label]
+    main = matching.main_label(cluster)
+    return "(empty cluster)" if main == UNMATCHED else f"({names[main]})"
+
+
+def draw(shown: Sequence[Shown], score_name: str) -> Figure:
+    """A grid of images, each with its true class and three bars; ticks and crosses tell right from wrong.
+
+    Args:
+        score_name: what the bars show.
+    """
+    from matplotlib.figure import Figure
+
+    num_rows = -(-len(shown) // NUM_COLUMNS)
+    width = 2 * MARGIN + NUM_COLUMNS * CELL_WIDTH
+    height = TOP + num_rows * CELL_HEIGHT + BOTTOM
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    for index, item in enumerate(shown):
+        row, column = divmod(index, NUM_COLUMNS)
+        _draw_cell(figure, item, MARGIN + column * CELL_WIDTH, height - TOP - row * CELL_HEIGHT)
+    figure.text(MARGIN / width, 0.11 / height, _note(shown, score_name), color=MUTED, fontsize=8, va="bottom")
+    return figure
+
+
+def _note(shown: Sequence[Shown], score_name: str) -> str:
+    note = f"Bars: {score_name}; solid where right. ✓ first is right, ✗ wrong."
+    if any(likely.name.startswith("(") for item in shown for likely in item.likely):
+        note += " (Parentheses: most frequent class of a cluster left over by the matching.)"
+    return note
+
+
+def _draw_cell(figure: Figure, item: Shown, left: float, top: float) -> None:
+    """One image with its bars; ``left`` and ``top`` in inches from the lower left corner."""
+    width, height = figure.get_size_inches()
+    thumbnail = _thumbnail(item.image)
+    side = THUMBNAIL / DPI
+    below = top - 0.26 - side
+    figure.figimage(thumbnail, xo=round(left * DPI), yo=round(below * DPI))
+    mark, colour = ("✓", BLUE) if item.right else ("✗", ORANGE)
+    figure.text(left / width, (top - 0.12) / height, mark, color=colour, va="center", fontsize=11, weight="bold")
+    title = shorten(item.true_name, MAX_NAME + 7)
+    figure.text((left + 0.17) / width, (top - 0.12) / height, title, va="center", fontsize=9.5, weight="bold")
+    bars_left, bars_width = left + side + 0.12, CELL_WIDTH - side - 0.12 - SCORE_WIDTH
+    axes = figure.add_axes((bars_left / width, below / height, bars_width / width, side / height))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(NUM_LIKELY, 0)
+    axes.axis("off")
+    for place, likely in enumerate(item.likely):
+        _draw_bar(axes, place, likely)
+
+
+def _draw_bar(axes: Axes, place: int, likely: Likely) -> None:
+    """Name and score above a bar on its track: solid where it is the true class, else hatched."""
+    axes.barh(place + 0.7, 1, height=0.3, color="#F2F2F2", linewidth=0)
+    axes.barh(place + 0.7, likely.score, height=0.3, linewidth=0, **BARS[likely.verdict])
+    axes.plot([0, 0], [place + 0.55, place + 0.85], color=INK, linewidth=0.8)
+    weight = "bold" if likely.verdict == "right" else "normal"
+    axes.text(0, place + 0.47, shorten(likely.name, MAX_NAME), va="bottom", fontsize=8, weight=weight)
+    axes.text(1.04, place + 0.7, _two_digits(likely.score), va="center", fontsize=8, color=MUTED)
+
+
+def _two_digits(score: float) -> str:
+    return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
+
+
+def _thumbnail(image: Image) -> NDArray[np.uint8]:
+    """The middle square in a thin frame, (S, S, 3)."""
+    from PIL import ImageOps
+
+    middle = ImageOps.fit(image, (THUMBNAIL, THUMBNAIL))  # bicubic
+    return np.asarray(ImageOps.expand(ImageOps.crop(middle, 1), 1, fill=RULE))

@@ -1,0 +1,10 @@
+"""Imports all that a clustering trial needs, so that trials can be forked from a process that has it already."""
+
+import sklearn.cluster
+import sklearn.metrics  # noqa: F401
+
+import transfer.tasks.classification.datasets.image_folder
+import transfer.tasks.clustering.clusterer
+import transfer.tasks.clustering.pictures
+import transfer.tasks.clustering.scoring
+import transfer.weights.of_trial  # noqa: F401

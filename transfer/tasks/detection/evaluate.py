@@ -1,0 +1,157 @@
+"""Testing a model: Detectron2's evaluator for VOC, ours for COCO, and what a trial keeps of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetMapper, MetadataCatalog, build_detection_test_loader
+from detectron2.evaluation import (
+    DatasetEvaluator,
+    DatasetEvaluators,
+    PascalVOCDetectionEvaluator,
+    inference_on_dataset,
+)
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from torch import nn
+
+from transfer.tasks.detection import data
+from transfer.tasks.detection.coco_metrics import IouType, coco_figures
+
+TASK_PREFIX = {"bbox": "box", "segm": "mask"}
+METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
+
+
+class NothingDetectedError(RuntimeError):
+    """The model detected nothing in the whole test set.
+
+    Detectron2's COCO evaluator returns NaN then, its VOC evaluator 0.0; the training has failed in both cases.
+    """
+
+
+class _Count(DatasetEvaluator):
+    """Counts images and detections, over all processes, and reports progress."""
+
+    def __init__(self, num_images: int, progress: Callable[[int, int], None]) -> None:
+        self._num_images = num_images
+        self._progress = progress
+
+    def reset(self) -> None:
+        self._images = self._detections = self.num_detections = 0
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        self._images += len(inputs)
+        self._detections += sum(len(output["instances"]) for output in outputs)
+        seen = min(self._images * comm.get_world_size(), self._num_images)
+        if seen == self._num_images or self._images % 20 == 0:
+            self._progress(seen, self._num_images)
+
+    def evaluate(self) -> None:
+        self.num_detections = sum(comm.all_gather(self._detections))
+
+
+def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int, int], None]) -> dict[str, float]:
+    """Tests the model on the config's test set, with the evaluator of its kind of data.
+
+    Args:
+        cfg: the trial's config.
+        model: a Detectron2 model; it is in eval mode meanwhile.
+        root: the data root.
+        progress: called with (images done, images in all) in the main process.
+
+    Returns:
+        ``box_ap``, ``box_ap50``, ``box_ap75`` and, with MASK_ON, ``mask_ap`` and so on, in percent; NaN where the
+        evaluator says so. Empty in processes other than the main one.
+
+    Raises:
+        NothingDetectedError: in every process, if there was no detection in any test image.
+    """
+    names = cfg.DATASETS.TEST
+    dicts = data.load_dicts(names, root)
+    data.check_classes(cfg, root, dicts, names)
+    loader = build_detection_test_loader(
+        dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
+    )
+    count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
+    evaluators = DatasetEvaluators([count, _evaluator(cfg, root)])  # in this order: nobody waits for COCO's evaluation
+    with _stdout_to_log():
+        results = inference_on_dataset(model, loader, evaluators)
+    if count.num_detections == 0:
+        raise NothingDetectedError(f"the model detected nothing in {len(dicts)} test images: its training has failed")
+    return collect_metrics(results)
+
+
+def _evaluator(cfg: CfgNode, root: Path) -> DatasetEvaluator:
+    name = cfg.DATASETS.TEST[0]
+    registered = data.register(name, root)
+    if isinstance(data.DATASETS[name], data.VocSplit):
+        return PascalVOCDetectionEvaluator(registered)
+    return CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
+
+
+class CocoEvaluator(DatasetEvaluator):
+    """Detectron2's COCO evaluation of boxes and masks, its figures by :func:`coco_figures`.
+
+    Args:
+        registered: a COCO data set's name in Detectron2's catalogs.
+        oracle: by pycocotools.
+    """
+
+    def __init__(self, registered: str, iou_types: tuple[IouType, ...], *, oracle: bool) -> None:
+        self._metadata = MetadataCatalog.get(registered)
+        self._iou_types = iou_types
+        self._oracle = oracle
+        self.reset()
+
+    def reset(self) -> None:
+        self._detections: list[dict[str, Any]] = []
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        for image, output in zip(inputs, outputs, strict=True):
+            self._detections += instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """``{"bbox": {"AP": ..., "AP50": ..., "AP75": ...}, "segm": ...}`` in percent; empty in other processes."""
+        gathered = comm.gather(self._detections, dst=0)
+        if not comm.is_main_process():
+            return {}
+        ids = {ours: theirs for theirs, ours in self._metadata.thing_dataset_id_to_contiguous_id.items()}
+        detections = [
+            {**detection, "category_id": ids[detection["category_id"]]}
+            for detection in itertools.chain.from_iterable(gathered)
+        ]
+        ground_truth = json.loads(Path(self._metadata.json_file).read_text(encoding="utf-8"))
+        results: dict[str, dict[str, float]] = {}
+        for iou_type in self._iou_types:
+            figures = coco_figures(ground_truth, detections, iou_type, oracle=self._oracle)
+            results[iou_type] = {name: 100 * figures[metric] for name, metric in METRICS.items()}
+        return results
+
+
+def collect_metrics(results: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The evaluators' ``{"bbox": {"AP": ...}, "segm": ...}`` to ``box_ap`` and so on; other figures are left out."""
+    return {
+        f"{prefix}_{metric}": float(results[task][name])
+        for task, prefix in TASK_PREFIX.items()
+        if task in results
+        for name, metric in METRICS.items()
+    }
+
+
+@contextlib.contextmanager
+def _stdout_to_log() -> Iterator[None]:
+    """Evaluators print; what they say belongs into the trial's log."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        logging.getLogger("detectron2.evaluation").info(printed.getvalue())

@@ -1,0 +1,5 @@
+"""Imports all that a detection trial needs, so that trials can be forked from a process that has it already."""
+
+import torch.utils.tensorboard  # noqa: F401
+
+import transfer.tasks.detection.task  # noqa: F401

@@ -1,0 +1,152 @@
+"""A detection trial: converted weights into Detectron2, trained and tested under a named protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from common.files import sha256_text
+from transfer.processes import Report, launch
+from transfer.protocol_lock import batch_note
+from transfer.record import Metric
+from transfer.tasks.detection import data
+from transfer.tasks.detection.batch import parts_of_batch
+from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
+from transfer.tasks.detection.evaluate import evaluate
+from transfer.tasks.detection.pictures import draw_pictures
+from transfer.tasks.detection.trainer import seeded_model, train
+from transfer.tasks.detection.weights import check_fits, load_backbone_weights
+from transfer.trial import Outcome, Trial
+from transfer.weights.of_trial import converted_weights
+
+__all__ = ["resolve_config", "run"]
+
+LOG_NAME = "log.txt"
+PICTURES = "pictures"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
+
+    Attributes:
+        parts: into how many parts each process divides its share of the batch.
+    """
+
+    cfg: CfgNode
+    weights: Path
+    data: Path
+    seed: int
+    work_dir: Path
+    fingerprint: str
+    parts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """What the main process gives back: metrics in percent, and pictures below the trial's ``work_dir``."""
+
+    metrics: dict[str, float]
+    pictures: list[Path]
+
+
+def run(trial: Trial) -> Outcome:
+    """Trains and tests one model, on all visible GPUs or on CPU.
+
+    Raises:
+        UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model, a GPU that is
+            too small for one image.
+        NothingDetectedError: the trained model detects nothing.
+        FloatingPointError: the loss became infinite or NaN.
+    """
+    _use_given_threads()
+    cfg = resolve_config(trial)
+    num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
+    data.check(cfg, trial.data, num_processes)
+    test_dicts = data.load_dicts(cfg.DATASETS.TEST, trial.data)
+    data.check_classes(cfg, trial.data, test_dicts, cfg.DATASETS.TEST)  # the test asks for it after hours of training
+    converted = converted_weights(trial, "detectron2")
+    check_fits(cfg, converted)
+    verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
+    parts = parts_of_batch(cfg, num_processes)
+
+    job = Job(
+        cfg=cfg,
+        weights=converted.path,
+        data=trial.data,
+        seed=trial.seed,
+        work_dir=trial.work_dir,
+        fingerprint=sha256_text(f"{resolved_text(cfg)}{trial.weights.sha256}{trial.weights.which}{trial.seed}{parts}"),
+        parts=parts,
+    )
+    tested = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    return Outcome(
+        metrics={name: Metric(value=value) for name, value in tested.metrics.items()},
+        pictures=tested.pictures,
+        resolved_config=resolved_text(cfg),
+        protocol_difference=verdict.difference,
+        standing=verdict.standing,
+        batch=batch_note(cfg.SOLVER.IMS_PER_BATCH, parts=parts),
+        arch=converted.arch,
+        source_format=converted.source_format,
+        proof=converted.proof,
+    )
+
+
+def train_and_test(job: Job, report: Report) -> Tested:
+    """The trial itself, called in each of its processes; what it returns in the main process counts."""
+    torch.backends.cudnn.benchmark = job.cfg.CUDNN_BENCHMARK
+    if dist.is_initialized():  # all on one machine: Detectron2's local group is the whole one
+        comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
+    with _detectron2_log(job.work_dir / LOG_NAME):
+        model = seeded_model(job.cfg, job.seed)
+        load_backbone_weights(model, job.weights)
+        train(
+            job.cfg,
+            model,
+            data.load_dicts(job.cfg.DATASETS.TRAIN, job.data, filter_empty=job.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS),
+            seed=job.seed,
+            work_dir=job.work_dir,
+            fingerprint=job.fingerprint,
+            progress=lambda done, total: report(done, total, "training"),
+            parts=job.parts,
+        )
+        metrics = evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
+        drawn = draw_pictures(job.cfg, model, job.data, job.work_dir / PICTURES) if comm.is_main_process() else []
+        return Tested(metrics=metrics, pictures=drawn)
+
+
+def _use_given_threads() -> None:
+    """The process may be forked from one that was started with other settings."""
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads))
+
+
+@contextlib.contextmanager
+def _detectron2_log(path: Path) -> Iterator[None]:
+    """Detectron2's and fvcore's loggers write to a file, in the main process, and nowhere else."""
+    handler: logging.Handler = logging.FileHandler(path) if comm.is_main_process() else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", datefmt="%Y-%m-%d %H:%M:%S"))
+    loggers = [logging.getLogger(name) for name in ("detectron2", "fvcore")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        handler.close()

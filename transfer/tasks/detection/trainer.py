@@ -1,0 +1,230 @@
+"""Training on Detectron2's parts: its trainers, its hooks, its schedule; with a state that can be resumed exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, hooks
+from detectron2.engine.defaults import create_ddp_model
+from detectron2.modeling import build_model
+from detectron2.solver import build_lr_scheduler
+from detectron2.utils import comm
+from detectron2.utils.events import CommonMetricPrinter, TensorboardXWriter
+from torch import nn
+
+from common.errors import UserError
+from common.files import atomic_path
+from transfer.tasks.detection import data, heads, vit
+from transfer.tasks.detection.optimizer import build_optimizer
+
+STATE_NAME = "resume.pth"
+WRITE_PERIOD = 20  # iterations between two lines of the log
+# Streams of random numbers that are drawn from the trial's seed; each is independent of the others.
+TRAINING_STREAM, PRECISE_BN_STREAM = 0, 1
+
+logger = logging.getLogger("detectron2.trial")
+
+
+def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
+    """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
+    heads.register()
+    vit.register()
+    data.seed_python_and_numpy(seed)
+    torch.manual_seed(seed)
+    return build_model(cfg)
+
+
+def train(
+    cfg: CfgNode,
+    model: nn.Module,
+    dicts: list[dict[str, Any]],
+    *,
+    seed: int,
+    work_dir: Path,
+    fingerprint: str,
+    progress: Callable[[int, int], None],
+    parts: int = 1,
+) -> None:
+    """Trains the model in place, going on from ``work_dir/resume.pth`` if that is of the same trial.
+
+    The state is written every SOLVER.CHECKPOINT_PERIOD iterations, and at the end if that is less than
+    SOLVER.MAX_ITER. It holds no random state: every draw of iteration n is seeded by (seed, n, process), so a
+    resumed trial is bit for bit the uninterrupted one.
+
+    Args:
+        cfg: the trial's config.
+        model: on its device, with its weights loaded.
+        dicts: the training images.
+        fingerprint: names all that determines the trial; a state with another one is not used.
+        progress: called with (iterations done, iterations in all) in the main process.
+        parts: into how many parts each process divides its share of the batch, see :class:`AccumulatingTrainer`.
+    """
+    state = load_state(work_dir / STATE_NAME, fingerprint, cfg.MODEL.DEVICE)
+    start = state["trainer"]["iteration"] + 1 if state else 0
+    if state:
+        model.load_state_dict(state["model"])
+        logger.info("Going on from iteration %d", start)
+    if start >= cfg.SOLVER.MAX_ITER:
+        return
+    optimizer = build_optimizer(cfg, model)
+    loader = data.train_loader(cfg, dicts, seed=_stream(seed), start=start, parts=parts)
+    trainer = make_trainer(cfg, model, optimizer, loader, parts=parts)
+    trainer.register_hooks(
+        [
+            SeedIterations(seed),
+            hooks.IterationTimer(),
+            hooks.LRScheduler(optimizer, build_lr_scheduler(cfg, optimizer)),
+            _precise_bn(cfg, model, dicts, seed, parts),
+            Progress(progress),
+            SaveState(model, work_dir / STATE_NAME, fingerprint, period=cfg.SOLVER.CHECKPOINT_PERIOD),
+            _writers(cfg, work_dir),
+        ]
+    )
+    if state:
+        trainer.load_state_dict(state["trainer"])
+    trainer.train(start, cfg.SOLVER.MAX_ITER)
+
+
+def make_trainer(
+    cfg: CfgNode,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: torch.utils.data.DataLoader,
+    *,
+    parts: int = 1,
+) -> SimpleTrainer:
+    """Mixed precision where the config asks for it, data parallel where there are several processes.
+
+    Raises:
+        UserError: mixed precision together with accumulation.
+    """
+    if parts > 1 and cfg.SOLVER.AMP.ENABLED:
+        raise UserError(
+            f"SOLVER.AMP.ENABLED=True with a batch accumulated in {parts} parts is not supported: "
+            "use more GPUs, or leave it out"
+        )
+    device_ids = [comm.get_local_rank()] if cfg.MODEL.DEVICE == "cuda" else None
+    parallel = create_ddp_model(model, broadcast_buffers=False, device_ids=device_ids)
+    if parts > 1:
+        return AccumulatingTrainer(parallel, loader, optimizer, parts=parts)
+    return (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(parallel, loader, optimizer)
+
+
+def _stream(seed: int, stream: int = TRAINING_STREAM) -> int:
+    return data.derived_seed(seed, stream)
+
+
+def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int, parts: int) -> HookBase | None:
+    """As in Detectron2's own trainer: batches of a loader of its own, once, after the last iteration."""
+    if not cfg.TEST.PRECISE_BN.ENABLED:
+        return None
+    loader = data.train_loader(cfg, dicts, seed=_stream(seed, PRECISE_BN_STREAM), parts=parts)
+    return hooks.PreciseBN(0, model, loader, cfg.TEST.PRECISE_BN.NUM_ITER * parts)  # over as many images
+
+
+def _writers(cfg: CfgNode, work_dir: Path) -> HookBase | None:
+    if not comm.is_main_process():
+        return None
+    writers = [CommonMetricPrinter(cfg.SOLVER.MAX_ITER), TensorboardXWriter(str(work_dir))]
+    return hooks.PeriodicWriter(writers, period=WRITE_PERIOD)
+
+
+class AccumulatingTrainer(SimpleTrainer):
+    """One step of the optimizer from several parts of a batch, each with a forward and a backward pass of its own.
+
+    Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training
+    takes it over processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: torch.utils.data.DataLoader,
+        optimizer: torch.optim.Optimizer,
+        *,
+        parts: int,
+    ) -> None:
+        super().__init__(model, loader, optimizer)
+        self._parts = parts
+
+    def run_step(self) -> None:
+        self.optimizer.zero_grad()
+        data_seconds = 0.0
+        means: dict[str, torch.Tensor] = {}
+        for part in range(self._parts):
+            start = time.perf_counter()
+            images = next(self._data_loader_iter)
+            data_seconds += time.perf_counter() - start
+            with self._gradients_stay_here(last=part == self._parts - 1):
+                losses = {name: loss / self._parts for name, loss in self.model(images).items()}
+                sum(losses.values()).backward()
+            for name, loss in losses.items():
+                means[name] = means.get(name, torch.zeros_like(loss)) + loss.detach()
+        self._write_metrics(means, data_seconds)  # raises if a loss is not finite
+        self.optimizer.step()
+
+    def _gradients_stay_here(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Processes exchange gradients once a step, with the last part."""
+        if last or not isinstance(self.model, nn.parallel.DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.model.no_sync()
+
+
+class SeedIterations(HookBase):
+    """Seeds the sampling of anchors and regions, which the model draws in each iteration."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def before_step(self) -> None:
+        torch.manual_seed(data.derived_seed(self._seed, self.trainer.iter, comm.get_rank()))
+
+
+class Progress(HookBase):
+    """Reports about a hundred times in a run, from the main process."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def after_step(self) -> None:
+        done, total = self.trainer.iter + 1, self.trainer.max_iter
+        if comm.is_main_process() and (done % max(1, total // 100) == 0 or done == total):
+            self._progress(done, total)
+
+
+class SaveState(HookBase):
+    """Writes model, optimizer, schedule and iteration, whole or not at all. Comes after what changes the model."""
+
+    def __init__(self, model: nn.Module, path: Path, fingerprint: str, *, period: int) -> None:
+        self._model, self._path, self._fingerprint, self._period = model, path, fingerprint, period
+
+    def after_step(self) -> None:
+        done, total = self.trainer.iter + 1, self.trainer.max_iter
+        if not comm.is_main_process() or self._period <= 0 or self._period >= total:
+            return
+        if done % self._period == 0 or done == total:
+            state = {
+                "fingerprint": self._fingerprint,
+                "model": self._model.state_dict(),
+                "trainer": self.trainer.state_dict(),
+            }
+            with atomic_path(self._path) as temporary:
+                torch.save(state, temporary)
+
+
+def load_state(path: Path, fingerprint: str, device: str) -> dict[str, Any] | None:
+    """The state of this very trial, or None: there is none, or it was left by one with other settings."""
+    if not path.is_file():
+        return None
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["fingerprint"] != fingerprint:
+        logger.info("%s is of a trial with other settings: starting from the beginning", path)
+        return None
+    return state

@@ -1,0 +1,108 @@
+"""What a detection trial computes, read from its protocol without importing Detectron2."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from common import overrides as override_syntax
+from transfer.benchmarks import Benchmark
+from transfer.protocol_lock import Schedule, rescaled
+from transfer.record import TrialRecord
+from transfer.tasks.costs import COSTS
+from transfer.tasks.work import TRAINING, Asked, Phase, Work, variant
+
+TEST_IMAGES = {
+    "voc_2007_test": 4952,
+    "coco_2017_val": 5000,
+    "digits_voc_2007_test": 100,  # common.digits writes the same every time
+    "digits_coco_2017_val": 100,
+}
+# Settings that change what an image costs.
+PER_IMAGE = ("MODEL.", "INPUT.", "SOLVER.AMP.", "TEST.DETECTIONS_PER_IMAGE")
+PRECISE_BN_BATCHES = 200  # TEST.PRECISE_BN.NUM_ITER, by Detectron2's default
+
+
+def planned(asked: Asked) -> Work:
+    """See :mod:`transfer.tasks.work`.
+
+    Raises:
+        UserError: an override without ``=``, or an empty batch.
+    """
+    from fvcore.common.config import CfgNode
+
+    settings = CfgNode.load_yaml_with_base(str(asked.benchmark.config_path))
+    solver = settings["SOLVER"]
+    if asked.rescale is not None:
+        protocol = Schedule(
+            batch_size=solver["IMS_PER_BATCH"], learning_rate=solver["BASE_LR"], iterations=solver["MAX_ITER"]
+        )
+        solver.update(IMS_PER_BATCH=asked.rescale, MAX_ITER=rescaled(protocol, asked.rescale).iterations)
+    for override in asked.overrides:
+        _set(settings, *override_syntax.split(override))
+    return _work(settings, asked.benchmark, asked.overrides)
+
+
+def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
+    """See :mod:`transfer.tasks.work`."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    settings = yaml.load(record.resolved_config, Loader=loader)
+    return _work(settings, benchmark, record.protocol_difference)
+
+
+def shortened(work: Work, iterations: int) -> tuple[str, ...]:
+    """See :mod:`transfer.tasks.work`."""
+    return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
+
+
+def _set(settings: dict[str, Any], key: str, text: str) -> None:
+    *groups, name = key.split(".")
+    for group in groups:
+        settings = settings.setdefault(group, {})
+    try:
+        settings[name] = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        settings[name] = text
+
+
+def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str]) -> Work:
+    changed = variant(changes, PER_IMAGE)
+    counted = None if changed else COSTS.get(benchmark.name)
+    train_cost, test_cost = (counted.train, counted.test) if counted else (None, None)
+    solver = settings["SOLVER"]
+    iterations, batch_size = int(solver["MAX_ITER"]), int(solver["IMS_PER_BATCH"])
+    phases = [Phase(what=TRAINING, num_images=iterations * batch_size, steps=iterations, trains=True, cost=train_cost)]
+    precise_bn = settings.get("TEST", {}).get("PRECISE_BN", {})
+    if precise_bn.get("ENABLED"):
+        num_batches = precise_bn.get("NUM_ITER", PRECISE_BN_BATCHES)
+        phases.append(
+            Phase(
+                what="precise batch norm",
+                num_images=num_batches * batch_size,
+                trains=False,
+                cost=test_cost,
+                reported=False,
+            )
+        )
+    num_test = TEST_IMAGES.get(settings["DATASETS"]["TEST"][0])
+    if num_test is not None:
+        phases.append(Phase(what="testing", num_images=num_test, trains=False, cost=test_cost))
+    disk = {}
+    if counted and 0 < solver.get("CHECKPOINT_PERIOD", 5000) < iterations:
+        disk["checkpoints"] = counted.checkpoint_bytes(adam=solver.get("OPTIMIZER", "SGD") != "SGD")
+    return Work(
+        arch=_arch(settings["MODEL"]),
+        phases=tuple(phases),
+        variant=changed,
+        uncounted=() if num_test is not None else ("the test: its number of images is not known",),
+        disk=disk,
+    )
+
+
+def _arch(model: Mapping[str, Any]) -> str:
+    if "vit" in model["BACKBONE"]["NAME"]:
+        return str(model["VIT"]["ARCH"])
+    return f"resnet{model['RESNETS']['DEPTH']}"

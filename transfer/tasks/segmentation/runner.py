@@ -1,0 +1,137 @@
+"""MMEngine's Runner for one trial: device, processes, seed, weights and folders come from the trial."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.compat import prepare_mmseg
+
+prepare_mmseg()  # here too: a spawned process imports this module first
+
+import mmengine.device.utils  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+from mmengine.dist import get_world_size, is_main_process  # noqa: E402
+from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+
+from transfer.processes import Report  # noqa: E402
+from transfer.tasks.segmentation import accumulation, linear_head, transforms  # noqa: E402
+from transfer.tasks.segmentation.data import check_counts  # noqa: E402
+from transfer.tasks.segmentation.floor import all_background, named, test_dataset  # noqa: E402
+from transfer.tasks.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
+from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
+from transfer.tasks.segmentation.resume import iteration_of  # noqa: E402
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
+
+    Attributes:
+        config: with absolute data roots.
+        weights: the converted backbone, loaded through ``init_cfg``.
+        checkpoint: of the same trial, to go on from.
+        parts: into how many parts each process divides its share of the batch.
+    """
+
+    config: Config
+    weights: Path
+    checkpoint: Path | None
+    name: str
+    seed: int
+    device: str
+    work_dir: Path
+    parts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """``miou``, ``macc``, ``aacc`` in percent: of the trained model, and of background everywhere.
+
+    ``pictures`` are files below the trial's ``work_dir``, drawn by the main process.
+    """
+
+    model: dict[str, float]
+    all_background: dict[str, float]
+    pictures: list[Path]
+
+
+class TrialRunner(Runner):
+    """A Runner that logs to its file alone; the trial's owner shows progress."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in list(logger.handlers):
+            if type(handler) is logging.StreamHandler:  # a FileHandler is one too
+                logger.removeHandler(handler)
+        return logger
+
+
+def train_and_test(job: Job, report: Report) -> Tested:
+    """The trial itself, called in each of its processes.
+
+    Raises:
+        UserError: the number of images is not the protocol's, or the backbone is not the converted file.
+    """
+    # What MMSegmentation warns of at every start: its own deprecated calls, and its default averaging of the loss.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg\.")
+    runner = build_runner(job, report)
+    check_counts(job.config, num_train=len(runner.train_loop.dataloader.dataset), num_test=len(test_dataset(runner)))
+    floor = all_background(runner)
+    if job.checkpoint is None or iteration_of(job.checkpoint) < runner.max_iters:
+        runner.train()
+    scores = named(runner.test())
+    pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
+    return Tested(model=scores, all_background=floor, pictures=pictures)
+
+
+def build_runner(job: Job, report: Report) -> Runner:
+    """Builds the Runner; nothing is trained yet."""
+    transforms.register()
+    linear_head.register()
+    accumulation.register()
+    config = copy.deepcopy(job.config)
+    # MMEngine settles on a device when it is imported: the best of the machine.
+    mmengine.device.utils.DEVICE = job.device
+    config.work_dir = str(job.work_dir)
+    config.resume = job.checkpoint is not None
+    config.load_from = str(job.checkpoint) if job.checkpoint else None
+    # Loggers, message hubs and visualisers are kept by name for the life of the process.
+    config.experiment_name = f"{job.name}-{time.time_ns()}"
+    tensorboard = {"type": "TensorboardVisBackend", "save_dir": str(job.work_dir / "tensorboard")}
+    config.visualizer = {"type": "SegLocalVisualizer", "vis_backends": [tensorboard]}
+    # Cross entropy over pixels has no deterministic CUDA kernel, so only the CPU is held to it.
+    config.env_cfg.cudnn_benchmark = job.device == "cuda"
+    config.randomness = {"seed": job.seed, "deterministic": job.device == "cpu"}
+    config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
+    accumulation.accumulate(config, job.parts)
+    if get_world_size() > 1:
+        _distribute(config, job.device)
+    runner = TrialRunner.from_cfg(config)
+    for hook in (VerifyBackbone(job.weights), SeedEachIteration(job.seed), ReportProgress(report)):
+        runner.register_hook(hook)
+    return runner
+
+
+def _distribute(config: Config, device: str) -> None:
+    config.launcher = "pytorch"
+    config.train_dataloader.batch_size //= get_world_size()
+    if device == "cpu":
+        replace_sync_bn(config.model)  # torch's has no CPU kernel
+        ddp = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+        config.model_wrapper_cfg = ddp
+
+
+def replace_sync_bn(config: Any) -> None:
+    """Turns ``SyncBN`` into ``BN`` throughout a config, in place."""
+    children = config.values() if hasattr(config, "values") else config if isinstance(config, list) else ()
+    for child in children:
+        replace_sync_bn(child)
+    if hasattr(config, "values") and config.get("type") == "SyncBN":
+        config.type = "BN"

@@ -1,0 +1,1 @@
+"""Runs the trials that have no record yet, on this machine or on a Slurm cluster."""

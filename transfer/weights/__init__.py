@@ -1,0 +1,1 @@
+"""From any checkpoint to what a task starts from, with a proof."""

@@ -1,0 +1,239 @@
+"""The proof: the target framework's own backbone computes the source's feature maps at every stage.
+
+Rule: ``max |target - source| <= 1e-5 × RMS(source)``, stage by stage. The features of a pre-trained network have an RMS
+of about 1, so there it is 1e-5; the scale keeps the rule as strict for networks whose features explode in eval
+mode (fresh ones: residual branches add up while batch norm divides by 1) or vanish. Both networks run the same
+operations in one process, so the difference to expect is 0; where attention is computed in another order, both run in
+float64, and it is 1e-14. A stage that is zero everywhere shows nothing and fails.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+from common.files import sha256_file
+from transfer.weights.backbone import architecture
+from transfer.weights.backbone.architecture import PATCH_SIZE, ResNetSpec
+from transfer.weights.convert.target import RESNET_IMAGES, ConversionError, KeyTable, Settings, Shapes, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer.weights.backbone import Backbone
+
+SCHEMA_VERSION = 2
+TOLERANCE = 1e-5  # times the RMS of the source's feature map
+IMAGE_SEED = 0
+# The proof's names of what belongs to the weights and not to the protocol, and the configs' own.
+PREPROCESSING_KEYS = {
+    "detectron2": {"pixel_mean": "MODEL.PIXEL_MEAN", "pixel_std": "MODEL.PIXEL_STD"},
+    "mmseg": {"mean": "model.data_preprocessor.mean", "std": "model.data_preprocessor.std"},
+}
+
+Proof = dict[str, Any]
+
+
+def prove(backbone: Backbone, target: Target, table: KeyTable, weights: Path, settings: Settings) -> Proof:
+    """Loads the written weights in the target framework and compares every stage with the source.
+
+    Args:
+        weights: the file as written, at its temporary or its final place.
+        settings: the target's model settings, as ``target.default_settings`` gives them.
+
+    Returns:
+        What ``<stem>.proof.json`` holds for this target, without the name of the weight file.
+
+    Raises:
+        ConversionError: the target did not take every tensor, feeds images in another way, or a stage differs.
+    """
+    _check_preprocessing(backbone, target, settings)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "target": target.name,
+        "arch": backbone.arch,
+        "weights_sha256": sha256_file(weights),
+        "source": {
+            "file": Path(backbone.source).name,
+            "sha256": backbone.sha256,
+            "format": backbone.source_format,
+            "which": backbone.which,
+            "dropped": _by_reason(backbone.dropped),
+            "filled_with_zero": list(backbone.filled),
+        },
+        "stages": _compare(backbone, target, weights, settings),
+        "rule": f"max_abs_difference <= {TOLERANCE} * rms of the source's feature map",
+        "precision": "float64" if target.double else "float32",
+        "images": {"seed": IMAGE_SEED, "shapes": [list(shape) for shape in target.image_shapes]},
+        "settings": settings,
+        **_input_of(backbone.arch, target),
+        "colour_order": backbone.preprocessing.colour_order,
+        "mean": list(backbone.preprocessing.mean),
+        "std": list(backbone.preprocessing.std),
+        "keys_mapped": table.mapped,
+        "keys_dropped": _by_reason(table.dropped),
+        "packages": _versions((*target.packages, "torch", "numpy")),
+    }
+
+
+def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, settings: Settings) -> None:
+    """Checks that a proof holds for what a task is about to train.
+
+    Args:
+        target: name in :data:`transfer.weights.convert.convert.RESNET_TARGETS`.
+        weights_sha: SHA-256 of the weight file.
+        settings: of the config that the task really uses, e.g. from ``settings_from_cfg``.
+
+    Raises:
+        UserError: the proof is of something else, or its stages are not within their tolerance.
+    """
+    expected = {"schema_version": SCHEMA_VERSION, "target": target, "arch": arch, "weights_sha256": weights_sha}
+    for name, value in expected.items():
+        if proof.get(name) != value:
+            raise UserError(f"the proof is of {name} {proof.get(name)!r}, not {value!r}: convert the checkpoint again")
+    different = differences(proof["settings"], settings)
+    if different:
+        raise UserError(
+            f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): "
+            f"{_remedy(different, proof['settings'], target)}"
+        )
+    _check_stages(proof["stages"], arch, target)
+
+
+def _remedy(different: list[str], proved: Settings, target: str) -> str:
+    """Weights that were trained with other colors than the protocol's can be run so, off protocol."""
+    keys = PREPROCESSING_KEYS.get(target, {})
+    names = [line.partition(": ")[0] for line in different]
+    if not all(name in keys for name in names):
+        return "correct the config"
+    overrides = " ".join(f"{keys[name]}={json.dumps(proved[name]).replace(' ', '')}" for name in names)
+    return f"give {overrides}, the weights' own; the rows are then shown as off protocol"
+
+
+def differences(proved: Settings, used: Settings) -> list[str]:
+    """``"name: proved -> used"`` for every setting that is not the same; numbers may differ by rounding."""
+    names = sorted(proved.keys() | used.keys())
+    return [
+        f"{name}: {proved.get(name, 'unset')} -> {used.get(name, 'unset')}"
+        for name in names
+        if not _same(proved.get(name), used.get(name))
+    ]
+
+
+def _same(left: Any, right: Any) -> bool:
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return math.isclose(left, right, rel_tol=1e-6)
+    return bool(left == right)
+
+
+def _check_preprocessing(backbone: Backbone, target: Target, settings: Settings) -> None:
+    expected = target.default_settings(backbone.arch, backbone.preprocessing)
+    names = target.preprocessing_settings
+    different = differences({name: expected[name] for name in names}, {name: settings.get(name) for name in names})
+    if different:
+        raise ConversionError(f"{target.name} would feed the backbone other images: {'; '.join(different)}")
+
+
+def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settings) -> dict[str, dict[str, float]]:
+    import torch
+
+    from pretrain.model import build_backbone
+
+    with torch.random.fork_rng(devices=[]):  # both builds draw a fresh initialisation first
+        source = build_backbone(backbone.arch)
+        converted = target.load(weights, settings)
+    source.load_state_dict(backbone.state_dict, strict=True)
+    source.eval()
+    dtype = torch.float64 if target.double else torch.float32
+    source.to(dtype), converted.to(dtype)
+    with torch.inference_mode():
+        pairs = [
+            (_source_maps(source, backbone, target, images), target.stages(converted, images))
+            for images in (images.to(dtype) for images in proof_images(target.image_shapes))
+        ]
+    names = architecture.get(backbone.arch).stages
+    stages = {stage: _difference(stage, [(s[stage], t[stage]) for s, t in pairs], target.name) for stage in names}
+    _check_stages(stages, backbone.arch, target.name)
+    return stages
+
+
+def _source_maps(source: Any, backbone: Backbone, target: Target, images: Tensor) -> dict[str, Tensor]:
+    """The source's feature maps, with the position embedding that the target's rule gives for these images."""
+    if target.resample_position is not None:
+        height, width = images.shape[-2:]
+        grid = (height // PATCH_SIZE, width // PATCH_SIZE)
+        source.patch_embed.grid_size = grid  # so that timm does not resample it once more
+        position = backbone.state_dict["pos_embed"].to(images.dtype)
+        source.pos_embed.data = target.resample_position(position, grid)
+    maps: dict[str, Tensor] = source.forward_stages(images)
+    return maps
+
+
+def proof_images(shapes: Shapes = RESNET_IMAGES) -> list[Tensor]:
+    """The fixed images: standard normal, as normalised photographs about are; the same everywhere."""
+    import torch
+
+    generator = torch.Generator().manual_seed(IMAGE_SEED)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def _difference(stage: str, pairs: list[tuple[Tensor, Tensor]], where: str) -> dict[str, float]:
+    import torch
+
+    for source, converted in pairs:
+        if source.shape != converted.shape:
+            shapes = f"{list(converted.shape)}, the source's {list(source.shape)}"
+            raise ConversionError(f"{where}: the feature map of {stage} is {shapes}")
+    source_values, values = (torch.cat([maps.flatten() for maps in side]).double() for side in zip(*pairs, strict=True))
+    rms = float(source_values.square().mean().sqrt())
+    return {
+        "max_abs_difference": float((values - source_values).abs().max()),
+        "tolerance": TOLERANCE * rms,
+        "rms": rms,
+    }
+
+
+def _check_stages(stages: Mapping[str, Mapping[str, float]], arch: str, where: str) -> None:
+    for stage in architecture.get(arch).stages:
+        if stage not in stages:
+            raise ConversionError(f"{where}: the proof says nothing of {stage}: convert the checkpoint again")
+        difference, tolerance = stages[stage]["max_abs_difference"], stages[stage]["tolerance"]
+        if not (math.isfinite(tolerance) and tolerance > 0):
+            raise ConversionError(f"{where}: the source's features at {stage} are all zero or not finite: no proof")
+        if not difference <= tolerance:  # so that NaN fails
+            raise ConversionError(
+                f"{where}: the features of {stage} differ from the source's by {difference:.3g} "
+                f"(tolerance {tolerance:.3g}), so the weights are not used: check the model settings"
+            )
+
+
+def _input_of(arch: str, target: Target) -> dict[str, str]:
+    """What the first layers are, in words."""
+    spec = architecture.get(arch)
+    if isinstance(spec, ResNetSpec):
+        first = "3x3 convolution" if spec.block == "bottleneck" else "first 3x3 convolution"
+        return {"stem": "plain 7x7 convolution, stride 2, then 3x3 max pooling", "stride_placement": first}
+    rule = "timm's, bicubic with antialiasing" if target.resample_position is None else f"{target.name}'s own"
+    return {"stem": f"{PATCH_SIZE}x{PATCH_SIZE} patches", "position_embedding_at_other_sizes": rule}
+
+
+def _by_reason(dropped: Mapping[str, str]) -> dict[str, list[str]]:
+    return {reason: [key for key in dropped if dropped[key] == reason] for reason in dict.fromkeys(dropped.values())}
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Versions of those that are installed: alternatives such as mmcv and mmcv-lite are both asked for."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
