@@ -22,7 +22,7 @@ from transfer.ablation import evaluate, runs
 from transfer.ablation.evaluate import Evaluator, find_splits
 from transfer.ablation.study import Study
 from transfer.commands import ablate
-from transfer.report import ablation_files
+from transfer.report.read import ablation_files
 
 PER_CLASS = {"train": 96, "val": 10}
 # 30 steps; without warm-up, or most of them would be part of it.

@@ -12,15 +12,15 @@ import pytest
 from tests.conftest import ROOT, run_module
 from tests.report_records import done, save, trials
 from transfer.benchmarks import BENCHMARKS
+from transfer.commands.report import write_report
 from transfer.record import Metric, TrialRecord
-from transfer.report.main import write_report
 from transfer.report.verify import broken_seals
 from transfer.trial import Outcome
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.run_one import make_record
 
 FILES = {"report.html", "report.md", "report.csv", "report.tex", "report.json"}
-MODULE = "transfer.report.main"
+MODULE = "transfer.commands.report"
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_running_again_in_another_process_changes_nothing(runs: Path, tmp_path: 
 
 def test_a_report_imports_no_torch_and_no_framework(runs: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from transfer.report.main import write_report; "
+        "import sys; from pathlib import Path; from transfer.commands.report import write_report; "
         "write_report([Path(sys.argv[1])], out=Path(sys.argv[2])); "
         "print(sorted({name.split('.')[0] for name in sys.modules} & "
         "{'torch', 'torchvision', 'timm', 'detectron2', 'mmseg', 'mmengine', 'mmcv', 'sklearn'}))"
@@ -142,7 +142,7 @@ def test_a_thousand_records_become_a_report_without_torch(tmp_path: Path) -> Non
     assert len(records) == 1000
     runs = save([record.sealed() for record in records], tmp_path / "runs")
     program = (
-        "import sys; from pathlib import Path; from transfer.report.main import write_report; "
+        "import sys; from pathlib import Path; from transfer.commands.report import write_report; "
         "report, _ = write_report([Path(sys.argv[1])]); print(len(report.records), 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(runs)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.report.paired_tests import additional_trials, holm, paired_t_p_value, sign_flip_p_value
-from transfer.report.statistics import smallest_detectable_difference, summarize
+from transfer.report.compare.paired_tests import additional_trials, holm, paired_t_p_value, sign_flip_p_value
+from transfer.report.compare.statistics import smallest_detectable_difference, summarize
 
 
 def scipy_sign_flip(differences: list[float]) -> float:

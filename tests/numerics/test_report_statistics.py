@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.report.statistics import (
+from transfer.report.compare.statistics import (
     Interval,
     paired_difference,
     paired_t_power,

@@ -10,20 +10,20 @@ import pytest
 from common.errors import UserError
 from tests.report_evidence import content, run
 from tests.report_records import save, trials
-from transfer.report.ablation_curves import sweep_plot
-from transfer.report.ablation_files import Ablation, read
-from transfer.report.ablation_sections import ablation_sections
-from transfer.report.ablation_tables import ablation_table
-from transfer.report.collect import find_records
-from transfer.report.document import build_document
-from transfer.report.evidence import Evidence, find_evidence
-from transfer.report.html import render_html
-from transfer.report.latex import render_latex
-from transfer.report.main import write_report
-from transfer.report.markdown import render_markdown
-from transfer.report.results import build_report
-from transfer.report.table import Table
+from transfer.commands.report import write_report
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out.ablation_curves import sweep_plot
+from transfer.report.lay_out.ablation_sections import ablation_sections
+from transfer.report.lay_out.ablation_tables import ablation_table
+from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.table import Table
+from transfer.report.read.ablation_files import Ablation, read
+from transfer.report.read.evidence import Evidence, find_evidence
+from transfer.report.read.trials import find_records
 from transfer.report.verify import text, verify
+from transfer.report.write.html import render_html
+from transfer.report.write.latex import render_latex
+from transfer.report.write.markdown import render_markdown
 
 
 def terms() -> Ablation:

@@ -13,8 +13,8 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.record import Metric
-from transfer.report import archive
-from transfer.report.collect import find_records
+from transfer.report.read import archive
+from transfer.report.read.trials import find_records
 
 
 def packed(path: Path, values: list[float], **names: str) -> Path:

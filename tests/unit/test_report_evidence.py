@@ -10,16 +10,16 @@ import pytest
 from common.errors import UserError
 from tests.report_evidence import write_count, write_run
 from tests.report_records import save, trials
-from transfer.report import pretraining
-from transfer.report.archive import read_archive
-from transfer.report.collect import find_records
-from transfer.report.document import build_document
-from transfer.report.evidence import Evidence, find_evidence
-from transfer.report.html import render_html
-from transfer.report.main import Args, main, write_report
-from transfer.report.markdown import render_markdown
-from transfer.report.results import build_report
+from transfer.commands.report import Args, main, write_report
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out.document import build_document
+from transfer.report.read import pretraining
+from transfer.report.read.archive import read_archive
+from transfer.report.read.evidence import Evidence, find_evidence
+from transfer.report.read.trials import find_records
 from transfer.report.verify import verify
+from transfer.report.write.html import render_html
+from transfer.report.write.markdown import render_markdown
 
 NOTE = {"recipe": "demo", "recipe_sha256": "a" * 64, "epochs": 7, "num_local_crops": 0, "backbone_sha256": "b" * 64}
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from transfer.report import format as fmt
-from transfer.report.statistics import Interval, summarize
+from transfer.report.compare.statistics import Interval, summarize
+from transfer.report.lay_out import format as fmt
 
 
 def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:

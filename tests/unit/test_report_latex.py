@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.report_records import NASTY, done, failed, trials
-from transfer.report import latex
-from transfer.report.results import Report, build_report
+from transfer.report.compare.results import Report, build_report
+from transfer.report.write import latex
 
 
 @pytest.fixture(scope="module")

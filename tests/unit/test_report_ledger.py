@@ -12,14 +12,14 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, save, trials
 from transfer.record import TrialRecord
-from transfer.report.data import render_json
-from transfer.report.document import build_document
-from transfer.report.html import render_html
-from transfer.report.latex import render_latex
-from transfer.report.markdown import render_markdown
-from transfer.report.results import build_report
-from transfer.report.tables import INFLATED, results_table
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.tables import INFLATED, results_table
 from transfer.report.verify import broken_seals, verify
+from transfer.report.write.data import render_json
+from transfer.report.write.html import render_html
+from transfer.report.write.latex import render_latex
+from transfer.report.write.markdown import render_markdown
 
 ONCE = [{"split": "test", "num_images": 10000, "purpose": "final scoring"}]
 CHOICES = {"l2": 0.0316227766, "iterations": 57, "solver": "lbfgs", "images_sha256": "c0bbfe63" * 8}

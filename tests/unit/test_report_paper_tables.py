@@ -7,14 +7,14 @@ import pytest
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
-from transfer.report.document import build_document
-from transfer.report.evidence import Evidence
-from transfer.report.html import render_html
-from transfer.report.paper_forms import paper_forms
-from transfer.report.paper_tables import paper_tables
-from transfer.report.pretraining import Pretraining
-from transfer.report.results import build_report
-from transfer.report.table import RowGroup, Table
+from transfer.report.compare.paper_forms import paper_forms
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.paper_tables import paper_tables
+from transfer.report.lay_out.table import RowGroup, Table
+from transfer.report.read.evidence import Evidence
+from transfer.report.read.pretraining import Pretraining
+from transfer.report.write.html import render_html
 
 VOC = [{"box_ap": 55.0 + seed, "box_ap50": 81.0, "box_ap75": 60.0} for seed in range(3)]
 COCO = [{"box_ap": 40.0 + seed**2, "mask_ap": 36.0} for seed in range(3)]

@@ -11,12 +11,13 @@ import pytest
 
 from common.errors import UserError
 from tests.report_records import done, failed, folder_of, save, save_picture, trials
+from transfer.commands.report import Args, main, write_report
 from transfer.record import TrialRecord
-from transfer.report import archive, pictures
-from transfer.report.collect import find_trials
-from transfer.report.main import Args, main, write_report
-from transfer.report.pictures import Strip, build_strips
-from transfer.report.results import build_report
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out import strips as pictures
+from transfer.report.lay_out.strips import Strip, build_strips
+from transfer.report.read import archive
+from transfer.report.read.trials import find_trials
 
 NAMES = ["work/pictures/b.jpg", "work/pictures/a.png"]
 

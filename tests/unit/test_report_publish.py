@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from tests.report_records import done, save, trials
 from transfer.commands import publish
-from transfer.report.main import write_report
+from transfer.commands.report import write_report
 
 WEIGHTS = b"converted weights"
 

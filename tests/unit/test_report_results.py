@@ -11,8 +11,8 @@ from common.errors import UserError
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import Metric, TrialRecord
-from transfer.report.published import PUBLISHED_FILE, published_table
-from transfer.report.results import BenchmarkResult, Row, build_report
+from transfer.report.compare.results import BenchmarkResult, Row, build_report
+from transfer.report.read.published import PUBLISHED_FILE, published_table
 
 OFF = {"protocol_difference": ["max_iters: 200 -> 20"], "config_sha256": "a" * 64}
 

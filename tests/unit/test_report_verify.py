@@ -12,10 +12,10 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.record import TrialRecord
-from transfer.report.data import render_json
-from transfer.report.paper_forms import paper_forms
-from transfer.report.results import build_report
+from transfer.report.compare.paper_forms import paper_forms
+from transfer.report.compare.results import build_report
 from transfer.report.verify import Verification, broken_seals, text, verify
+from transfer.report.write.data import render_json
 
 
 def sealed() -> list[TrialRecord]:

@@ -18,12 +18,12 @@ import pytest
 
 from tests.report_records import NASTY, done, failed, trials
 from transfer.record import Metric, TrialRecord
-from transfer.report import latex, markdown
-from transfer.report.data import render_csv, render_json
-from transfer.report.document import build_document
-from transfer.report.html import render_html
-from transfer.report.results import Report, build_report
-from transfer.report.summary import summary_text
+from transfer.report.compare.results import Report, build_report
+from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.summary import summary_text
+from transfer.report.write import latex, markdown
+from transfer.report.write.data import render_csv, render_json
+from transfer.report.write.html import render_html
 
 
 def records() -> list[TrialRecord]:

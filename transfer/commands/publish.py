@@ -14,8 +14,8 @@ from tyro.conf import Positional, arg
 from common import cli
 from common.errors import UserError
 from common.files import atomic_path, make_dir, sha256_file, write_text
-from transfer.report import format as fmt
-from transfer.report.data import read_json
+from transfer.report.lay_out import format as fmt
+from transfer.report.write.data import read_json
 
 COMMAND = "tools/publish.sh"
 CARD = "README.md"
@@ -232,7 +232,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def _plain(text: str) -> str:
-    from transfer.report.markdown import escape
+    from transfer.report.write.markdown import escape
 
     return escape(str(text))
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from common.files import sha256_text
 from transfer.record import TrialRecord
-from transfer.report import format as fmt
-from transfer.report.collect import find_records
-from transfer.report.data import json_content, no_report, read_json
-from transfer.report.evidence import Evidence, find_evidence
-from transfer.report.results import build_report
+from transfer.report.compare.results import build_report
+from transfer.report.lay_out import format as fmt
+from transfer.report.read.evidence import Evidence, find_evidence
+from transfer.report.read.trials import find_records
+from transfer.report.write.data import json_content, no_report, read_json
 
 MISSING = "missing"
 VALUES = " values "  # in the names of figures that are the records' own

@@ -1,0 +1,153 @@
+"""``tools/report.sh``: records in, report out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from common import cli
+from common.files import atomic_path, make_dir
+
+if TYPE_CHECKING:
+    from transfer.report.compare.results import Report
+    from transfer.report.lay_out.strips import Strip
+
+COMMAND = "tools/report.sh"
+REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
+
+
+@dataclass
+class Args:
+    """Turns records into report.html, .md, .csv, .tex and .json, and prints a summary.
+
+    examples:
+      tools/report.sh runs
+      tools/report.sh runs /mnt/other/runs --out report --baseline moco_v2
+      tools/report.sh --verify runs/report.json          recomputes every figure from the records; 1 if one differs
+      tools/report.sh --pack trials.tar.gz runs          records, report and manifest in one file
+      tools/report.sh here.tar.gz there.tar.gz runs      one report over the records of several machines
+    """
+
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
+    """Folders that hold records, at any depth, and archives of them. What else they hold is shown too: curves of
+    pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates."""
+    out: Path | None = None
+    """Where the report goes; by default the first folder, or report/ where only archives are given."""
+    baseline: str | None = None
+    """Weights that the others are compared with; by default those whose name starts with "random"."""
+    difference: float = 1.0
+    """Difference in percentage points to say the number of trials for."""
+    verify: Annotated[Path | None, arg(metavar="REPORT.JSON")] = None
+    """Says which figures of this report do not follow from its records, or from those in RUNS_DIR if given."""
+    pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
+    """Writes the records with their report into this file."""
+
+
+def main(args: Args) -> int:
+    from transfer.report.lay_out.summary import summary_text
+
+    if args.verify is not None:
+        return _verify(args.verify, args.runs)
+    if args.pack is not None:
+        return _pack(args.pack, args)
+    report, page = write_report(args.runs, out=args.out, baseline=args.baseline, difference=args.difference)
+    print(summary_text(report))
+    print(page)
+    return cli.EXIT_DONE
+
+
+def _verify(path: Path, sources: Sequence[Path]) -> int:
+    from transfer.report import verify
+
+    found = verify.verify(path, sources)
+    print(verify.text(found, path))
+    return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
+
+
+def _pack(path: Path, args: Args) -> int:
+    from transfer.report.read import archive
+
+    report, strips = _read(args.runs, args.baseline, args.difference)
+    shown = [row for strip in strips if strip for row in strip.rows]
+    files = render_files(report, [f"../{archive.RECORDS}"], strips)
+    archive.pack(path, report.records, files, shown, report.evidence.files())
+    print(f"{len(report.records)} records and their report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+    return cli.EXIT_DONE
+
+
+def write_report(
+    runs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    baseline: str | None = None,
+    difference: float = 1.0,
+) -> tuple[Report, Path]:
+    """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
+
+    Returns:
+        The report and the path of its HTML page.
+
+    Raises:
+        UserError: see :func:`~transfer.report.read.trials.find_trials` and
+            :func:`~transfer.report.compare.results.build_report`.
+    """
+    report, strips = _read(runs, baseline, difference)
+    folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
+    sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
+    for name, content in render_files(report, sources, strips).items():
+        _write_bytes(folder / name, content)
+    return report, folder / REPORT_HTML
+
+
+def _read(runs: Sequence[Path], baseline: str | None, difference: float) -> tuple[Report, tuple[Strip | None, ...]]:
+    from transfer.report.compare.results import build_report
+    from transfer.report.lay_out.strips import build_strips
+    from transfer.report.read.evidence import find_evidence
+    from transfer.report.read.trials import find_trials
+
+    found = find_trials(runs)
+    records = [trial.record for trial in found]
+    report = build_report(records, baseline=baseline, wanted=difference, evidence=find_evidence(runs))
+    return report, build_strips(report, found)
+
+
+def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip | None] = ()) -> dict[str, bytes]:
+    """File name to content of every form of the report; the page comes last.
+
+    Args:
+        sources: where the records are, relative to the files.
+        strips: the pictures of the page (:func:`~transfer.report.lay_out.strips.build_strips`).
+    """
+    from transfer.report.lay_out.document import build_document
+    from transfer.report.write.data import render_csv, render_json
+    from transfer.report.write.html import render_html
+    from transfer.report.write.latex import render_latex
+    from transfer.report.write.markdown import FIGURES, render_markdown
+
+    document = build_document(report, strips)
+    texts = {
+        REPORT_JSON: render_json(report, sources),
+        "report.csv": render_csv(report),
+        "report.tex": render_latex(report),
+        "report.md": render_markdown(document),
+        REPORT_HTML: render_html(document),
+    }
+    plots = {f"{FIGURES}/{plot.name}.png": plot.png for plot in document.plots}
+    return plots | {name: text.encode() for name, text in texts.items()}
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    if path.is_file() and path.read_bytes() == content:
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+if __name__ == "__main__":
+    cli.run(Args, main, prog=COMMAND)

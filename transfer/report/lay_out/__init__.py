@@ -1,0 +1,1 @@
+"""The content of a report without markup: tables, cards, figures."""

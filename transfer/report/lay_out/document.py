@@ -1,0 +1,163 @@
+"""The report's order and words, free of markup: what Markdown and HTML both lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transfer.report.compare.results import BenchmarkResult, Report
+from transfer.report.compare.statistics import MIN_TRIALS
+from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out import provenance, tables
+from transfer.report.lay_out.ablation_sections import AblationSection, ablation_sections
+from transfer.report.lay_out.ablation_tables import setting_cards
+from transfer.report.lay_out.cards import Card, cards
+from transfer.report.lay_out.figures import Plot, overview_plot, trial_plots
+from transfer.report.lay_out.paper_tables import paper_tables
+from transfer.report.lay_out.strips import Strip
+from transfer.report.lay_out.table import Table
+from transfer.report.lay_out.training_curves import TrainingCurves, training_curves
+from transfer.report.read.near_duplicates import near_duplicates_table
+from transfer.report.verify import broken_seals, edited_ablations
+
+TITLE = "Transfer report"
+
+READING = (
+    "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
+    "trial is one process with one seed, and every trial's value is listed. A figure opens the card of its trials: "
+    "seeds, hashes, code, versions, device, hours.",
+    "95 % intervals are Student's t; below three trials there is none, and no test. A difference is paired: weights "
+    "minus baseline for the same seed, over the seeds that both have. p is of the two-sided paired t test; Holm: "
+    "corrected for all comparisons of the table; sign flips: the exact permutation test, which assumes no normal "
+    "distribution and cannot go below 2 / 2ⁿ (0.0625 with five pairs).",
+    "Bold: better than every other weights on protocol, by the paired t test at 5 %, Holm-corrected over them; "
+    "in the overview over all benchmarks. Where nothing is bold, these trials do not tell which is best.",
+    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
+    "in 80 % of the cases (two-sided, 5 %). A true difference smaller than that is likely to be missed. More trials: "
+    "how many would have to be added to find the difference in the column's title.",
+    "Failed trials are counted and in no average. Off-protocol trials are averaged and compared only with trials that "
+    "ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the records.",
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark. ``anchor``: id in the page; ``overlaps``: test images that the pre-training has seen."""
+
+    anchor: str
+    heading: str
+    title: str
+    notes: tuple[str, ...]
+    overlaps: tuple[str, ...]
+    plot: Plot | None
+    results: Table
+    differences: Table | None
+    trials: Table
+    strip: Strip | None
+
+
+@dataclass(frozen=True)
+class Document:
+    title: str
+    lead: tuple[str, ...]
+    warnings: tuple[str, ...]
+    overview: Plot | None
+    overview_table: Table
+    sections: tuple[Section, ...]
+    paper: tuple[Table, ...]
+    pretraining: TrainingCurves | None
+    ablations: tuple[AblationSection, ...]
+    reading: tuple[str, ...]
+    provenance: tuple[Table, ...]
+    cards: tuple[Card, ...]
+
+    @property
+    def plots(self) -> list[Plot]:
+        found = [self.overview, *(section.plot for section in self.sections)]
+        found += [self.pretraining.plot if self.pretraining else None, *(each.plot for each in self.ablations)]
+        return [plot for plot in found if plot]
+
+
+def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Document:
+    """Everything that the pages show, in their order.
+
+    Args:
+        strips: one per benchmark (:func:`~transfer.report.lay_out.strips.build_strips`); without any, no picture.
+    """
+    shown = zip(report.benchmarks, trial_plots(report), strips or [None] * len(report.benchmarks), strict=True)
+    return Document(
+        title=TITLE,
+        lead=_lead(report),
+        warnings=_warnings(report),
+        overview=overview_plot(report),
+        overview_table=tables.overview_table(report),
+        sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
+        paper=paper_tables(report),
+        pretraining=training_curves(report.evidence.pretraining),
+        ablations=ablation_sections(report.evidence),
+        reading=READING,
+        provenance=provenance_tables(report),
+        cards=(*cards(report), *(card for each in report.evidence.ablations for card in setting_cards(each))),
+    )
+
+
+def provenance_tables(report: Report) -> tuple[Table, ...]:
+    """What the figures come from, over all benchmarks."""
+    tables = (
+        provenance.weights_table(report),
+        provenance.runs_table(report),
+        near_duplicates_table(report.evidence.near_duplicates),
+        provenance.packages_table(report),
+    )
+    return tuple(table for table in tables if table)
+
+
+def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: Strip | None) -> Section:
+    return Section(
+        anchor=fmt.slug(result.key.suite, result.key.benchmark),
+        heading=tables.benchmark_label(report, result),
+        title=result.title,
+        notes=tuple(provenance.notes(result)),
+        overlaps=tuple(each.sentence for each in report.evidence.near_duplicates_of(result.key.benchmark)),
+        plot=plot,
+        results=tables.results_table(result),
+        differences=tables.difference_table(result, report.wanted),
+        trials=tables.trials_table(result),
+        strip=strip,
+    )
+
+
+def _lead(report: Report) -> tuple[str, ...]:
+    done = sum(len(row.done) for row in report.rows)
+    hours = sum(record.device_hours for record in report.records)
+    weights = {row.label for row in report.rows}
+    baselines = sorted({row.label for row in report.rows if row.is_baseline})
+    return (
+        fmt.plural(len(report.benchmarks), "benchmark"),
+        f"{len(weights)} weights",
+        fmt.plural(done, "trial"),
+        f"{fmt.number(hours)} device-hours",
+        f"baseline: {', '.join(baselines)}" if baselines else "no baseline",
+    )
+
+
+def _warnings(report: Report) -> tuple[str, ...]:
+    found = []
+    failed = sum(len(row.failed) for row in report.rows)
+    off = sum(len(row.done) for row in report.rows if not row.procedure.on_protocol)
+    if failed:
+        found.append(f"{fmt.plural(failed, 'trial')} failed: in no average, reasons below.")
+    if off:
+        found.append(f"{fmt.plural(off, 'trial')} ran off protocol: marked wherever shown.")
+    if few := sum(0 < len(row.done) < MIN_TRIALS for row in report.rows):
+        found.append(
+            f"{few} of {fmt.plural(len(report.rows), 'row')} have fewer than {MIN_TRIALS} trials: no interval and no "
+            "test for them."
+        )
+    if again := sum(bool(provenance.scored_again(record)) for record in report.records):
+        found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
+    found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
+    found += [f"Edited after it was written: {line}." for line in edited_ablations(report.evidence)]
+    if not any(row.is_baseline for row in report.rows):
+        found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
+    return tuple(found)

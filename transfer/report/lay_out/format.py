@@ -1,0 +1,155 @@
+"""Figures as text: one place decides digits, signs and the words for what is missing."""
+
+from __future__ import annotations
+
+import re
+
+from common.files import sha256_text
+from transfer.report.compare.paired_tests import MAX_TRIALS_NEEDED
+from transfer.report.compare.statistics import MIN_TRIALS, Interval, Summary
+
+NOTHING = "–"
+OFF_PROTOCOL = "off protocol"
+
+METRIC_TITLES = {
+    "box_ap": "Box AP",
+    "box_ap50": "Box AP50",
+    "box_ap75": "Box AP75",
+    "mask_ap": "Mask AP",
+    "mask_ap50": "Mask AP50",
+    "mask_ap75": "Mask AP75",
+    "miou": "mIoU",
+    "macc": "mAcc",
+    "aacc": "aAcc",
+    "top1": "Top-1",
+    "top5": "Top-5",
+    "nmi": "NMI",
+    "ami": "AMI",
+    "ari": "ARI",
+    "acc": "ACC",
+    "mean_per_class": "Mean per class",
+    "map11": "11-point mAP",
+    "silhouette": "Silhouette",
+    "top1_chosen": "Top-1, chosen head",
+    "top5_chosen": "Top-5, chosen head",
+}
+
+
+def metric_title(name: str) -> str:
+    """The field's spelling of a metric's name; an unknown one stays as it is."""
+    return METRIC_TITLES.get(name, name)
+
+
+def number(value: float | None, *, digits: int = 2) -> str:
+    """Fixed digits, with a true minus sign and no negative zero."""
+    if value is None:
+        return NOTHING
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def significant(value: float | None) -> str:
+    """``"2.10"``, three significant digits, for figures that are no percentages."""
+    return NOTHING if value is None else f"{value:#.3g}".removesuffix(".").replace("-", "−")
+
+
+def printed(value: float | None) -> str:
+    """A published figure that is no percentage, with the digits that it is printed with."""
+    return NOTHING if value is None else "0" if value == 0 else str(value).replace("-", "−")
+
+
+def signed(value: float | None, *, digits: int = 2) -> str:
+    """As :func:`number`, with a plus sign before what is above zero."""
+    text = number(value, digits=digits)
+    return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
+
+
+def summary(figures: Summary) -> str:
+    """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``."""
+    if figures.n == 0:
+        return NOTHING
+    spread = f" ± {number(figures.sd)}" if figures.sd is not None else ""
+    return f"{number(figures.mean)}{spread} ({figures.n})"
+
+
+def interval(figures: Summary) -> str:
+    """``"[22.82, 25.80]"``, or why there is none."""
+    if figures.interval:
+        return f"[{number(figures.interval.low)}, {number(figures.interval.high)}]"
+    return NOTHING if figures.n == 0 else "identical" if figures.n >= MIN_TRIALS else f"n < {MIN_TRIALS}"
+
+
+def signed_interval(bounds: Interval | None) -> str:
+    """``"[+0.82, +5.80]"``."""
+    return f"[{signed(bounds.low)}, {signed(bounds.high)}]" if bounds else NOTHING
+
+
+def p_value(value: float | None) -> str:
+    """Two significant digits; below 0.001 only that."""
+    if value is None:
+        return NOTHING
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
+
+
+def choice(value: object) -> str:
+    """A chosen hyper-parameter or a fact of the optimisation: four digits, or the start of a hash, are enough."""
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("-", "−")
+    text = NOTHING if value is None else str(value)
+    return short_hash(text) if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def count(number: int) -> str:
+    """``"12 345"``, with narrow spaces that no line breaks at."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def more_trials(number: int | None) -> str:
+    """Of a test that could be planned: how many, or that it is beyond reason."""
+    return count(number) if number is not None else f"> {count(MAX_TRIALS_NEEDED)}"
+
+
+def difference(figures: Summary) -> str:
+    """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why."""
+    if figures.n == 0:
+        return "no common seed"
+    if figures.interval:
+        return f"{signed(figures.mean)} {signed_interval(figures.interval)}"
+    return f"{signed(figures.mean)} ({'identical pairs' if figures.identical else plural(figures.n, 'pair')})"
+
+
+def duration(seconds: float) -> str:
+    """``"42 s"``, ``"3 min 05 s"``, ``"2 h 10 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def gibibytes(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"
+
+
+def short_hash(sha256: str) -> str:
+    return sha256[:8] or NOTHING
+
+
+def plural(count: int, noun: str) -> str:
+    """``"1 trial"``, ``"3 trials"``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def slug(*names: str) -> str:
+    """A file name and HTML id; different names have different ones, whatever characters they hold."""
+    plain = ".".join(names)
+    if all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
+        return plain
+    readable = re.sub(r"[^a-z0-9_.-]+", "-", plain.lower())
+    return f"{readable}-{sha256_text(repr(names))[:8]}"

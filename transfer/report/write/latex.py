@@ -1,0 +1,103 @@
+"""``report.tex``: booktabs tables, ready for ``\\input``; what is wider than the page is scaled down to it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from transfer.report.compare.results import BenchmarkResult, Report
+from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out import tables
+from transfer.report.lay_out.ablation_tables import ablation_table
+from transfer.report.lay_out.paper_tables import paper_tables
+from transfer.report.lay_out.table import Table
+
+ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
+    "…": r"\ldots{}",
+    "−": "$-$",
+    "–": "--",
+    "\u202f": r"\,",
+}
+
+PREAMBLE = "% Written by tools/report.sh. Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
+MAX_FLOATS = 12  # in a row: LaTeX holds no more than 52 back, and wide ones seldom find a page
+HEADING_CHARACTERS = 64  # as wide as the page
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+
+def render_latex(report: Report) -> str:
+    """The tables of results, of differences and in the form of the paper's; see :data:`PREAMBLE` for what they need."""
+    blocks = []
+    for result in report.benchmarks:
+        blocks.append(_table(tables.results_table(result), result.title, _label(report, result, "results")))
+        differences = tables.difference_table(result, report.wanted)
+        if differences:
+            blocks.append(_table(differences, result.title, _label(report, result, "differences")))
+    for index, table in enumerate(paper_tables(report), start=1):
+        blocks.append(_table(table, "Beside the paper", f"tab:paper-{index}"))
+    for index, ablation in enumerate(report.evidence.ablations, start=1):
+        blocks.append(_table(ablation_table(ablation), "Ablation", f"tab:ablation-{index}"))
+    for index in range(MAX_FLOATS, len(blocks), MAX_FLOATS):
+        blocks[index] = f"\\clearpage\n{blocks[index]}"
+    return "\n\n".join([PREAMBLE, *blocks]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX sets as it is."""
+    return "".join(ESCAPES.get(character, character) for character in re.sub(r"[^\S\u202f]+", " ", text))
+
+
+def _label(report: Report, result: BenchmarkResult, what: str) -> str:
+    return f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}-{what}"
+
+
+def _table(table: Table, title: str, label: str) -> str:
+    columns = "".join("r" if column.numeric else "l" for column in table.columns)
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{escape(f'{title}: {table.caption[0].lower()}{table.caption[1:]}')}}}",
+        rf"\label{{{label}}}",
+        FIT,
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _row([column.title for column in table.columns]),
+    ]
+    for group in table.groups:
+        lines.append(r"\midrule")
+        for part in textwrap.wrap(group.heading or "", HEADING_CHARACTERS):
+            # Of no width of its own: a long one must not stretch the last column.
+            heading = rf"\makebox[0pt][l]{{\emph{{{escape(part)}}}}}"
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
+        lines += [_row(row.cells, row.best, dense=table.dense) for row in group.rows]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"])
+
+
+def _row(cells: Sequence[str], best: frozenset[int] = frozenset(), *, dense: bool = False) -> str:
+    return " & ".join(_cell(cell, bold=index in best, dense=dense) for index, cell in enumerate(cells)) + r" \\"
+
+
+def _cell(text: str, *, bold: bool, dense: bool) -> str:
+    mean, sign, spread = text.partition(" ± ")
+    if dense and sign:  # the spread under the mean
+        return rf"\shortstack[r]{{{_cell(mean, bold=bold, dense=False)}\\{{\scriptsize {escape(f'± {spread}')}}}}}"
+    if bold:
+        return rf"\textbf{{{escape(text)}}}"
+    # A row that begins with [ would be read as the length that \\ takes.
+    return "{" + escape(text) + "}" if text.startswith("[") else escape(text)

@@ -1,0 +1,85 @@
+"""``report.md``: reads well as text, renders on GitHub, shows the plots from files beside it."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.report.lay_out.ablation_sections import AblationSection
+from transfer.report.lay_out.document import Document, Section
+from transfer.report.lay_out.figures import Plot
+from transfer.report.lay_out.table import Table, TableRow
+
+FIGURES = "report-figures"
+
+
+def render_markdown(document: Document) -> str:
+    """The report as GitHub-flavoured Markdown."""
+    blocks = [f"# {document.title}", escape(" · ".join(document.lead))]
+    blocks += [f"> **Note:** {escape(warning)}" for warning in document.warnings]
+    blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
+    for section in document.sections:
+        blocks += _section(section)
+    if document.paper:
+        blocks.append("## Beside the paper")
+    for table in document.paper:
+        blocks += _table(table)
+    if document.pretraining:
+        shown = document.pretraining
+        blocks += ["## Pre-training", *_image(shown.plot), *([shown.note] if shown.note else []), *_table(shown.runs)]
+    for ablation in document.ablations:
+        blocks += _ablation(ablation)
+    blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading), "## Provenance"]
+    for table in document.provenance:
+        blocks += _table(table)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    blocks = [f"## {escape(section.heading)}"]
+    if section.title != section.heading:
+        blocks.append(escape(section.title))
+    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
+    blocks += [escape(sentence) for sentence in section.overlaps]
+    blocks += [*_image(section.plot), *_table(section.results)]
+    if section.differences:
+        blocks += _table(section.differences)
+    return [*blocks, "<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
+
+
+def _ablation(section: AblationSection) -> list[str]:
+    blocks = [f"## {escape(section.heading)}", escape(section.subtitle)]
+    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
+    blocks += [*_image(section.plot), *([escape(section.caption)] if section.caption else []), *_table(section.table)]
+    return [*blocks, "\n".join(f"- {escape(line)}" for line in section.legend)]
+
+
+def _image(plot: Plot | None) -> list[str]:
+    return [f"![{escape(plot.alt)}]({FIGURES}/{plot.name}.png)"] if plot else []
+
+
+def _table(table: Table) -> list[str]:
+    header = [f"**{escape(column.title)}**" if column.strong else escape(column.title) for column in table.columns]
+    lines = [_line(header), _line(["---:" if column.numeric else "---" for column in table.columns])]
+    for group in table.groups:
+        if group.heading:
+            lines.append(_line([f"**{escape(group.heading)}**"] + [""] * (len(table.columns) - 1)))
+        for row in group.rows:
+            lines.append(_line([_cell(cell, row, index) for index, cell in enumerate(row.cells)]))
+    return [escape(table.caption), "\n".join(lines)]
+
+
+def _cell(text: str, row: TableRow, index: int) -> str:
+    if not text:
+        return ""
+    style = "*{}*" if row.kind in ("published", "inflated") else "**{}**" if index in row.best else "{}"
+    return style.format(escape(text))
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: no markup, no HTML, no table cell of its own."""
+    escaped = re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", re.sub(r"[^\S\u202f]+", " ", text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
