@@ -1,0 +1,1 @@
+"""Launchers (``*.sh``) and the bench harnesses; nothing that the packages import."""
