@@ -1,1 +1,0 @@
-"""Hot spots of pre-training against plain textbook implementations: ``tools/bench.sh``."""
