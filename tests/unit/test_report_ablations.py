@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from common.errors import UserError
-from tests.report_evidence import content, run
+from tests.report_evidence import content, run, write_run
 from tests.report_records import save, trials
-from transfer.commands.report import write_report
+from transfer.commands.report import Args, main, write_report
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.ablation_curves import sweep_plot
 from transfer.report.lay_out.ablation_sections import ablation_sections
 from transfer.report.lay_out.ablation_tables import ablation_table
 from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.summary import summary_text
 from transfer.report.lay_out.table import Table
 from transfer.report.read.ablation_files import Ablation, read
 from transfer.report.read.evidence import Evidence, find_evidence
@@ -152,6 +154,51 @@ def test_one_digit_of_an_outcome_is_named_by_verify_and_warned_of(tmp_path: Path
     assert "edited: demo ablation terms: its content is not that of its content_sha256" in text(found, report_json)
     document = build_document(build_report(find_records([runs]), evidence=find_evidence([runs])))
     assert any("Edited after it was written: demo ablation terms" in line for line in document.warnings)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Path:
+    """The folder of an ablation without any transfer trial, its runs beside it as ``tools/ablate.sh`` leaves them."""
+    for seed in range(2):
+        write_run(tmp_path / "demo" / "runs" / f"both-{seed}", [2.0 + seed, 1.0])
+    folder = tmp_path / "demo" / "terms"
+    folder.mkdir()
+    lost = run("neither", 0, figures={}, failure="pre-training failed with code 1")
+    folder.joinpath("ablation.json").write_bytes(content(runs=[run("both", 0), run("both", 1), lost]))
+    return folder
+
+
+def test_an_ablation_alone_is_a_report_with_its_table_and_curves_and_no_empty_section(alone: Path) -> None:
+    report, page = write_report([alone])
+    assert {path.name for path in alone.iterdir()} == {
+        "ablation.json", "ablations.csv", "report.html", "report.md", "report.tex", "report.json", "report-figures",
+    }  # fmt: skip
+    html, markdown = page.read_text(), page.with_suffix(".md").read_text()
+    for text_of in (html, markdown):
+        assert "neither (1 of 1 failed)" in text_of and "Published, not measured: Table 8" in text_of
+        for absent in ("How to read this", "Provenance", "Overview", "baseline to", "Beside the paper"):
+            assert absent not in text_of
+    assert "![Training curves of terms of the loss, last values: both: loss 1.00" in markdown
+    assert [path.name.split("-")[0] for path in (alone / "report-figures").iterdir()] == ["course"]
+    with (alone / "ablations.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [(row["setting"], row["seed"], row["acc"], row["failure"]) for row in rows] == [
+        ("both", "0", "96.0", ""),
+        ("both", "1", "97.0", ""),
+        ("neither", "0", "", "pre-training failed with code 1"),
+    ]
+    assert "96.50 ± 0.71 (2)" in summary_text(report)
+    assert verify(page.with_suffix(".json")).holds
+
+
+def test_an_ablation_alone_survives_the_archive_with_its_curves(alone: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar.gz"
+    assert main(Args(runs=(alone,), pack=packed)) == 0
+    before = find_evidence([alone])
+    assert [course.label for course in before.ablations[0].courses] == ["both", "both"]
+    assert find_evidence([packed]) == before
+    there = write_report([packed], out=tmp_path / "there")[1]
+    assert there.read_bytes() == write_report([alone])[1].read_bytes()
 
 
 def test_runs_of_an_ablation_are_no_pretraining_runs_of_their_own(tmp_path: Path) -> None:

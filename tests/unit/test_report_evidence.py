@@ -127,8 +127,14 @@ def test_a_folder_of_pretraining_alone_may_stand_beside_one_with_records(runs: P
     write_run(tmp_path / "pretrain" / "demo", [2.0, 1.0])
     _, page = write_report([runs, tmp_path / "pretrain"])
     assert verify(page.with_suffix(".json")).holds
-    with pytest.raises(UserError, match=r"no record\.json below .*pretrain"):
-        write_report([tmp_path / "pretrain"])
+    write_report([tmp_path / "pretrain"])
+    page = (tmp_path / "pretrain" / "report.html").read_text()
+    assert "<h1>Pre-training report</h1>" in page and "1 pre-training run" in page
+    for absent in ("How to read this", "Provenance", ">Overview", "no baseline"):
+        assert absent not in page
+    with pytest.raises(UserError, match=r"no record\.json below .*empty"):
+        (tmp_path / "empty").mkdir()
+        write_report([tmp_path / "empty"])
 
 
 def test_without_evidence_the_report_says_nothing_of_it(runs: Path) -> None:

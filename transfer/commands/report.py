@@ -35,8 +35,8 @@ class Args:
     """
 
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
-    """Folders that hold records, at any depth, and archives of them. What else they hold is shown too: curves of
-    pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates."""
+    """Folders that hold records, at any depth, and archives of them. What else they hold is shown too, also where
+    there is no record: curves of pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates."""
     out: Path | None = None
     """Where the report goes; by default the first folder, or report/ where only archives are given."""
     baseline: str | None = None
@@ -90,6 +90,8 @@ def write_report(
 ) -> tuple[Report, Path]:
     """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
 
+    Evidence alone is reported too, e.g. the folder of one ``ablation.json``, whose runs are found by what it says.
+
     Returns:
         The report and the path of its HTML page.
 
@@ -125,15 +127,17 @@ def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip 
         strips: the pictures of the page (:func:`~transfer.report.lay_out.strips.build_strips`).
     """
     from transfer.report.lay_out.document import build_document
-    from transfer.report.write.data import render_csv, render_json
+    from transfer.report.write.data import render_ablations_csv, render_csv, render_json
     from transfer.report.write.html import render_html
     from transfer.report.write.latex import render_latex
     from transfer.report.write.markdown import FIGURES, render_markdown
 
     document = build_document(report, strips)
+    ablations = report.evidence.ablations
     texts = {
         REPORT_JSON: render_json(report, sources),
-        "report.csv": render_csv(report),
+        **({"report.csv": render_csv(report)} if report.benchmarks else {}),
+        **({"ablations.csv": render_ablations_csv(ablations)} if ablations else {}),
         "report.tex": render_latex(report),
         "report.md": render_markdown(document),
         REPORT_HTML: render_html(document),

@@ -9,6 +9,14 @@ from transfer.report.read.ablation_files import Ablation, AblationRun, summary, 
 from transfer.report.read.published import PublishedRow, PublishedTable, published_ablation
 
 SWEPT_FIGURES = {"acc": "Linear accuracy (%)", "nmi": "NMI of the class head (%)"}
+COURSE = {
+    "loss": "Loss",
+    "sharpness": "Sharpness (nats)",
+    "diversity": "Diversity (nats)",
+    "grad_before_nbs": "Gradient before the norm",
+    "std_r_after_nbs": "Std. over classes, at the softmax",
+    "train_nmi": "NMI with the labels (%)",
+}
 REACH = 8  # a published point farther from the measured numbers than this factor would squeeze them
 
 
@@ -24,6 +32,34 @@ def sweep_plot(ablation: Ablation) -> Plot | None:
     panels = [_panel(ablation, name, title, numbers, published) for name, title in SWEPT_FIGURES.items()]
     alt = f"{ablation.title}: " + "; ".join(_words(setting, runs) for setting, runs in ablation.by_setting().items())
     return draw_panels(f"ablation-{fmt.slug(*map(str, ablation.identity))}", alt, panels)
+
+
+def course_plot(ablation: Ablation) -> Plot | None:
+    """What the runs logged over their steps: one line per run, one colour per setting; None without any log."""
+    settings = list(ablation.by_setting())
+    panels = []
+    for name, title in COURSE.items():
+        scale = 100 if name == "train_nmi" else 1
+        curves = [
+            Curve(
+                label=run.label,
+                colour=PALETTE[settings.index(run.label) % len(PALETTE)],
+                points=[(step, scale * value) for step, value in run.curves[name]],
+                dash=settings.index(run.label),
+            )
+            for run in ablation.courses
+            if name in run.curves
+        ]
+        if curves:
+            panels.append(Panel(title, "step", curves))
+    if not panels:
+        return None
+    alt = f"Training curves of {ablation.title[0].lower()}{ablation.title[1:]}, last values: " + "; ".join(
+        f"{run.label}: "
+        + ", ".join(f"{name} {fmt.significant(run.curves[name][-1][1])}" for name in COURSE if name in run.curves)
+        for run in ablation.courses
+    )
+    return draw_panels(f"course-{fmt.slug(*map(str, ablation.identity))}", alt, panels)
 
 
 def far_points(ablation: Ablation) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from transfer.report.draw.marks import Plot
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.ablation_curves import far_points, sweep_plot
+from transfer.report.lay_out.ablation_curves import course_plot, far_points, sweep_plot
 from transfer.report.lay_out.ablation_tables import ablation_table, legend, notes
 from transfer.report.lay_out.table import Table
 from transfer.report.read.ablation_files import Ablation
@@ -16,7 +16,14 @@ from transfer.report.read.published import paper_id, published_ablation
 
 @dataclass(frozen=True)
 class AblationSection:
-    """One ablation. ``anchor``: id in the page; ``caption``: of the plot; ``legend``: what the columns are."""
+    """One ablation.
+
+    Attributes:
+        anchor: id in the page.
+        plot: the figures over what is swept, ``caption`` of it.
+        course: the statistics that the runs logged over their steps.
+        legend: what the columns are.
+    """
 
     anchor: str
     heading: str
@@ -24,6 +31,7 @@ class AblationSection:
     notes: tuple[str, ...]
     plot: Plot | None
     caption: str
+    course: Plot | None
     table: Table
     legend: tuple[str, ...]
 
@@ -42,6 +50,7 @@ def _section(ablation: Ablation) -> AblationSection:
         notes=tuple(notes(ablation)),
         plot=plot,
         caption=_caption(ablation) if plot else "",
+        course=course_plot(ablation),
         table=ablation_table(ablation),
         legend=tuple(legend(ablation)),
     )

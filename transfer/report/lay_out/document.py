@@ -20,7 +20,7 @@ from transfer.report.lay_out.training_curves import TrainingCurves, training_cur
 from transfer.report.read.near_duplicates import near_duplicates_table
 from transfer.report.verify import broken_seals, edited_ablations
 
-TITLE = "Transfer report"
+TITLE, EVIDENCE_TITLE = "Transfer report", "Pre-training report"
 
 READING = (
     "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
@@ -62,7 +62,7 @@ class Document:
     lead: tuple[str, ...]
     warnings: tuple[str, ...]
     overview: Plot | None
-    overview_table: Table
+    overview_table: Table | None
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     pretraining: TrainingCurves | None
@@ -74,28 +74,29 @@ class Document:
     @property
     def plots(self) -> list[Plot]:
         found = [self.overview, *(section.plot for section in self.sections)]
-        found += [self.pretraining.plot if self.pretraining else None, *(each.plot for each in self.ablations)]
+        found += [self.pretraining.plot if self.pretraining else None]
+        found += [plot for each in self.ablations for plot in (each.plot, each.course)]
         return [plot for plot in found if plot]
 
 
 def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Document:
-    """Everything that the pages show, in their order.
+    """Everything that the pages show, in their order. Without records, that is the evidence alone.
 
     Args:
         strips: one per benchmark (:func:`~transfer.report.lay_out.strips.build_strips`); without any, no picture.
     """
     shown = zip(report.benchmarks, trial_plots(report), strips or [None] * len(report.benchmarks), strict=True)
     return Document(
-        title=TITLE,
+        title=TITLE if report.benchmarks else EVIDENCE_TITLE,
         lead=_lead(report),
         warnings=_warnings(report),
         overview=overview_plot(report),
-        overview_table=tables.overview_table(report),
+        overview_table=tables.overview_table(report) if report.benchmarks else None,
         sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
         paper=paper_tables(report),
         pretraining=training_curves(report.evidence.pretraining),
         ablations=ablation_sections(report.evidence),
-        reading=READING,
+        reading=READING if report.benchmarks else (),
         provenance=provenance_tables(report),
         cards=(*cards(report), *(card for each in report.evidence.ablations for card in setting_cards(each))),
     )
@@ -103,11 +104,12 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
 
 def provenance_tables(report: Report) -> tuple[Table, ...]:
     """What the figures come from, over all benchmarks."""
+    has_trials = bool(report.benchmarks)
     tables = (
-        provenance.weights_table(report),
-        provenance.runs_table(report),
+        provenance.weights_table(report) if has_trials else None,
+        provenance.runs_table(report) if has_trials else None,
         near_duplicates_table(report.evidence.near_duplicates),
-        provenance.packages_table(report),
+        provenance.packages_table(report) if has_trials else None,
     )
     return tuple(table for table in tables if table)
 
@@ -128,6 +130,14 @@ def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: 
 
 
 def _lead(report: Report) -> tuple[str, ...]:
+    if not report.benchmarks:
+        evidence = report.evidence
+        counts = {
+            "ablation": evidence.ablations,
+            "pre-training run": evidence.pretraining,
+            "near-duplicate check": evidence.near_duplicates,
+        }
+        return tuple(fmt.plural(len(found), noun) for noun, found in counts.items() if found)
     done = sum(len(row.done) for row in report.rows)
     hours = sum(record.device_hours for record in report.records)
     weights = {row.label for row in report.rows}
@@ -158,6 +168,6 @@ def _warnings(report: Report) -> tuple[str, ...]:
         found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
     found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
     found += [f"Edited after it was written: {line}." for line in edited_ablations(report.evidence)]
-    if not any(row.is_baseline for row in report.rows):
+    if report.benchmarks and not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
     return tuple(found)

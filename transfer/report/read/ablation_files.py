@@ -8,6 +8,7 @@ from typing import Any
 
 from common.files import sha256_text
 from transfer.report.compare.statistics import Summary, summarize
+from transfer.report.read.pretraining import Pretraining
 from transfer.report.read.strict_json import load_object, number, numbers, text, texts, unreadable, whole
 
 OUTCOME_FILE = "ablation.json"
@@ -48,6 +49,7 @@ class Ablation:
         untrained: figures of the network as it is initialised.
         edited: whether the file is no longer what its hash says.
         content: of the file, for archives.
+        courses: of those runs whose logs were found, labelled with their settings.
     """
 
     study: str
@@ -64,6 +66,7 @@ class Ablation:
     runs: tuple[AblationRun, ...]
     edited: bool
     content: bytes
+    courses: tuple[Pretraining, ...] = ()
 
     @property
     def identity(self) -> tuple[str, str, tuple[str, ...], str]:

@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.files import atomic_path
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.report.lay_out.strips import StripRow, is_picture
+from transfer.report.read.evidence import holds_evidence
 from transfer.report.read.trials import FoundTrial
 
 FORMAT = "twist-transfer-archive"
@@ -108,11 +109,11 @@ def read_trials(path: Path) -> Iterator[FoundTrial]:
 
     Raises:
         UserError: no such file; not one of these archives; a name that leads out of it, a link or a device; more
-            than the limits; a file that is not what the manifest says, or is missing; no record.
+            than the limits; a file that is not what the manifest says, or is missing; neither a record nor evidence.
     """
     files = read_archive(path)
     names = [name for name in sorted(files) if PurePosixPath(name).name == RECORD_NAME]
-    if not names:
+    if not names and not holds_evidence(path):
         raise UserError(f"there is no {RECORD_NAME} in {path}: pack the folder of the runs again")
     for name in names:
         where = f"{path}:{name}"

@@ -16,6 +16,7 @@ from transfer.report.read.ablation_files import Ablation
 from transfer.report.read.near_duplicates import NearDuplicates
 from transfer.report.read.pretraining import Pretraining
 
+COURSES = "courses"  # folder of the logs of an ablation's runs in an archive, beside its outcome
 Read = Callable[[], bytes]
 Kind = TypeVar("Kind", NearDuplicates, Ablation)
 
@@ -46,7 +47,10 @@ class Evidence:
         for index, counted in enumerate(self.near_duplicates):
             found[f"{near_duplicates.FOLDER}/{index}-{_safe(counted.data_set)}.json"] = counted.content
         for index, ablation in enumerate(self.ablations):
-            found[f"ablations/{index}-{_safe(ablation.label)}/{ablation_files.OUTCOME_FILE}"] = ablation.content
+            folder = f"ablations/{index}-{_safe(ablation.label)}"
+            found[f"{folder}/{ablation_files.OUTCOME_FILE}"] = ablation.content
+            for number, run in enumerate(ablation.courses):
+                found[f"{folder}/{COURSES}/{number}/{pretraining.ARCHIVED_FILE}"] = run.to_bytes()
         for index, run in enumerate(self.pretraining):
             found[f"pretraining/{index}-{_safe(run.label)}/{pretraining.ARCHIVED_FILE}"] = run.to_bytes()
         return found
@@ -66,17 +70,18 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
         if _name(where) == ablation_files.OUTCOME_FILE
     }
     arms = {_beside(where, run.folder) for where, outcome in outcomes.items() for run in outcome.runs}
+    ablations = (replace(outcome, courses=_courses(outcome, where, files)) for where, outcome in outcomes.items())
     return Evidence(
         near_duplicates=_agreeing(counted, lambda each: each.counts),
-        ablations=_agreeing(outcomes.values(), lambda each: each.content),
+        ablations=_agreeing(ablations, lambda each: each.content),
         pretraining=_distinct(_runs(files, arms)),
     )
 
 
-def holds_evidence(folder: Path) -> bool:
-    """Whether there is anything of these kinds below a folder."""
+def holds_evidence(source: Path) -> bool:
+    """Whether there is anything of these kinds below a folder or in an archive."""
     names = (ablation_files.OUTCOME_FILE, pretraining.CURVES_FILE, pretraining.ARCHIVED_FILE)
-    return any(_is_count(where) or _name(where) in names for where, _ in _files([folder]))
+    return any(_is_count(where) or _name(where) in names for where, _ in _files([source]))
 
 
 def _files(sources: Sequence[Path]) -> Iterator[tuple[str, Read]]:
@@ -102,10 +107,23 @@ def _read(path: Path) -> bytes:
         raise UserError(f"cannot read {path} ({error.strerror}): mend it or report on another folder") from None
 
 
+def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pretraining, ...]:
+    """What the runs that have a result logged, from their own folders, or from the archive that the ablation is in."""
+    found = []
+    for run in (run for run in outcome.runs if run.failure is None):
+        path = f"{_beside(where, run.folder)}/{pretraining.CURVES_FILE}"
+        if path in files or Path(path).is_file():  # an ablation's runs may be outside of the given folders
+            lines = files[path]() if path in files else _read(Path(path))
+            found.append(replace(pretraining.read_run(lines, None, path), label=run.setting))
+    archived = _beside(where, COURSES)
+    in_archive = [path for path in files if path.startswith(f"{archived}/")]
+    return tuple(found or [pretraining.read_archived(files[path](), path) for path in in_archive])
+
+
 def _runs(files: dict[str, Read], arms: set[str]) -> Iterator[Pretraining]:
-    """Runs that are no part of an ablation, which are told there."""
+    """Runs that are no part of an ablation, which are shown there."""
     for where, read in files.items():
-        if _name(where) == pretraining.ARCHIVED_FILE:
+        if _name(where) == pretraining.ARCHIVED_FILE and PurePosixPath(where).parent.parent.name != COURSES:
             yield pretraining.read_archived(read(), where)
         elif _name(where) == pretraining.CURVES_FILE and _beside(where, ".") not in arms:
             note = files.get(str(PurePosixPath(where).parent / pretraining.NOTE_FILE))

@@ -73,7 +73,7 @@ def read_archived(content: bytes, where: str) -> Pretraining:
             name: tuple((whole({"step": step}, "step"), number(value, name)) for step, value in points)
             for name, points in raw["curves"].items()
         }
-        return Pretraining(text(raw, "label"), _facts(raw["facts"]), curves)
+        return Pretraining(text(raw, "label"), _facts(raw["facts"]) if raw["facts"] else {}, curves)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(where, FORMAT, error) from None
 

@@ -56,8 +56,9 @@ def find_trials(sources: Sequence[Path]) -> list[FoundTrial]:
     The same trial may come several times, e.g. from archives of several machines, if it ended the same way.
 
     Raises:
-        UserError: a source is missing or holds no record; a record cannot be read; two records of one trial (suite,
-            benchmark, weights, seed) contradict each other; see also :func:`~transfer.report.read.archive.read_trials`.
+        UserError: a source is missing or holds neither a record nor evidence; a record cannot be read; two records of
+            one trial (suite, benchmark, weights, seed) contradict each other; see also
+            :func:`~transfer.report.read.archive.read_trials`.
     """
     if not sources:
         raise UserError("no folder given: name the one that holds the records, e.g. runs/")
@@ -103,11 +104,6 @@ def _located(sources: Sequence[Path]) -> Iterator[FoundTrial]:
     folders = [source for source in sources if not is_archive(source)]
     for folder in folders:
         paths |= {path.resolve(): path for path in _record_paths(folder)}
-    if not paths and len(folders) == len(sources):
-        raise UserError(
-            f"there is no {RECORD_NAME} below {' and '.join(map(str, folders))}: run trials first, or name the folder "
-            "of their runs too"
-        )
     for path in sorted(paths.values()):
         yield FoundTrial(str(path), _load(path), partial(read_beside, path.parent))
     for archive in (source for source in sources if is_archive(source)):

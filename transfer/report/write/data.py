@@ -18,6 +18,7 @@ from transfer.report.compare.paper_forms import paper_forms
 from transfer.report.compare.paper_rows import Average, averages
 from transfer.report.compare.results import BenchmarkResult, Report, Row
 from transfer.report.lay_out import provenance
+from transfer.report.read.ablation_files import Ablation
 from transfer.report.write.evidence_data import evidence_content
 
 SCHEMA_VERSION = 3
@@ -92,6 +93,21 @@ def _csv_rows(trial: TrialRecord, row: Row, result: BenchmarkResult) -> list[dic
         }
         for name, metric in trial.metrics.items()
     ]
+
+
+def render_ablations_csv(ablations: Sequence[Ablation]) -> str:
+    """One row per run: its setting, every figure (accuracy and NMI in percent), and where it is."""
+    figures = list(dict.fromkeys(name for each in ablations for run in each.runs for name in run.figures))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["study", "recipe", "setting", "overrides", "seed", *figures, "sentinel", "failure", "folder"])
+    for each in ablations:
+        for run in each.runs:
+            overrides = " ".join([*each.overrides, *run.overrides])
+            values = [run.figures.get(name, "") for name in figures]
+            ending = [" | ".join(run.sentinel), run.failure or "", run.folder]
+            writer.writerow([each.study, each.recipe, run.setting, overrides, run.seed, *values, *ending])
+    return buffer.getvalue()
 
 
 def render_json(report: Report, sources: Sequence[str] = ()) -> str:

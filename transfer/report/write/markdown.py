@@ -16,7 +16,8 @@ def render_markdown(document: Document) -> str:
     """The report as GitHub-flavoured Markdown."""
     blocks = [f"# {document.title}", escape(" · ".join(document.lead))]
     blocks += [f"> **Note:** {escape(warning)}" for warning in document.warnings]
-    blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
+    if document.overview_table:
+        blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
     for section in document.sections:
         blocks += _section(section)
     if document.paper:
@@ -28,7 +29,10 @@ def render_markdown(document: Document) -> str:
         blocks += ["## Pre-training", *_image(shown.plot), *([shown.note] if shown.note else []), *_table(shown.runs)]
     for ablation in document.ablations:
         blocks += _ablation(ablation)
-    blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading), "## Provenance"]
+    if document.reading:
+        blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading)]
+    if document.provenance:
+        blocks.append("## Provenance")
     for table in document.provenance:
         blocks += _table(table)
     return "\n\n".join(blocks) + "\n"
@@ -50,6 +54,7 @@ def _ablation(section: AblationSection) -> list[str]:
     blocks = [f"## {escape(section.heading)}", escape(section.subtitle)]
     blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
     blocks += [*_image(section.plot), *([escape(section.caption)] if section.caption else []), *_table(section.table)]
+    blocks += _image(section.course)
     return [*blocks, "\n".join(f"- {escape(line)}" for line in section.legend)]
 
 
