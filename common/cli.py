@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ EXIT_TRIAL_FAILED = 1
 EXIT_BAD_USE = 2
 
 
-def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str) -> None:
+def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **lists: str) -> None:
     """Parses ``sys.argv`` into ``args_type``, calls ``main`` and exits with its code (None is 0).
 
     The dataclass's docstring and its fields' comments become the text of ``--help``. A
@@ -26,10 +27,14 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str) ->
         args_type: a dataclass; positional fields are marked with ``tyro.conf.Positional``.
         main: does the work.
         prog: the command as the user typed it, e.g. ``"tools/report.sh"``.
+        lists: text for each ``{name}`` that is a line of the docstring, e.g. of tables that ``--help`` shows.
     """
     import tyro
 
-    args = tyro.cli(args_type, prog=prog, config=(tyro.conf.OmitArgPrefixes,))
+    description = inspect.getdoc(args_type) or ""
+    for name, text in lists.items():
+        description = description.replace(f"{{{name}}}", text)
+    args = tyro.cli(args_type, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,))
     try:
         code = main(args)
     except UserError as error:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from transfer import datasets
 from transfer.doctor.check import examine
 
 
 def sentences(name: str, root: Path) -> list[str]:
-    return examine(name, root).sentences()
+    return examine(datasets.get(name), root).sentences()
 
 
 def rewrite(path: Path, content: bytes) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from transfer.tasks.classification.datasets import open_splits
+from transfer.tasks.classification import Classification
+from transfer.tasks.classification.datasets import open_splits, row_of
 from transfer.trial import Outcome, Trial
 
 
-def run(trial: Trial) -> Outcome:
-    test = open_splits("digits", trial.data).test
-    test.open()
-    test.open("a second look")
-    raise AssertionError("a second look was allowed")
+class Reopening(Classification):
+    def run(self, trial: Trial) -> Outcome:
+        test = open_splits(row_of(trial.benchmark), trial.data).test
+        test.open()
+        test.open("a second look")
+        raise AssertionError("a second look was allowed")
+
+
+TASK = Reopening()

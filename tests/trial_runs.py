@@ -10,17 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import ROOT
-from transfer.benchmarks import Benchmark
 from transfer.record import TrialRecord
+from transfer.rows import Benchmark, DatasetRow
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 
 FAULTY = Benchmark(
     name="faulty",
-    task="tests.faults.task",
-    config="suites/__init__.py",
-    data="none",
+    task="tests.faults",
+    config="__init__.py",
+    dataset=DatasetRow(name="none", title="", guide="", source=""),
     protocol_version=1,
     title="",
+    summary="",
     main_metric="score",
 )
 

@@ -6,7 +6,6 @@ and the opening of the ledger between them. Images must be read in that process:
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -106,13 +105,14 @@ def main() -> None:
 
 def _run(asked: dict[str, Any]) -> dict[str, Any]:
     from transfer import benchmarks
+    from transfer.task import task_of
     from transfer.trial import Trial
     from transfer.trials.plan import weights_ref
 
     folder = Path(asked["work_dir"])
     folder.mkdir(parents=True, exist_ok=True)
     benchmark = benchmarks.get(asked["benchmark"])
-    outcome = importlib.import_module(benchmark.task).run(
+    outcome = task_of(benchmark).run(
         Trial(
             benchmark=benchmark,
             weights=weights_ref(asked["source"]),

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tools.bench.photographs import photograph
 
 from pretrain.recipe import Crops
+from tools.bench.photographs import photograph
 
 Array = NDArray[Any]
 PHOTOGRAPH = photograph(0, 150, 200)

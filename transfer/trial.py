@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfer.benchmarks import Benchmark
 from transfer.record import Metric
+from transfer.rows import Benchmark
 
 RANDOM_PREFIX = "random:"
 

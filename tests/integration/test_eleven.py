@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written
 from transfer import benchmarks
+from transfer.datasets import DATASETS
 from transfer.doctor import check_before_trials
 from transfer.record import TrialRecord
 from transfer.trials.plan import plan_trials, weights_ref
@@ -68,8 +68,8 @@ def test_a_fixture_goes_through_doctor_and_trial_to_a_record_with_its_metric(
     root, written = fixtures[name]
     benchmark = benchmarks.get(f"{name}-{mode}")
     with pytest.raises(UserError, match="splits of another size"):
-        check_before_trials(benchmark, root)
-    check_before_trials(benchmark, root, counts=False)  # nothing else is wrong
+        check_before_trials(benchmark.dataset, root)
+    check_before_trials(benchmark.dataset, root, counts=False)  # nothing else is wrong
 
     record = run(name, mode, root, tmp_path / "runs")
     assert (record.status, record.error) == ("done", None)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written
 from tests.classification_trials import make_trial
 from tests.untouched import Asked, Watched, assert_untouched_until_scoring, watch
+from transfer.datasets import DATASETS
 from transfer.tasks.classification import grid_task, task
 from transfer.trial import Trial
 

@@ -21,15 +21,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="killed trials a
 
 # A suite of trials that take steps of 20 ms, remember their step, and write weights, a picture and a record.
 PROGRAM = """
+from dataclasses import replace
+
 from common import cli
-from configs.suites import SUITES, Suite
 from tests.trial_runs import FAULTY
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.suite import COMMAND, Args, main
 
 if __name__ == "__main__":
-    BENCHMARKS[FAULTY.name] = FAULTY
-    SUITES["quick"] = Suite(name="quick", benchmarks=(FAULTY.name,), num_trials=1)
+    BENCHMARKS[FAULTY.name] = replace(FAULTY, num_trials=1, suite="quick")
     cli.run(Args, main, prog=COMMAND)
 """
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "FAULTY_STEPS": "60"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written
 from tests.untouched import Asked, Watched, assert_untouched_until_scoring, watch
+from transfer.datasets import DATASETS
 
 SMALL = ("resize=24", "crop=24")  # of the fixtures' 16 × 20 pixels; dtd alone takes the protocol's 224
 Linear = dict[str, tuple[Written, Watched]]

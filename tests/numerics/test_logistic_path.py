@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from configs.classification.l2_grid import L2_GRID
+from transfer import datasets
 from transfer.tasks.classification.logistic import Solution, fit_path
 from transfer.tasks.classification.logistic_loss import mean_loss
 
@@ -145,7 +146,7 @@ def network_features(digits: Path) -> tuple[Data, Data]:
     backbone = random_backbone("resnet18", 0)
     module = build_backbone("resnet18")
     module.load_state_dict(backbone.state_dict)
-    images = open_splits("digits", digits).train
+    images = open_splits(datasets.get("cls-digits"), digits).train
     transform = center_crop(CenterCrop(resize=None, crop=None), backbone.preprocessing)
     parts = [images.subset(np.arange(start, 4000, 16)) for start in (0, 5)]
     first, second = [(outputs(module, part, transform, batch_size=100, device="cpu"), part) for part in parts]

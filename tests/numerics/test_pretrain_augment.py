@@ -7,8 +7,6 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 from scipy import stats
-from tools.bench.photographs import jpeg
-from tools.bench.textbook_views import textbook_views
 from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import functional as pil_ops
@@ -18,6 +16,8 @@ from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, rec
 from pretrain.data.images import decode
 from pretrain.recipe import Augmentation
 from tests.views import CROPS, IMAGES, PHOTOGRAPH, Array
+from tools.bench.photographs import jpeg
+from tools.bench.textbook_views import textbook_views
 
 NUM_SEEDS = 4000
 LEAST_P = 1e-3  # the seeds are fixed: a test of a right distribution passes always, or never did

@@ -8,45 +8,61 @@ import pytest
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.preflight.canary import CANARIES, RANDOM, SUPERVISED, canary_of, missed, run_canary
+from transfer.preflight.canary import RANDOM, SUPERVISED, missed, run_canaries
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 
 VOC = benchmarks.get("voc")
 
 
-@pytest.mark.parametrize("name", CANARIES)
-def test_every_canary_is_of_a_benchmark_and_every_band_has_its_source(name: str) -> None:
-    assert benchmarks.get(name).name == name
-    canary = CANARIES[name]
+@pytest.mark.parametrize("name", [row.name for row in benchmarks.BENCHMARKS.values() if row.canary])
+def test_every_canary_is_short_and_every_band_has_its_source(name: str) -> None:
+    canary = benchmarks.get(name).canary
+    assert canary is not None
     for band in filter(None, (canary.random, canary.supervised)):
         assert 0 <= band.low < band.high < 100
         assert band.source
     assert canary.overrides, "a canary is short"
+    assert benchmarks.get(name).arch, "a canary starts from a random initialisation of the benchmark's architecture"
+
+
+def plan(name: str, folder: Path) -> TrialPlan:
+    (found,) = plan_trials(
+        runs=folder / "runs",
+        suite="demo",
+        benchmarks=[benchmarks.get(name)],
+        weights=[weights_ref("random:resnet18")],
+        seeds=[0],
+        data=folder,
+    )
+    return found
+
+
+def nothing_runs(plans: object) -> None:
+    raise AssertionError("a canary was started")
 
 
 def test_a_figure_inside_its_band_is_fine() -> None:
-    assert missed(VOC, CANARIES["voc"], {RANDOM: 2.0, SUPERVISED: 30.0}) is None
+    assert missed(VOC, {RANDOM: 2.0, SUPERVISED: 30.0}) is None
 
 
 @pytest.mark.parametrize("figure", [0.0, 56.5])
 def test_a_figure_outside_its_band_is_named_with_the_band_and_its_source(figure: float) -> None:
-    found = missed(VOC, CANARIES["voc"], {RANDOM: figure})
+    found = missed(VOC, {RANDOM: figure})
     assert found is not None
     assert f"box_ap {figure:.2f}" in found and "above 0 and up to 56.4" in found and "table 5" in found
 
 
 def test_supervised_weights_must_do_better_than_random_ones() -> None:
-    found = missed(VOC, CANARIES["voc"], {RANDOM: 5.0, SUPERVISED: 4.0})
+    found = missed(VOC, {RANDOM: 5.0, SUPERVISED: 4.0})
     assert found is not None and "no better than 5.00" in found
 
 
-def test_a_benchmark_without_a_canary_is_the_users_error() -> None:
+def test_a_benchmark_without_a_canary_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="demo-linear has no canary"):
-        canary_of("demo-linear")
+        run_canaries([plan("demo-linear", tmp_path)], nothing_runs, None)
 
 
 def test_supervised_weights_without_a_band_are_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no band is known for supervised weights in demo-voc"):
-        run_canary(
-            benchmarks.get("demo-voc"), runs=tmp_path / "runs", data=tmp_path, device="cpu", supervised="some.pth"
-        )
+        run_canaries([plan("demo-voc", tmp_path)], nothing_runs, Path("some.pth"))
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.shards import INDEX_NAME
+from transfer import datasets
 from transfer.tasks.classification.datasets import open_splits
 from transfer.tasks.classification.label_subset import listed
 
@@ -36,7 +37,7 @@ def shards(request: pytest.FixtureRequest, few_digits: Path, tmp_path: Path) -> 
 
 def test_shards_hold_the_images_and_labels_of_the_folder(shards: Path, few_digits: Path) -> None:
     for _ in range(2):  # the second time from the index
-        splits, expected = open_splits("folder", shards), open_splits("folder", few_digits)
+        splits, expected = open_splits(datasets.get("folder"), shards), open_splits(datasets.get("folder"), few_digits)
         pairs = [(splits.train, expected.train), (splits.test.open(), expected.test.open())]
         for found, folder in pairs:
             assert found.classes == ("0", "1", "2") and len(found) == len(folder) == 30
@@ -51,7 +52,7 @@ def test_shards_hold_the_images_and_labels_of_the_folder(shards: Path, few_digit
 
 def test_a_list_of_labelled_images_finds_them_in_shards(shards: Path, few_digits: Path) -> None:
     names = sorted(path.name for path in (few_digits / "train").rglob("*.png"))[::3]
-    subset = listed(open_splits("folder", shards).train, names, Path("list.txt"))
+    subset = listed(open_splits(datasets.get("folder"), shards).train, names, Path("list.txt"))
     assert subset.file_name
     assert [f"{subset.file_name(row)}.png" for row in range(len(subset))] == names
 
@@ -62,4 +63,4 @@ def test_a_damaged_image_in_a_shard_is_named(tmp_path: Path) -> None:
         with webdataset.TarWriter(str(tmp_path / f"{split}-0.tar"), encoder=False) as writer:
             writer.write({"__key__": "a", "png": (tmp_path / "a.png").read_bytes()[:40], "cls": b"0"})
     with pytest.raises(UserError, match=r"train-0\.tar:a"):
-        open_splits("folder", tmp_path).train.read(0)
+        open_splits(datasets.get("folder"), tmp_path).train.read(0)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from configs.classification.datasets import DATASETS
 from tests.classification_fixtures import FIXTURES, Written, assert_as_written
-from transfer import benchmarks
-from transfer.tasks.classification.datasets import get_row, list_split, open_splits
+from transfer import benchmarks, datasets
+from transfer.datasets import DATASETS
+from transfer.rows import LabelledDataset
+from transfer.tasks.classification.datasets import list_split, open_splits
 
 ELEVEN = sorted(FIXTURES)
 
@@ -33,7 +34,7 @@ def fixture(name: str, tmp_path: Path) -> tuple[Path, Written]:
 @pytest.mark.parametrize("name", ELEVEN)
 def test_splits_are_what_was_written(name: str, fixtures: dict[str, tuple[Path, Written]]) -> None:
     root, written = fixtures[name]
-    splits = open_splits(name, root)
+    splits = open_splits(datasets.get(name), root)
     assert_as_written(splits.train, written, "train")
     assert (splits.val is not None) == DATASETS[name].official_val == ("val" in written.images)
     if splits.val is not None:
@@ -52,7 +53,7 @@ def test_nothing_of_the_test_is_needed_before_the_seal_is_broken(name: str, fixt
             path.write_bytes(b"not to be opened")
         else:
             path.unlink()
-    splits = open_splits(name, root)
+    splits = open_splits(datasets.get(name), root)
     assert_as_written(splits.train, written, "train")
     if splits.val is not None:
         assert_as_written(splits.val, written, "val")
@@ -62,7 +63,7 @@ def test_nothing_of_the_test_is_needed_before_the_seal_is_broken(name: str, fixt
 
 @pytest.mark.parametrize("name", ELEVEN)
 def test_labels_are_of_the_kind_that_the_metric_needs(name: str, fixtures: dict[str, tuple[Path, Written]]) -> None:
-    train = open_splits(name, fixtures[name][0]).train
+    train = open_splits(datasets.get(name), fixtures[name][0]).train
     assert train.is_multilabel == (DATASETS[name].metric == "map11")
     assert train.labels.dtype == (np.int8 if train.is_multilabel else np.int64)
 
@@ -74,12 +75,12 @@ def test_a_missing_list_is_one_sentence_with_what_to_fetch(name: str, fixture: t
         content = path.read_bytes()
         path.unlink()
         with pytest.raises(UserError) as caught:
-            open_splits(name, root)
+            open_splits(datasets.get(name), root)
         message = str(caught.value)
         assert "\n" not in message and str(root) in message
         assert DATASETS[name].guide.format(root=root) in message
         path.write_bytes(content)
-    open_splits(name, root)
+    open_splits(datasets.get(name), root)
 
 
 @pytest.mark.parametrize("name", ELEVEN)
@@ -90,7 +91,7 @@ def test_a_damaged_list_is_one_sentence_that_names_it(name: str, fixture: tuple[
         for damage in (b"\xff\xfe\x00 no such thing", content[: len(content) // 2] + b"\xff", b""):
             path.write_bytes(damage)
             with pytest.raises(UserError) as caught:
-                open_splits(name, root)
+                open_splits(datasets.get(name), root)
             message = str(caught.value)
             assert path.relative_to(root).as_posix() in message and "\n" not in message, message
         path.write_bytes(content)
@@ -99,7 +100,7 @@ def test_a_damaged_list_is_one_sentence_that_names_it(name: str, fixture: tuple[
 @pytest.mark.parametrize("name", ELEVEN)
 def test_an_empty_folder_is_answered_with_the_guide(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        open_splits(name, tmp_path)
+        open_splits(datasets.get(name), tmp_path)
     assert DATASETS[name].guide.format(root=tmp_path) in str(caught.value)
 
 
@@ -122,20 +123,20 @@ def test_the_root_may_be_the_unpacked_folder_itself(
     name: str, inner: str, fixtures: dict[str, tuple[Path, Written]]
 ) -> None:
     root, written = fixtures[name]
-    assert_as_written(open_splits(name, root / inner).train, written, "train")
+    assert_as_written(open_splits(datasets.get(name), root / inner).train, written, "train")
 
 
 def test_torchvisions_nesting_of_dtd_is_found(tmp_path: Path) -> None:
     written = FIXTURES["dtd"](tmp_path / "dtd")
-    assert_as_written(open_splits("dtd", tmp_path).train, written, "train")
+    assert_as_written(open_splits(datasets.get("dtd"), tmp_path).train, written, "train")
 
 
 def test_sun397_lists_may_lie_beside_its_images(tmp_path: Path) -> None:
     written = FIXTURES["sun397"](tmp_path)
     for path in (tmp_path / "Partitions").iterdir():
         shutil.move(path, tmp_path / "SUN397")
-    assert_as_written(open_splits("sun397", tmp_path).train, written, "train")
-    assert_as_written(open_splits("sun397", tmp_path / "SUN397").test.open(), written, "test")
+    assert_as_written(open_splits(datasets.get("sun397"), tmp_path).train, written, "train")
+    assert_as_written(open_splits(datasets.get("sun397"), tmp_path / "SUN397").test.open(), written, "test")
 
 
 def test_flowers_labels_of_test_images_are_not_looked_at_for_training(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_flowers_labels_of_test_images_are_not_looked_at_for_training(tmp_path: 
     labels = loadmat(home / "imagelabels.mat")["labels"]
     labels[0, : len(written.images["test"])] = 200  # impossible
     savemat(home / "imagelabels.mat", {"labels": labels})
-    splits = open_splits("flowers102", tmp_path)
+    splits = open_splits(datasets.get("flowers102"), tmp_path)
     assert_as_written(splits.train, written, "train")
     with pytest.raises(UserError, match="a label is not from 1 to 102"):
         splits.test.open()
@@ -154,7 +155,7 @@ def test_flowers_labels_of_test_images_are_not_looked_at_for_training(tmp_path: 
 
 def test_an_image_that_is_not_there_or_damaged_is_one_sentence(tmp_path: Path) -> None:
     FIXTURES["pets"](tmp_path)
-    train = open_splits("pets", tmp_path).train
+    train = open_splits(datasets.get("pets"), tmp_path).train
     path = tmp_path / "oxford-iiit-pet/images/Abyssinian_50.jpg"
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match=r"cannot read the image .*Abyssinian_50.jpg"):
@@ -189,7 +190,7 @@ def test_lists_that_contradict_each_other_are_refused(
     FIXTURES[name](tmp_path)
     (tmp_path / path).write_text((tmp_path / path).read_text().replace(old, new))
     with pytest.raises(UserError) as caught:
-        open_splits(name, tmp_path)
+        open_splits(datasets.get(name), tmp_path)
     assert path in str(caught.value) and why in str(caught.value)
 
 
@@ -198,7 +199,7 @@ def test_class_folders_that_differ_between_train_and_test_are_refused(tmp_path: 
     for folder, split in {"train": "train", "val": "test"}.items():
         for label, name in enumerate(written.classes):
             written.paint(tmp_path / folder / name / "1.png", split, label)
-    splits = open_splits("folder", tmp_path)
+    splits = open_splits(datasets.get("folder"), tmp_path)
     (tmp_path / "val/dog").rename(tmp_path / "val/ape")  # would take label 0
     with pytest.raises(UserError, match=r"have other classes \(only one of them has ape, dog\)"):
         splits.test.open()
@@ -209,16 +210,19 @@ def test_an_unsorted_imagenet_val_is_told_how_to_sort_it(tmp_path: Path) -> None
     written.paint(tmp_path / "train/n01440764/n01440764_10026.JPEG", "train", 0)
     written.paint(tmp_path / "val/ILSVRC2012_val_00000001.JPEG", "test", 0)
     with pytest.raises(UserError, match=r"not sorted into folders of classes: .*torchvision.datasets.ImageNet"):
-        open_splits("imagenet", tmp_path).test.open()
+        open_splits(datasets.get("imagenet"), tmp_path).test.open()
 
 
 def test_rows_agree_with_the_benchmarks_and_with_themselves() -> None:
     for name, row in DATASETS.items():
         assert row.name == name
-        assert set(row.sizes) in ({}.keys(), set(row.splits))
         assert "{root}" in row.guide
-    rows = {name: (DATASETS[name].title, DATASETS[name].metric) for name in FIXTURES}
-    assert rows == benchmarks.ELEVEN
+        if isinstance(row, LabelledDataset):
+            assert set(row.counts) in ({}.keys(), set(row.splits))
+    assert sorted(benchmarks.ELEVEN) == ELEVEN
+    for row in benchmarks.BENCHMARKS.values():
+        if row.task == benchmarks.CLASSIFICATION:
+            assert row.main_metric == row.dataset.metric
 
 
 @pytest.mark.parametrize("name", ["food101", "dtd", "aircraft", "pets", "cars", "flowers102"])
@@ -241,6 +245,6 @@ def test_splits_are_those_of_torchvision_where_it_has_them(
         "flowers102": lambda split: theirs.Flowers102(root, split),
     }[name]
     for split in DATASETS[name].splits:
-        ours = list_split(get_row(name), root, split)
+        ours = list_split(datasets.get(name), root, split)
         reference = sorted((label, image.tobytes()) for image, label in opened(split))
         assert sorted((int(label), ours.read(row).tobytes()) for row, label in enumerate(ours.labels)) == reference

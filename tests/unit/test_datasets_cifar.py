@@ -10,7 +10,8 @@ import pytest
 
 from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, assert_as_written
-from transfer.tasks.classification.datasets import get_row, list_split, open_splits
+from transfer import datasets
+from transfer.tasks.classification.datasets import list_split, open_splits
 from transfer.tasks.classification.datasets.safe_pickle import load_arrays
 
 
@@ -24,7 +25,7 @@ def test_binary_cifar_gives_the_same_as_its_pickles(name: str, tmp_path: Path) -
     (tmp_path / folder).mkdir()
     (tmp_path / folder / names_file).write_text("\n".join(written.classes) + "\n\n")  # CIFAR-10's ends so
     for split in ("train", "test"):
-        listing = list_split(get_row(name), root, split)
+        listing = list_split(datasets.get(name), root, split)
         rows = [
             bytes([label] if name == "cifar10" else [7, label])
             + np.asarray(listing.read(row)).transpose(2, 0, 1).tobytes()
@@ -35,7 +36,7 @@ def test_binary_cifar_gives_the_same_as_its_pickles(name: str, tmp_path: Path) -
             files = [f"data_batch_{n}.bin" for n in range(1, 6)] if split == "train" else ["test_batch.bin"]
         for part, file in zip(np.array_split(np.arange(len(rows)), len(files)), files, strict=True):
             (tmp_path / folder / file).write_bytes(b"".join(rows[row] for row in part))
-    splits = open_splits(name, tmp_path)
+    splits = open_splits(datasets.get(name), tmp_path)
     assert_as_written(splits.train, written, "train")
     assert_as_written(splits.test.open(), written, "test")
 
@@ -56,7 +57,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(
     with pytest.raises(
         UserError, match=r"data_batch_3 of CIFAR-10 .* no pickle of plain data: UnpicklingError: it asks"
     ):
-        open_splits("cifar10", tmp_path)
+        open_splits(datasets.get("cifar10"), tmp_path)
     assert not (tmp_path / "harm").exists()
 
 

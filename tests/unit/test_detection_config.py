@@ -8,7 +8,7 @@ import yaml
 from common.errors import UserError
 from tests.detection_configs import differences, standing, trial
 from transfer import benchmarks
-from transfer.commands import transfer_det as main
+from transfer.commands.trial_command import typed_names
 from transfer.protocol_lock import rescaled
 from transfer.tasks.detection.config import (
     NOT_PROTOCOL,
@@ -29,9 +29,11 @@ DETECTION = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", *FROZE
 
 
 def test_the_command_reaches_every_benchmark_by_name() -> None:
-    reached = {name for names in (*main.BENCHMARKS.values(), *main.FROZEN.values()) for name in names}
+    names, frozen = typed_names(benchmarks.DETECTION), typed_names(benchmarks.DETECTION, "--frozen")
+    reached = {name for typed in (*names.values(), *frozen.values()) for name in typed}
     assert reached == {name for name, each in benchmarks.BENCHMARKS.items() if each.task == benchmarks.DETECTION}
-    assert all(main.BENCHMARKS[name] == (name,) for name in VITS)
+    assert all(names[name] == (name,) for name in VITS)
+    assert {base: name for name, base in FROZEN.items()} == {typed: name for typed, (name,) in frozen.items()}
     assert set(DETECTION) == reached
 
 

@@ -15,7 +15,6 @@ from common.errors import UserError
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
-    DATASETS,
     TrainingBatches,
     check,
     check_classes,
@@ -23,6 +22,7 @@ from transfer.tasks.detection.data import (
     register,
     train_loader,
 )
+from transfer.tasks.detection.splits import known_splits
 
 WIDE = [index % 3 == 0 for index in range(50)]
 
@@ -74,7 +74,7 @@ def test_augmentation_depends_neither_on_workers_nor_on_where_the_loader_started
     assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if not name.startswith("digits")])
+@pytest.mark.parametrize("name", [name for name in known_splits() if not name.startswith("digits")])
 def test_a_missing_data_set_is_named_with_what_belongs_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{name} has no {tmp_path}.*: put its .* into {tmp_path}"):
         register(name, tmp_path)

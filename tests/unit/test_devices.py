@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 from common.errors import UserError
 from transfer.benchmarks import CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
+from transfer.task import Task
 from transfer.trials.devices import DevicePool, gpus_of, gpus_per_trial, resolve_device
+
+
+def task(package: str) -> Task:
+    found: Task = importlib.import_module(package).TASK
+    return found
+
 
 FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
 
@@ -41,15 +50,15 @@ def test_a_partitioned_gpu_is_counted_once() -> None:
 
 
 def test_dense_trials_have_all_gpus_and_the_others_one() -> None:
-    counts = {task: gpus_per_trial(task, 8) for task in (DETECTION, SEGMENTATION, CLASSIFICATION, CLUSTERING)}
+    counts = {name: gpus_per_trial(task(name), 8) for name in (DETECTION, SEGMENTATION, CLASSIFICATION, CLUSTERING)}
     assert counts == {DETECTION: 8, SEGMENTATION: 8, CLASSIFICATION: 1, CLUSTERING: 1}
-    assert gpus_per_trial(DETECTION, 8, 2) == gpus_per_trial(CLUSTERING, 8, 2) == 2
+    assert gpus_per_trial(task(DETECTION), 8, 2) == gpus_per_trial(task(CLUSTERING), 8, 2) == 2
 
 
 @pytest.mark.parametrize("asked", [0, -1, 9])
 def test_gpus_that_are_not_there_are_refused(asked: int) -> None:
     with pytest.raises(UserError, match=f"--gpus-per-trial is {asked}: give a number from 1 to 8"):
-        gpus_per_trial(CLASSIFICATION, 8, asked)
+        gpus_per_trial(task(CLASSIFICATION), 8, asked)
 
 
 def test_no_device_has_two_trials_and_every_one_comes_back() -> None:

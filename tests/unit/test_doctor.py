@@ -32,11 +32,12 @@ from tests.doctor_damage import (
     truncate_image,
 )
 from transfer import benchmarks
+from transfer.datasets import DATASETS, VOC_CLASSES
 from transfer.doctor import check_before_trials, stamp
-from transfer.doctor.boxes import VocBoxes, box_problem, check_coco, check_voc
+from transfer.doctor.boxes import box_problem, check_coco, check_voc
 from transfer.doctor.check import no_progress
-from transfer.doctor.datasets import DATASETS, VOC_CLASSES, name_of
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
+from transfer.rows import CocoBoxes, VocBoxes, VocList
 
 DEMO = benchmarks.get("demo-voc")
 SIZES = {"trainval": 12, "test": 6}
@@ -159,14 +160,21 @@ def test_empty_boxes_of_coco_as_published_are_no_damage(copy: Path) -> None:
     first(bbox=[5, 5, 10, 0])(copy)
     image = json.loads((copy / "coco/annotations/instances_train2017.json").read_text())["annotations"][0]["image_id"]
     findings = Findings()
-    check_coco(copy, {"train2017": SIZES["trainval"]}, findings, no_progress, known_empty=[image])
+    layout = CocoBoxes(num_train=0, num_test=0, known_empty=(image,))
+    check_coco(copy, layout, (SIZES["trainval"], SIZES["test"]), findings, no_progress)
     assert findings.sentences() == []
 
 
 def test_voc_below_the_data_root_itself_is_found(copy: Path) -> None:
     findings = Findings()
-    splits = {"train": (12, [VocBoxes(2007, "trainval")]), "test": (6, [VocBoxes(2007, "test")])}
-    check_voc(copy / "VOCdevkit", splits, VOC_CLASSES, findings, no_progress)
+    layout = VocBoxes(
+        class_names=VOC_CLASSES,
+        num_train=12,
+        num_test=6,
+        train=(VocList(2007, "trainval"),),
+        test=(VocList(2007, "test"),),
+    )
+    check_voc(copy / "VOCdevkit", layout, (12, 6), findings, no_progress)
     assert [sentence.split(" (")[0] for sentence in findings.sentences()] == ["objects of unknown classes"]
 
 
@@ -178,17 +186,16 @@ def test_an_empty_folder_is_refused_for_every_data_set_and_the_guide_is_of_its_r
 
 def test_benchmarks_with_other_test_images_have_other_names() -> None:
     names = ("voc", "seg-voc", "seg-voc-frozen", "demo-voc", "demo-seg", "demo-linear", "demo-cluster")
-    assert [benchmarks.get(name).checked_as for name in names] == [
+    assert [benchmarks.get(name).dataset.name for name in names] == [
         "voc", "seg-voc", "seg-voc", "digits", "digits", "cls-digits", "cls-digits",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("benchmark", benchmarks.BENCHMARKS.values(), ids=lambda benchmark: benchmark.name)
 def test_the_doctor_knows_the_data_of_every_benchmark(benchmark: benchmarks.Benchmark) -> None:
-    name = name_of(benchmark)
-    assert name is not None
-    assert DATASETS[name].data == benchmark.data
-    assert DATASETS[name].detectron2 == (benchmark.task == benchmarks.DETECTION and benchmark.data != "digits")
+    row = benchmark.dataset
+    assert DATASETS[row.name] is row
+    assert row.in_detectron2_root == (benchmark.task == benchmarks.DETECTION and not row.embedded)
 
 
 def test_the_protocols_numbers_of_boxes_are_demanded(copy: Path) -> None:
@@ -205,13 +212,13 @@ def test_trials_are_refused_on_damaged_data_and_sound_data_are_read_once(copy: P
     truncate_image(copy)
     impossible_label(copy)
     with pytest.raises(UserError, match=r"images that cannot be read \(1\).*\(1 more kinds .*check_data.sh digits"):
-        check_before_trials(DEMO, copy, progress=progress)
+        check_before_trials(DEMO.dataset, copy, progress=progress)
     assert read
     shutil.copy(copy / "VOCdevkit/VOC2007/JPEGImages/000008.jpg", copy / "VOCdevkit/VOC2007/JPEGImages/000007.jpg")
     save_mask(copy / "VOCdevkit/VOC2007/SegmentationClass/000003.png", np.zeros((128, 128)))
-    check_before_trials(DEMO, copy, progress=progress)
+    check_before_trials(DEMO.dataset, copy, progress=progress)
     read.clear()
-    check_before_trials(DEMO, copy, progress=progress)
+    check_before_trials(DEMO.dataset, copy, progress=progress)
     assert read == []
 
 
@@ -229,9 +236,9 @@ def test_any_change_of_the_files_makes_the_doctor_look_again(part: str, copy: Pa
 
 def test_another_number_of_images_passes_only_where_it_was_allowed(copy: Path) -> None:
     shorten_list(copy)
-    check_before_trials(DEMO, copy, counts=False)
+    check_before_trials(DEMO.dataset, copy, counts=False)
     with pytest.raises(UserError, match="splits of another size"):
-        check_before_trials(DEMO, copy)
+        check_before_trials(DEMO.dataset, copy)
 
 
 def test_command_says_all_and_ends_with_two_on_damage_and_zero_without(copy: Path, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from configs.classification.datasets import DATASETS as ROWS
 from tests.classification_fixtures import FIXTURES, Written
 from tests.conftest import run_module
-from transfer import benchmarks
+from transfer import benchmarks, datasets
+from transfer.datasets import DATASETS as ROWS
 from transfer.doctor import check_before_trials
 from transfer.doctor.check import examine
 from transfer.doctor.findings import (
@@ -42,7 +42,7 @@ def fixture(name: str, tmp_path: Path) -> tuple[Path, Written]:
 @pytest.mark.parametrize("name", ELEVEN)
 def test_a_fixture_is_sound_but_for_its_numbers(name: str, fixture: tuple[Path, Written]) -> None:
     root, written = fixture
-    findings = examine(name, root)
+    findings = examine(datasets.get(name), root)
     assert findings.kinds() == {WRONG_COUNT}
     (sentence,) = findings.sentences()
     for split, number in ROWS[name].sizes.items():
@@ -58,15 +58,15 @@ def test_every_missing_or_damaged_list_is_named(name: str, fixture: tuple[Path, 
     for path in [*written.lists, *of_test]:
         content = path.read_bytes()
         path.unlink()
-        findings = examine(name, root)
+        findings = examine(datasets.get(name), root)
         assert MISSING in findings.kinds()
         assert any(path.relative_to(root).as_posix() in sentence for sentence in findings.sentences())
         path.write_bytes(b"\xff\xfe nothing of the kind")
-        findings = examine(name, root)
+        findings = examine(datasets.get(name), root)
         assert UNREADABLE_ANNOTATION in findings.kinds()
         assert any(f"{path.relative_to(root).as_posix()} (" in sentence for sentence in findings.sentences())
         path.write_bytes(content)
-    assert examine(name, root).kinds() == {WRONG_COUNT}
+    assert examine(datasets.get(name), root).kinds() == {WRONG_COUNT}
 
 
 @pytest.mark.parametrize("name", OF_FILES)
@@ -77,7 +77,7 @@ def test_images_that_are_missing_or_broken_at_their_end_are_named(name: str, fix
     broken.write_bytes(broken.read_bytes()[:-200])
     if name != "caltech101":  # what is not there is not listed there
         missing.unlink()
-    findings = examine(name, root)
+    findings = examine(datasets.get(name), root)
     sentences = "\n".join(findings.sentences())
     assert f"images that cannot be read (1): {broken.relative_to(root).as_posix()}" in sentences
     assert (MISSING in findings.kinds()) == (name != "caltech101")
@@ -101,7 +101,7 @@ def test_test_images_among_the_training_images_and_repeated_names_are_found(
     first = (tmp_path / test).read_text().splitlines()[0]
     lines = (tmp_path / train).read_text().splitlines()
     (tmp_path / train).write_text("\n".join([*lines, first, lines[0]]))
-    findings = examine(name, tmp_path)
+    findings = examine(datasets.get(name), tmp_path)
     assert findings.kinds() == {WRONG_COUNT, LEAK, REPEATED}
     leak = next(sentence for sentence in findings.sentences() if sentence.startswith(LEAK.what))
     assert "(1): " in leak and first.strip("/").split()[0] in leak
@@ -117,16 +117,16 @@ def folders(root: Path) -> Written:
 
 def test_own_folders_of_any_number_pass(tmp_path: Path) -> None:
     folders(tmp_path)
-    assert examine("folder", tmp_path).sentences() == []
+    assert examine(datasets.get("folder"), tmp_path).sentences() == []
 
 
 def test_other_classes_in_val_and_classes_without_images_are_found(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "val/dog").rename(tmp_path / "val/ape")
-    assert examine("folder", tmp_path).kinds() == {OTHER_CLASSES}
+    assert examine(datasets.get("folder"), tmp_path).kinds() == {OTHER_CLASSES}
     shutil.rmtree(tmp_path / "train/cat")
     (tmp_path / "train/cat").mkdir()
-    (sentence,) = examine("folder", tmp_path).sentences()
+    (sentence,) = examine(datasets.get("folder"), tmp_path).sentences()
     assert "missing files or folders (1): train/cat/<images>" in sentence
 
 
@@ -135,7 +135,7 @@ def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> N
     root = tmp_path / "imagenet"
     written.paint(root / "train/n01440764/n01440764_10026.JPEG", "train", 0)
     written.paint(root / "val/ILSVRC2012_val_00000001.JPEG", "test", 0)
-    assert examine("imagenet", root).kinds() == {NOT_SORTED, WRONG_COUNT}
+    assert examine(datasets.get("imagenet"), root).kinds() == {NOT_SORTED, WRONG_COUNT}
     told = run_module("transfer.commands.check_data", "imagenet", "--data", root, cwd=tmp_path)
     assert told.returncode == 2
     assert "not sorted into classes (1): val/" in told.stderr and "train has 1, not 1,281,167" in told.stderr
@@ -145,9 +145,11 @@ def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> N
 def test_the_digits_are_sound_and_looked_at_once(digits: Path) -> None:
     read: list[str] = []
     for _ in range(2):
-        check_before_trials(benchmarks.get("demo-linear"), digits, progress=lambda done, total, what: read.append(what))
+        check_before_trials(
+            benchmarks.get("demo-linear").dataset, digits, progress=lambda done, total, what: read.append(what)
+        )
         assert len(read) == 5000
-    assert set(read) == {"images of digits train", "images of digits val"}
+    assert set(read) == {"images of cls-digits train", "images of cls-digits val"}
 
 
 def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(tmp_path: Path) -> None:
@@ -155,12 +157,12 @@ def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(
     folders(root)
     demo = benchmarks.get("demo-cluster")
     with pytest.raises(UserError, match=r"cls-digits .* splits of another size .*; tools/check_data.sh cls-digits"):
-        check_before_trials(demo, tmp_path)
-    check_before_trials(demo, tmp_path, counts=False)
+        check_before_trials(demo.dataset, tmp_path)
+    check_before_trials(demo.dataset, tmp_path, counts=False)
     image = root / "train/cat/train.jpg"
     image.write_bytes(image.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"train/cat/train.jpg"):
-        check_before_trials(demo, tmp_path, counts=False)
+        check_before_trials(demo.dataset, tmp_path, counts=False)
 
 
 def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path: Path) -> None:

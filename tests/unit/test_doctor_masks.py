@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.doctor_damage import save_image, save_mask, sentences
+from transfer import datasets
 from transfer.doctor.check import no_progress
 from transfer.doctor.findings import Findings
-from transfer.doctor.masks import VocMasks, check_cityscapes, check_voc
+from transfer.doctor.masks import check_cityscapes, check_voc
+from transfer.rows import CityscapesMasks
 
 
 def sbd(root: Path) -> Path:
@@ -31,9 +33,8 @@ def sbd(root: Path) -> Path:
 
 def check_sbd(root: Path) -> list[str]:
     findings = Findings()
-    train = [VocMasks("train", "SegmentationClass"), VocMasks("aug", "SegmentationClassAug")]
-    splits = {"train": (3, train), "test": (1, [VocMasks("val", "SegmentationClass")])}
-    check_voc(root, "VOCdevkit/VOC2012", splits, 21, findings, no_progress)
+    (layout,) = datasets.get("seg-voc").layouts
+    check_voc(root, layout, (3, 1), findings, no_progress)
     return findings.sentences()
 
 
@@ -61,7 +62,7 @@ def cityscapes(root: Path) -> Path:
 
 def check_small_cityscapes(root: Path) -> list[str]:
     findings = Findings()
-    check_cityscapes(root, {"train": 1, "val": 1}, findings, no_progress)
+    check_cityscapes(root, CityscapesMasks(num_train=1, num_test=1), (1, 1), findings, no_progress)
     return findings.sentences()
 
 

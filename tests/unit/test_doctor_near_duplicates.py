@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
-from tools.bench.photographs import photograph
 
 from common.errors import UserError
 from tests.classification_fixtures import FIXTURES
 from tests.conftest import run_module
+from tools.bench.photographs import photograph
+from transfer import datasets
 from transfer.doctor.check import no_progress
 from transfer.doctor.near_duplicates import hashes
 from transfer.doctor.near_duplicates.find import (
@@ -78,7 +79,7 @@ def tested(pretraining: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def find(tested: Path, pretraining: Path, threshold: int = DEFAULT_THRESHOLD) -> NearDuplicates:
-    return find_near_duplicates("folder", tested, pretraining, threshold, no_progress)[0]
+    return find_near_duplicates(datasets.get("folder"), tested, pretraining, threshold, no_progress)[0]
 
 
 def test_planted_near_duplicates_are_found_and_nothing_else(tested: Path, pretraining: Path) -> None:
@@ -197,7 +198,7 @@ def test_processes_give_the_same_hashes(pretraining: Path, monkeypatch: pytest.M
 def test_unreadable_pretraining_images_are_left_out_and_counted(tested: Path, tmp_path: Path) -> None:
     photo(0).save(tmp_path / "good.jpg")
     (tmp_path / "broken.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:500])
-    found, num_unreadable = find_near_duplicates("folder", tested, tmp_path, 4, no_progress)
+    found, num_unreadable = find_near_duplicates(datasets.get("folder"), tested, tmp_path, 4, no_progress)
     assert (found.training_images, num_unreadable) == (1, 1)
     (tmp_path / "good.jpg").unlink()
     with pytest.raises(UserError, match="none of the 1 images"):
@@ -221,7 +222,7 @@ def test_nearest_is_that_of_a_plain_search() -> None:
 @pytest.mark.parametrize("name", sorted(FIXTURES))
 def test_the_test_images_of_each_of_the_eleven_are_hashed(name: str, tmp_path: Path) -> None:
     written = FIXTURES[name](tmp_path)
-    test = hash_test_images(name, tmp_path, no_progress)
+    test = hash_test_images(datasets.get(name), tmp_path, no_progress)
     assert len(test.names) == len(set(test.names)) == len(written.images["test"])
     assert len(np.unique(test.hashes.digests)) == len(test.names)
     assert all((tmp_path / below.partition("#")[0]).is_file() for below in test.names)
@@ -236,7 +237,7 @@ def test_the_test_images_of_each_of_the_eleven_are_hashed(name: str, tmp_path: P
     ],
 )
 def test_the_test_images_of_the_digits_layouts_are_hashed(name: str, count: str, first: str, digits: Path) -> None:
-    test = hash_test_images(name, digits, no_progress)
+    test = hash_test_images(datasets.get(name), digits, no_progress)
     assert len(test.names) == json.loads((digits / "manifest.json").read_text())["counts"][count]
     assert test.names[0].startswith(first)
 

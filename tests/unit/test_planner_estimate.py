@@ -13,10 +13,11 @@ from tests.report_records import done
 from transfer import benchmarks
 from transfer.planner.devices import Machine, recorded_device
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
-from transfer.planner.history import Past, gather, work_module
+from transfer.planner.history import Past, gather
+from transfer.task import task_of
 from transfer.tasks.costs import COSTS
 from transfer.tasks.segmentation import config as segmentation
-from transfer.tasks.work import Asked, BackbonePass, Flop, Phase, Work
+from transfer.work import Asked, BackbonePass, Flop, Phase, Work
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
@@ -24,10 +25,7 @@ H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
 
 def work_of(name: str, *overrides: str, rescale: int | None = None, arch: str | None = None) -> Work:
     benchmark = benchmarks.get(name)
-    module = work_module(benchmark)
-    assert module is not None
-    work: Work = module.planned(Asked(benchmark=benchmark, overrides=overrides, rescale=rescale, arch=arch))
-    return work
+    return task_of(benchmark).planned(Asked(benchmark=benchmark, overrides=overrides, rescale=rescale, arch=arch))
 
 
 def question(name: str, *overrides: str, machine: Machine = CPU) -> Question:

@@ -13,7 +13,7 @@ from rich.console import Console
 from common.errors import UserError
 from tests.report_records import done
 from transfer import benchmarks
-from transfer.commands.plan_args import PlanArgs
+from transfer.commands.plan import PlanArgs
 from transfer.planner.devices import Machine
 from transfer.planner.disk import folder_bytes
 from transfer.planner.history import gather

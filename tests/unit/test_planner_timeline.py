@@ -6,7 +6,7 @@ import pytest
 
 from transfer.planner.makespan import wall_seconds
 from transfer.planner.timeline import Tick, extrapolate
-from transfer.tasks.work import Phase, Work
+from transfer.work import Phase, Work
 
 TRAINED = Phase(what="training", num_images=400, steps=100, trains=True)
 TESTED = Phase(what="testing", num_images=50, trains=False)

@@ -15,11 +15,12 @@ from tests.unit.test_planner_estimate import work_of
 from transfer import benchmarks
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.planner.flop import of_work
-from transfer.planner.history import Past, work_module
+from transfer.planner.history import Past
+from transfer.task import task_of
 from transfer.tasks.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
 from transfer.tasks.detection.config import resolve_config, resolved_text
 from transfer.tasks.segmentation import config as segmentation
-from transfer.tasks.work import BackbonePass, Phase, Work, variant
+from transfer.work import BackbonePass, Phase, Work, variant
 
 OF_DETECTION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == DETECTION]
 OF_IMAGES = [name for name, benchmark in BENCHMARKS.items() if benchmark.task in (CLASSIFICATION, CLUSTERING)]
@@ -43,7 +44,7 @@ def test_detection_reads_what_detectron2_resolves(name: str, overrides: tuple[st
     solver = resolve_config(trial(name, *overrides)).SOLVER
     found = phases(work_of(name, *overrides))
     assert found["training"] == (solver.MAX_ITER, solver.MAX_ITER * solver.IMS_PER_BATCH)
-    assert found["testing"][1] == {"voc": 4952, "coco": 5000, "digits": 100}[benchmarks.get(name).data]
+    assert found["testing"][1] == {"voc": 4952, "coco": 5000, "digits": 100}[benchmarks.get(name).dataset.name]
 
 
 @pytest.mark.parametrize("name", ["voc", "coco-vit-b", "demo-voc"])
@@ -124,23 +125,21 @@ def test_parameters_of_every_backbone_are_counted() -> None:
     assert {name: network.num_features for name, network in networks.items()} == NUM_FEATURES
 
 
-def test_every_task_describes_its_work() -> None:
+def test_every_benchmark_of_known_images_has_its_work_described_and_the_architecture_of_its_config() -> None:
     for benchmark in BENCHMARKS.values():
-        module = work_module(benchmark)
-        assert module and all(hasattr(module, name) for name in ("planned", "recorded", "shortened"))
+        work = work_of(benchmark.name, arch="resnet50")
+        assert bool(work.phases) == bool(benchmark.dataset.counts), benchmark.name
+        assert work.arch == (benchmark.arch or "resnet50")
 
 
 def test_a_probe_of_each_dense_benchmark_is_a_valid_trial() -> None:
     for name in OF_SEGMENTATION:
-        work = work_of(name)
-        module = work_module(benchmarks.get(name))
-        assert module
-        config, _ = segmentation.resolve_config(benchmarks.get(name).config_path, module.shortened(work, 20))
+        cut = task_of(benchmarks.get(name)).shortened(work_of(name), 20)
+        config, _ = segmentation.resolve_config(benchmarks.get(name).config_path, cut)
         assert config.train_cfg.max_iters == 20
     for name in OF_DETECTION:
-        module = work_module(benchmarks.get(name))
-        assert module
-        assert resolve_config(trial(name, *module.shortened(work_of(name), 20))).SOLVER.MAX_ITER == 20
+        cut = task_of(benchmarks.get(name)).shortened(work_of(name), 20)
+        assert resolve_config(trial(name, *cut)).SOLVER.MAX_ITER == 20
 
 
 def test_a_checkpoint_is_parameters_and_the_optimizers_values() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tools.bench.case import Case
-from tools.bench.measure import Comparison, compare, peak_mib
 
 from common.errors import UserError
 from pretrain.recipe import Crops, Data, Model, Recipe
 from tests.conftest import ROOT, run_module
 from tools.bench import loss, main, measure, step
+from tools.bench.case import Case
+from tools.bench.measure import Comparison, compare, peak_mib
 
 CPU = torch.device("cpu")
 MIB_FLOATS = 2**18

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tools.bench.photographs import jpeg, photograph
 
 import configs.pretrain
 from common import overrides
@@ -18,6 +17,7 @@ from pretrain.data.dataset import Batch, TwistDataset, build_loader
 from pretrain.data.images import UnreadableImageError, decode
 from pretrain.data.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
+from tools.bench.photographs import jpeg, photograph
 
 SMALL = [
     "crops.global_size=32",

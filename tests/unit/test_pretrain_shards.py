@@ -11,7 +11,6 @@ import pytest
 import torch
 import webdataset
 from PIL import Image
-from tools.bench.photographs import jpeg, photograph
 
 import common.shards
 import configs.pretrain
@@ -24,6 +23,7 @@ from pretrain.data.images import ImageFolderSource
 from pretrain.data.order import TrainingOrder
 from pretrain.data.shards import ShardSource
 from pretrain.recipe import Recipe
+from tools.bench.photographs import jpeg, photograph
 
 NUM_IMAGES = 10
 CONTENTS = [jpeg(photograph(index, 30, 40)) for index in range(NUM_IMAGES)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import cv2
-from tools.bench.case import Case
-from tools.bench.photographs import jpeg, photograph
-from tools.bench.textbook_views import textbook_views
 
 import configs.pretrain
 from pretrain.data.augment import NaturalViews
 from pretrain.data.images import decode
+from tools.bench.case import Case
+from tools.bench.photographs import jpeg, photograph
+from tools.bench.textbook_views import textbook_views
 
 NUM_PHOTOGRAPHS = 8  # for each call; what is drawn differs from call to call, and its cost with it
 SHAPES = ((375, 500), (500, 375), (333, 500), (375, 500))

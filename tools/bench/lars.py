@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from tools.bench.case import Case
 from torch import nn
 
 from pretrain.loss.textbook import TextbookLars
 from pretrain.model import build_backbone
 from pretrain.recipe import Optim
 from pretrain.run.optim import build_optimizer
+from tools.bench.case import Case
 
 LEARNING_RATE = 0.1
 

@@ -55,11 +55,12 @@ def main(args: Args) -> int:
     import torch
 
     from transfer import benchmarks
-    from transfer.tasks.classification.datasets import open_splits
+    from transfer.tasks.classification.datasets import open_splits, row_of
     from transfer.trials.plan import data_root
 
     torch.set_num_threads(args.threads)
-    train = open_splits("digits", data_root(benchmarks.get("demo-linear"), args.data)).train
+    demo = benchmarks.get("demo-linear")
+    train = open_splits(row_of(demo), data_root(demo.dataset, args.data)).train
     for name, (features, labels) in feature_sets(train, args).items():
         compare_paths(name, features, labels)
     compare_probing(spread(train, args.images // 5), args.probing_arch)

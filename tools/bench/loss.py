@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from tools.bench.case import Case
 from torch import Tensor
 
 from pretrain.loss import textbook
 from pretrain.loss.twist import multicrop_twist_loss
 from pretrain.recipe import NUM_GLOBAL_CROPS
+from tools.bench.case import Case
 
 # Views and classes of the paper's ResNet-50; as many images as a bunch has, twice a GPU's share there.
 VIEWS, IMAGES, CLASSES = 14, 256, 4096

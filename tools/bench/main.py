@@ -104,6 +104,7 @@ def load_cases(module: str, device: str, threads: int) -> list[Case]:
 
 def _measured(case: Case, args: Args, threads: int) -> Comparison:
     import torch
+
     from tools.bench.measure import compare
 
     comparison = compare(case, repeats=args.repeats, threads=threads, device=torch.device(args.device))

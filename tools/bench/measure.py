@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from tools.bench.case import Case
 
 MIB = 1 << 20

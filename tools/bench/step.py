@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torchvision
-from tools.bench.case import Case
 from torch import Tensor, nn
 
 from pretrain.distributed import Process
@@ -14,6 +13,7 @@ from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep
 from pretrain.run.trainer import build_model
+from tools.bench.case import Case
 
 LEARNING_RATE = 0.1
 

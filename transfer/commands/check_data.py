@@ -15,12 +15,13 @@ from rich.progress import Progress as Bar
 from tyro.conf import Positional, arg
 
 from common import cli
-from common.errors import UserError, unknown_name
+from common.errors import UserError
+from transfer import datasets
 from transfer.doctor import stamp
 from transfer.doctor.check import COMMAND, examine
-from transfer.doctor.datasets import DATASETS
 from transfer.doctor.files import Progress
-from transfer.trials.plan import data_folder
+from transfer.rows import DatasetRow
+from transfer.trials.plan import data_root
 
 
 @dataclass
@@ -28,13 +29,7 @@ class Args:
     """Checks a data set: layout, number of images, lists, unreadable images, impossible labels, broken boxes.
 
     data sets:
-      voc         VOC07+12 detection: 16,551 + 4,952 images
-      seg-voc     VOC12 segmentation with SBD: 10,582 + 1,449 images
-      coco        COCO 2017: 118,287 + 5,000 images
-      cityscapes  fine annotations: 2,975 + 500 images
-      digits      the embedded data as detection and segmentation read them; cls-digits as classification does
-      imagenet    1,281,167 + 50,000 images; folder: your own, train/<class>/* and val/<class>/*
-      food101, cifar10, cifar100, sun397, cars, aircraft, voc2007, dtd, pets, caltech101, flowers102
+    {datasets}
 
     Reads every file. Ends with 0 if all is well, else with 2, one sentence for each kind of problem, and what to fetch.
 
@@ -59,62 +54,62 @@ class Args:
 
 
 def main(args: Args) -> int:
-    if args.name not in DATASETS:
-        raise unknown_name("data set", args.name, DATASETS)
+    row = datasets.get(args.name)
     if args.threshold is not None and args.pretraining is None:
         raise UserError("--threshold is for near-duplicates: give --pretraining DIR too")
-    dataset = DATASETS[args.name]
     try:
-        root = data_folder(dataset.data, args.data, of=args.name, detectron2=dataset.detectron2)
+        root = data_root(row, args.data)
     except UserError as error:
-        raise UserError(f"{error}; {dataset.guide.format(root='DIR')}") from None
+        raise UserError(f"{error}; {row.title}: {row.guide.format(root='DIR')}") from None
     if args.pretraining is None:
-        return cli.EXIT_DONE if _is_sound(args.name, root, look_again=True) else cli.EXIT_BAD_USE
+        return cli.EXIT_DONE if _is_sound(row, root, look_again=True) else cli.EXIT_BAD_USE
 
-    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request
+    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request, find_near_duplicates, write
 
     threshold = DEFAULT_THRESHOLD if args.threshold is None else args.threshold
     check_request(args.pretraining, threshold)
-    if not _is_sound(args.name, root, look_again=False):
+    if not _is_sound(row, root, look_again=False):
         return cli.EXIT_BAD_USE
-    _compare(args.name, root, args.pretraining, threshold, args.out)
+    with _bar("listing") as progress:
+        found, num_unreadable = find_near_duplicates(row, root, args.pretraining, threshold, progress)
+    path = write(found, args.out)
+    if num_unreadable:
+        print(f"left out: {num_unreadable:,} pre-training images that cannot be read", file=sys.stderr)
+    print(
+        f"{found.near_duplicates:,} of {found.test_images:,} test images of {row.name} have a near-duplicate among "
+        f"{found.training_images:,} images of {found.training_source} ({found.exact:,} the same bytes): {path}"
+    )
     return cli.EXIT_DONE
 
 
-def _is_sound(name: str, root: Path, *, look_again: bool) -> bool:
+def dataset_lines() -> str:
+    """The data sets, a line each, as ``--help`` lists them."""
+    lines = []
+    for row in datasets.DATASETS.values():
+        counts = " + ".join(f"{count:,}" for count in row.counts.values())
+        lines.append(f"  {row.name:12}{row.title}{f': {counts} images' if counts else ''}")
+    return "\n".join(lines)
+
+
+def _is_sound(row: DatasetRow, root: Path, *, look_again: bool) -> bool:
     """Checks the data set and says what was found.
 
     Args:
         look_again: even if it was found in order before, and has not changed since.
     """
-    dataset = DATASETS[name]
-    seen = stamp.fingerprint(root, dataset.parts)
-    if not look_again and stamp.is_known(name, root, seen):
+    seen = stamp.fingerprint(root, row.parts)
+    if not look_again and stamp.is_known(row.name, root, seen):
         return True
-    with _bar(name) as progress:
-        findings = examine(name, root, progress)
+    with _bar(row.name) as progress:
+        findings = examine(row, root, progress)
     if not findings.kinds():
-        stamp.remember(name, root, seen)
-        print(f"{name} in {root} is complete and readable")
+        stamp.remember(row.name, root, seen)
+        print(f"{row.name} in {root} is complete and readable")
         return True
     for sentence in findings.sentences():
-        print(f"error: {name}: {sentence}", file=sys.stderr)
-    print(f"what to fetch: {dataset.guide.format(root=root)}", file=sys.stderr)
+        print(f"error: {row.name}: {sentence}", file=sys.stderr)
+    print(f"what to fetch: {row.title}: {row.guide.format(root=root)}", file=sys.stderr)
     return False
-
-
-def _compare(name: str, root: Path, pretraining: Path, threshold: int, out: Path) -> None:
-    from transfer.doctor.near_duplicates.find import find_near_duplicates, write
-
-    with _bar("listing") as progress:
-        found, num_unreadable = find_near_duplicates(name, root, pretraining, threshold, progress)
-    path = write(found, out)
-    if num_unreadable:
-        print(f"left out: {num_unreadable:,} pre-training images that cannot be read", file=sys.stderr)
-    print(
-        f"{found.near_duplicates:,} of {found.test_images:,} test images of {name} have a near-duplicate among "
-        f"{found.training_images:,} images of {found.training_source} ({found.exact:,} the same bytes): {path}"
-    )
 
 
 @contextlib.contextmanager
@@ -128,4 +123,4 @@ def _bar(name: str) -> Iterator[Progress]:
 
 
 if __name__ == "__main__":
-    cli.run(Args, main, prog=COMMAND)
+    cli.run(Args, main, prog=COMMAND, datasets=dataset_lines())

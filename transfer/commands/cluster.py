@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common import cli
-from transfer.commands.benchmark_command import TrialArgs, run_benchmarks
+from transfer.benchmarks import CLUSTERING
+from transfer.commands.trial_command import TrialArgs, benchmark_lines, run_benchmarks, typed_names
 
 COMMAND = "tools/cluster.sh"
-BENCHMARKS = {"demo": ("demo-cluster",), "imagenet": ("imagenet-cluster",), "folder": ("folder-cluster",)}
-KMEANS = {"demo": ("demo-kmeans",), "imagenet": ("imagenet-kmeans",), "folder": ("folder-kmeans",)}
 
 
 @dataclass
@@ -21,9 +20,7 @@ class Args(TrialArgs):
     matrix, of the clusters' use, and of three likely classes.
 
     benchmarks:
-      demo      the embedded digits
-      imagenet  its 50,000 validation images
-      folder    any folder with train/<class>/* and val/<class>/*, given with --data
+    {benchmarks}
 
     example: tools/cluster.sh demo runs/pretrain/demo/backbone.pth
     """
@@ -33,8 +30,8 @@ class Args(TrialArgs):
 
 
 def main(args: Args) -> int:
-    return run_benchmarks(args, KMEANS if args.kmeans else BENCHMARKS, COMMAND)
+    return run_benchmarks(args, typed_names(CLUSTERING, "--kmeans" if args.kmeans else None), COMMAND)
 
 
 if __name__ == "__main__":
-    cli.run(Args, main, prog=COMMAND)
+    cli.run(Args, main, prog=COMMAND, benchmarks=benchmark_lines(CLUSTERING))

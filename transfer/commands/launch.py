@@ -8,14 +8,12 @@ from typing import Literal
 
 from common import slurm
 from common.errors import UserError
-from transfer.benchmarks import Benchmark
+from transfer.rows import Benchmark
 from transfer.trials.devices import resolve_device
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_many import Summary, run_trials
 from transfer.trials.slurm.options import TrialSlurmArgs, check
 from transfer.trials.slurm.run import run_on_slurm
-
-EMBEDDED_DATA = "digits"
 
 
 @dataclass(kw_only=True)
@@ -51,7 +49,7 @@ def launch_device(args: LaunchArgs, benchmarks: Sequence[Benchmark]) -> str:
         return resolve_device(args.device)
     if args.gpus_per_trial:
         return "cuda"
-    if all(benchmark.data == EMBEDDED_DATA for benchmark in benchmarks):
+    if all(benchmark.dataset.embedded for benchmark in benchmarks):
         return "cpu"
     raise UserError("the nodes may have other devices than this machine: give --gpus-per-trial N, or --device cpu")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,27 +12,22 @@ from tyro.conf import Positional, arg
 
 from common import cli
 from common.errors import UserError, unknown_name
-from configs.suites import DEMO, SUITES, Suite
 from transfer import benchmarks
-from transfer.benchmarks import GROUPS, Benchmark
-from transfer.commands.benchmark_command import print_summary
-from transfer.commands.launch import LaunchArgs, launch, launch_device
-from transfer.commands.plan import show_plan
-from transfer.commands.plan_args import PlanArgs
+from transfer.benchmarks import GROUPS
+from transfer.commands.launch import launch_device
 from transfer.commands.seeds import chosen_seeds
-from transfer.preflight.data import check_data
-from transfer.preflight.protocol import forewarnings
-from transfer.preflight.weights import check_weights
+from transfer.commands.trial_command import RunArgs, plan_or_run
+from transfer.rows import Benchmark
 from transfer.trial import WeightsRef
 from transfer.trials.plan import TrialPlan, data_root, plan_trials, weights_ref
 
 COMMAND = "tools/suite.sh"
 # Benchmarks that lists of images define, and the lists' published names.
-LISTS_OF_LABELS = {"imagenet-1pct": "1percent.txt", "imagenet-10pct": "10percent.txt"}
+LISTED = {row.name: row.labels_list for row in benchmarks.BENCHMARKS.values() if row.labels_list}
 
 
 @dataclass
-class Args(LaunchArgs):
+class Args(RunArgs):
     """Runs all benchmarks of a suite from each of the given weights, with the same seeds for all of them.
 
     suites:
@@ -65,30 +59,10 @@ class Args(LaunchArgs):
     """of the suite's benchmarks all but these"""
     labels: Annotated[tuple[str, ...], arg(metavar="BENCH=FILE ...")] = ()
     """the lists of labelled images of imagenet-1pct and imagenet-10pct, see tools/transfer_cls.sh --help"""
-    trials: int | None = None
-    """how many trials of each, with seeds 0, 1, ...; default: what the suite says"""
-    seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
-    """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
-    data: Path | None = None
-    """the data set's folder, for a suite on one data set; default $DATA_ROOT/<name>"""
-    out: Path = Path("runs")
-    """where records go"""
-    planning: PlanArgs = field(default_factory=PlanArgs)
 
 
 def main(args: Args) -> int:
-    args.planning.check()
-    plans = suite_plans(args)
-    if args.planning.plan:
-        return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
-    for benchmark in dict.fromkeys(plan.benchmark for plan in plans):
-        check_data(benchmark, args.data)
-    check_weights(plans)
-    for line in forewarnings(plans):
-        print(line, file=sys.stderr)
-    summary = launch(plans, args)
-    print_summary(plans, summary, args.out, COMMAND)
-    return summary.exit_code
+    return plan_or_run(suite_plans(args), args, COMMAND)
 
 
 def suite_plans(args: Args) -> list[TrialPlan]:
@@ -97,12 +71,9 @@ def suite_plans(args: Args) -> list[TrialPlan]:
     Raises:
         UserError: bad use, a checkpoint or a data set is not there.
     """
-    if args.suite not in SUITES:
-        raise unknown_name("suite", args.suite, SUITES)
-    suite = SUITES[args.suite]
-    seeds = chosen_seeds(args.trials, args.seeds, suite.num_trials)
-    chosen = _chosen_benchmarks(suite, args)
-    weights = _chosen_weights(suite, args)
+    chosen = _chosen_benchmarks(args)
+    seeds = chosen_seeds(args.trials, args.seeds, max(benchmark.num_trials for benchmark in chosen))
+    weights = _chosen_weights(args)
     labels = _chosen_labels(args)
     must_exist = not args.planning.plan
     if must_exist:
@@ -114,7 +85,7 @@ def suite_plans(args: Args) -> list[TrialPlan]:
         for benchmark in chosen
         for plan in plan_trials(
             runs=args.out,
-            suite=suite.name,
+            suite=args.suite,
             benchmarks=[benchmark],
             weights=weights,
             seeds=seeds,
@@ -126,21 +97,22 @@ def suite_plans(args: Args) -> list[TrialPlan]:
     ]
 
 
-def _chosen_benchmarks(suite: Suite, args: Args) -> list[Benchmark]:
-    only, skip = _members(suite, args.only), _members(suite, args.skip)
-    names = [name for name in suite.benchmarks if name in (only or suite.benchmarks) and name not in skip]
-    if not names:
-        raise UserError(f"--only and --skip leave no benchmark of the suite {suite.name}: name fewer after --skip")
-    return [benchmarks.get(name) for name in names]
+def _chosen_benchmarks(args: Args) -> list[Benchmark]:
+    rows = benchmarks.of_suite(args.suite)
+    names = [row.name for row in rows]
+    only, skip = _members(args.suite, names, args.only), _members(args.suite, names, args.skip)
+    chosen = [row for row in rows if row.name in (only or names) and row.name not in skip]
+    if not chosen:
+        raise UserError(f"--only and --skip leave no benchmark of the suite {args.suite}: name fewer after --skip")
+    return chosen
 
 
-def _members(suite: Suite, names: Sequence[str]) -> list[str]:
+def _members(suite: str, known: Sequence[str], given: Sequence[str]) -> list[str]:
     """The benchmarks that are named, those of a group one by one."""
-    found = [member for name in names for member in GROUPS.get(name, (name,))]
+    found = [member for name in given for member in GROUPS.get(name, (name,))]
     for name in found:
-        if name not in suite.benchmarks:
-            known = (*suite.benchmarks, *GROUPS)
-            raise unknown_name(f"benchmark of the suite {suite.name}", name, known)
+        if name not in known:
+            raise unknown_name(f"benchmark of the suite {suite}", name, (*known, *GROUPS))
     return found
 
 
@@ -149,9 +121,9 @@ def _chosen_labels(args: Args) -> dict[str, Path]:
     labels: dict[str, Path] = {}
     for text in args.labels:
         name, equals, file = text.partition("=")
-        if not equals or name not in LISTS_OF_LABELS:
+        if not equals or name not in LISTED:
             raise UserError(
-                f"--labels {text!r} is not BENCH=FILE with a BENCH of {', '.join(LISTS_OF_LABELS)}, "
+                f"--labels {text!r} is not BENCH=FILE with a BENCH of {', '.join(LISTED)}, "
                 "e.g. imagenet-1pct=1percent.txt"
             )
         labels[name] = Path(file)
@@ -164,9 +136,9 @@ def _check_labels(chosen: Sequence[Benchmark], labels: Mapping[str, Path]) -> No
     Raises:
         UserError: at least one is.
     """
-    missing = [name for name in LISTS_OF_LABELS if name not in labels and name in {each.name for each in chosen}]
+    missing = [row.name for row in chosen if row.labels_list and row.name not in labels]
     if missing:
-        asked = " ".join(f"{name}={LISTS_OF_LABELS[name]}" for name in missing)
+        asked = " ".join(f"{name}={LISTED[name]}" for name in missing)
         raise UserError(
             f"{' and '.join(missing)} are defined by SimCLR's lists, in the folder imagenet_subsets of "
             f"github.com/google-research/simclr: give --labels {asked}, or leave them out with "
@@ -180,20 +152,21 @@ def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
     Raises:
         UserError: at least one is.
     """
-    missing = {}
+    missing: dict[str, str] = {}  # benchmark to what is wrong with its data
+    folders: dict[str, None] = {}
     for benchmark in chosen:
         try:
-            data_root(benchmark, data)
+            data_root(benchmark.dataset, data)
         except UserError as error:
-            missing[benchmark] = str(error)
+            missing[benchmark.name] = str(error)
+            folders[str(data_root(benchmark.dataset, data, must_exist=False))] = None
     if not missing:
         return
-    folders = list(dict.fromkeys(str(data_root(benchmark, data, must_exist=False)) for benchmark in missing))
     if len(folders) == 1:
         what = next(iter(missing.values()))
     else:
         what = f"no data in {', '.join(folders)}: set DATA_ROOT to where they are (docs/data.md says how)"
-    skip = " ".join(_grouped([benchmark.name for benchmark in missing]))
+    skip = " ".join(_grouped(list(missing)))
     raise UserError(what if len(missing) == len(chosen) else f"{what}; or leave them out with --skip {skip}")
 
 
@@ -203,9 +176,9 @@ def _grouped(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(whole.get(name, name) for name in names))
 
 
-def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:
+def _chosen_weights(args: Args) -> list[WeightsRef]:
     must_exist = not args.planning.plan
-    texts = [*args.checkpoints, *args.weights] or _default_weights(suite, args.out, must_exist=must_exist)
+    texts = [*args.checkpoints, *args.weights] or _default_weights(args.suite, args.out, must_exist=must_exist)
     refs = [named_weights(text, must_exist=must_exist) for text in texts]
     for place, ref in enumerate(refs):
         for other in refs[:place]:
@@ -217,11 +190,9 @@ def _chosen_weights(suite: Suite, args: Args) -> list[WeightsRef]:
     return refs
 
 
-def _default_weights(suite: Suite, out: Path, *, must_exist: bool) -> list[str]:
-    if suite is not DEMO:
-        raise UserError(
-            f"the suite {suite.name} needs checkpoints, e.g. {COMMAND} {suite.name} twist.pth random:resnet50"
-        )
+def _default_weights(suite: str, out: Path, *, must_exist: bool) -> list[str]:
+    if suite != "demo":
+        raise UserError(f"the suite {suite} needs checkpoints, e.g. {COMMAND} {suite} twist.pth random:resnet50")
     checkpoint = out / "pretrain" / "demo" / "backbone.pth"
     if must_exist and not checkpoint.is_file():
         raise UserError(

@@ -10,14 +10,10 @@ from typing import Literal
 from common import cli
 from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, ELEVEN, GROUPS
-from transfer.commands.benchmark_command import TrialArgs, run_benchmarks
+from transfer.commands.trial_command import TrialArgs, benchmark_lines, run_benchmarks
 
 COMMAND = "tools/transfer_cls.sh"
 LISTED = ("-1pct", "-10pct")  # whose labelled images a list can name
-DEMO = {
-    "linear": ("demo-linear", "demo-heads"),
-    "finetune": ("demo-1pct", "demo-10pct", "demo-100pct"),
-}
 
 Mode = Literal["linear", "finetune", "both"]
 Grid = Literal["full", "cheap"]
@@ -27,24 +23,13 @@ Grid = Literal["full", "cheap"]
 class Args(TrialArgs):
     """Classification from any known checkpoint: linear on frozen features, and fine-tuning; five trials.
 
-    ImageNet (for 1 and 10 % of the labels give SimCLR's list with --labels):
-      imagenet-linear  SGD heads on the frozen backbone: the official one, and one chosen among many on held-out
-                       training images
-      imagenet-1pct, imagenet-10pct, imagenet-100pct
-                       fine-tuning with a part of the labels
+    benchmarks:
+    {benchmarks}
 
-    your own images, --data DIR with DIR/{train,val}/<class>/<image>:
-      folder-linear, folder-1pct, folder-10pct, folder-100pct
-                       the same; the part of the labels is an even draw from every class, or your list
-
-    eleven data sets, each below $DATA_ROOT/<name> (VOC2007: voc):
-      linear11         logistic regression on frozen features, on all eleven
-      finetune11       fine-tuning with learning rate and weight decay chosen on validation images, on all eleven
-      food101, cifar10, cifar100, sun397, cars, aircraft, voc2007, dtd, pets, caltech101, flowers102
-                       one of them, as --mode says; or by name: dtd-linear, dtd-finetune
-
-    embedded digits, CPU, seconds a trial:
-      demo             all of demo-linear, demo-heads (linear), demo-1pct, demo-10pct and demo-100pct (fine-tuning)
+    For imagenet-1pct and imagenet-10pct give SimCLR's list with --labels. folder-* are for your own images, --data DIR
+    with DIR/{train,val}/<class>/<image>; the part of the labels is an even draw from every class, or your list.
+    linear11 and finetune11 stand for eleven data sets, each below $DATA_ROOT/<name> (VOC2007: voc); a data set alone
+    (dtd) for its benchmarks as --mode says; demo for all on the embedded digits.
 
     --labels is a text file with one image name a line (n01440764_10074.JPEG); SimCLR's are 1percent.txt and
     10percent.txt in the folder imagenet_subsets of github.com/google-research/simclr.
@@ -83,7 +68,7 @@ def main(args: Args) -> int:
 def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
     """What the user may type to the benchmarks that it stands for."""
     names: dict[str, tuple[str, ...]]
-    names = {name: (name,) for name, benchmark in BENCHMARKS.items() if benchmark.task == CLASSIFICATION}
+    names = {name: (name,) for name, row in BENCHMARKS.items() if row.task == CLASSIFICATION}
     finetune = "finetune" if grid == "full" else "finetune-cheap"
     for name in ELEVEN:
         names[name] = _chosen((f"{name}-linear",), (f"{name}-{finetune}",), mode)
@@ -91,7 +76,9 @@ def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
     names |= GROUPS
     if grid == "cheap":
         names["finetune11"] = tuple(f"{name}-{finetune}" for name in ELEVEN)
-    names["demo"] = _chosen(DEMO["linear"], DEMO["finetune"], mode)
+    demo = [row.name for row in BENCHMARKS.values() if row.task == CLASSIFICATION and row.suite == "demo"]
+    of_labels = tuple(name for name in demo if name.endswith("pct"))
+    names["demo"] = _chosen(tuple(name for name in demo if name not in of_labels), of_labels, mode)
     return names
 
 
@@ -100,4 +87,4 @@ def _chosen(linear: tuple[str, ...], finetune: tuple[str, ...], mode: Mode) -> t
 
 
 if __name__ == "__main__":
-    cli.run(Args, main, prog=COMMAND)
+    cli.run(Args, main, prog=COMMAND, benchmarks=benchmark_lines(CLASSIFICATION))

@@ -6,7 +6,6 @@ import json
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +22,21 @@ from transfer.doctor.findings import (
     WRONG_COUNT,
     Findings,
 )
+from transfer.rows import CocoBoxes, VocBoxes
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
 
 
-@dataclass(frozen=True)
-class VocBoxes:
-    """``ImageSets/Main/<names>.txt`` of a year."""
-
-    year: int
-    names: str
-
-
-def check_voc(
-    root: Path,
-    splits: Mapping[str, tuple[int, Sequence[VocBoxes]]],
-    class_names: Collection[str],
-    findings: Findings,
-    progress: Progress,
-) -> None:
+def check_voc(root: Path, layout: VocBoxes, counts: tuple[int, int], findings: Findings, progress: Progress) -> None:
     """Checks the detection part of VOC devkits, below the data root or below ``VOCdevkit`` there.
 
     Args:
-        splits: ``"train"`` and ``"test"`` to (how many images, where they are listed).
+        counts: images for training and for the test.
     """
-    devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
+    devkit = voc_devkit(root)
     seen: dict[str, set[tuple[int, str]]] = {}
-    for split, (count, parts) in splits.items():
+    for split, count, parts in zip(("train", "test"), counts, (layout.train, layout.test), strict=True):
         images: list[tuple[Path, str]] = []
         for part in parts:
             home = devkit / f"VOC{part.year}"
@@ -63,12 +49,17 @@ def check_voc(
 
         def check(image: tuple[Path, str]) -> None:
             home, name = image
-            size = _check_voc_annotation(home / f"Annotations/{name}.xml", class_names, root, findings)
+            size = _check_voc_annotation(home / f"Annotations/{name}.xml", layout.class_names, root, findings)
             check_image(home / f"JPEGImages/{name}.jpg", size, root, findings)
 
         for_each(images, check, progress, f"images and boxes of {split}")
     for year, name in seen["train"] & seen["test"]:
         findings.add(LEAK, f"VOC{year} {name}")
+
+
+def voc_devkit(root: Path) -> Path:
+    """The folder that holds the years of a VOC data root."""
+    return root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
 
 
 def _check_voc_annotation(
@@ -117,22 +108,19 @@ def box_problem(x0: float, y0: float, x1: float, y1: float, width: float, height
     return ""
 
 
-def check_coco(
-    root: Path,
-    counts: Mapping[str, int],
-    findings: Findings,
-    progress: Progress,
-    *,
-    known_empty: Collection[int] = (),
-) -> None:
-    """Checks COCO's instances; the data root is COCO's folder or holds it as ``coco``.
+def coco_home(root: Path) -> Path:
+    """COCO's folder: the data root, or ``coco`` below it."""
+    return root / "coco" if (root / "coco").is_dir() else root
+
+
+def check_coco(root: Path, layout: CocoBoxes, counts: tuple[int, int], findings: Findings, progress: Progress) -> None:
+    """Checks COCO's instances.
 
     Args:
-        counts: images in each split, e.g. ``{"train2017": 118287}``.
-        known_empty: images in which the data set itself, as published, has an empty box.
+        counts: images in train2017 and val2017.
     """
-    home = root / "coco" if (root / "coco").is_dir() else root
-    for split, count in counts.items():
+    home = coco_home(root)
+    for split, count in zip(("train2017", "val2017"), counts, strict=True):
         file = home / f"annotations/instances_{split}.json"
         name = file.relative_to(root).as_posix()
         if not file.is_file():
@@ -145,7 +133,7 @@ def check_coco(
             images = {image["id"]: image for image in content["images"]}
             if len(images) != count:
                 findings.add(WRONG_COUNT, f"{split} has {len(images):,}, not {count:,}")
-            _check_coco_annotations(content, images, name, findings, known_empty)
+            _check_coco_annotations(content, images, name, findings, layout.known_empty)
             _check_coco_images(list(images.values()), home / split, root, findings, progress)
         except (ValueError, KeyError, TypeError, AttributeError):
             findings.add(UNREADABLE_ANNOTATION, name)

@@ -15,14 +15,14 @@ from transfer.doctor.findings import (
     WRONG_COUNT,
     Findings,
 )
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import NotSortedError
 from transfer.tasks.classification.datasets.listing import Listing
 
 
-def check(row: DatasetRow, root: Path, findings: Findings, progress: Progress) -> None:
+def check(row: LabelledDataset, root: Path, findings: Findings, progress: Progress) -> None:
     """Checks lists, numbers of images and classes, leaks between the splits, and every image to its last byte."""
     listings = {split: listing for split in row.splits if (listing := _list(row, root, split, findings)) is not None}
     for split, listing in listings.items():
@@ -43,11 +43,11 @@ def check(row: DatasetRow, root: Path, findings: Findings, progress: Progress) -
             )
 
 
-def _called(row: DatasetRow, split: Split) -> str:
+def _called(row: LabelledDataset, split: Split) -> str:
     return row.test_split if split == "test" else split
 
 
-def _list(row: DatasetRow, root: Path, split: Split, findings: Findings) -> Listing | None:
+def _list(row: LabelledDataset, root: Path, split: Split, findings: Findings) -> Listing | None:
     try:
         return list_split(row, root, split)
     except NotSortedError as error:

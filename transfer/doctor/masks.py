@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from transfer.doctor.files import BROKEN, Progress, check_image, for_each, has_folders, labels, read_list
 from transfer.doctor.findings import IMPOSSIBLE_LABEL, LEAK, MISSING, WRONG_COUNT, Findings
+from transfer.rows import CityscapesMasks, VocMasks
 
 IGNORED = 255
 
 
-@dataclass(frozen=True)
-class VocMasks:
-    """Part of a split: names in ``ImageSets/Segmentation/<names>.txt``, their masks in ``folder``."""
-
-    names: str
-    folder: str
-
-
-def check_voc(
-    root: Path,
-    devkit: str,
-    splits: Mapping[str, tuple[int, Sequence[VocMasks]]],
-    num_classes: int,
-    findings: Findings,
-    progress: Progress,
-) -> None:
+def check_voc(root: Path, layout: VocMasks, counts: tuple[int, int], findings: Findings, progress: Progress) -> None:
     """Checks a VOC devkit's segmentation.
 
     Args:
-        root: the data root.
-        devkit: the year's folder below it, e.g. ``"VOCdevkit/VOC2012"``.
-        splits: ``"train"`` and ``"test"`` to (how many images, where they are listed).
-        num_classes: with background.
+        counts: images for training and for the test.
     """
-    home = root / devkit
-    folders = {part.folder for _, parts in splits.values() for part in parts}
+    home = root / layout.devkit
+    folders = {part.folder for part in (*layout.train, *layout.test)}
     if not has_folders(root, [home / folder for folder in ("JPEGImages", *sorted(folders))], findings):
         return
     names: dict[str, set[str]] = {}
-    for split, (count, parts) in splits.items():
+    for split, count, parts in zip(("train", "test"), counts, (layout.train, layout.test), strict=True):
         pairs = [
             (home / f"JPEGImages/{name}.jpg", home / f"{part.folder}/{name}.png")
             for part in parts
@@ -51,20 +33,23 @@ def check_voc(
         ]
         names[split] = {image.stem for image, _ in pairs}
         _check_count(split, len(pairs), count, findings)
-        _check_pairs(pairs, num_classes, root, findings, progress, split)
+        _check_pairs(pairs, layout.num_classes, root, findings, progress, split)
     for name in names["train"] & names["test"]:
         findings.add(LEAK, name)
 
 
-def check_cityscapes(root: Path, counts: Mapping[str, int], findings: Findings, progress: Progress) -> None:
+def check_cityscapes(
+    root: Path, layout: CityscapesMasks, counts: tuple[int, int], findings: Findings, progress: Progress
+) -> None:
     """Checks Cityscapes' fine annotations, 19 classes.
 
     Args:
         counts: images in ``train`` and ``val``.
     """
-    if not has_folders(root, [root / kind / split for split in counts for kind in ("leftImg8bit", "gtFine")], findings):
+    splits = ("train", "val")
+    if not has_folders(root, [root / kind / split for split in splits for kind in ("leftImg8bit", "gtFine")], findings):
         return
-    for split, count in counts.items():
+    for split, count in zip(splits, counts, strict=True):
         images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
         pairs = [(image, _cityscapes_mask(root, split, image)) for image in images]
         _check_count(split, len(pairs), count, findings)

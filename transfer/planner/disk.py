@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.benchmarks import DETECTION, SEGMENTATION, Benchmark
 from transfer.planner.history import Past
 from transfer.record import RECORD_NAME
+from transfer.rows import Benchmark
 from transfer.tasks.costs import NUM_PARAMETERS
-from transfer.tasks.work import Work
+from transfer.work import Work
 
 CHECKPOINTS, PICTURES, RECORDS, REST = "checkpoints", "pictures", "records", "logs and the rest"
 PROOF_SUFFIX = ".proof.json"  # beside each weight file
 CONVERTED = "converted weights"
-# Frameworks that a task has its weights converted for.
-TARGETS = {DETECTION: "detectron2", SEGMENTATION: "mmseg"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +80,14 @@ def _kind(path: Path) -> str:
     return PICTURES if "pictures" in path.parts else REST
 
 
-def of_weights(task: str, arch: str | None, weights_dir: Path | None, num_files: int) -> Item | None:
+def of_weights(target: str | None, arch: str | None, weights_dir: Path | None, num_files: int) -> Item | None:
     """Converted weights that are not there yet; None if the task converts none.
 
     Args:
+        target: framework that the task has its weights converted for.
         weights_dir: where the initialisation's are kept; None if that is not known.
         num_files: one a checkpoint; one a seed of a random initialisation.
     """
-    target = TARGETS.get(task)
     if target is None or not num_files:
         return None
     files = list((weights_dir / target).iterdir()) if weights_dir and (weights_dir / target).is_dir() else []

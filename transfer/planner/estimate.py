@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
-from transfer.benchmarks import BENCHMARKS, Benchmark
+from transfer.benchmarks import BENCHMARKS
 from transfer.planner import flop
 from transfer.planner.devices import Machine
 from transfer.planner.history import Past
-from transfer.tasks.work import Flop, Work
+from transfer.rows import Benchmark
+from transfer.work import Flop, Work
 
 Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from transfer.tasks.work import BackbonePass, Flop, Phase, Work
+from transfer.work import BackbonePass, Flop, Phase, Work
 
 FORWARD_AND_BACKWARD = 3  # backward takes twice as many: the gradients of inputs and of weights
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from common.errors import UserError
-from transfer.benchmarks import BENCHMARKS, Benchmark
+from transfer.benchmarks import BENCHMARKS
 from transfer.planner.devices import recorded_device
 from transfer.record import RECORD_NAME, TrialRecord
-from transfer.tasks.work import Work
+from transfer.task import task_of
+from transfer.work import Work
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,8 @@ class Past:
         benchmark = BENCHMARKS.get(self.record.benchmark)
         if benchmark is None or benchmark.protocol_version != self.record.protocol_version:
             return None
-        module = work_module(benchmark)
-        if module is None:
-            return None
         try:
-            work: Work = module.recorded(self.record, benchmark)
-            return work
+            return task_of(benchmark).recorded(self.record, benchmark)
         except (KeyError, TypeError, ValueError, UserError):
             return None
 
@@ -65,9 +59,3 @@ def gather(roots: Iterable[Path]) -> list[Past]:
             if record.status == "done" and record.wall_seconds > 0:
                 found[record.to_text()] = Past(record, path.parent)
     return list(found.values())
-
-
-def work_module(benchmark: Benchmark) -> ModuleType | None:
-    """Where the benchmark's task describes its work (:mod:`transfer.tasks.work`); None if it does not."""
-    name = benchmark.task.removesuffix(".task") + ".work"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -6,21 +6,19 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from common.errors import UserError
-from transfer.benchmarks import DETECTION, SEGMENTATION
 from transfer.planner import disk, makespan
 from transfer.planner.devices import Machine
 from transfer.planner.disk import Item
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, unknown
-from transfer.planner.history import Past, work_module
+from transfer.planner.history import Past
 from transfer.planner.missing import missing_checkpoint, missing_data
-from transfer.tasks.work import Asked, Work
-from transfer.trial import RANDOM_PREFIX, WeightsRef
+from transfer.task import task_of
+from transfer.trial import WeightsRef
 from transfer.trials.devices import gpus_per_trial, visible_gpus
 from transfer.trials.plan import TrialPlan
 from transfer.trials.states import TO_RUN, State, by_state
-
-DENSE = (DETECTION, SEGMENTATION)  # their protocols name the architecture
+from transfer.weights.arch import arch_of
+from transfer.work import Asked, Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,14 +148,14 @@ class Planner:
         seeds = by_state(group)
         waiting = [plan for plan in group if any(plan.seed in seeds.get(state, ()) for state in TO_RUN)]
         work = _work(first, self.pasts)
-        missing = [missing_data(first.benchmark, first.data)]
+        missing = [missing_data(first.benchmark.dataset, first.data)]
         if not first.weights.is_random:
             missing.append(missing_checkpoint(first.weights.source))
         if first.labels is not None and not first.labels.is_file():
             missing.append(f"list of labelled images {first.labels}: --labels names no file")
         num_devices = 1
         if self.machine.device == "cuda":
-            num_devices = gpus_per_trial(first.benchmark.task, self.machine.num_devices, self.num_gpus)
+            num_devices = gpus_per_trial(task_of(first.benchmark), self.machine.num_devices, self.num_gpus)
         question = Question(
             benchmark=first.benchmark,
             arch=work.arch,
@@ -202,42 +200,29 @@ class Planner:
 
 def _work(plan: TrialPlan, pasts: Sequence[Past]) -> Work:
     """Raises UserError for an override that the task refuses."""
-    arch = None if plan.benchmark.task in DENSE else _arch(plan.weights, pasts)
-    module = work_module(plan.benchmark)
-    if module is None:
-        return Work(arch=arch, phases=())
-    asked = Asked(benchmark=plan.benchmark, overrides=plan.overrides, rescale=plan.rescale, arch=arch)
-    work: Work = module.planned(asked)
-    return work
+    asked = Asked(
+        benchmark=plan.benchmark,
+        overrides=plan.overrides,
+        rescale=plan.rescale,
+        arch=_recorded_arch(plan.weights, pasts) or arch_of(plan.weights),
+    )
+    return task_of(plan.benchmark).planned(asked)
 
 
-def _arch(weights: WeightsRef, pasts: Sequence[Past]) -> str | None:
-    """As named, else as a record of these very weights has it, else as the checkpoint says, which imports torch."""
-    if weights.is_random:
-        return weights.source.removeprefix(RANDOM_PREFIX)
-    if weights.arch or not weights.sha256:
-        return weights.arch
+def _recorded_arch(weights: WeightsRef, pasts: Sequence[Past]) -> str | None:
+    """As a record of these very weights has it, which spares the reading of the checkpoint."""
     recorded = (past.record.weights.arch for past in pasts if past.record.weights.sha256 == weights.sha256)
-    return next(recorded, None) or _arch_in_file(weights)
-
-
-@functools.cache
-def _arch_in_file(weights: WeightsRef) -> str | None:
-    from transfer.weights.backbone import load_backbone
-
-    try:
-        return load_backbone(weights.source, weights.which, weights.arch).arch
-    except UserError:
-        return None  # the trial will say why
+    return next(recorded, None) if weights.sha256 and not weights.is_random else None
 
 
 def _converted(groups: Sequence[Sequence[TrialPlan]], rows: Sequence[Row]) -> list[Item]:
     """Weights that are converted once for all benchmarks of a task."""
-    found: dict[tuple[str, str], Item] = {}
+    found: dict[tuple[str, str | None], Item] = {}
     for group, row in zip(groups, rows, strict=True):
         first = group[0]
+        target = task_of(first.benchmark).target
         num_files = row.num_to_run if first.weights.is_random else min(row.num_to_run, 1)
-        item = disk.of_weights(first.benchmark.task, row.arch, first.weights_dir, num_files)
+        item = disk.of_weights(target, row.arch, first.weights_dir, num_files)
         if item:
-            found.setdefault((first.weights.name, first.benchmark.task), item)
+            found.setdefault((first.weights.name, target), item)
     return list(found.values())

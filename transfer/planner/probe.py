@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import statistics
 import sys
@@ -17,12 +16,12 @@ from typing import Any
 
 from common.files import make_dir
 from transfer.planner.estimate import Estimate, unknown
-from transfer.planner.history import work_module
 from transfer.planner.timeline import Measured, Tick, extrapolate
-from transfer.tasks.work import TRAINING, Work
+from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import belong_to_runner, fork_server, kill
 from transfer.trials.run_one import trial_of
+from transfer.work import TRAINING, Work
 
 ITERATIONS = 20  # of a training that is cut
 PHASE_SECONDS = 20.0  # a phase is watched so long
@@ -49,8 +48,7 @@ def probe(plans: Sequence[TrialPlan], work: Work, gpus: Sequence[str] = ()) -> E
         work: of one of these trials.
         gpus: that the one trial has; none on CPU.
     """
-    module = work_module(plans[0].benchmark)
-    cut: tuple[str, ...] = module.shortened(work, ITERATIONS) if module else ()
+    cut = task_of(plans[0].benchmark).shortened(work, ITERATIONS)
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         short = [
             dataclasses.replace(plan, runs=Path(folder) / str(number), overrides=(*plan.overrides, *cut))
@@ -154,7 +152,7 @@ def _probe_process(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
         try:
-            importlib.import_module(plan.benchmark.task).run(trial)
+            task_of(plan.benchmark).run(trial)
         except Exception as error:  # of whatever kind: the plan says so and goes on
             messages.send(("error", f"{type(error).__name__}: {error}"))
         else:

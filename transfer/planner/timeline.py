@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer.tasks.work import TRAINING, Work
+from transfer.work import TRAINING, Work
 
 
 @dataclass(frozen=True)

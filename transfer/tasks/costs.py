@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from transfer.tasks.work import Flop
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counted:
-    """Of a protocol's whole model, heads included.
-
-    Attributes:
-        train: for an image of a training step, forward and backward.
-        test: for a test image.
-        num_parameters, num_trained: all, and those that are not frozen.
-    """
-
-    train: Flop
-    test: Flop
-    num_parameters: int
-    num_trained: int
-
-    def checkpoint_bytes(self, *, adam: bool) -> int:
-        """A state to go on from: parameters, and for those that are trained one value (SGD) or two (Adam) more."""
-        return 4 * self.num_parameters + 4 * self.num_trained * (2 if adam else 1)
-
+from transfer.work import Counted, Flop
 
 COSTS: dict[str, Counted] = {
     "voc": Counted(

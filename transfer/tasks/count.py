@@ -7,14 +7,14 @@ Prints rows of the table; run it again when a protocol's model or image size cha
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING
 
 from common.counting import shares
 from transfer import benchmarks
-from transfer.benchmarks import DETECTION, SEGMENTATION
-from transfer.tasks.work import Flop
+from transfer.rows import DenseDataset
+from transfer.task import task_of
+from transfer.work import Flop
 
 if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
@@ -32,13 +32,13 @@ def row(name: str) -> str:
 
     benchmark = benchmarks.get(name)
     with sdpa_kernel(SDPBackend.MATH):  # torch's counter does not know the CPU's fused attention
-        counted = importlib.import_module(benchmark.task.removesuffix("task") + "counting").count(benchmark)
+        counted = task_of(benchmark).count(benchmark)
     train, test = (f"Flop({flop.convolutions:.4g}, {flop.products:.4g})" for flop in (counted.train, counted.test))
     parameters = f"num_parameters={counted.num_parameters:_}, num_trained={counted.num_trained:_}"
     return f'    "{name}": Counted(train={train}, test={test}, {parameters}),'
 
 
 if __name__ == "__main__":
-    dense = [name for name, benchmark in benchmarks.BENCHMARKS.items() if benchmark.task in (DETECTION, SEGMENTATION)]
+    dense = [name for name, benchmark in benchmarks.BENCHMARKS.items() if isinstance(benchmark.dataset, DenseDataset)]
     for name in sys.argv[1:] or dense:
         print(row(name), flush=True)

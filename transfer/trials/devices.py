@@ -8,10 +8,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from common.errors import UserError
-from transfer.benchmarks import CLASSIFICATION, CLUSTERING
+from transfer.task import Task
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SINGLE_GPU_TASKS = frozenset({CLASSIFICATION, CLUSTERING})
 
 
 def resolve_device(device: str) -> str:
@@ -68,7 +67,7 @@ def gpus_of(listing: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(visible)
 
 
-def gpus_per_trial(task: str, num_gpus: int, asked: int | None = None) -> int:
+def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
     """How many GPUs a trial of ``task`` has.
 
     Classification and clustering have one. Detection and segmentation have all: their batch norm is synchronised over
@@ -82,7 +81,7 @@ def gpus_per_trial(task: str, num_gpus: int, asked: int | None = None) -> int:
         UserError: fewer than one GPU is asked for, or more than there are.
     """
     if asked is None:
-        return 1 if task in SINGLE_GPU_TASKS else num_gpus
+        return num_gpus if task.uses_all_gpus else 1
     if not 1 <= asked <= num_gpus:
         raise UserError(f"--gpus-per-trial is {asked}: give a number from 1 to {num_gpus}, the GPUs that are visible")
     return asked

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
-from transfer.benchmarks import DETECTION, Benchmark
 from transfer.record import RECORD_NAME, TrialRecord
+from transfer.rows import Benchmark, DatasetRow
 from transfer.trial import RANDOM_PREFIX, WeightsRef
 
 # Names that say nothing about the weights: then the folder's name is used.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
-OWN_IMAGES = "folder"  # of the benchmarks' data: any images, which the name does not tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +118,7 @@ def plan_trials(
         inputs = (*inputs, f"--labels {sha256_file(labels) if labels.is_file() else None}")
     plans = []
     for benchmark in benchmarks:
-        root = data_root(benchmark, data, must_exist=must_exist)
+        root = data_root(benchmark.dataset, data, must_exist=must_exist)
         for seed in seeds:
             for ref in weights:
                 plans.append(
@@ -190,37 +189,22 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def data_root(benchmark: Benchmark, given: Path | None, *, must_exist: bool = True) -> Path:
-    """The data set's folder: ``given``, else ``$DATA_ROOT/<name>``, else ``data/<name>`` beside the packages.
+def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -> Path:
+    """The data set's folder: ``given``, else ``$DATA_ROOT/<folder>``, else ``data/<folder>`` beside the packages.
 
-    For detection, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
-
-    Raises:
-        UserError: it does not exist.
-    """
-    return data_folder(
-        benchmark.data, given, of=benchmark.name, detectron2=benchmark.task == DETECTION, must_exist=must_exist
-    )
-
-
-def data_folder(name: str, given: Path | None, *, of: str, detectron2: bool = False, must_exist: bool = True) -> Path:
-    """:func:`data_root` by the name of the data set's folder.
-
-    Args:
-        of: whose data they are, for the message.
-        detectron2: whether ``$DETECTRON2_DATASETS`` may hold them.
+    For what Detectron2 reads, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
 
     Raises:
         UserError: it does not exist.
     """
     repository = Path(__file__).resolve().parents[2]
-    root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / name
+    root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / row.folder
     detectron2_root = os.environ.get("DETECTRON2_DATASETS")
-    if not root.is_dir() and not given and detectron2_root and detectron2:
+    if not root.is_dir() and not given and detectron2_root and row.in_detectron2_root:
         root = Path(detectron2_root)
     if must_exist and not root.is_dir():
-        how = "run tools/demo_data.sh" if name == "digits" else "give --data DIR or set DATA_ROOT"
-        raise UserError(f"no folder {root} with the data of {of}: {how}")
+        how = "run tools/demo_data.sh" if row.embedded else "give --data DIR or set DATA_ROOT"
+        raise UserError(f"no folder {root} with the data of {row.name}: {how}")
     return root.resolve()
 
 
@@ -242,7 +226,7 @@ def _data_identity(benchmark: Benchmark, data: Path) -> str | None:
     manifest = data / "manifest.json"
     if manifest.is_file():
         return sha256_file(manifest)
-    return str(data) if benchmark.data == OWN_IMAGES else None
+    return str(data) if benchmark.dataset.is_own else None
 
 
 def _config_sha256(path: Path) -> str:

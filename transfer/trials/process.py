@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from common.cli import EXIT_BAD_USE
 from common.errors import UserError
 from common.process import process_start
+from transfer.task import task_of
 from transfer.trials.devices import VISIBLE
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_one import TakenError, run_or_find
@@ -47,8 +48,7 @@ def fork_server(plans: Sequence[TrialPlan]) -> Any:
         # use none; so it asks the driver's library (PyTorch's documentation of CUDA environment variables).
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     context = multiprocessing.get_context("forkserver")
-    tasks = sorted({plan.benchmark.task for plan in plans})
-    context.set_forkserver_preload([task.removesuffix(".task") + ".preload" for task in tasks])
+    context.set_forkserver_preload(sorted({task_of(plan.benchmark).preload for plan in plans}))
     return context
 
 

@@ -17,6 +17,7 @@ from common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 from common.errors import UserError
 from common.files import make_dir
 from transfer.record import TrialRecord
+from transfer.task import task_of
 from transfer.trials.claim import live_owner, take
 from transfer.trials.devices import DevicePool, gpus_per_trial, local_devices
 from transfer.trials.display import TrialsDisplay
@@ -66,7 +67,9 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | Non
         raise UserError(f"--jobs is {jobs}: give 0 for as many as there are devices, or a limit")
     device = waiting[0].device
     devices = local_devices(device, jobs)
-    needs = [1 if device == "cpu" else gpus_per_trial(plan.benchmark.task, len(devices), num_gpus) for plan in waiting]
+    needs = [
+        1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), len(devices), num_gpus) for plan in waiting
+    ]
     make_dir(waiting[0].runs)
     with (
         ended_by_sigterm(),

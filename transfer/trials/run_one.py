@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import importlib
 import importlib.metadata
 import math
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from common.errors import UserError
 from common.files import make_dir, remove_unfinished, sha256_text, write_text
 from transfer.record import Metric, TrialRecord, WeightsInfo
+from transfer.task import task_of
 from transfer.trial import Outcome, Trial
 from transfer.trials.claim import Claim, live_owner, take
 from transfer.trials.plan import TrialPlan
@@ -127,7 +127,7 @@ def _call_task(plan: TrialPlan, progress: Callable[[int, int, str], None]) -> Ou
     trial = dataclasses.replace(trial_of(plan), progress=progress)
     make_dir(trial.work_dir)
     make_dir(trial.weights_dir)
-    return importlib.import_module(plan.benchmark.task).run(trial)
+    return task_of(plan.benchmark).run(trial)
 
 
 def trial_of(plan: TrialPlan) -> Trial:

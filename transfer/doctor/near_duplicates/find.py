@@ -16,6 +16,7 @@ from transfer.doctor.near_duplicates.hamming import nearest
 from transfer.doctor.near_duplicates.hashes import HASH, Hashes, hash_training
 from transfer.doctor.near_duplicates.held_out import hash_test_images
 from transfer.doctor.near_duplicates.stored import WHAT_TO_GIVE, list_images
+from transfer.rows import DatasetRow
 
 FORMAT = "twist-transfer near-duplicates"
 VERSION = 1
@@ -30,7 +31,7 @@ class NearDuplicates:
     """What was found; the fields of ``near-duplicates/<dataset>.json``.
 
     Attributes:
-        dataset: the doctor's name of the data set that is tested on.
+        dataset: the name of the row of the data set that is tested on.
         training_source: the pre-training images' folder, without where it lies on this machine.
         threshold: bits of 64 in which the hashes of near-duplicates differ at most.
         near_duplicates: test images with a near-duplicate among the training images, exact ones included.
@@ -50,12 +51,11 @@ class NearDuplicates:
 
 
 def find_near_duplicates(
-    name: str, root: Path, pretraining: Path, threshold: int, progress: Progress
+    row: DatasetRow, root: Path, pretraining: Path, threshold: int, progress: Progress
 ) -> tuple[NearDuplicates, int]:
     """Compares every test image, and its mirror image, with every pre-training image.
 
     Args:
-        name: in :data:`transfer.doctor.datasets.DATASETS`.
         root: the data set's folder.
         pretraining: class folders, a flat folder or ``*.tar`` shards.
 
@@ -67,17 +67,17 @@ def find_near_duplicates(
     """
     check_request(pretraining, threshold)
     items = list_images(pretraining)
-    test = hash_test_images(name, root, progress)
+    test = hash_test_images(row, root, progress)
     training = hash_training(items, pretraining, progress)
     readable = np.flatnonzero(training.readable)
     if not len(readable):
         raise UserError(f"none of the {len(items):,} images below {pretraining} can be read: fetch them again")
 
-    distance, row, exact = _nearest(test.hashes, training, readable, progress)
+    distance, place, exact = _nearest(test.hashes, training, readable, progress)
     near = np.flatnonzero(distance <= threshold).tolist()
     nearest_first = sorted(near, key=lambda test_row: (not exact[test_row], distance[test_row], test_row))
     found = NearDuplicates(
-        dataset=name,
+        dataset=row.name,
         test_images=len(test.names),
         training_images=len(readable),
         training_source=source_name(pretraining),
@@ -86,7 +86,7 @@ def find_near_duplicates(
         near_duplicates=len(near),
         exact=int(exact.sum()),
         examples=[
-            (test.names[test_row], items[int(row[test_row])].name, int(distance[test_row]))
+            (test.names[test_row], items[int(place[test_row])].name, int(distance[test_row]))
             for test_row in nearest_first[:MAX_EXAMPLES]
         ],
     )

@@ -1,4 +1,4 @@
-"""The test images of each data set that the doctor knows."""
+"""The test images of a data set, wherever its layout keeps them, and their hashes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
-from configs.classification.datasets import DATASETS as ROWS
+from transfer.doctor.boxes import coco_home, voc_devkit
 from transfer.doctor.files import Progress
 from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
+from transfer.rows import CityscapesMasks, CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, VocBoxes, VocMasks
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.listing import Listing
 
@@ -26,19 +28,16 @@ class TestImages:
     hashes: Hashes
 
 
-def hash_test_images(name: str, root: Path, progress: Progress) -> TestImages:
-    """Hashes of all test images of a data set.
-
-    Args:
-        name: in :data:`transfer.doctor.datasets.DATASETS`.
-        root: its folder.
+def hash_test_images(row: DatasetRow, root: Path, progress: Progress) -> TestImages:
+    """Hashes of all test images of a data set below its folder ``root``.
 
     Raises:
         UserError: files are missing, or an image cannot be read.
     """
-    if name in DENSE:
-        return _of_files(root, DENSE[name](root), progress)
-    listing = list_split(ROWS["digits" if name == "cls-digits" else name], root, "test")
+    if isinstance(row, DenseDataset):
+        return _of_files(root, TEST_PATHS[type(row.layouts[0])](root, row.layouts[0]), progress)
+    assert isinstance(row, LabelledDataset), f"{row.name} has no list of test images"
+    listing = list_split(row, root, "test")
     if listing.root is None:
         return _of_arrays(listing, progress)
     return _of_files(root, [root / below for below in listing.names], progress)
@@ -63,34 +62,36 @@ def _of_arrays(listing: Listing, progress: Progress) -> TestImages:
     return TestImages(listing.names, Hashes.of(values))
 
 
-def _voc2007(root: Path) -> list[Path]:
-    home = (root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root) / "VOC2007"
-    return [home / f"JPEGImages/{name}.jpg" for name in _names(home / "ImageSets/Main/test.txt")]
+def _voc_boxes(root: Path, layout: VocBoxes) -> list[Path]:
+    homes = [(voc_devkit(root) / f"VOC{part.year}", part.names) for part in layout.test]
+    return [home / f"JPEGImages/{name}.jpg" for home, names in homes for name in _names(home / "ImageSets/Main", names)]
 
 
-def _voc2012(root: Path) -> list[Path]:
-    home = root / "VOCdevkit/VOC2012"
-    return [home / f"JPEGImages/{name}.jpg" for name in _names(home / "ImageSets/Segmentation/val.txt")]
+def _voc_masks(root: Path, layout: VocMasks) -> list[Path]:
+    home = root / layout.devkit
+    lists = [_names(home / "ImageSets/Segmentation", part.names) for part in layout.test]
+    return [home / f"JPEGImages/{name}.jpg" for names in lists for name in names]
 
 
-def _names(path: Path) -> list[str]:
-    return [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _names(folder: Path, list_name: str) -> list[str]:
+    lines = (folder / f"{list_name}.txt").read_text(encoding="utf-8").splitlines()
+    return [line.split()[0] for line in lines if line.strip()]
 
 
-def _coco(root: Path) -> list[Path]:
-    home = root / "coco" if (root / "coco").is_dir() else root
+def _coco(root: Path, layout: CocoBoxes) -> list[Path]:
+    home = coco_home(root)
     content = json.loads((home / "annotations/instances_val2017.json").read_bytes())
     return [home / "val2017" / image["file_name"] for image in content["images"]]
 
 
-def _cityscapes(root: Path) -> list[Path]:
+def _cityscapes(root: Path, layout: CityscapesMasks) -> list[Path]:
     return sorted((root / "leftImg8bit/val").glob("*/*_leftImg8bit.png"))
 
 
-DENSE: dict[str, Callable[[Path], list[Path]]] = {
-    "voc": _voc2007,
-    "seg-voc": _voc2012,
-    "coco": _coco,
-    "cityscapes": _cityscapes,
-    "digits": _voc2007,
+# layout to the paths of its test images
+TEST_PATHS: dict[type, Callable[[Path, Any], list[Path]]] = {
+    VocBoxes: _voc_boxes,
+    VocMasks: _voc_masks,
+    CocoBoxes: _coco,
+    CityscapesMasks: _cityscapes,
 }

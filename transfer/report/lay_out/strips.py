@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from transfer.benchmarks import BENCHMARKS, CLUSTERING, DETECTION, SEGMENTATION
+from transfer.benchmarks import BENCHMARKS, CLUSTERING
 from transfer.record import TrialRecord
 from transfer.report.compare.results import BenchmarkResult, Report, Row
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import row_label
 from transfer.report.read.trials import FoundTrial, TrialKey, trial_key
+from transfer.task import task_of
 
 MAX_PICTURE_BYTES = 1 << 20
 MAX_PAGE_BYTES = 8 << 20  # of all pictures together: a page that is mailed and opened on a phone
@@ -20,12 +21,6 @@ MAX_OPEN_ROWS = 2  # more are folded
 KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by their first bytes
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
-CLUSTERING_SIDES = "clusters beside the labels, which took no part in making them"
-SIDES = {
-    DETECTION: "annotated objects left, as many detections right, best first, with their scores",
-    SEGMENTATION: "image left, annotated mask in the middle, predicted mask right",
-    CLUSTERING: CLUSTERING_SIDES,
-}
 OTHER_SIDES = "truth left, prediction right"
 # What the pictures of a clustering trial are, by their files' names without suffix, in the order of the page.
 CLUSTERING_PICTURES = {
@@ -134,9 +129,10 @@ def read_beside(folder: Path, name: str) -> bytes | None:
 def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip | None:
     benchmark = BENCHMARKS.get(result.key.benchmark)
     is_clustering = benchmark is not None and benchmark.task == CLUSTERING
-    sides = SIDES.get(benchmark.task, OTHER_SIDES) if benchmark else OTHER_SIDES
+    sides = task_of(benchmark).picture_sides if benchmark else OTHER_SIDES
     firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
-    rows = [_row(row, record, trials.get(trial_key(record)), sides) for row, record in firsts]
+    captions = CLUSTERING_PICTURES if is_clustering else {}
+    rows = [_row(row, record, trials.get(trial_key(record)), sides, captions) for row, record in firsts]
     if not rows:
         return None
     same = len({tuple(record.pictures) for _, record in firsts}) == 1
@@ -145,14 +141,14 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
     return Strip(f"First done trial of each initialisation, {what}.", tuple(rows), large=is_clustering)
 
 
-def _row(row: Row, record: TrialRecord, trial: FoundTrial | None, sides: str) -> StripRow:
+def _row(row: Row, record: TrialRecord, trial: FoundTrial | None, sides: str, captions: Mapping[str, str]) -> StripRow:
     label = f"{row_label(row)}, seed {record.seed}"
     pictures = []
     for name in record.pictures:
         content = trial.read(name) if trial else None
         stem = PurePosixPath(name).stem
         alt = f"{label}, image {stem}: {sides}"
-        caption = CLUSTERING_PICTURES.get(stem, "") if sides == CLUSTERING_SIDES else ""
+        caption = captions.get(stem, "")
         alt = f"{label}: {caption}" if caption else alt
         pictures.append(None if content is None else Picture(name=name, content=content, alt=alt, caption=caption))
     pictures.sort(key=_rank)

@@ -32,7 +32,7 @@ class Evidence:
     def near_duplicates_of(self, benchmark: str) -> list[NearDuplicates]:
         """Those of the test images of a benchmark."""
         known = BENCHMARKS.get(benchmark)
-        return [each for each in self.near_duplicates if known and each.data_set == known.checked_as]
+        return [each for each in self.near_duplicates if known and each.data_set == known.dataset.name]
 
     def pretraining_facts(self, weights_sha256: str) -> dict[str, Any]:
         """``epochs`` and ``multi_crop`` of the run that exported these weights, as far as they are known here."""

@@ -19,7 +19,7 @@ class NearDuplicates:
     """One count.
 
     Attributes:
-        data_set: of the test images, as the data doctor names it (``Benchmark.checked_as``).
+        data_set: of the test images, as the data doctor names it (the name of its row).
         training_source: where the pre-training images are from.
         threshold: the largest distance of two hashes that counts as near.
         near_duplicates, exact: test images with a training image within the threshold; of the same bytes.

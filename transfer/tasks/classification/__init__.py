@@ -1,1 +1,45 @@
-"""Classification with few labels: a linear classifier on frozen features, and fine-tuning of the whole network."""
+"""Classification: linear on frozen features, by SGD heads, fine-tuned. Importing this imports no torch."""
+
+from __future__ import annotations
+
+from transfer.record import TrialRecord
+from transfer.rows import Benchmark
+from transfer.task import Task
+from transfer.trial import Outcome, Trial
+from transfer.work import Asked, Work
+
+
+class Classification(Task):
+    """Trials on labelled images; the protocol says which procedure is run."""
+
+    preload = "transfer.tasks.classification.preload"
+    metrics = "top-1, top-5; mean per class or 11-point mAP where the data set is scored so"
+    picture_sides = "truth left, prediction right"
+
+    def run(self, trial: Trial) -> Outcome:
+        from transfer.tasks.classification.task import run
+
+        return run(trial)
+
+    def check_settings(self, trial: Trial) -> None:
+        from transfer.tasks.classification.protocol import load_protocol
+
+        load_protocol(trial.benchmark, trial.overrides)
+
+    def check_weights(self, trial: Trial) -> None:
+        from transfer.weights.of_trial import trial_backbone
+
+        trial_backbone(trial)
+
+    def planned(self, asked: Asked) -> Work:
+        from transfer.tasks.classification import work
+
+        return work.planned(asked)
+
+    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+        from transfer.tasks.classification import work
+
+        return work.recorded(record, benchmark)
+
+
+TASK = Classification()

@@ -93,7 +93,7 @@ def labelled_images(trial: Trial, protocol: FinetuneProtocol, train: LabelledIma
         return train
     if trial.labels is not None:
         return listed(train, read_list(trial.labels), trial.labels)
-    if trial.benchmark.data == "imagenet":
+    if trial.benchmark.dataset.name == "imagenet":
         raise UserError(f"{trial.benchmark.name} needs the list of its labelled images: {LIST_GUIDE}")
     return train.subset(even_rows(train.labels, protocol.labels_fraction, trial.seed), f"labelled part of {train.name}")
 

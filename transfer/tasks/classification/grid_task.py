@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from transfer.processes import Report
-    from transfer.tasks.classification.dataset_row import DatasetRow
+    from transfer.rows import LabelledDataset
     from transfer.tasks.classification.labelled import LabelledImages, Splits
     from transfer.tasks.classification.sgd import SgdSettings
     from transfer.weights.backbone import Backbone
@@ -37,7 +37,7 @@ class Job:
 class Divided:
     """A data set divided for the choice: what a point is trained on, what it is scored on, and both together."""
 
-    row: DatasetRow
+    row: LabelledDataset
     splits: Splits
     train: LabelledImages
     val: LabelledImages
@@ -107,12 +107,12 @@ def divided(trial: Trial, protocol: GridProtocol) -> Divided:
     """
     import numpy as np
 
-    from transfer.tasks.classification.datasets import get_row
+    from transfer.tasks.classification.datasets import row_of
     from transfer.tasks.classification.holdout import held_out
     from transfer.tasks.classification.labelled import joined
     from transfer.tasks.classification.splits import splits_of
 
-    row = get_row(trial.benchmark.dataset or trial.benchmark.data)
+    row = row_of(trial.benchmark)
     splits = splits_of(trial)
     if splits.val is not None:
         both = joined(splits.train, splits.val, f"{row.name} train and val")
@@ -212,7 +212,7 @@ def _grid_process(job: Job, report: Report) -> None:
     fill_grid(job.trial, job.protocol, divided(job.trial, job.protocol), points, report)
 
 
-def _val_fraction(protocol: GridProtocol, row: DatasetRow) -> float:
+def _val_fraction(protocol: GridProtocol, row: LabelledDataset) -> float:
     return row.val_fraction if protocol.val_fraction is None else protocol.val_fraction
 
 

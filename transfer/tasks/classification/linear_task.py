@@ -30,13 +30,13 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         UserError: a bad checkpoint or data folder.
         RuntimeError: the classifier that is scored has not converged.
     """
-    from transfer.tasks.classification.datasets import get_row, open_splits
+    from transfer.tasks.classification.datasets import open_splits, row_of
     from transfer.tasks.classification.linear import choose_l2, refit
     from transfer.tasks.classification.scoring import floor
     from transfer.weights.of_trial import torch_backbone
 
-    row = get_row(trial.benchmark.dataset or trial.benchmark.data)
-    splits = open_splits(row.name, trial.data)
+    row = row_of(trial.benchmark)
+    splits = open_splits(row, trial.data)
     module, backbone = torch_backbone(trial)
     extract = _extractor(trial, protocol, module, backbone)
     val_fraction = row.val_fraction if protocol.val_fraction is None else protocol.val_fraction

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common import overrides
-from transfer.benchmarks import Benchmark
+from transfer.rows import Benchmark
 
 
 @dataclass(frozen=True, kw_only=True)

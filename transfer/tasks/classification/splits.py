@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transfer.tasks.classification.datasets import open_splits
+from transfer.tasks.classification.datasets import open_splits, row_of
 from transfer.tasks.classification.labelled import Splits
 from transfer.trial import Trial
 
@@ -13,4 +13,4 @@ def splits_of(trial: Trial) -> Splits:
     Raises:
         UserError: files are missing or damaged.
     """
-    return open_splits(trial.benchmark.dataset or trial.benchmark.data, trial.data)
+    return open_splits(row_of(trial.benchmark), trial.data)

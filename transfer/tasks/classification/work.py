@@ -11,16 +11,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from transfer.benchmarks import Benchmark
 from transfer.record import TrialRecord
+from transfer.rows import Benchmark, DatasetRow, LabelledDataset
 from transfer.tasks.classification.protocol import load_protocol
 from transfer.tasks.costs import NUM_FEATURES
-from transfer.tasks.work import Asked, BackbonePass, Phase, Work
+from transfer.work import Asked, BackbonePass, Phase, Work
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Images:
-    """Of a data set: the size in pixels at which the network sees them, and how many there are."""
+    """The images of a data set: the size in pixels at which the network sees them, and how many there are."""
 
     size: int
     num_classes: int
@@ -28,15 +28,8 @@ class Images:
     num_test: int
 
 
-DATA = {
-    # common.digits writes the same every time
-    "digits": Images(size=28, num_classes=10, num_train=4000, num_test=1000),
-    "imagenet": Images(size=224, num_classes=1000, num_train=1_281_167, num_test=50_000),
-}
-
-
 def planned(asked: Asked) -> Work:
-    """See :mod:`transfer.tasks.work`.
+    """See :meth:`transfer.task.Task.planned`.
 
     Raises:
         UserError: an override that the protocol does not know.
@@ -46,17 +39,12 @@ def planned(asked: Asked) -> Work:
 
 
 def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
-    """See :mod:`transfer.tasks.work`."""
+    """See :meth:`transfer.task.Task.recorded`."""
     protocol, _ = load_protocol(benchmark, ())
     content = json.loads(record.resolved_config)
     names = [field.name for field in dataclasses.fields(protocol) if field.name in content]
     used = dataclasses.replace(protocol, **{name: _as_field(content[name], getattr(protocol, name)) for name in names})
     return _work(used, benchmark, record.weights.arch)
-
-
-def shortened(work: Work, iterations: int) -> tuple[str, ...]:
-    """See :mod:`transfer.tasks.work`: these trials report each step, so a probe watches the protocol itself."""
-    return ()
 
 
 def _as_field(value: Any, current: Any = None) -> Any:
@@ -67,21 +55,19 @@ def _as_field(value: Any, current: Any = None) -> Any:
 
 
 def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
-    kind = f"{type(protocol).__module__}.{type(protocol).__qualname__}"
-    describe, images = DESCRIPTIONS.get(kind), DATA.get(benchmark.data) or _images(protocol, benchmark)
+    describe, images = DESCRIPTIONS.get(type(protocol).__name__), _images(protocol, benchmark.dataset)
     if describe is None or images is None:
         return Work(arch=arch, phases=())
     return describe(protocol, images, arch)
 
 
-def _images(protocol: Any, benchmark: Benchmark) -> Images | None:
-    """Of a row of the table of data sets, cropped as a linear or a grid's protocol says."""
-    from configs.classification.datasets import DATASETS
-
-    row = DATASETS.get(benchmark.dataset or "")
+def _images(protocol: Any, row: DatasetRow) -> Images | None:
+    """The data set's images, of one size or as the protocol crops them; None where any number is right."""
+    if not isinstance(row, LabelledDataset) or not row.sizes:
+        return None
     views = getattr(protocol, "views", None)
-    size = views.size if views else getattr(protocol, "crop", None)
-    if row is None or size is None or not row.sizes:
+    size = row.image_size or (views.size if views else getattr(protocol, "crop", None))
+    if size is None:
         return None
     num_labelled = row.sizes["train"] + row.sizes.get("val", 0)
     return Images(size=size, num_classes=row.num_classes, num_train=num_labelled, num_test=row.sizes["test"])
@@ -148,11 +134,11 @@ def _pass(arch: str | None, images: Images) -> BackbonePass | None:
     return BackbonePass(arch, images.size) if arch else None
 
 
-# A protocol's class, by its full name, to what it computes.
+# The name of a protocol's class, to what it computes.
 DESCRIPTIONS: dict[str, Callable[[Any, Images, str | None], Work]] = {
-    "transfer.tasks.classification.protocol.LinearProtocol": _linear,
-    "transfer.tasks.classification.sgd_protocols.FinetuneProtocol": _finetune,
-    "transfer.tasks.classification.sgd_protocols.HeadsProtocol": _heads,
-    "transfer.tasks.classification.sgd_protocols.GridProtocol": _grid,
-    "transfer.tasks.clustering.protocol.ClusterProtocol": _cluster,
+    "LinearProtocol": _linear,
+    "FinetuneProtocol": _finetune,
+    "HeadsProtocol": _heads,
+    "GridProtocol": _grid,
+    "ClusterProtocol": _cluster,
 }

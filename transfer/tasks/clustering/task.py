@@ -25,12 +25,12 @@ def run(trial: Trial) -> Outcome:
     Raises:
         UserError: a bad checkpoint, override or data folder.
     """
-    from transfer.tasks.classification.datasets import open_splits
+    from transfer.tasks.classification.datasets import open_splits, row_of
     from transfer.tasks.clustering.pictures import draw_pictures
     from transfer.tasks.clustering.scoring import one_cluster, score
 
     protocol, difference = resolve_config(trial)
-    splits = open_splits(trial.benchmark.dataset or trial.benchmark.data, trial.data)
+    splits = open_splits(row_of(trial.benchmark), trial.data)
     clusterer, backbone = _clusterer(trial, protocol, splits)
     test = splits.test.open()
     assigned = clusterer.assign(test)

@@ -4,6 +4,72 @@ Whatever of this package is imported first, in whichever process, Detectron2 can
 no framework.
 """
 
+from __future__ import annotations
+
 from transfer.compat import prepare_detectron2
+from transfer.record import TrialRecord
+from transfer.rows import Benchmark
+from transfer.task import Foreseen, Task
+from transfer.trial import Outcome, Trial
+from transfer.work import Asked, Counted, Work
 
 prepare_detectron2()
+
+
+class Detection(Task):
+    """Faster and Mask R-CNN trials."""
+
+    preload = "transfer.tasks.detection.preload"
+    metrics = "AP, AP50, AP75 of boxes (COCO: and of masks)"
+    picture_sides = "annotated objects left, as many detections right, best first, with their scores"
+    target = "detectron2"
+    uses_all_gpus = True
+
+    def run(self, trial: Trial) -> Outcome:
+        from transfer.tasks.detection.task import run
+
+        return run(trial)
+
+    def check_settings(self, trial: Trial) -> None:
+        from transfer.tasks.detection.config import resolve_config
+
+        resolve_config(trial)
+
+    def check_weights(self, trial: Trial) -> None:
+        from transfer.tasks.detection.config import resolve_config
+        from transfer.tasks.detection.weights import check_fits
+        from transfer.weights.of_trial import converted_weights
+
+        check_fits(resolve_config(trial), converted_weights(trial, self.target))
+
+    def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
+        from transfer.tasks.detection import work
+
+        return f"add {' '.join(work.settings_for(arch, benchmark.arch))} to run it off protocol"
+
+    def foresee(self, trial: Trial) -> Foreseen:
+        from transfer.tasks.detection.config import judged, protocol_config, resolve_config, schedule
+
+        cfg, protocol = resolve_config(trial), protocol_config(trial.benchmark.config_path, device=trial.device)
+        return Foreseen(verdict=judged(cfg, protocol), protocol=schedule(protocol), used=schedule(cfg))
+
+    def planned(self, asked: Asked) -> Work:
+        from transfer.tasks.detection import work
+
+        return work.planned(asked)
+
+    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+        from transfer.tasks.detection import work
+
+        return work.recorded(record, benchmark)
+
+    def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
+        return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
+
+    def count(self, benchmark: Benchmark) -> Counted:
+        from transfer.tasks.detection.counting import count
+
+        return count(benchmark)
+
+
+TASK = Detection()

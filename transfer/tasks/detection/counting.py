@@ -11,11 +11,11 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from transfer.benchmarks import Benchmark
-from transfer.tasks.costs import Counted
+from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.trainer import seeded_model
+from transfer.work import Counted
 
 NUM_OBJECTS = 8  # COCO has 7.3 in an image, VOC 2.4; a quarter of the sampled regions are objects at most
 

@@ -6,7 +6,6 @@ import itertools
 import random
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,55 +21,11 @@ from detectron2.data import (
 )
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.datasets import load_coco_json, register_pascal_voc
-from detectron2.data.datasets.pascal_voc import CLASS_NAMES as VOC_CLASSES
 from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 
 from common.errors import UserError, unknown_name
-
-DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-@dataclass(frozen=True)
-class VocSplit:
-    """A split of a VOC devkit; its folder is below the data root or below ``VOCdevkit`` there."""
-
-    year: int
-    split: str
-    class_names: tuple[str, ...] = VOC_CLASSES
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        return (f"VOCdevkit/VOC{self.year}", f"VOC{self.year}")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return (f"ImageSets/Main/{self.split}.txt", "Annotations", "JPEGImages")
-
-
-@dataclass(frozen=True)
-class CocoSplit:
-    """A split of COCO; the data root is COCO's folder or holds it as ``coco``."""
-
-    split: str
-    folders: tuple[str, ...] = ("coco", ".")
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return (f"annotations/instances_{self.split}.json", self.split)
-
-
-DATASETS: dict[str, VocSplit | CocoSplit] = {
-    "voc_2007_trainval": VocSplit(2007, "trainval"),
-    "voc_2012_trainval": VocSplit(2012, "trainval"),
-    "voc_2007_test": VocSplit(2007, "test"),
-    "coco_2017_train": CocoSplit("train2017"),
-    "coco_2017_val": CocoSplit("val2017"),
-    "digits_voc_2007_trainval": VocSplit(2007, "trainval", DIGIT_CLASSES),
-    "digits_voc_2007_test": VocSplit(2007, "test", DIGIT_CLASSES),
-    "digits_coco_2017_train": CocoSplit("train2017"),
-    "digits_coco_2017_val": CocoSplit("val2017"),
-}
+from transfer.tasks.detection.splits import CocoSplit, VocSplit, known_splits
 
 
 def register(name: str, root: Path) -> str:
@@ -79,9 +34,10 @@ def register(name: str, root: Path) -> str:
     Raises:
         UserError: an unknown data set, or its files are not below ``root``.
     """
-    if name not in DATASETS:
-        raise unknown_name("data set in DATASETS", name, DATASETS)
-    source = DATASETS[name]
+    known = known_splits()
+    if name not in known:
+        raise unknown_name("data set in DATASETS", name, known)
+    source = known[name]
     folder = _find_folder(name, source, root)
     registered = f"{name}@{folder}"
     if registered in DatasetCatalog:

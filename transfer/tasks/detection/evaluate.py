@@ -25,6 +25,7 @@ from torch import nn
 
 from transfer.tasks.detection import data
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures
+from transfer.tasks.detection.splits import VocSplit, known_splits
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
 METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
@@ -92,7 +93,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
 def _evaluator(cfg: CfgNode, root: Path) -> DatasetEvaluator:
     name = cfg.DATASETS.TEST[0]
     registered = data.register(name, root)
-    if isinstance(data.DATASETS[name], data.VocSplit):
+    if isinstance(known_splits()[name], VocSplit):
         return PascalVOCDetectionEvaluator(registered)
     return CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import sha256_file
-from transfer.benchmarks import BENCHMARKS, DETECTION
-from transfer.tasks.detection.config import protocol_config
-from transfer.tasks.detection.vit import PlainViT, build_vit_simple_pyramid_backbone, is_vit
+from transfer.tasks.detection.vit import PlainViT, is_vit
 from transfer.weights.backbone.architecture import RESNETS, VITS
 from transfer.weights.convert import detectron2, detectron2_vit
 from transfer.weights.convert.convert import Converted
@@ -28,7 +26,8 @@ def check_fits(cfg: CfgNode, converted: Converted) -> None:
     """
     if not _has_arch(cfg, converted.arch):
         raise UserError(
-            f"the weights are of a {converted.arch}, the config has a {_arch(cfg)}: {_way_out(cfg, converted.arch)}"
+            f"the weights are of a {converted.arch}, the config has a {_arch(cfg)}: use weights or a benchmark of the "
+            "other's architecture"
         )
     settings = (detectron2_vit if is_vit(cfg) else detectron2).settings_from_cfg(cfg)
     verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings)
@@ -43,33 +42,6 @@ def _has_arch(cfg: CfgNode, arch: str) -> bool:
     if arch in VITS or is_vit(cfg):
         return _arch(cfg) == arch
     return RESNETS[arch].depth == int(cfg.MODEL.RESNETS.DEPTH)
-
-
-def _way_out(cfg: CfgNode, arch: str) -> str:
-    """The benchmarks that are made for these weights, else what makes the config fit them."""
-    if (arch in VITS or is_vit(cfg)) and (names := _benchmarks_for(arch, cfg)):
-        return f"use {' or '.join(names)}"
-    if arch in VITS:
-        needed = f"MODEL.BACKBONE.NAME={build_vit_simple_pyramid_backbone.__name__} MODEL.VIT.ARCH={arch}"
-    else:
-        spec = RESNETS[arch]
-        needed = "MODEL.BACKBONE.NAME=build_resnet_fpn_backbone SOLVER.LAYER_DECAY=1.0 " if is_vit(cfg) else ""
-        needed += f"MODEL.RESNETS.DEPTH={spec.depth} MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"
-    return f"add {needed} to run it off protocol"
-
-
-def _benchmarks_for(arch: str, cfg: CfgNode) -> list[str]:
-    """The benchmarks with the config's data and a backbone of this architecture; fine-tuned, as ViTs always are."""
-    protocols = {
-        benchmark.name: protocol_config(benchmark.config_path, device=cfg.MODEL.DEVICE)
-        for benchmark in BENCHMARKS.values()
-        if benchmark.task == DETECTION
-    }
-    return [
-        name
-        for name, protocol in protocols.items()
-        if _arch(protocol) == arch and cfg.DATASETS == protocol.DATASETS and not protocol.MODEL.BACKBONE.FREEZE_AT
-    ]
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:

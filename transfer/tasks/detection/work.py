@@ -9,25 +9,21 @@ from typing import Any
 import yaml
 
 from common import overrides as override_syntax
-from transfer.benchmarks import Benchmark
 from transfer.protocol_lock import Schedule, rescaled
 from transfer.record import TrialRecord
+from transfer.rows import Benchmark
 from transfer.tasks.costs import COSTS
-from transfer.tasks.work import TRAINING, Asked, Phase, Work, variant
+from transfer.tasks.detection.splits import known_splits
+from transfer.weights.backbone.architecture import RESNETS, VITS
+from transfer.work import TRAINING, Asked, Phase, Work, variant
 
-TEST_IMAGES = {
-    "voc_2007_test": 4952,
-    "coco_2017_val": 5000,
-    "digits_voc_2007_test": 100,  # common.digits writes the same every time
-    "digits_coco_2017_val": 100,
-}
 # Settings that change what an image costs.
 PER_IMAGE = ("MODEL.", "INPUT.", "SOLVER.AMP.", "TEST.DETECTIONS_PER_IMAGE")
 PRECISE_BN_BATCHES = 200  # TEST.PRECISE_BN.NUM_ITER, by Detectron2's default
 
 
 def planned(asked: Asked) -> Work:
-    """See :mod:`transfer.tasks.work`.
+    """See :meth:`transfer.task.Task.planned`.
 
     Raises:
         UserError: an override without ``=``, or an empty batch.
@@ -47,15 +43,10 @@ def planned(asked: Asked) -> Work:
 
 
 def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
-    """See :mod:`transfer.tasks.work`."""
+    """See :meth:`transfer.task.Task.recorded`."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     settings = yaml.load(record.resolved_config, Loader=loader)
     return _work(settings, benchmark, record.protocol_difference)
-
-
-def shortened(work: Work, iterations: int) -> tuple[str, ...]:
-    """See :mod:`transfer.tasks.work`."""
-    return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
 
 
 def _set(settings: dict[str, Any], key: str, text: str) -> None:
@@ -87,7 +78,8 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
                 reported=False,
             )
         )
-    num_test = TEST_IMAGES.get(settings["DATASETS"]["TEST"][0])
+    test_split = known_splits().get(settings["DATASETS"]["TEST"][0])
+    num_test = test_split.num_images if test_split else None
     if num_test is not None:
         phases.append(Phase(what="testing", num_images=num_test, trains=False, cost=test_cost))
     disk = {}
@@ -100,6 +92,16 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),
         disk=disk,
     )
+
+
+def settings_for(arch: str, protocol_arch: str | None) -> list[str]:
+    """The overrides that give a protocol's detector a backbone of another architecture."""
+    if arch in VITS:
+        return ["MODEL.BACKBONE.NAME=build_vit_simple_pyramid_backbone", f"MODEL.VIT.ARCH={arch}"]
+    spec = RESNETS[arch]
+    depth = [f"MODEL.RESNETS.DEPTH={spec.depth}", f"MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"]
+    from_vit = ["MODEL.BACKBONE.NAME=build_resnet_fpn_backbone", "SOLVER.LAYER_DECAY=1.0"]
+    return [*from_vit, *depth] if protocol_arch in VITS else depth
 
 
 def _arch(model: Mapping[str, Any]) -> str:

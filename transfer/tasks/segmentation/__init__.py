@@ -1,1 +1,74 @@
-"""Semantic segmentation transfer: MMSegmentation's models, data sets and metric, driven by MMEngine's Runner."""
+"""Semantic segmentation with MMSegmentation. Importing this imports no framework."""
+
+from __future__ import annotations
+
+from transfer.record import TrialRecord
+from transfer.rows import Benchmark
+from transfer.task import Foreseen, Task
+from transfer.trial import Outcome, Trial
+from transfer.weights.backbone.architecture import VITS
+from transfer.work import Asked, Counted, Work
+
+
+class Segmentation(Task):
+    """FCN trials on FPN maps, and linear probes."""
+
+    preload = "transfer.tasks.segmentation.preload"
+    metrics = "mIoU, mAcc, aAcc"
+    picture_sides = "image left, annotated mask in the middle, predicted mask right"
+    target = "mmseg"
+    uses_all_gpus = True
+
+    def run(self, trial: Trial) -> Outcome:
+        from transfer.tasks.segmentation.task import run
+
+        return run(trial)
+
+    def check_settings(self, trial: Trial) -> None:
+        from transfer.tasks.segmentation.config import resolve_config
+
+        resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+
+    def check_weights(self, trial: Trial) -> None:
+        from transfer.tasks.segmentation.config import resolve_config
+        from transfer.tasks.segmentation.weights import check_weights
+        from transfer.weights.of_trial import converted_weights
+
+        config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+        check_weights(converted_weights(trial, self.target), config)
+
+    def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
+        names = "embed_dims and num_heads" if benchmark.arch in VITS else "depth"
+        return f"set model.backbone's {names} and what reads its features (off protocol)"
+
+    def foresee(self, trial: Trial) -> Foreseen:
+        from transfer.tasks.segmentation.config import judged, load_protocol, resolve_config, schedule
+
+        path = trial.benchmark.config_path
+        config, difference = resolve_config(path, trial.overrides, trial.rescale)
+        verdict = judged(config, path, difference)
+        return Foreseen(verdict=verdict, protocol=schedule(load_protocol(path)), used=schedule(config))
+
+    def planned(self, asked: Asked) -> Work:
+        from transfer.tasks.segmentation import work
+
+        return work.planned(asked)
+
+    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+        from transfer.tasks.segmentation import work
+
+        return work.recorded(record, benchmark)
+
+    def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
+        """A warm-up longer than the probe is cut with it."""
+        if "warm-up" not in work.notes:
+            return (f"train_cfg.max_iters={iterations}",)
+        return (f"train_cfg.max_iters={iterations}", "param_scheduler.0.begin=1", "param_scheduler.1.end=1")
+
+    def count(self, benchmark: Benchmark) -> Counted:
+        from transfer.tasks.segmentation.counting import count
+
+        return count(benchmark)
+
+
+TASK = Segmentation()

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from transfer.benchmarks import Benchmark
 from transfer.compat import prepare_mmseg
-from transfer.tasks.costs import Counted
+from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.segmentation.config import load_protocol
+from transfer.work import Counted
 
 NUM_IMAGES = 2  # batch norms refuse one value
 

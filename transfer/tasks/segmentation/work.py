@@ -7,20 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transfer.benchmarks import Benchmark
 from transfer.record import TrialRecord
+from transfer.rows import Benchmark
 from transfer.tasks.costs import COSTS
 from transfer.tasks.segmentation.config import dump, resolve_config
-from transfer.tasks.work import TRAINING, Asked, Phase, Work, variant
+from transfer.work import TRAINING, Asked, Phase, Work, variant
 
 # Settings that change what an image costs.
 PER_IMAGE = ("model.", "train_dataloader.dataset", "test_dataloader.dataset")
-DIGITS_TEST_IMAGES = 100  # common.digits writes the same every time
 VIT_ARCHS = {384: "deit_small", 768: "vit_base"}  # by width
 
 
 def planned(asked: Asked) -> Work:
-    """See :mod:`transfer.tasks.work`.
+    """See :meth:`transfer.task.Task.planned`.
 
     Raises:
         UserError: an override that MMSegmentation's config does not know.
@@ -30,15 +29,8 @@ def planned(asked: Asked) -> Work:
 
 
 def recorded(record: TrialRecord, benchmark: Benchmark) -> Work:
-    """See :mod:`transfer.tasks.work`."""
+    """See :meth:`transfer.task.Task.recorded`."""
     return _work(json.loads(record.resolved_config), benchmark, record.protocol_difference)
-
-
-def shortened(work: Work, iterations: int) -> tuple[str, ...]:
-    """See :mod:`transfer.tasks.work`. A warm-up longer than the probe is cut with it."""
-    if "warm-up" not in work.notes:
-        return (f"train_cfg.max_iters={iterations}",)
-    return (f"train_cfg.max_iters={iterations}", "param_scheduler.0.begin=1", "param_scheduler.1.end=1")
 
 
 def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str]) -> Work:
@@ -90,4 +82,4 @@ def _arch(backbone: Mapping[str, Any]) -> str | None:
 def _num_test_images(settings: Mapping[str, Any], benchmark: Benchmark) -> int | None:
     if settings.get("num_images"):
         return int(settings["num_images"]["test"])
-    return DIGITS_TEST_IMAGES if benchmark.data == "digits" else None
+    return benchmark.dataset.counts.get("test")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from common import slurm
 from common.errors import UserError
 from common.slurm_jobs import OWNED
-from transfer.trials.devices import SINGLE_GPU_TASKS
+from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 
 CPUS_PER_GPU = 4  # as many loading processes as the frameworks' configs start for a GPU
@@ -46,7 +46,7 @@ def need_of(plan: TrialPlan, args: TrialSlurmArgs, gpus_per_trial: int | None) -
     if plan.device == "cuda":
         if gpus_per_trial is None:
             raise UserError("on Slurm nobody knows how many GPUs a node has: give --gpus-per-trial N")
-        gpus = 1 if plan.benchmark.task in SINGLE_GPU_TASKS else gpus_per_trial
+        gpus = gpus_per_trial if task_of(plan.benchmark).uses_all_gpus else 1
     return Need(gpus=gpus, cpus=args.cpus_per_trial or max(1, CPUS_PER_GPU * gpus))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Lines are ``<number> <variant>``; a variant's name may have spaces. The classes are the 100 variants."""
     home = Home.find(row, root, "variants.txt", "fgvc-aircraft-2013b/data", "data")
     classes = home.lines("variants.txt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.files import sha256_text
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
@@ -13,7 +13,7 @@ TRAIN_PER_CLASS = 30
 IMAGES = "101_ObjectCategories"
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """30 images of each class for training, the rest for the test, the same in every trial and on every machine.
 
     The training images are those whose ``<class>/<file>`` has the smallest SHA-256: as good as drawn at random, and no

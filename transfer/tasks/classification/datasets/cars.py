@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
@@ -17,7 +17,7 @@ ANNOTATIONS = {
 }
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Annotations are records with ``fname`` and ``class``, from 1."""
     home = Home.find(row, root, "devkit", "stanford_cars")
     classes = [str(name) for name in home.matlab(home.file("devkit/cars_meta.mat"), "class_names")]

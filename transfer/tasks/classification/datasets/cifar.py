@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home
 from transfer.tasks.classification.datasets.listing import Listing
 from transfer.tasks.classification.datasets.safe_pickle import load_arrays
@@ -74,7 +74,7 @@ VERSIONS: dict[str, tuple[Version, Version]] = {
 }
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """All images of the split in memory, 3 kB each. The Python version's pickles are read as plain data.
 
     Raises:

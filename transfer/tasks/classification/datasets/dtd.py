@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Lines of ``labels/<split>1.txt`` are ``<class>/<file>``; the classes are the folders of images, sorted."""
     home = Home.find(row, root, "labels", "dtd", "dtd/dtd")
     images = home.folder_of("images")

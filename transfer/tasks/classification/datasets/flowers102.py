@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
@@ -14,7 +14,7 @@ VARIABLES = {"train": "trnid", "val": "valid", "test": "tstid"}  # of setid.mat
 NUM_CLASSES = 102
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """The classes are numbers from 1, as the data set names no flower.
 
     Both files hold all splits: of ``setid.mat`` the split's own variable is read and no other; of the labels, which are

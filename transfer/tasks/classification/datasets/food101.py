@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Lines of ``meta/<split>.txt`` are ``<class>/<number>``."""
     home = Home.find(row, root, "meta", "food-101")
     classes = home.lines("meta/classes.txt")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import UserError
-from transfer.tasks.classification.dataset_row import DatasetRow
+from transfer.rows import LabelledDataset
 from transfer.tasks.classification.datasets.listing import Listing, listing_of_files
 
 
@@ -39,12 +39,12 @@ class Home:
         folder: the root, or the folder in it that the archive unpacks to.
     """
 
-    row: DatasetRow
+    row: LabelledDataset
     root: Path
     folder: Path
 
     @classmethod
-    def find(cls, row: DatasetRow, root: Path, marker: str, *places: str) -> Home:
+    def find(cls, row: LabelledDataset, root: Path, marker: str, *places: str) -> Home:
         """The first of the root and ``places`` below it that holds ``marker``; if none does, the first place.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home
 from transfer.tasks.classification.datasets.listing import IMAGE_SUFFIXES, Listing
 from transfer.tasks.classification.datasets.shards import list_shards, shards_of
@@ -17,7 +17,7 @@ class NotSortedError(DataFileError):
     """There are images where there should be folders of classes."""
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted, or shards' numbers.
 
     Images are listed in the order of torchvision's ``ImageFolder``: by class, folder and name.

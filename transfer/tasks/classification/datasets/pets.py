@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
 LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Lines are ``<breed>_<number> <class from 1> <species> <number>``; the classes are the 37 breeds."""
     home = Home.find(row, root, "annotations", "oxford-iiit-pet")
     home.folder_of("images")

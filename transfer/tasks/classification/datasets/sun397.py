@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
 
@@ -12,7 +12,7 @@ LISTS = {"train": "Training_01.txt", "test": "Testing_01.txt"}
 PLACES = ("Partitions", ".", "../Partitions", "..")  # from the folder of images, where the lists may have been unpacked
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Lines of the lists are ``/a/abbey/sun_*.jpg``, those of ``ClassName.txt`` ``/a/abbey``."""
     home = Home.find(row, root, "a", "SUN397")
     places = PLACES if home.folder != root else PLACES[:2]  # nothing above the data root is looked at

@@ -7,20 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.tasks.classification.dataset_row import DatasetRow, Split
+from transfer.datasets import VOC_CLASSES
+from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.listing import Listing
-
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
 
 # as the lists have it: -1 absent, 1 present, 0 present, but only "difficult" instances of it
 LABELS = {"-1": 0, "1": 1, "0": -1}
 
 
-def list_split(row: DatasetRow, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     """Labels are (N, 20): 1 present, 0 absent, -1 difficult, which is not counted."""
     home = Home.find(row, root, "ImageSets", "VOCdevkit/VOC2007", "VOC2007")
     home.folder_of("JPEGImages")

@@ -1,18 +1,11 @@
-"""What a trial computes, in numbers that time scales with. Each task package describes its own in its ``work.py``.
-
-Three functions make a task known to the planner; none of them imports torch:
-
-- ``planned(asked: Asked) -> Work``: of a trial that is to be run.
-- ``recorded(record: TrialRecord, benchmark: Benchmark) -> Work``: of one that ran.
-- ``shortened(work: Work, iterations: int) -> tuple[str, ...]``: overrides that cut the training, for a probe.
-"""
+"""What a trial computes, in numbers that time scales with; each task describes its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transfer.benchmarks import Benchmark
+from transfer.rows import Benchmark
 
 TRAINING = "training"  # the phase that ``shortened`` cuts, by whatever name the trial's progress calls it
 
@@ -47,6 +40,26 @@ class Flop:
     @property
     def total(self) -> float:
         return self.convolutions + self.products
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Of a protocol's whole model, heads included.
+
+    Attributes:
+        train: for an image of a training step, forward and backward.
+        test: for a test image.
+        num_parameters, num_trained: all, and those that are not frozen.
+    """
+
+    train: Flop
+    test: Flop
+    num_parameters: int
+    num_trained: int
+
+    def checkpoint_bytes(self, *, adam: bool) -> int:
+        """A state to go on from: parameters, and for those that are trained one value (SGD) or two (Adam) more."""
+        return 4 * self.num_parameters + 4 * self.num_trained * (2 if adam else 1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+"""What all commands that run trials share: their options, and the way from benchmarks to records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from common.errors import UserError, unknown_name
+from transfer.benchmarks import BENCHMARKS
+from transfer.commands.launch import LaunchArgs, launch, launch_device
+from transfer.commands.plan import PlanArgs, show_plan
+from transfer.commands.seeds import chosen_seeds
+from transfer.preflight.check import CanaryArgs, check_before_trials, check_without_data
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.trials.run_many import print_failures
+
+
+@dataclass(kw_only=True)
+class RunArgs(LaunchArgs, CanaryArgs):
+    """Which trials, where their records go, and what comes before them; of every command that runs trials."""
+
+    trials: int | None = None
+    """how many trials, with seeds 0, 1, ...; default: what the protocol says, mostly 5"""
+    seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
+    """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
+    data: Path | None = None
+    """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""
+    out: Path = Path("runs")
+    """where records go: OUT/<suite>/<benchmark>/<weights>-<sha8>/trial-<seed>/record.json"""
+    planning: PlanArgs = field(default_factory=PlanArgs)
+
+
+@dataclass
+class TrialArgs(RunArgs):
+    """Runs the trials of a benchmark from any known checkpoint; only what has no record yet is run."""
+
+    bench: Annotated[Positional[str], arg(metavar="BENCH")]
+    """which benchmark"""
+    checkpoint: Annotated[Positional[str], arg(metavar="CKPT")]
+    """a checkpoint's path, or random:ARCH (random:resnet18, random:resnet50) for a fresh initialisation"""
+    overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE ...")] = ()
+    """settings that differ from the protocol, in the framework's own names; the rows become "off protocol" """
+    suite: str | None = None
+    """first folder below OUT; default: demo for the demo's benchmarks, else paper"""
+    name: str | None = None
+    """what reports call the weights; default: the file's name"""
+    which: str = "student"
+    """student or teacher, where a checkpoint holds both"""
+    arch: str | None = None
+    """the architecture, only where the checkpoint does not show it"""
+
+
+@dataclass
+class DenseArgs(TrialArgs):
+    """What detection and segmentation have in common."""
+
+    frozen: bool = False
+    """train nothing of the backbone: a probe, and a benchmark of its own"""
+    rescale: int | None = None
+    """images per step in place of the protocol's, with learning rate and schedule in proportion: for fewer GPUs"""
+
+
+def typed_names(task: str, option: str | None = None) -> dict[str, tuple[str, ...]]:
+    """What one may type after a task's command to the benchmark that it stands for.
+
+    Args:
+        option: only the benchmarks that this option asks for, e.g. ``"--frozen"``.
+    """
+    rows = [row for row in BENCHMARKS.values() if row.task == task and row.option == option]
+    return {row.typed: (row.name,) for row in rows}
+
+
+def benchmark_lines(task: str) -> str:
+    """The task's benchmarks with their variants, as ``--help`` lists them."""
+    rows = [row for row in BENCHMARKS.values() if row.task == task]
+    lines: dict[str, str] = {}  # what is typed to its line
+    for row in rows:
+        if row.option is None:
+            variants = [other for other in rows if other.variant_of == row.name]
+            also = "".join(f"\n{other.option}: {other.summary}" for other in variants)
+            lines[row.group or row.typed] = f"{row.summary}{also}"
+    width = max(map(len, lines)) + 2
+    indent = "\n" + " " * (width + 2)
+    return "\n".join(f"  {typed:{width}}{indent.join(text.splitlines())}" for typed, text in lines.items())
+
+
+def run_dense(args: DenseArgs, task: str, command: str) -> int:
+    """:func:`run_benchmarks` for detection and segmentation.
+
+    Raises:
+        UserError: as :func:`run_benchmarks`; or there is no frozen probe, or an empty batch.
+    """
+    names, frozen = typed_names(task), typed_names(task, "--frozen")
+    if args.frozen and args.bench in names and args.bench not in frozen:
+        raise UserError(f"{args.bench} has no frozen probe: --frozen goes with {', '.join(frozen)}")
+    if args.rescale is not None and args.rescale < 1:
+        raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
+    return run_benchmarks(args, frozen if args.frozen else names, command, rescale=args.rescale)
+
+
+def run_benchmarks(
+    args: TrialArgs,
+    names: Mapping[str, tuple[str, ...]],
+    command: str,
+    *,
+    rescale: int | None = None,
+    labels: Path | None = None,
+) -> int:
+    """Plans and runs the trials of ``args`` and returns the exit code.
+
+    Args:
+        names: what the user may type to the benchmarks that it stands for.
+        command: as the user typed it, for messages.
+        labels: a list of labelled training images.
+
+    Raises:
+        UserError: bad use or bad input; see also :func:`transfer.preflight.check.check_before_trials`.
+    """
+    if args.bench not in names:
+        raise unknown_name("benchmark", args.bench, names)
+    chosen = [BENCHMARKS[name] for name in names[args.bench]]
+    must_exist = not args.planning.plan
+    weights = weights_ref(args.checkpoint, name=args.name, which=args.which, arch=args.arch, must_exist=must_exist)
+    plans = plan_trials(
+        runs=args.out,
+        suite=args.suite or ("demo" if chosen[0].dataset.embedded else "paper"),
+        benchmarks=chosen,
+        weights=[weights],
+        seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),
+        data=args.data,
+        overrides=args.overrides,
+        device=launch_device(args, chosen),
+        rescale=rescale,
+        must_exist=must_exist,
+        labels=labels,
+    )
+    return plan_or_run(plans, args, command)
+
+
+def plan_or_run(plans: Sequence[TrialPlan], args: RunArgs, command: str) -> int:
+    """Shows what would run, or checks everything, runs what has no record, and says how it went.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: see :func:`transfer.preflight.check.check_before_trials` and :func:`transfer.commands.launch.launch`.
+    """
+    args.planning.check()
+    if args.canary_weights is not None and not args.canary:
+        raise UserError("--canary-weights is for a second canary: give --canary too")
+    if args.planning.plan:
+        check_without_data(plans)
+        return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+    check_before_trials(plans, args, lambda canaries: launch(canaries, args))
+    summary = launch(plans, args)
+    print_failures(summary, command)
+    print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
+    for line in _not_on_protocol(plans):
+        print(line)
+    print(f"table: tools/report.sh {args.out}")
+    return summary.exit_code
+
+
+def _not_on_protocol(plans: Sequence[TrialPlan]) -> list[str]:
+    """One line for each way in which recorded trials are not on protocol, or made up their batch in parts."""
+    found: Counter[str] = Counter()
+    for plan in plans:
+        if record := plan.finished_record():
+            if record.protocol_difference:
+                found[f"{record.standing or 'off protocol'}: {'; '.join(record.protocol_difference)}"] += 1
+            if record.batch:
+                found[record.batch] += 1
+    return [f"{count} of {len(plans)} trials {how}" for how, count in found.items()]

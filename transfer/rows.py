@@ -1,0 +1,248 @@
+"""What the rows of :mod:`transfer.datasets` and :mod:`transfer.benchmarks` say. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import configs
+
+CONFIGS = Path(configs.__path__[0])
+
+MetricName = Literal["top1", "mean_per_class", "map11"]
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRow:
+    """A data set as one kind of task reads it. Nothing is ever downloaded.
+
+    Attributes:
+        title: its usual name.
+        guide: what to fetch, and how to lay it out below ``{root}``.
+        source: where it is from, in a few words, for the table in ``docs/data.md``.
+        folder: its folder below the root of all data sets; by default ``name``.
+        parts: the folders and files below its own folder that are looked at; None: all of them.
+        in_detectron2_root: whether ``$DETECTRON2_DATASETS`` may hold it.
+        embedded: the digits that come with the suite.
+        is_own: anybody's own images, which the row's name does not identify.
+    """
+
+    name: str
+    title: str
+    guide: str
+    source: str
+    folder: str = ""
+    parts: tuple[str, ...] | None = None
+    in_detectron2_root: bool = False
+    embedded: bool = False
+    is_own: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.folder or self.name)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images in ``"train"``, ``"val"`` and ``"test"``, as published; empty where any number is right."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledDataset(DatasetRow):
+    """Images with labels, for classification and clustering.
+
+    Attributes:
+        loader: module of :mod:`transfer.tasks.classification.datasets` that lists the images.
+        metric: the main one; ``map11`` is VOC2007's 11-point mean average precision.
+        num_classes: as published; 0 where any number is right.
+        sizes: see :attr:`counts`; ``"val"`` only where ``official_val``.
+        official_val: whether the data set has validation images of its own; otherwise part of train is held out.
+        split_rule: in words, for docs and reports.
+        test_split: what the data set calls its test images.
+        val_fraction: part of each class of train that is held out where there are no validation images; as many as
+            SimCLR and BYOL hold out.
+        image_size: pixels, where all images have one size; None: as the protocol crops them.
+    """
+
+    loader: str
+    metric: MetricName
+    num_classes: int
+    sizes: Mapping[str, int] = field(hash=False)
+    official_val: bool
+    split_rule: str
+    test_split: str = "test"
+    val_fraction: float = 0.2
+    image_size: int | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(self.sizes)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the data set comes with."""
+        return ("train", "val", "test") if self.official_val else ("train", "test")
+
+
+@dataclass(frozen=True)
+class VocList:
+    """Images of a VOC devkit: ``ImageSets/Main/<names>.txt`` of ``VOC<year>``."""
+
+    year: int
+    names: str
+
+
+@dataclass(frozen=True)
+class MaskList:
+    """Images of a VOC devkit: ``ImageSets/Segmentation/<names>.txt``, with their masks in ``folder``."""
+
+    names: str
+    folder: str = "SegmentationClass"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where images and annotations are, and how many.
+
+    Attributes:
+        num_train, num_test: images, as published.
+        manifest: the names of both numbers in the ``manifest.json`` of embedded data, which then holds what counts.
+    """
+
+    num_train: int
+    num_test: int
+    manifest: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocBoxes(Layout):
+    """Objects in the XML files of VOC devkits, below the data root or below ``VOCdevkit`` there.
+
+    Attributes:
+        prefix: of the names that Detectron2's configs call the lists by, e.g. ``"digits_"`` for
+            ``digits_voc_2007_test``.
+    """
+
+    class_names: tuple[str, ...]
+    train: tuple[VocList, ...]
+    test: tuple[VocList, ...]
+    prefix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoBoxes(Layout):
+    """COCO's instances, ``annotations/instances_{train,val}2017.json``; the data root is COCO's folder or holds it.
+
+    Attributes:
+        known_empty: images in which the data set itself, as published, has an empty box.
+        prefix: see :class:`VocBoxes`.
+    """
+
+    known_empty: tuple[int, ...] = ()
+    prefix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocMasks(Layout):
+    """Masks of class indices in a VOC devkit.
+
+    Attributes:
+        devkit: the year's folder below the data root.
+        num_classes: with background.
+    """
+
+    devkit: str
+    num_classes: int
+    train: tuple[MaskList, ...]
+    test: tuple[MaskList, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CityscapesMasks(Layout):
+    """Cityscapes' fine annotations, 19 classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseDataset(DatasetRow):
+    """Images with boxes or masks; the first of the layouts says which are the test images."""
+
+    layouts: tuple[Layout, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        first = self.layouts[0]
+        return {"train": first.num_train, "test": first.num_test}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """Where a canary's main metric must end, in percent; ``low`` itself is outside.
+
+    Attributes:
+        source: who measured it, and how; or where it is published.
+    """
+
+    low: float
+    high: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canary:
+    """A short trial with a known outcome (:mod:`transfer.preflight.canary`).
+
+    Attributes:
+        overrides: what makes the trial short, in the framework's names.
+        random, supervised: expected bands; ``supervised`` is None where nobody has measured one.
+    """
+
+    overrides: tuple[str, ...]
+    random: Band
+    supervised: Band | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A named protocol.
+
+    Attributes:
+        task: package with the :class:`transfer.task.Task` that runs it.
+        config: file below ``configs/`` that holds the protocol.
+        protocol_version: raised whenever a result would change by it.
+        title: heading in reports.
+        summary: the protocol in a line, for ``--help`` and the README.
+        main_metric: the figure that is plotted and compared first.
+        arch: the architecture that the protocol is made for; None: any.
+        typed: what one types after its command; by default ``name``.
+        group: name that stands for all benchmarks of a kind, on command lines.
+        variant_of: the benchmark of which this one is the variant; ``option`` asks for it on the command line.
+        labels_list: the published list of labelled images that defines it, where there is one.
+        suite: the suite that it is part of.
+    """
+
+    name: str
+    task: str
+    config: str
+    dataset: DatasetRow
+    protocol_version: int
+    title: str
+    summary: str
+    main_metric: str
+    num_trials: int = 5
+    arch: str | None = None
+    typed: str = ""
+    group: str | None = None
+    variant_of: str | None = None
+    option: Literal["--frozen", "--kmeans", "--grid cheap"] | None = None
+    labels_list: str | None = None
+    suite: str | None = None
+    canary: Canary | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "typed", self.typed or self.name)
+
+    @property
+    def config_path(self) -> Path:
+        return CONFIGS / self.config

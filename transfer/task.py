@@ -1,0 +1,101 @@
+"""What a kind of trial is: the one thing that runners, plans, preflight and reports ask about it."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer.protocol_lock import Schedule, Verdict
+from transfer.rows import Benchmark
+from transfer.trial import Outcome, Trial
+from transfer.work import Asked, Counted, Work
+
+if TYPE_CHECKING:
+    from transfer.record import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """Where a trial will stand with respect to its protocol, with the schedules of the protocol and of its own."""
+
+    verdict: Verdict
+    protocol: Schedule
+    used: Schedule
+
+
+class Task(ABC):
+    """A kind of trial; the package of each task has one instance, ``TASK``. Creating it imports no framework.
+
+    Attributes:
+        preload: module that imports all that a trial needs, so that trials can be forked from a process that has it.
+        metrics: what its trials measure, for the README.
+        picture_sides: what its pictures show, for reports.
+        target: framework that weights are converted for (a key of ``transfer.weights.convert.convert.TARGETS``);
+            None: they are used as they are.
+        uses_all_gpus: a trial has all GPUs, over which its batch and batch norm are spread; otherwise one.
+    """
+
+    preload: str
+    metrics: str
+    picture_sides: str
+    target: str | None = None
+    uses_all_gpus: bool = False
+
+    @abstractmethod
+    def run(self, trial: Trial) -> Outcome:
+        """Runs a trial. Everything random comes from its seed; metrics are in percent.
+
+        Raises:
+            UserError: bad input; then no record is written.
+        """
+
+    @abstractmethod
+    def check_settings(self, trial: Trial) -> None:
+        """Raises UserError for an override that the protocol does not know, or a batch that it cannot take.
+
+        May import the framework; needs neither data nor weights.
+        """
+
+    @abstractmethod
+    def check_weights(self, trial: Trial) -> None:
+        """Reads the trial's weights, converts them where the trial will look, and compares them with the protocol.
+
+        Raises:
+            UserError: they are damaged, unknown or ambiguous, have no proven conversion, or do not fit.
+        """
+
+    def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
+        """The overrides by which the benchmark takes weights of another architecture; empty if none do."""
+        return ""
+
+    def foresee(self, trial: Trial) -> Foreseen | None:
+        """Where the trial will stand; None if its protocol has no schedule to compare."""
+        return None
+
+    def planned(self, asked: Asked) -> Work:
+        """What a trial that is to be run computes; unknown unless the task describes it. Imports no torch.
+
+        Raises:
+            UserError: an override that the task refuses.
+        """
+        return Work(arch=asked.arch, phases=())
+
+    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+        """What a trial that ran computed. Imports no torch."""
+        return Work(arch=record.weights.arch, phases=())
+
+    def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
+        """Overrides that cut the training to so many iterations, for a probe; none if trials report each step."""
+        return ()
+
+    def count(self, benchmark: Benchmark) -> Counted:
+        """What one image costs in the benchmark's model, counted while it runs; imports the framework."""
+        raise NotImplementedError(f"trials of {benchmark.name} are not counted as a whole")
+
+
+def task_of(benchmark: Benchmark) -> Task:
+    """The task that runs a benchmark."""
+    task: Task = importlib.import_module(benchmark.task).TASK
+    return task
