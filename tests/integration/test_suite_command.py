@@ -16,7 +16,7 @@ def test_weights_that_do_not_fit_one_benchmark_are_refused_before_the_first_tria
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith(
-        "error: demo-voc from random-resnet50: the weights are of a resnet50"
+        "error: demo-voc is for a resnet18, random:resnet50 is a resnet50: give weights of a resnet18, or add MODEL."
     )
     assert not list((tmp_path / "runs").rglob("trial-*"))
 

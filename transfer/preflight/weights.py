@@ -34,12 +34,11 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         fitting = [
             other.name
             for other in BENCHMARKS.values()
-            if (other.task, other.dataset, other.option) == (benchmark.task, benchmark.dataset, benchmark.option)
-            and other.arch == found
+            if (other.task, other.dataset, other.option, other.arch) == (benchmark.task, benchmark.dataset, None, found)
         ]
-        ways = [f"give weights of a {wanted}", *(f"use {name}" for name in fitting)]
-        ways.append(task_of(benchmark).how_to_fit(benchmark, found))
-        raise UserError(f"{benchmark.name} is for a {wanted}, {weights.source} is a {found}: {', or '.join(ways)}")
+        way_out = f"use {' or '.join(fitting)}" if fitting else task_of(benchmark).how_to_fit(benchmark, found)
+        is_not = f"{benchmark.name} is for a {wanted}, {weights.source} is a {found}"
+        raise UserError(f"{is_not}: give weights of a {wanted}, or {way_out}")
 
 
 def _is_same(found: str, wanted: str) -> bool:

@@ -1,0 +1,103 @@
+"""What is refused before any trial, whatever the command: settings and architectures, with or without ``--plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from tests.conftest import run_module
+from transfer import benchmarks
+from transfer.preflight.weights import check_architectures
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+
+
+def planned(name: str, source: str, *overrides: str) -> list[TrialPlan]:
+    return plan_trials(
+        runs=Path("runs"),
+        suite="test",
+        benchmarks=[benchmarks.get(name)],
+        weights=[weights_ref(source)],
+        seeds=[0],
+        overrides=overrides,
+        must_exist=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "wanted", "way_out"),
+    [
+        ("voc-vit-b", "resnet50", "vit_base", "use voc or voc-c4"),
+        ("voc-deit-s", "resnet50", "deit_small", "use voc or voc-c4"),
+        ("coco-vit-b", "resnet50", "vit_base", "use coco or coco-c4"),
+        ("voc", "vit_base", "resnet50", "use voc-vit-b"),
+        ("voc-c4", "deit_small", "resnet50", "use voc-deit-s"),
+        ("voc-frozen", "deit_small", "resnet50", "use voc-deit-s"),
+        ("coco", "deit_small", "resnet50", "use coco-deit-s"),
+        ("coco-vit-b", "deit_small", "vit_base", "use coco-deit-s"),
+        (
+            "voc-vit-b",
+            "resnet18",
+            "vit_base",
+            "add MODEL.BACKBONE.NAME=build_resnet_fpn_backbone SOLVER.LAYER_DECAY=1.0 MODEL.RESNETS.DEPTH=18 "
+            "MODEL.RESNETS.RES2_OUT_CHANNELS=64 to run it off protocol",
+        ),
+        (
+            "demo-voc",
+            "vit_base",
+            "resnet18",
+            "add MODEL.BACKBONE.NAME=build_vit_simple_pyramid_backbone MODEL.VIT.ARCH=vit_base to run it off protocol",
+        ),
+        ("seg-voc", "vit_base", "resnet50", "use seg-voc-vit-b"),
+        ("demo-seg", "resnet50", "resnet18", "set model.backbone's depth and what reads its features (off protocol)"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused_with_the_benchmark_that_is_made_for_them(
+    name: str, arch: str, wanted: str, way_out: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_architectures(planned(name, f"random:{arch}"))
+    assert str(caught.value) == (
+        f"{name} is for a {wanted}, random:{arch} is a {arch}: give weights of a {wanted}, or {way_out}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "overrides"),
+    [
+        ("voc", "resnet18", ("MODEL.RESNETS.DEPTH=18", "MODEL.RESNETS.RES2_OUT_CHANNELS=64")),  # as it was advised
+        ("voc", "resnet50w2", ()),  # of a ResNet's width the proof knows
+        ("demo-linear", "vit_base", ()),  # any architecture
+        ("seg-voc-deit-s", "deit_small", ()),
+    ],
+)
+def test_weights_that_the_overrides_or_the_protocol_ask_for_pass(
+    name: str, arch: str, overrides: tuple[str, ...]
+) -> None:
+    check_architectures(planned(name, f"random:{arch}", *overrides))
+
+
+def test_an_architecture_that_nobody_knows_is_named_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="unknown architecture 'resnet51': did you mean 'resnet50'"):
+        check_architectures(planned("demo-linear", "random:resnet51"))
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        ("transfer_det", ("demo-voc", "random:resnet18", "SOLVER.MAXITER=3"), "did you mean 'SOLVER.MAX_ITER'"),
+        ("transfer_seg", ("demo", "random:resnet18", "train_cfg.max_iter=3"), "did you mean 'max_iters'"),
+        ("transfer_cls", ("dtd", "random:resnet50", "crp=3"), "did you mean 'crop'"),
+        ("cluster", ("demo", "random:resnet18", "kmeans_image=3"), "did you mean 'kmeans_images'"),
+        ("transfer_det", ("voc", "random:resnet18"), "voc is for a resnet50, random:resnet18 is a resnet18"),
+        ("suite", ("paper", "random:resnet18"), "voc is for a resnet50, random:resnet18 is a resnet18"),
+    ],
+)
+def test_a_plan_refuses_what_the_trials_would_refuse(
+    module: str, arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    done = run_module(f"transfer.commands.{module}", *arguments, "--plan", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert message in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
