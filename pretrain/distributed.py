@@ -1,4 +1,4 @@
-"""Processes: one, or several started by torchrun (NCCL on GPUs, gloo on CPUs)."""
+"""The processes of a run: one, or several started by torchrun (NCCL on GPUs, gloo on CPUs), and their collectives."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from common.errors import UserError
-from pretrain.collectives import normalize_over_processes
-from pretrain.model.norms import BunchNorm, track
 
 
 @dataclass(frozen=True)
@@ -32,13 +29,13 @@ class Process:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Process]:
-    """Joins the other processes if torchrun started this one; leaves them at the end.
+    """Joins the other processes if torchrun started this one, and leaves them when the block ends.
 
     Args:
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        UserError: CUDA is wanted and there is none.
+        UserError: CUDA was asked for and there is none.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: this machine has no CUDA device that torch can use; leave --device out")
@@ -57,53 +54,9 @@ def process_group(device: str) -> Iterator[Process]:
         dist.destroy_process_group()
 
 
-class GlooSyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes, for CPUs; torch's own is for GPUs only."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions from two on."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
-        if not self.training:
-            return super().forward(input)
-        output, mean, variance = normalize_over_processes(input, eps=self.eps)
-        track(self, mean, variance)
-        if self.affine:
-            shape = [1, -1, *[1] * (input.dim() - 2)]
-            output = output * self.weight.view(shape) + self.bias.view(shape)
-        return output
-
-
-def sync_batch_norms(module: nn.Module, process: Process) -> None:
-    """Makes every batch norm within ``module`` but NBS take its statistics over all processes.
-
-    Any backbone will do; one without batch norms, a ViT, stays as it is. State-dict keys stay the same. NBS has its
-    own bunches: :func:`pretrain.model.norms.assign_bunches`.
-    """
-    if process.world_size == 1:
-        return
-    for name, child in module.named_children():
-        if isinstance(child, BunchNorm):
-            continue
-        if isinstance(child, _BatchNorm):
-            setattr(module, name, _synced(child, process))
-        else:
-            sync_batch_norms(child, process)
-
-
-def _synced(norm: _BatchNorm, process: Process) -> nn.Module:
-    if process.device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
-        return converted
-    synced = GlooSyncBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    synced.load_state_dict(norm.state_dict())
-    return synced
-
-
 @contextmanager
 def first_process_first(process: Process) -> Iterator[None]:
-    """Lets the other processes in when the first one is through, and finds what it left on disk for them."""
+    """Holds the other processes back until the first one is through, so that they find what it wrote to disk."""
     if process.world_size > 1 and not process.is_first:
         dist.barrier()
     try:
@@ -114,9 +67,43 @@ def first_process_first(process: Process) -> Iterator[None]:
 
 
 def any_process(flag: bool, process: Process) -> bool:
-    """Whether ``flag`` is true in some process; all of them have to ask at the same time."""
+    """Whether ``flag`` is true in some process; a collective operation."""
     if process.world_size == 1:
         return flag
     raised = torch.tensor([float(flag)], device=process.device)
     dist.all_reduce(raised, op=dist.ReduceOp.MAX)
     return bool(raised.item())
+
+
+def num_processes() -> int:
+    """How many processes take part in collectives; 1 where nothing was started."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather_over_processes(values: Tensor) -> Tensor:
+    """The 1-D tensors of all processes (of equal length), one after the other; without gradient."""
+    if num_processes() == 1:
+        return values
+    parts = [torch.empty_like(values) for _ in range(num_processes())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+def own_part(gathered: Tensor) -> Tensor:
+    """This process's part of what :func:`gather_over_processes` returned."""
+    if num_processes() == 1:
+        return gathered
+    return gathered.chunk(num_processes())[dist.get_rank()]
+
+
+def share_of_loss(loss: Tensor) -> Tensor:
+    """The whole loss, from each process's summand of it, whose gradient takes no collective.
+
+    A loss that every process computes from it in the same way has, after DistributedDataParallel's mean over
+    processes, the gradient that one process with the whole batch would have.
+    """
+    if num_processes() == 1:
+        return loss
+    total = loss.detach().clone()
+    dist.all_reduce(total)
+    return total + num_processes() * (loss - loss.detach())  # adds nothing but the gradient

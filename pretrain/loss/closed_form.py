@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pretrain.collectives import num_processes
+from pretrain.distributed import num_processes
 
 CPU_CHUNK_BYTES = 2**20  # several tensors of this size stay in a core's cache
 GPU_CHUNK_BYTES = 2**26

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pretrain.collectives import gather_over_processes, own_part, share_of_loss
+from pretrain.distributed import gather_over_processes, own_part, share_of_loss
 from pretrain.recipe import NUM_GLOBAL_CROPS
 
 

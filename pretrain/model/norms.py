@@ -1,30 +1,28 @@
-"""NBS: the batch norm before the softmax, whose statistics are those of a bunch of images.
+"""Batch norms over more or less than a process's batch: NBS over bunches of images, all others over all processes.
 
-Officially a bunch is 256 images, however many processes they are spread over: with statistics of the whole batch
-the classes would be easier to even out.
+NBS is the norm before the softmax. Officially a bunch is 256 images, however many processes they are spread over:
+with the statistics of the whole batch the classes would be easier to even out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
-from pretrain.collectives import normalize_over_processes
-
-if TYPE_CHECKING:
-    from pretrain.distributed import Process
+from pretrain.distributed import Process
 
 
 @dataclass(frozen=True)
 class BunchLayout:
-    """How bunches lie over processes: several in each, or each over several.
+    """How bunches are laid over processes: several in each, or each over several.
 
     Attributes:
         images: of a bunch that one process has.
@@ -36,7 +34,7 @@ class BunchLayout:
 
 
 def bunch_layout(bunch_size: int | None, part_size: int, world_size: int) -> BunchLayout:
-    """How bunches are laid over the processes.
+    """Lays bunches over the processes.
 
     Args:
         bunch_size: images; None takes the whole part.
@@ -72,7 +70,7 @@ class _Place:
     group: dist.ProcessGroup | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Place:
-        """A copied norm, a momentum encoder's, shares the group, which cannot be copied."""
+        """Returns itself: a copied norm, a momentum encoder's, shares the group, which cannot be copied."""
         return self
 
 
@@ -98,53 +96,32 @@ class BunchNorm(nn.BatchNorm1d):
         """
         if not self.training or self.place is None:
             return super().forward(logits_NC)
-        layout = self.place.layout
-        if len(logits_NC) % (num_views * layout.images):
-            raise ValueError(f"{len(logits_NC)} rows are not {num_views} views of bunches of {layout.images} images")
-        if layout.processes > 1:
-            return self._forward_group(logits_NC, num_views)
-        if len(logits_NC) == num_views * layout.images:
+        num_images = self.place.layout.images
+        num_bunches, rest = divmod(len(logits_NC), num_views * num_images)
+        if rest:
+            raise ValueError(f"{len(logits_NC)} rows are not {num_views} views of bunches of {num_images} images")
+        if self.place.layout.processes > 1:
+            if num_bunches != 1:
+                raise ValueError(f"this process's part of a bunch is {num_images} images, not more")
+            output, mean, variance = normalize_over_processes(logits_NC, eps=self.eps, group=self.place.group)
+            _track(self, mean, variance)
+            return output
+        if num_bunches == 1:
             return super().forward(logits_NC)
-        return self._forward_bunches(logits_NC.unflatten(0, (num_views, -1)), layout.images)
-
-    def _forward_group(self, logits: Tensor, num_views: int) -> Tensor:
-        assert self.place is not None
-        if len(logits) != num_views * self.place.layout.images:
-            raise ValueError(f"this process's part of a bunch is {self.place.layout.images} images, not more")
-        output, mean, variance = normalize_over_processes(logits, eps=self.eps, group=self.place.group)
-        track(self, mean, variance)
-        return output
-
-    def _forward_bunches(self, logits_VBC: Tensor, num_images: int) -> Tensor:  # noqa: N803
         outputs, means, variances = [], [], []
-        for bunch in logits_VBC.split(num_images, dim=1):
+        for bunch in logits_NC.unflatten(0, (num_views, -1)).split(num_images, dim=1):
             mean, variance = (torch.zeros_like(each) for each in _running(self))
             # With a momentum of 1 the running statistics become those of this bunch.
             rows = F.batch_norm(bunch.flatten(0, 1), mean, variance, training=True, momentum=1.0, eps=self.eps)
             outputs.append(rows.unflatten(0, bunch.shape[:2]))
             means.append(mean)
             variances.append(variance)
-        track(self, torch.stack(means).mean(dim=0), torch.stack(variances).mean(dim=0))
+        _track(self, torch.stack(means).mean(dim=0), torch.stack(variances).mean(dim=0))
         return torch.cat(outputs, dim=1).flatten(0, 1)
 
 
-def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Moves a norm's running statistics towards a batch's (C,), unless it is told not to track them."""
-    if not norm.track_running_stats:  # off in the first of two forward passes, see pretrain.run.step
-        return
-    assert norm.momentum is not None and norm.num_batches_tracked is not None
-    for running, new in zip(_running(norm), (mean, variance), strict=True):
-        running.lerp_(new.to(running.dtype), norm.momentum)
-    norm.num_batches_tracked.add_(1)
-
-
-def _running(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
-    assert norm.running_mean is not None and norm.running_var is not None
-    return norm.running_mean, norm.running_var
-
-
 def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, process: Process) -> None:
-    """Tells the norm which images share statistics. Every process has to call it, in the same order.
+    """Says which images share the norm's statistics. Every process has to call it, in the same order.
 
     Bunches are consecutive images of the part, process after process.
 
@@ -171,7 +148,7 @@ def average_running_statistics(model: nn.Module, process: Process) -> None:
     """Brings the running statistics of every :class:`BunchNorm` in ``model`` to their mean over processes.
 
     They are moving averages, so it makes no difference how often this is done: before a checkpoint is enough.
-    DistributedDataParallel has to leave buffers alone (``forward_sync_buffers=False``), or they are
+    DistributedDataParallel has to leave buffers alone (``forward_sync_buffers=False``), or they would be
     the first process's.
     """
     norms = [module for module in model.modules() if isinstance(module, BunchNorm)]
@@ -183,3 +160,118 @@ def average_running_statistics(model: nn.Module, process: Process) -> None:
     packed /= process.world_size
     for ours, mean in zip(statistics, packed.split([len(each) for each in statistics]), strict=True):
         ours.copy_(mean)
+
+
+def sync_batch_norms(module: nn.Module, process: Process) -> None:
+    """Makes every batch norm within ``module`` but NBS take its statistics over all processes.
+
+    State-dict keys stay the same. NBS has bunches of its own: :func:`assign_bunches`.
+    """
+    if process.world_size == 1:
+        return
+    for name, child in module.named_children():
+        if isinstance(child, BunchNorm):
+            continue
+        if not isinstance(child, _BatchNorm):
+            sync_batch_norms(child, process)
+        elif process.device.type == "cuda":
+            setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+        else:
+            options = (child.eps, child.momentum, child.affine, child.track_running_stats)
+            synced = GlooSyncBatchNorm(child.num_features, *options)
+            synced.load_state_dict(child.state_dict())
+            setattr(module, name, synced)
+
+
+class GlooSyncBatchNorm(_BatchNorm):
+    """Batch norm over the batches of all processes, for CPUs; torch's own is for GPUs only."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accepts any number of dimensions from two on."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
+        if not self.training:
+            return super().forward(input)
+        output, mean, variance = normalize_over_processes(input, eps=self.eps)
+        _track(self, mean, variance)
+        if self.affine:
+            shape = [1, -1, *[1] * (input.dim() - 2)]
+            output = output * self.weight.view(shape) + self.bias.view(shape)
+        return output
+
+
+def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Moves a norm's running statistics towards a batch's (C,), unless tracking is switched off."""
+    if not norm.track_running_stats:  # in the first of two forward passes, see pretrain.run.step
+        return
+    assert norm.momentum is not None and norm.num_batches_tracked is not None
+    for running, new in zip(_running(norm), (mean, variance), strict=True):
+        running.lerp_(new.to(running.dtype), norm.momentum)
+    norm.num_batches_tracked.add_(1)
+
+
+def _running(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def normalize_over_processes(
+    input: Tensor, *, eps: float, group: dist.ProcessGroup | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm without affine whose statistics are those of all processes of a group; on CPUs and GPUs.
+
+    Its gradient takes every process's loss into account, by a collective of its own.
+
+    Args:
+        input: (N, C, ...); N may differ between processes.
+        group: None for all processes.
+
+    Returns:
+        The normalised input in its own precision, and the group's mean and unbiased variance, each (C,) in double
+        precision and without gradient.
+    """
+    output, mean, variance = _NormalizeOverProcesses.apply(input, eps, group)
+    return output, mean, variance
+
+
+class _NormalizeOverProcesses(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, eps: float, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
+        dims = [0, *range(2, input.dim())]
+        own_mean = wide.mean(dims, keepdim=True)
+        own_squares = (wide - own_mean).square_().sum(dims).double()
+        # The sums in double precision: E[x^2] - E[x]^2 loses too much in single.
+        own_mean = own_mean.flatten().double()
+        count = own_mean.new_tensor([input.numel() / input.shape[1]])
+        sums = torch.cat([own_mean * count, own_squares + own_mean.square() * count, count])
+        dist.all_reduce(sums, group=group)
+        total, squares, num = sums.split([len(own_mean), len(own_mean), 1])
+        mean = total / num
+        variance = squares / num - mean.square()
+        unbiased = variance * num / (num - 1).clamp_min(1)
+        scale = (variance + eps).rsqrt()
+        ctx.save_for_backward(input, mean, scale, num)
+        ctx.group = group
+        ctx.mark_non_differentiable(mean, unbiased)
+        output = (wide - _per_channel(mean, wide)).mul_(_per_channel(scale, wide))
+        return output.to(input.dtype), mean, unbiased
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, None, None]:
+        input, mean, scale, num = ctx.saved_tensors
+        wide = grad.to(torch.promote_types(grad.dtype, torch.float32))
+        dims = [0, *range(2, input.dim())]
+        normalized = (input.to(wide.dtype) - _per_channel(mean, wide)).mul_(_per_channel(scale, wide))
+        sums = torch.stack([wide.sum(dims), (wide * normalized).sum(dims)]).double()
+        dist.all_reduce(sums, group=ctx.group)
+        mean_grad, mean_product = sums / num
+        inner = wide - _per_channel(mean_grad, wide) - normalized.mul_(_per_channel(mean_product, wide))
+        return inner.mul_(_per_channel(scale, wide)).to(grad.dtype), None, None
+
+
+def _per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """(C,) as a factor of a tensor (N, C, ...), in its precision."""
+    return values.to(like.dtype).view(1, -1, *[1] * (like.dim() - 2))

@@ -18,10 +18,10 @@ from pretrain import checks, schedule
 from pretrain.data.augment import Views
 from pretrain.data.dataset import Batch, TrainingOrder, TwistDataset, build_loader
 from pretrain.data.device_augment import prepare
-from pretrain.distributed import Process, any_process, first_process_first, sync_batch_norms
+from pretrain.distributed import Process, any_process, first_process_first
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.model.momentum_encoder import MomentumEncoder
-from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics
+from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics, sync_batch_norms
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run import checkpoint
 from pretrain.run.checkpoint import Content

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pretrain.collectives import gather_over_processes
+from pretrain.distributed import gather_over_processes
 from pretrain.data.dataset import Batch
 from pretrain.run.checkpoint import Content
 from pretrain.watch import monitor

@@ -15,12 +15,17 @@ import torch.multiprocessing
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain.collectives import gather_over_processes
-from pretrain.distributed import GlooSyncBatchNorm, Process, sync_batch_norms
+from pretrain.distributed import Process, gather_over_processes
 from pretrain.loss.self_labeling import self_labeling_loss
 from pretrain.loss.twist import momentum_twist_loss, multicrop_twist_loss
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
-from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics
+from pretrain.model.norms import (
+    BunchNorm,
+    GlooSyncBatchNorm,
+    assign_bunches,
+    average_running_statistics,
+    sync_batch_norms,
+)
 from pretrain.recipe import Optim
 from pretrain.run.optim import build_optimizer
 
@@ -146,7 +151,7 @@ def run(num_processes: int, out: Path) -> list[dict[str, Any]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # One import of torch for all, and no fork of this process, whose autograd may have run.
-    modules = ("distributed", "loss", "model", "optim", "self_labeling")
+    modules = ("distributed", "loss.twist", "loss.self_labeling", "model", "run.optim")
     torch.multiprocessing.set_forkserver_preload([*(f"pretrain.{name}" for name in modules), "pytest"])
     torch.multiprocessing.start_processes(
         work, args=(num_processes, port, str(out)), nprocs=num_processes, start_method="forkserver"
