@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from common.counting import counted_forward
-from pretrain.model import ProjectionHead, build_backbone
-from pretrain.recipe import Model, Recipe
+from pretrain.model.build import build_backbone
+from pretrain.model.head import ProjectionHead, head_config
+from pretrain.recipe import Crops, Model
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one view's way through a network.
+    """What one view costs on its way through a network.
 
     Attributes:
         macs: multiply-accumulates of its matrix products, convolutions and attention; the rest (norms, activations,
@@ -31,7 +32,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a recipe's network; the head's cost is the same for every view."""
+    """The size and costs of a recipe's network; the head's cost is the same for every view."""
 
     num_parameters: int
     global_crop: Cost
@@ -39,28 +40,21 @@ class Counts:
     head: Cost
 
 
-def count(recipe: Recipe) -> Counts:
-    """Counts on shapes alone, in about a second; no tensor of the network is ever filled."""
-    return _count(recipe.model, recipe.crops.global_size, recipe.crops.local_size)
-
-
 @functools.cache
-def _count(settings: Model, global_size: int, local_size: int) -> Counts:
+def count(model: Model, crops: Crops) -> Counts:
+    """Counts on shapes alone, in about a second; no tensor of the network is ever filled."""
     with torch.device("meta"):
-        backbone = build_backbone(settings.backbone)
-        features = backbone.num_features
-        head = ProjectionHead(
-            features, settings.hidden, settings.num_classes, activation=settings.activation, nbs=settings.nbs
-        )
+        backbone = build_backbone(model.backbone)
+        head = ProjectionHead(**head_config(model, backbone.num_features))
 
     def cost(network: nn.Module, *shape: int) -> Cost:
         return Cost(macs(network, shape), saved_bytes(network, shape))
 
     return Counts(
         num_parameters=sum(parameter.numel() for part in (backbone, head) for parameter in part.parameters()),
-        global_crop=cost(backbone, 3, global_size, global_size),
-        local_crop=cost(backbone, 3, local_size, local_size),
-        head=cost(head, features),
+        global_crop=cost(backbone, 3, crops.global_size, crops.global_size),
+        local_crop=cost(backbone, 3, crops.local_size, crops.local_size),
+        head=cost(head, backbone.num_features),
     )
 
 
@@ -80,22 +74,21 @@ def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
 
     The difference between two batches leaves out what is kept once: weights in bfloat16 and norms' statistics.
     """
-    few, more = (_saved_bytes_of_batch(network, (num, *shape)) for num in (2, 4))
-    return (more - few) // 2
 
+    def kept_for(num_inputs: int) -> int:
+        kept: dict[int, Tensor] = {}
 
-def _saved_bytes_of_batch(network: nn.Module, shape: tuple[int, ...]) -> int:
-    kept: dict[int, Tensor] = {}
+        def pack(tensor: Tensor) -> Tensor:
+            kept[tensor.untyped_storage()._cdata] = tensor  # views of one storage count once
+            return tensor
 
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor  # views of one storage count once
-        return tensor
+        on_cpu = copy.deepcopy(network)
+        # Fake CPU tensors take autocast and the fused attention, which meta tensors do not.
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", dtype=torch.bfloat16):
+            on_cpu.to_empty(device="cpu")
+            own = {parameter.untyped_storage()._cdata for parameter in on_cpu.parameters()}
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                on_cpu(torch.empty(num_inputs, *shape))
+        return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)
 
-    network = copy.deepcopy(network)
-    # Fake CPU tensors take autocast and the fused attention, which meta tensors do not.
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", dtype=torch.bfloat16):
-        network.to_empty(device="cpu")
-        own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            network(torch.empty(shape))
-    return sum(tensor.untyped_storage().nbytes() for storage, tensor in kept.items() if storage not in own)
+    return (kept_for(4) - kept_for(2)) // 2

@@ -116,7 +116,7 @@ def plan(
         raise UserError(f"an efficiency of {efficiency}: it is the share of the GPU's peak, over 0 and up to 1")
     part = recipe.data.batch_size // recipe.data.accumulation
     bunch_layout(recipe.model.bunch_size, part, num_gpus)
-    counts = count(recipe)
+    counts = count(recipe.model, recipe.crops)
     first, second = flop_per_image(recipe, counts)
     if core_seconds_per_image is None:
         core_seconds_per_image = default_core_seconds(recipe)

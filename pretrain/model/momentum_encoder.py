@@ -1,4 +1,4 @@
-"""The momentum encoder: a moving average of the network, whose global views the student has to match."""
+"""The momentum encoder: a moving average of the network, whose global views the student learns to match."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pretrain.model import TwistModel
+from pretrain.model.twist_model import TwistModel
 
 
 class MomentumEncoder(TwistModel):
     """A copy of the network that follows it, without gradients; ``state_dict`` has the keys of the network's.
 
-    What of it is an average and what is not:
-
-    - Parameters are averaged, by :meth:`update`.
+    - Its parameters are averages, by :meth:`update`.
     - It stays in train mode: its batch norms, NBS too, normalise its two global views by statistics of these views,
-      over the same processes and bunches as the student's. The student's statistics would not do, because they mix
-      global and local views.
-    - Buffers are not averaged. They are the norms' running statistics, and each norm tracks those of its own inputs:
-      these belong to the averaged weights. They play no part in training; they matter once it is in eval mode.
+      over the same processes and bunches as the student's. The student's own statistics would not do, because they
+      mix global and local views.
+    - Its buffers are not averages. They are the norms' running statistics, and each norm tracks those of its own
+      inputs: these belong to the averaged weights. They play no part in training, only later in eval mode.
     - Stochastic depth stays on, at the student's rates.
 
-    All four are as in the official code. It takes no part in DistributedDataParallel: every process makes the same
+    All four are as in the official code. DistributedDataParallel does not know of it: every process makes the same
     copy and the same updates.
 
     Args:
@@ -38,12 +36,12 @@ class MomentumEncoder(TwistModel):
 
     @torch.no_grad()
     def forward(self, views: Sequence[Tensor]) -> Tensor:
-        """Logits (T, B, C) of T views, without gradient; see :meth:`pretrain.model.TwistModel.forward`."""
+        """Logits (T, B, C) of T views, without gradient; see :meth:`TwistModel.forward`."""
         return super().forward(views)
 
     @torch.no_grad()
     def update(self, student: TwistModel, share: float) -> None:
-        """Brings the parameters closer to the student's.
+        """Moves the parameters towards the student's.
 
         Args:
             student: the network that this one was made from, after its step.

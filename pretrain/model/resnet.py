@@ -1,4 +1,4 @@
-"""ResNets: torchvision's, without classifier; ResNet-50 at twice its width; quick convolutions of small maps."""
+"""ResNets: torchvision's without classifier, ResNet-50 at twice its width, and fast convolutions of small maps."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torchvision.models.resnet import Bottleneck
 
 from pretrain.model.backbone import Backbone
 
-MAX_SMALL_SIDE = 2  # of the output, where a product for each of its places is quicker on CPUs
+MAX_SMALL_SIDE = 2  # of the output, up to which one product for each of its places is faster on CPUs
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A convolution that is quick also where its output is 1x1 or 2x2, as in res5 for images up to 64 px.
+    """A convolution that is fast even where its output is 1x1 or 2x2, as in res5 for images up to 64 px.
 
-    There each place of the output is one matrix product of the part of the map that its window covers. The
-    convolution's own gradient reads and writes the whole kernel for every image, mostly for zeros from the padding:
-    16 times slower for 1x1 and 3 times for 2x2 (512 channels, 256 images, one CPU core). The result is the same up
-    to rounding.
+    There each place of the output is one matrix product with the part of the map that its window covers.
+    The gradient of torch's convolution reads and writes the whole kernel for every image, mostly for zeros from the
+    padding: 16 times slower for 1x1 and 3 times for 2x2 (512 channels, 256 images, one CPU core). The result is the
+    same up to rounding.
     """
 
     @classmethod
@@ -38,7 +38,11 @@ class SmallMapConv2d(nn.Conv2d):
         rows, columns = (self._windows(side) for side in input.shape[-2:])
         if max(len(rows), len(columns)) > MAX_SMALL_SIDE:
             return super().forward(input)
-        places = [self._place(input, row, column) for row in rows for column in columns]
+        places = [
+            F.linear(input[:, :, row, column].flatten(1), self.weight[:, :, row_taps, column_taps].flatten(1))
+            for row, row_taps in rows
+            for column, column_taps in columns
+        ]
         return torch.stack(places, dim=-1).unflatten(-1, (len(rows), len(columns)))
 
     def _windows(self, side: int) -> list[tuple[slice, slice]]:
@@ -49,11 +53,6 @@ class SmallMapConv2d(nn.Conv2d):
             inside = slice(max(0, start), min(side, start + size))
             windows.append((inside, slice(inside.start - start, inside.stop - start)))
         return windows
-
-    def _place(self, input: Tensor, row: tuple[slice, slice], column: tuple[slice, slice]) -> Tensor:
-        pixels = input[:, :, row[0], column[0]]
-        taps = self.weight[:, :, row[1], column[1]]
-        return F.linear(pixels.flatten(1), taps.flatten(1))
 
 
 def _use_small_map_convs(module: nn.Module) -> None:
@@ -123,20 +122,16 @@ def wide_resnet50(widen: int) -> ResNetBackbone:
     conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
     layers, channels = [], width
     for stage, num_blocks in enumerate((3, 4, 6, 3)):
-        planes = width * 2**stage
-        layers.append(_bottleneck_stage(channels, planes, num_blocks, stride=1 if stage == 0 else 2))
-        channels = planes * Bottleneck.expansion
+        planes, stride = width * 2**stage, 1 if stage == 0 else 2
+        widened = planes * Bottleneck.expansion
+        shortcut = nn.Sequential(
+            nn.Conv2d(channels, widened, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(widened)
+        )
+        others = [Bottleneck(widened, planes) for _ in range(num_blocks - 1)]
+        layers.append(nn.Sequential(Bottleneck(channels, planes, stride, shortcut), *others))
+        channels = widened
     backbone = ResNetBackbone(conv1, nn.BatchNorm2d(width), layers, num_features=channels)
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's ResNets
     return backbone
-
-
-def _bottleneck_stage(in_channels: int, planes: int, num_blocks: int, *, stride: int) -> nn.Sequential:
-    channels = planes * Bottleneck.expansion
-    shortcut = nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
-    )
-    others = [Bottleneck(channels, planes) for _ in range(num_blocks - 1)]
-    return nn.Sequential(Bottleneck(in_channels, planes, stride, shortcut), *others)

@@ -45,8 +45,8 @@ class ViTBackbone(VisionTransformer, Backbone):
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Patch tokens as maps, after a quarter, half, three quarters and all of the depth.
 
-        The choice of blocks is that of BEiT's and MAE's dense transfer. As there, the last norm is left out: it
-        belongs to the class token's feature, and a transfer brings norms of its own.
+        The blocks are those of BEiT's and MAE's dense transfer. As there, the last norm is left out: it belongs to
+        the class token's feature, and a transfer brings norms of its own.
 
         Args:
             images: (B, 3, H, W), sides multiples of 16.
@@ -60,7 +60,7 @@ class ViTBackbone(VisionTransformer, Backbone):
         return {f"block{depth}": tokens for depth, tokens in zip(depths, cast(list[Tensor], maps), strict=True)}
 
     def last_tokens(self, images: Tensor, num_blocks: int) -> Tensor:
-        """Tokens after each of the last blocks, through the last norm: what linear heads are put on.
+        """Tokens after each of the last blocks, through the last norm: the input of linear heads.
 
         Args:
             images: (B, 3, H, W), sides multiples of 16.

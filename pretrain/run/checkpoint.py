@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.files import atomic_path
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD
-from pretrain.model import TwistModel
+from pretrain.model.head import head_config
 from pretrain.model.momentum_encoder import MomentumEncoder
+from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run.finished import CHECKPOINT_NAME
 
@@ -95,13 +96,6 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: Mome
     The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's go beside the student's, as
     ``teacher_backbone`` and ``teacher_head``.
     """
-    head_config = {
-        "in_features": model.backbone.num_features,
-        "hidden": recipe.model.hidden,
-        "num_classes": recipe.model.num_classes,
-        "activation": recipe.model.activation,
-        "nbs": recipe.model.nbs,
-    }
     # The crops' size and the colours are part of what the weights mean.
     preprocessing = {
         "size": recipe.crops.global_size,
@@ -114,7 +108,7 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: Mome
         "recipe": as_dict(recipe),
         "backbone": plain_state(model.backbone),
         "head": plain_state(model.head),
-        "head_config": head_config,
+        "head_config": head_config(recipe.model, model.backbone.num_features),
         "preprocessing": preprocessing,
     }
     if teacher is not None:

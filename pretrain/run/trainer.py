@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from common.errors import UserError
@@ -19,9 +18,9 @@ from pretrain.data.augment import Views
 from pretrain.data.dataset import Batch, TrainingOrder, TwistDataset, build_loader
 from pretrain.data.device_augment import prepare
 from pretrain.distributed import Process, any_process, first_process_first
-from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.model.build import build_model
 from pretrain.model.momentum_encoder import MomentumEncoder
-from pretrain.model.norms import BunchNorm, assign_bunches, average_running_statistics, sync_batch_norms
+from pretrain.model.norms import average_running_statistics
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run import checkpoint
 from pretrain.run.checkpoint import Content
@@ -270,20 +269,3 @@ class Trainer:
     def _what_is_left(self) -> str:
         last = self.out / CHECKPOINT_NAME
         return f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was written yet"
-
-
-def build_model(recipe: Recipe, process: Process) -> TwistModel:
-    """The recipe's network on the process's device, freshly initialised from the recipe's seed."""
-    settings = recipe.model
-    torch.manual_seed(recipe.seed)
-    backbone = build_backbone(settings.backbone, drop_path=settings.drop_path)
-    head = ProjectionHead(
-        backbone.num_features, settings.hidden, settings.num_classes, activation=settings.activation, nbs=settings.nbs
-    )
-    model = TwistModel(backbone, head)
-    sync_batch_norms(model, process)
-    if isinstance(model.head.nbs, BunchNorm):
-        part_size = recipe.data.batch_size // recipe.data.accumulation
-        assign_bunches(model.head.nbs, settings.bunch_size, part_size, process)
-    # Twice as fast as row-major where the maps are small, on CPUs and GPUs alike.
-    return model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

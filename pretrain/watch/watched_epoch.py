@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pretrain.distributed import gather_over_processes
 from pretrain.data.dataset import Batch
+from pretrain.distributed import gather_over_processes
 from pretrain.run.checkpoint import Content
 from pretrain.watch import monitor
 

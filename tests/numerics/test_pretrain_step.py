@@ -14,10 +14,10 @@ import configs.pretrain
 from common import overrides
 from pretrain.distributed import Process
 from pretrain.model import TwistModel
+from pretrain.model.build import build_model
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.recipe import Recipe
 from pretrain.run.step import NonFiniteLossError, TrainStep
-from pretrain.run.trainer import build_model
 
 NUM_VIEWS, NUM_IMAGES, NUM_FEATURES, NUM_CLASSES = 4, 8, 5, 7
 CPU = Process(torch.device("cpu"))

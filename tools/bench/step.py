@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from pretrain.distributed import Process
 from pretrain.loss import textbook
 from pretrain.model import TwistModel
+from pretrain.model.build import build_model
 from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep
-from pretrain.run.trainer import build_model
 from tools.bench.case import Case
 
 LEARNING_RATE = 0.1

@@ -24,10 +24,10 @@ from common.files import sha256_file, write_text
 from pretrain.data.images import ImageFolderSource, UnreadableImageError, decode, find_train_folder
 from pretrain.distributed import Process
 from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.model.build import build_model
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run import checkpoint
 from pretrain.run.finished import BACKBONE_NAME
-from pretrain.run.trainer import build_model
 from transfer.ablation.linear import choose_l2, fit
 
 EVALUATION_NAME = "evaluation.json"
