@@ -1,12 +1,10 @@
-"""Views of an image. All randomness of an image's views comes from (seed, epoch, index), so that they are the same
-whatever process makes them and wherever a run was interrupted."""
+"""Views of images. What is random in an image's views comes from its seed alone (:mod:`pretrain.data.seeds`)."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -27,12 +25,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Views = list[Tensor]
 
 
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """A 63-bit seed for the views of one image in one epoch; nearby inputs give unrelated seeds."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{index}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
 class NaturalViews:
     """Multi-crop of photographs, one image at a time, in the distribution of torchvision's transforms on PIL images."""
 
@@ -44,22 +36,18 @@ class NaturalViews:
         """Images (H, W, 3) of uint8, RGB, of any size, to V batches of uint8 views (B, 3, S, S)."""
         views = [np.empty((len(images), size, size, 3), np.uint8) for size in self.sizes]
         for place, (image, seed) in enumerate(zip(images, seeds, strict=True)):
-            for view, made in zip(views, self._views(image, seed), strict=True):
-                view[place] = made
+            numbers = draws.draw(seed, len(self.sizes))
+            boxes = draws.crop_boxes(numbers, self.scales, *image.shape[:2])
+            is_flipped = draws.flips(numbers, self.settings)
+            colors = draws.colors(numbers, self.settings)
+            for index, size in enumerate(self.sizes):
+                view = ops.resized_crop(image, boxes[index], size)
+                if is_flipped[index]:
+                    view = cv2.flip(view, 1)
+                if self.settings.jitter_on == "loader":
+                    view = recolored(view, draws.Colors(*(value[index] for value in colors)))
+                views[index][place] = view
         return [torch.from_numpy(view).permute(0, 3, 1, 2) for view in views]
-
-    def _views(self, image: Array, seed: int) -> Iterator[Array]:
-        numbers = draws.draw(seed, len(self.sizes))
-        boxes = draws.crop_boxes(numbers, self.scales, *image.shape[:2])
-        is_flipped = draws.flips(numbers, self.settings)
-        colors = draws.colors(numbers, self.settings)
-        for index, size in enumerate(self.sizes):
-            view = ops.resized_crop(image, boxes[index], size)
-            if is_flipped[index]:
-                view = cv2.flip(view, 1)
-            if self.settings.jitter_on == "loader":
-                view = recolored(view, draws.Colors(*(value[index] for value in colors)))
-            yield view
 
 
 def recolored(view: Array, colors: draws.Colors) -> Array:
@@ -95,30 +83,25 @@ class DigitViews:
         self.std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
 
     def __call__(self, images: Tensor, seeds: Sequence[int]) -> Views:
-        """Images (B, 3, H, W) of uint8 to V batches of views (B, 3, S, S)."""
-        numbers = torch.stack([self._draw(seed) for seed in seeds])
+        """Images (B, 3, H, W) of uint8 to V batches of normalised views (B, 3, S, S)."""
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        draws_BVN = torch.stack([torch.rand(len(self.sizes), 5, generator=generator) for generator in generators])
         grey = images.float() / 255
-        views = zip(self.sizes, self.scales, numbers.unbind(1), strict=True)
-        return [self._view(grey, size, scale, draw) for size, scale, draw in views]
-
-    def _draw(self, seed: int) -> Tensor:
-        """Five uniform numbers for each view of one image."""
-        generator = torch.Generator().manual_seed(seed)
-        return torch.rand(len(self.sizes), 5, generator=generator)
-
-    def _view(self, images: Tensor, size: int, scale: tuple[float, float], draw: Tensor) -> Tensor:
-        area, shift_x, shift_y, angle, intensity = draw.unbind(1)
-        side = (scale[0] + (scale[1] - scale[0]) * area).sqrt()  # of the crop, in sides of the image
-        radians = (2 * angle - 1) * math.radians(self.settings.rotation_degrees)
-        cos, sin = side * radians.cos(), side * radians.sin()
-        # Coordinates run from -1 to 1: a crop moves within the image, and an image within a larger crop.
-        slack = (1 - side).abs()
-        shift_x, shift_y = (2 * shift_x - 1) * slack, (2 * shift_y - 1) * slack
-        rows = [torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)]
-        grid = F.affine_grid(torch.stack(rows, 1), [len(images), 3, size, size], align_corners=False)
-        view = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        factor = 1 + (2 * intensity - 1) * self.settings.intensity
-        return ((view * factor.view(-1, 1, 1, 1)).clamp(0, 1) - self.mean) / self.std
+        views = []
+        for size, scale, draw in zip(self.sizes, self.scales, draws_BVN.unbind(1), strict=True):
+            area, shift_x, shift_y, angle, intensity = draw.unbind(1)
+            side = (scale[0] + (scale[1] - scale[0]) * area).sqrt()  # of the crop, in sides of the image
+            radians = (2 * angle - 1) * math.radians(self.settings.rotation_degrees)
+            cos, sin = side * radians.cos(), side * radians.sin()
+            # Coordinates run from -1 to 1: a crop moves within the image, and an image within a larger crop.
+            slack = (1 - side).abs()
+            shift_x, shift_y = (2 * shift_x - 1) * slack, (2 * shift_y - 1) * slack
+            rows = [torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)]
+            grid = F.affine_grid(torch.stack(rows, 1), [len(grey), 3, size, size], align_corners=False)
+            view = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+            factor = 1 + (2 * intensity - 1) * self.settings.intensity
+            views.append(((view * factor.view(-1, 1, 1, 1)).clamp(0, 1) - self.mean) / self.std)
+        return views
 
 
 def build_views(recipe: Recipe, epoch: int) -> NaturalViews | DigitViews:

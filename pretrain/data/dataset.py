@@ -13,18 +13,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UserError
-from pretrain.data.augment import NaturalViews, Views, build_views, sample_seed
+from pretrain.data.augment import NaturalViews, Views, build_views
 from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
 from pretrain.data.ops import Array
 from pretrain.data.order import Key, TrainingOrder
+from pretrain.data.seeds import sample_seed
 from pretrain.data.shards import ShardSource, find_shards
 from pretrain.recipe import Recipe
 
-__all__ = ["Batch", "TrainingOrder", "TwistDataset", "build_loader"]
-
 
 class Batch(NamedTuple):
-    """What the data loader gives for one accumulated part of a step.
+    """One accumulated part of a step.
 
     Attributes:
         views: V views (B, 3, S, S), uint8 or normalised; :func:`pretrain.data.device_augment.prepare` takes them.
@@ -71,7 +70,7 @@ class TwistDataset(Dataset[Batch]):
             )
         self._source, self._recipe = source, recipe
         self._cache: Array | None = None
-        self._damaged: dict[int, str] = {}  # of the cached images, with the reason
+        self._missing: set[int] = set()  # images that could not be read into the cache
         if recipe.data.cache or recipe.augmentation.kind == "digits":
             self._cache = self._read_all()
 
@@ -79,7 +78,9 @@ class TwistDataset(Dataset[Batch]):
         return len(self.labels)
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
-        """A whole batch at once; the data loader prefers this to one image at a time.
+        """Makes a whole batch at once; the data loader prefers this to one image at a time.
+
+        In the place of an image that cannot be read is the next one of the batch that can.
 
         Args:
             keys: all of one epoch.
@@ -88,80 +89,69 @@ class TwistDataset(Dataset[Batch]):
             UserError: an image cannot be read, and the recipe does not say to skip it; or none can be.
         """
         (epoch,) = {epoch for epoch, _ in keys}
-        seeds = [sample_seed(self._recipe.seed, epoch, index) for _, index in keys]
-        images, indices, unreadable = self._read([index for _, index in keys])
-        make_views = build_views(self._recipe, epoch)
-        if isinstance(make_views, NaturalViews):
-            views = make_views(images, seeds)
-        else:
-            views = make_views(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), seeds)
-        return Batch(views, self.labels[indices], torch.tensor(seeds), tuple(map(self._source.name, unreadable)))
-
-    def _read(self, indices: Sequence[int]) -> tuple[list[Array], list[int], list[int]]:
-        """The images; which ones they are, in place of unreadable ones the next of the batch; the unreadable ones."""
+        indices = [index for _, index in keys]
+        seeds = [sample_seed(self._recipe.seed, epoch, index) for index in indices]
         images: dict[int, Array] = {}
         unreadable = []
         for index in indices:
             try:
                 images[index] = self._image(index)
-            except UnreadableImageError as error:
-                if self._recipe.data.unreadable == "stop":
-                    raise self._unreadable(index, error) from None
-                unreadable.append(index)
+            except UnreadableImageError:
+                unreadable.append(self._source.name(index))
         if not images:
             raise UserError(
-                f"none of the {len(indices)} images of a batch can be read, {self._source.name(indices[0])} among "
-                "them: check the data and the disk"
+                f"none of the {len(indices)} images of a batch can be read, {unreadable[0]} among them: check the data "
+                "and the disk"
             )
-        chosen = [
-            index if index in images else next(i for i in [*indices[place:], *indices] if i in images)
-            for place, index in enumerate(indices)
-        ]
-        return [images[index] for index in chosen], chosen, unreadable
+        chosen = [next(i for i in [*indices[place:], *indices] if i in images) for place in range(len(indices))]
+        found = [images[index] for index in chosen]
+        make_views = build_views(self._recipe, epoch)
+        if isinstance(make_views, NaturalViews):
+            views = make_views(found, seeds)
+        else:
+            views = make_views(torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous(), seeds)
+        return Batch(views, self.labels[chosen], torch.tensor(seeds), tuple(unreadable))
 
     def _image(self, index: int) -> Array:
-        """(H, W, 3) of uint8.
+        """(H, W, 3) of uint8, from the cache if there is one.
 
         Raises:
-            UnreadableImageError: it cannot be read.
+            UnreadableImageError: it cannot be read, and the recipe says to skip it.
+            UserError: it cannot be read, and the recipe says to stop.
         """
-        if index in self._damaged:
-            raise UnreadableImageError(self._damaged[index])
+        if index in self._missing:
+            raise UnreadableImageError
         if self._cache is not None:
             cached: Array = self._cache[index]
             return cached
-        return self._decoded(index)
-
-    def _decoded(self, index: int) -> Array:
         try:
             return decode(self._source.read(index))
-        except OSError as error:
-            raise UnreadableImageError(error.strerror or str(error)) from None
-
-    def _unreadable(self, index: int, error: UnreadableImageError) -> UserError:
-        return UserError(
-            f"cannot read the image {self._source.name(index)} ({error}): replace or remove it, or set "
-            "data.unreadable=skip"
-        )
+        except (OSError, UnreadableImageError) as error:
+            if self._recipe.data.unreadable == "skip":
+                raise UnreadableImageError from None
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise UserError(
+                f"cannot read the image {self._source.name(index)} ({reason}): replace or remove it, or set "
+                "data.unreadable=skip"
+            ) from None
 
     def _read_all(self) -> Array:
-        """Every image, decoded: (N, H, W, 3); what is unreadable is left black and noted."""
+        """Every image, decoded: (N, H, W, 3); an unreadable one is left black and noted."""
         images: Array | None = None
         first = 0
         for index in range(len(self)):
             try:
-                image = self._decoded(index)
-            except UnreadableImageError as error:
-                if self._recipe.data.unreadable == "stop":
-                    raise self._unreadable(index, error) from None
-                self._damaged[index] = str(error)
+                image = self._image(index)
+            except UnreadableImageError:
+                self._missing.add(index)
                 continue
             if images is None:
                 images, first = np.zeros((len(self), *image.shape), np.uint8), index
             if image.shape != images.shape[1:]:
+                (height, width, _), (other_height, other_width, _) = image.shape, images.shape[1:]
                 raise UserError(
-                    f"{self._source.name(index)} has {_pixels(image)} pixels and {self._source.name(first)} has "
-                    f"{_pixels(images[first])}: this recipe wants images of one size"
+                    f"{self._source.name(index)} has {width}x{height} pixels and {self._source.name(first)} has "
+                    f"{other_width}x{other_height}: this recipe wants images of one size"
                 )
             images[index] = image
         if images is None:
@@ -169,30 +159,36 @@ class TwistDataset(Dataset[Batch]):
         return images
 
 
-def _pixels(image: Array) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
+def load_steps(
+    recipe: Recipe, dataset: TwistDataset, order: TrainingOrder, *, pin_memory: bool
+) -> Iterator[list[Batch]]:
+    """Yields the accumulated parts of each step of ``order``, to its end without a pause between epochs.
 
+    ``run.num_workers`` processes make them.
 
-class BatchLoader:
-    """Makes the batches of an order in processes of their own, across the epochs without a pause."""
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yields a :class:`Batch` for each list of the order.
-
-        Raises:
-            UserError: see :meth:`TwistDataset.__getitems__`.
-        """
-        for batch in self._loader:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+    Raises:
+        UserError: see :meth:`TwistDataset.__getitems__`.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _ErrorsAsValues(dataset),
+        batch_sampler=order,
+        num_workers=recipe.run.num_workers,
+        collate_fn=_as_is,
+        worker_init_fn=_use_one_thread,
+        pin_memory=pin_memory,
+    )
+    parts = []
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        parts.append(batch)
+        if len(parts) == recipe.data.accumulation:
+            yield parts
+            parts = []
 
 
 class _ErrorsAsValues(Dataset[Any]):
-    """A user's mistake goes from a loading process to the training process as it is, without a traceback around it."""
+    """Passes a user's mistake from a loading process to the training process as it is, not in a traceback."""
 
     def __init__(self, dataset: TwistDataset) -> None:
         self.dataset = dataset
@@ -202,19 +198,6 @@ class _ErrorsAsValues(Dataset[Any]):
             return self.dataset.__getitems__(keys)
         except UserError as error:
             return error
-
-
-def build_loader(recipe: Recipe, dataset: TwistDataset, order: TrainingOrder, pin_memory: bool) -> BatchLoader:
-    """Loads the batches of ``order`` with ``run.num_workers`` processes."""
-    loader: DataLoader[Any] = DataLoader(
-        _ErrorsAsValues(dataset),
-        batch_sampler=order,
-        num_workers=recipe.run.num_workers,
-        collate_fn=_as_is,
-        worker_init_fn=_use_one_thread,
-        pin_memory=pin_memory,
-    )
-    return BatchLoader(loader)
 
 
 def _as_is(batch: Any) -> Any:

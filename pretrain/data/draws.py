@@ -1,6 +1,6 @@
-"""What chance decides about the views of photographs: torchvision's distributions, drawn for all views at once.
+"""The random decisions about views of photographs: torchvision's distributions, drawn for all views at once.
 
-All of it follows from the image's seed, so the device that trains can draw the colors again without being told.
+All of them follow from the image's seed, so the training device can draw the colors again without being told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation, Crops
 
 Array = NDArray[Any]
 
-_NUM_ATTEMPTS = 10  # torchvision's RandomResizedCrop tries so often before it takes the middle
+_NUM_ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it takes the middle
 _RATIO = (3 / 4, 4 / 3)  # its narrowest and widest crop
 _AREA = slice(0, _NUM_ATTEMPTS)
 _SHAPE = slice(_NUM_ATTEMPTS, 2 * _NUM_ATTEMPTS)
@@ -48,7 +48,7 @@ class Colors(NamedTuple):
 
 
 def draw(seed: int, num_views: int) -> Array:
-    """The uniform numbers (num_views, D) that decide about the views of one image."""
+    """The uniform numbers (num_views, D) from which the views of one image follow."""
     return np.random.Generator(np.random.PCG64(seed)).random((num_views, _NUM_DRAWS))
 
 
@@ -70,15 +70,10 @@ def crop_boxes(draws: Array, scales: Sequence[tuple[float, float]], height: int,
     sizes = np.stack([heights[view, first], widths[view, first]], 1)
     places = np.floor(draws[:, _PLACE] * ([height + 1, width + 1] - sizes))
     boxes = np.concatenate([places, sizes], 1)
-    boxes[~fits.any(1)] = _middle(height, width)
+    # Where no attempt fits: the largest box in the middle of the image that is not too narrow or too wide.
+    box_height, box_width = min(height, round(width / _RATIO[0])), min(width, round(height * _RATIO[1]))
+    boxes[~fits.any(1)] = (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
     return boxes.astype(np.int64)
-
-
-def _middle(height: int, width: int) -> tuple[int, int, int, int]:
-    """The largest box in the middle of the image that is not too narrow or too wide."""
-    box_width = min(width, round(height * _RATIO[1]))
-    box_height = min(height, round(width / _RATIO[0]))
-    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
 def flips(draws: Array, settings: Augmentation) -> Array:

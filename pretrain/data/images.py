@@ -1,4 +1,4 @@
-"""Where training images come from: a folder with a folder of images for each class. Shards are in ``shards``."""
+"""Training images in a folder for each class, and how an image file is decoded; shards are in ``shards``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS, DatasetFolder
+from torchvision.datasets import ImageFolder
 
 from common.errors import UserError
 from common.names import PackedNames
@@ -19,7 +19,7 @@ from pretrain.data.ops import Array
 
 
 class UnreadableImageError(Exception):
-    """A file is not an image, or only the beginning of one."""
+    """A file is no image, or only the beginning of one."""
 
 
 class ImageSource(Protocol):
@@ -59,7 +59,7 @@ class ImageFolderSource:
             UserError: there are no class folders, or one of them holds no image.
         """
         try:
-            listing = DatasetFolder(str(folder), _never_load, extensions=IMG_EXTENSIONS, allow_empty=True)
+            listing = ImageFolder(str(folder), allow_empty=True)
         except FileNotFoundError:
             raise UserError(
                 f"{folder} holds no class folders with images: the layout is {folder}/<class>/<image>, or shards *.tar"
@@ -86,10 +86,6 @@ class ImageFolderSource:
         return (self._folder / self._names[index]).read_bytes()
 
 
-def _never_load(path: str) -> None:
-    raise AssertionError(f"{path}: the listing alone is used")
-
-
 def find_train_folder(root: Path) -> Path:
     """Where the training images are: ``root/train``, ``root/imagefolder/train``, or else ``root`` itself.
 
@@ -103,7 +99,7 @@ def find_train_folder(root: Path) -> Path:
 
 
 def decode(content: bytes) -> Array:
-    """An image file as (H, W, 3) of uint8, RGB; what is recorded about the camera's orientation is not applied.
+    """An image file as (H, W, 3) of uint8, RGB; the camera's orientation, if it is recorded, is not applied.
 
     Raises:
         UnreadableImageError: it is damaged, truncated, empty or no image.

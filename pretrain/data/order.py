@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 
 from common.errors import UserError
-from pretrain.data.augment import sample_seed
+from pretrain.data.seeds import order_seed
 from pretrain.recipe import Recipe
 
 Key = tuple[int, int]  # (epoch, index of the image)
 
-# Images are shuffled within so many shards: about 64,000 images where a shard holds 1,000, for a handful of open files.
+# Images are shuffled within this many shards: about 64,000 images where a shard holds 1,000, for a few open files.
 WINDOW_SHARDS = 64
 
 
@@ -22,10 +22,10 @@ def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequen
     """Every image once, in the order of this epoch.
 
     Args:
-        shard_sizes: images in each shard. The shards are taken in a random order, and the images of each
-            ``WINDOW_SHARDS`` of them shuffled; with no more shards than that it is a plain permutation.
+        shard_sizes: images in each shard. The shards are taken in a random order, and the images of every
+            ``WINDOW_SHARDS`` of them are shuffled; with no more shards than that it is a plain permutation.
     """
-    generator = torch.Generator().manual_seed(sample_seed(recipe.seed, epoch, -1))
+    generator = torch.Generator().manual_seed(order_seed(recipe.seed, epoch))
     if shard_sizes is None or len(shard_sizes) <= WINDOW_SHARDS:
         return torch.randperm(num_images, generator=generator).tolist()
     assert sum(shard_sizes) == num_images
@@ -42,7 +42,7 @@ def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequen
     return order
 
 
-class Images(Protocol):
+class OrderedImages(Protocol):
     """What is put in order: a :class:`pretrain.data.dataset.TwistDataset`, as far as it matters here."""
 
     shard_sizes: Sequence[int] | None
@@ -63,14 +63,14 @@ class TrainingOrder:
     def __init__(
         self,
         recipe: Recipe,
-        images: Images,
+        images: OrderedImages,
         *,
         first_epoch: int = 0,
         first_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        """Where to begin, and whose share it is.
+        """Begins anywhere in the run, for any process.
 
         Args:
             first_epoch: epochs that are done.

@@ -1,6 +1,6 @@
-"""Training images in WebDataset shards: few large tar files, where a file system does not like a million small ones.
+"""Training images in WebDataset shards: a few large tar files, for file systems that do not like a million small ones.
 
-Any image can be read alone (:mod:`common.shards`), so that the order of images, and a start in the middle of it, are
+Any image can be read on its own (:mod:`common.shards`), so the order of images, and a start in the middle of it, are
 those of a folder of images.
 """
 
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from common.errors import UserError
-from common.shards import Places, TarShards, find_shards
+from common.shards import TarShards, find_shards
 from pretrain.data.order import WINDOW_SHARDS
 
 _OPEN_SHARDS = 2 * WINDOW_SHARDS  # for each loading process, below the usual limit of 1,024 open files
 
 
 class ShardSource(TarShards):
-    """The images of the training shards in a folder.
+    """The images in a folder's training shards.
 
     Attributes:
         labels, sha256, shard_sizes: see :class:`pretrain.data.images.ImageSource`.
@@ -36,15 +36,11 @@ class ShardSource(TarShards):
         self.labels = torch.from_numpy(self.places[:, 3].copy())
         self.shard_sizes = np.bincount(self.places[:, 0], minlength=len(self.shards)).tolist()
         self.sha256 = self.keys.sha256()
-        _check_mixture(folder, self.places)
-
-
-def _check_mixture(folder: Path, places: Places) -> None:
-    """Batches are drawn from a window of shards, which has to hold most classes."""
-    num_shards, num_labels = (len(np.unique(column)) for column in (places[:, 0], places[:, 3]))
-    labels_of_shards = len(np.unique(places[:, [0, 3]], axis=0))
-    if num_shards > WINDOW_SHARDS and labels_of_shards / num_shards * WINDOW_SHARDS < num_labels / 2:
-        raise UserError(
-            f"the shards in {folder} hold {labels_of_shards / num_shards:.0f} of {num_labels} classes each: "
-            "write them again from shuffled images, since a batch is drawn from a few shards"
-        )
+        # A batch is drawn from a window of shards, which has to hold most classes.
+        num_shards, num_labels = (len(np.unique(column)) for column in (self.places[:, 0], self.labels))
+        labels_per_shard = len(np.unique(self.places[:, [0, 3]], axis=0)) / num_shards
+        if num_shards > WINDOW_SHARDS and labels_per_shard * WINDOW_SHARDS < num_labels / 2:
+            raise UserError(
+                f"the shards in {folder} hold {labels_per_shard:.0f} of {num_labels} classes each: "
+                "write them again from shuffled images, since a batch is drawn from a few shards"
+            )

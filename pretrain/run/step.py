@@ -1,10 +1,10 @@
-"""One step of the optimiser: views to logits to loss to gradients, at once or in accumulated parts."""
+"""One step of training, top to bottom: rates, forward, loss, backward, clipping, optimiser, momentum encoder."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,22 +12,21 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain.data.augment import Views, sample_seed
+from pretrain import schedule
+from pretrain.data.augment import Views
+from pretrain.data.seeds import network_seed
 from pretrain.distributed import Process
 from pretrain.loss.self_labeling import SelfLabelingLoss, self_labeling_loss
 from pretrain.loss.twist import TwistLoss, momentum_twist_loss, multicrop_twist_loss
-from pretrain.model import TwistModel
 from pretrain.model.momentum_encoder import MomentumEncoder
+from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
-
-Loss = TwistLoss | SelfLabelingLoss
-LossOfLogits = Callable[[Tensor, Tensor | None], Loss]
 
 
 class StepResult(NamedTuple):
     """The loss of the whole batch, and the logits (V, B, C) of this process's images, without gradient."""
 
-    loss: Loss
+    loss: TwistLoss | SelfLabelingLoss
     logits: Tensor
 
 
@@ -40,7 +39,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 class TrainStep:
-    """Computes the loss and its gradients; the optimiser is the caller's.
+    """Takes one step of the optimiser.
 
     With accumulation the loss is still the one of the whole batch, which TWIST needs: its diversity over a part of
     the batch would be another objective. The parts go through the network twice: first without gradients, for the
@@ -49,95 +48,108 @@ class TrainStep:
     the memory of one part.
 
     Args:
-        model: all processes' batch norms are synchronised already.
+        model: batch norms are synchronised over all processes already.
         teacher: the momentum encoder, or None.
+        optimizer: over the model's parameters: those that decay first, then the others.
     """
 
-    def __init__(self, recipe: Recipe, model: TwistModel, teacher: MomentumEncoder | None, process: Process) -> None:
-        self.recipe, self.process, self.teacher = recipe, process, teacher
-        self._model = model
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: TwistModel,
+        teacher: MomentumEncoder | None,
+        optimizer: torch.optim.Optimizer,
+        process: Process,
+        *,
+        steps_per_epoch: int,
+    ) -> None:
+        self.recipe, self.model, self.teacher, self.optimizer = recipe, model, teacher, optimizer
+        self.process, self.steps_per_epoch = process, steps_per_epoch
         network: nn.Module = model
         if process.world_size > 1:
-            # Buffers are the norms' running statistics, which every process tracks by itself: see trainer._save.
+            # Buffers are the norms' running statistics, which every process tracks by itself: see Trainer.save.
             network = DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
-        self._network: Any = torch.compile(network) if recipe.run.compile else network
+        self.network: Any = torch.compile(network) if recipe.run.compile else network
 
-    def __call__(self, parts: Sequence[Views], *, step: int, keep_share: float | None) -> StepResult:
-        """Leaves the gradient of the step's loss in the parameters.
+    def __call__(self, parts: Sequence[Views], step: int) -> StepResult:
+        """Trains on one batch.
 
         Args:
             parts: the views of each accumulated part, on the device and normalised.
-            step: steps done before; fixes what is random in the network (stochastic depth).
-            keep_share: of the self-labeling stage; None in the first stage.
+            step: steps done before; stage, rates and what is random in the network follow from it.
 
         Raises:
             NonFiniteLossError: before any gradient reaches the parameters.
         """
-        if len(parts) == 1:
-            return self._at_once(parts[0], step, keep_share)
-        return self._in_parts(parts, step, keep_share)
+        recipe, now = self.recipe, (self.recipe, step, self.steps_per_epoch)
+        is_self_labeling = schedule.is_self_labeling(recipe, step // self.steps_per_epoch)
 
-    def _at_once(self, views: Views, step: int, keep_share: float | None) -> StepResult:
-        logits = self._forward(self._network, views, step, 0)
-        loss = self._loss(logits, self._teach(views, keep_share), keep_share)
+        decayed, others = self.optimizer.param_groups
+        decayed["lr"] = others["lr"] = schedule.learning_rate(*now)
+        decayed["weight_decay"] = schedule.weight_decay(*now)
+        self.optimizer.zero_grad(set_to_none=True)
+
+        is_accumulated = len(parts) > 1
+        if is_accumulated:
+            logits = self._logits_of_parts(parts, step).requires_grad_()  # (V, B, C)
+        else:
+            logits = self._forward(self.network, parts[0], step)
+
+        weights = {"alpha": recipe.loss.alpha, "beta": recipe.loss.beta, "eps": recipe.loss.eps}
+        loss: TwistLoss | SelfLabelingLoss
+        if is_self_labeling:
+            loss = self_labeling_loss(logits, schedule.keep_share(*now))
+        elif self.teacher is not None:
+            with self._autocast():
+                taught = [self.teacher(views[:NUM_GLOBAL_CROPS]) for views in parts]
+            loss = momentum_twist_loss(logits, torch.cat(taught, dim=1), **weights)
+        else:
+            loss = multicrop_twist_loss(logits, NUM_GLOBAL_CROPS, **weights)
+        if not math.isfinite(value := loss.total.item()):
+            raise NonFiniteLossError(value, logits.detach())
+
         loss.total.backward()
+        if is_accumulated:
+            self._carry_back(logits.grad, parts, step)
+        if recipe.optim.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optim.clip_norm)
+        self.optimizer.step()
+
+        if self.teacher is not None and not is_self_labeling:
+            self.teacher.update(self.model, schedule.teacher_momentum(*now))
         return StepResult(loss, logits.detach())
 
-    def _in_parts(self, parts: Sequence[Views], step: int, keep_share: float | None) -> StepResult:
-        with torch.no_grad(), _untracked(self._model):
-            outputs = [self._forward(self._model, views, step, part) for part, views in enumerate(parts)]
-        taught = [logits for views in parts if (logits := self._teach(views, keep_share)) is not None]
-        logits = torch.cat(outputs, dim=1).requires_grad_()
-        loss = self._loss(logits, torch.cat(taught, dim=1) if taught else None, keep_share)
-        (gradient,) = torch.autograd.grad(loss.total, logits)
-        for part, (views, share) in enumerate(zip(parts, gradient.chunk(len(parts), dim=1), strict=True)):
-            is_last = part == len(parts) - 1
-            with contextlib.nullcontext() if is_last else self._without_sync():
-                self._forward(self._network, views, step, part).backward(share)
-        return StepResult(loss, logits.detach())
+    @torch.no_grad()
+    def _logits_of_parts(self, parts: Sequence[Views], step: int) -> Tensor:
+        """The whole batch's logits (V, B, C), without gradient and without a trace in the batch norms' statistics."""
+        with _untracked(self.model):
+            return torch.cat([self._forward(self.model, views, step, part) for part, views in enumerate(parts)], dim=1)
 
-    def _without_sync(self) -> contextlib.AbstractContextManager[None]:
-        """DistributedDataParallel averages the gradients once, with the last part's."""
-        return self._network.no_sync() if self.process.world_size > 1 else contextlib.nullcontext()
+    def _carry_back(self, logits_grad: Tensor | None, parts: Sequence[Views], step: int) -> None:
+        """Takes the gradient with respect to the logits (V, B, C) back to the parameters, part by part."""
+        assert logits_grad is not None
+        for part, (views, grad) in enumerate(zip(parts, logits_grad.chunk(len(parts), dim=1), strict=True)):
+            # DistributedDataParallel averages the gradients once, with the last part's.
+            is_synced = self.process.world_size == 1 or part == len(parts) - 1
+            with contextlib.nullcontext() if is_synced else self.network.no_sync():
+                self._forward(self.network, views, step, part).backward(grad)
 
-    def _forward(self, network: Any, views: Views, step: int, part: int) -> Tensor:
+    def _forward(self, network: Any, views: Views, step: int, part: int = 0) -> Tensor:
         # Both passes over a part draw the same stochastic depth, and so does a run that was resumed in between.
         place = self.process.rank * self.recipe.data.accumulation + part
-        torch.manual_seed(sample_seed(self.recipe.seed, step, -2 - place))  # -1 is the order of images
+        torch.manual_seed(network_seed(self.recipe.seed, step, place))
         with self._autocast():
             logits: Tensor = network(views)
         return logits
-
-    def _teach(self, views: Views, keep_share: float | None) -> Tensor | None:
-        """The momentum encoder's logits of the global views (2, B, C); None without one and in the second stage."""
-        if self.teacher is None or keep_share is not None:
-            return None
-        with self._autocast():
-            return self.teacher(views[:NUM_GLOBAL_CROPS])
 
     def _autocast(self) -> torch.autocast:
         device = self.process.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
 
-    def _loss(self, logits: Tensor, teacher_logits: Tensor | None, keep_share: float | None) -> Loss:
-        settings = self.recipe.loss
-        weights = {"alpha": settings.alpha, "beta": settings.beta, "eps": settings.eps}
-        loss: Loss
-        if keep_share is not None:
-            loss = self_labeling_loss(logits, keep_share)
-        elif teacher_logits is not None:
-            loss = momentum_twist_loss(logits, teacher_logits, **weights)
-        else:
-            loss = multicrop_twist_loss(logits, NUM_GLOBAL_CROPS, **weights)
-        value = loss.total.item()
-        if not math.isfinite(value):
-            raise NonFiniteLossError(value, logits.detach())
-        return loss
-
 
 @contextlib.contextmanager
 def _untracked(model: nn.Module) -> Iterator[None]:
-    """Batch norms leave their running statistics alone: each part passes twice and counts once."""
+    """Makes batch norms leave their running statistics alone: each part passes twice and counts once."""
     norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False

@@ -1,8 +1,9 @@
-"""What is watched while training: statistics around NBS, agreement of the views, how the classes are used."""
+"""What is watched while training: statistics around NBS, agreement of the views, how an epoch used the classes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from common.files import write_text
+from pretrain.data.dataset import Batch
+from pretrain.distributed import gather_over_processes
 from pretrain.loss.self_labeling import SelfLabelingLoss
 from pretrain.loss.twist import TwistLoss
-from pretrain.run.checkpoint import Content
 
 Statistics = dict[str, float]
 
 METRICS_NAME = "metrics.jsonl"
 CURVES_NAME = "tensorboard"
+NUM_NAMES_SHOWN = 3
 
 
 class NbsProbe:
@@ -25,33 +28,32 @@ class NbsProbe:
 
     def __init__(self, nbs: nn.Module) -> None:
         self.is_on = False
-        self._before: Tensor | None = None
-        self._after: Tensor | None = None
-        nbs.register_forward_hook(self._keep)
+        self._kept: dict[str, Tensor] = {}
 
-    def _keep(self, nbs: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if not self.is_on:
-            return
-        self._before, self._after = inputs[0], output
-        for logits in (self._before, self._after):
-            if logits.requires_grad:
-                logits.retain_grad()
+        def keep(nbs: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if self.is_on:
+                self._kept = {"before": inputs[0], "after": output}
+                for logits in self._kept.values():
+                    if logits.requires_grad:
+                        logits.retain_grad()
+
+        nbs.register_forward_hook(keep)
 
     def read(self) -> Statistics:
         """Mean standard deviation over columns (images) and rows (classes), mean size of the gradient.
 
-        Call it after the backward pass of a step in which the probe was on; the kept tensors are let go. The
+        To be called after the backward pass of a step in which the probe was on; it lets go of what it kept. The
         gradient is the one of this process's share of the batch. The names are those of the paper's table 7.
         """
+        assert self._kept, "the probe was off"
         statistics = {}
-        for place, logits in (("before", self._before), ("after", self._after)):
-            assert logits is not None, "the probe was off"
+        for place, logits in self._kept.items():
             values = logits.detach().float()
             statistics[f"std_c_{place}_nbs"] = values.std(dim=0, unbiased=False).mean().item()
             statistics[f"std_r_{place}_nbs"] = values.std(dim=1, unbiased=False).mean().item()
             if logits.grad is not None:
                 statistics[f"grad_{place}_nbs"] = logits.grad.float().abs().mean().item()
-        self._before = self._after = None
+        self._kept = {}
         return statistics
 
 
@@ -62,25 +64,73 @@ def loss_statistics(loss: TwistLoss | SelfLabelingLoss) -> Statistics:
     return {name: value.item() for name, value in named.items()}
 
 
-def agreement(logits_VBC: Tensor) -> float:  # noqa: N803 - views, images, classes
-    """The share of images whose two global views have the same argmax."""
+def prediction_statistics(logits_VBC: Tensor) -> Statistics:  # noqa: N803 - views, images, classes
+    """The share of images whose two global views have the same argmax, and how many classes the first view uses."""
     first, second = logits_VBC[:2].argmax(dim=-1)
-    return (first == second).float().mean().item()
+    return {
+        "agreement": (first == second).float().mean().item(),
+        "batch_used_classes": float(first.unique().numel()),
+    }
 
 
-def epoch_statistics(predictions: Tensor, labels: Tensor | None) -> Statistics:
-    """Classes in use, and NMI between predictions and labels where there are labels.
+class WatchedEpoch:
+    """Argmax of the first view and label of every image since the epoch began, and the images that could not be read.
 
     Args:
-        predictions: (N,) argmax of the first view of every image of an epoch, while it was trained on.
-        labels: (N,) of the same images, or None.
+        num_labels: of the data; with one label there is nothing to compare predictions to.
     """
-    statistics = {"used_classes": float(predictions.unique().numel())}
-    if labels is not None:
-        from sklearn.metrics import normalized_mutual_info_score  # half a second, wanted once an epoch
 
-        statistics["train_nmi"] = float(normalized_mutual_info_score(labels.cpu(), predictions.cpu()))
-    return statistics
+    def __init__(self, num_labels: int) -> None:
+        self._num_labels = num_labels
+        self._earlier = torch.zeros(2, 0, dtype=torch.long)  # predictions and labels from before a stop
+        self._predictions: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._unreadable: dict[str, None] = {}  # a set that keeps its order
+
+    def add(self, logits_VBC: Tensor, batches: Sequence[Batch]) -> None:  # noqa: N803 - views, images, classes
+        """Takes in one step of this process."""
+        self._predictions.append(logits_VBC[0].argmax(dim=-1))
+        self._labels.append(torch.cat([batch.labels for batch in batches]).to(logits_VBC.device))
+        for batch in batches:
+            self._unreadable.update(dict.fromkeys(batch.unreadable))
+
+    def unreadable_note(self) -> str | None:
+        """Which images this process had to do without, if any."""
+        if not self._unreadable:
+            return None
+        names = ", ".join(list(self._unreadable)[:NUM_NAMES_SHOWN])
+        more = ", ..." if len(self._unreadable) > NUM_NAMES_SHOWN else ""
+        return f"{len(self._unreadable)} unreadable images were replaced by others: {names}{more}"
+
+    def statistics(self, device: torch.device) -> Statistics:
+        """Classes in use, NMI between predictions and labels where there are labels, and images that were unreadable.
+
+        A collective operation over all processes.
+        """
+        predictions, labels = self._seen()
+        statistics = {"used_classes": float(predictions.unique().numel())}
+        if self._num_labels > 1:
+            from sklearn.metrics import normalized_mutual_info_score  # half a second, needed once an epoch
+
+            statistics["train_nmi"] = float(normalized_mutual_info_score(labels, predictions))
+        unreadable = gather_over_processes(torch.tensor([len(self._unreadable)], device=device))
+        return {**statistics, "unreadable": float(unreadable.sum())}
+
+    def _seen(self) -> Tensor:
+        """(2, N): predictions and labels of all processes; a collective operation."""
+        if not self._predictions:
+            return self._earlier
+        now = [gather_over_processes(torch.cat(values)).cpu() for values in (self._predictions, self._labels)]
+        return torch.cat([self._earlier, torch.stack(now)], dim=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps; a collective operation."""
+        return {"seen": self._seen(), "unreadable": list(self._unreadable)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resumes a stopped epoch; in the first process alone, which knows what all of them saw."""
+        self._earlier = state["seen"]
+        self._unreadable = dict.fromkeys(state["unreadable"])
 
 
 class Curves:
@@ -89,21 +139,17 @@ class Curves:
     def __init__(self, out: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._path = out / METRICS_NAME
-        keep = [line for line in self._lines() if line["step"] <= first_step]
-        write_text(self._path, "".join(json.dumps(line) + "\n" for line in keep))
-        self._file = self._path.open("a", encoding="utf-8")
+        path = out / METRICS_NAME
+        # A kill may have cut the last line.
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0] if path.is_file() else ""
+        lines = [json.loads(line) for line in whole.splitlines()]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= first_step))
+        self._file = path.open("a", encoding="utf-8")
         purge = first_step + 1 if first_step else None
         self._writer = SummaryWriter(str(out / CURVES_NAME), purge_step=purge)
 
-    def _lines(self) -> list[Content]:
-        if not self._path.is_file():
-            return []
-        whole = self._path.read_text(encoding="utf-8").rpartition("\n")[0]  # a kill may have cut the last line
-        return [json.loads(line) for line in whole.splitlines()]
-
     def write(self, kind: str, step: int, epoch: int, statistics: Statistics) -> None:
-        """One line and one point on each curve.
+        """Writes one line and one point on each curve.
 
         Args:
             kind: ``"step"`` or ``"epoch"``.

@@ -1,14 +1,20 @@
-"""Progress on the terminal: a bar with the time left, or a plain line now and then where there is no terminal."""
+"""How a run shows that it moves: a progress bar (plain lines where there is no terminal), and its speed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from common.cli import clock_text
+
 PLAIN_LINE_SECONDS = 10.0
+
+Item = TypeVar("Item")
 
 
 class TrainingProgress:
@@ -17,7 +23,7 @@ class TrainingProgress:
     Args:
         num_steps: of the whole run.
         done: steps done in earlier starts of the run.
-        batch_size: images a step, over all processes.
+        batch_size: images per step, over all processes.
         is_shown: False in all processes but the first.
     """
 
@@ -42,7 +48,7 @@ class TrainingProgress:
             self._bar.stop()
 
     def update(self, step: int, epoch: int, terms: dict[str, float]) -> None:
-        """After each step: ``step`` steps are done, the last one in ``epoch`` (from 0)."""
+        """To be called after each step: ``step`` steps are done, the last one in ``epoch`` (from 0)."""
         if not self._is_shown:
             return
         now = time.monotonic()
@@ -55,13 +61,39 @@ class TrainingProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, description=text)
             return
-        left = seconds_per_step * (self._num_steps - step)
-        print(f"step {step}/{self._num_steps} {text}, {_clock(left)} left", flush=True)
+        left = clock_text(seconds_per_step * (self._num_steps - step))
+        print(f"step {step}/{self._num_steps} {text}, {left} left", flush=True)
         self._last_line = now
 
 
-def _clock(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` under an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+class Stopwatch(Generic[Item]):
+    """Passes items on, and measures how long each is waited for and the time between them."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = items
+        self._start = time.monotonic()
+        self._wait_seconds = 0.0
+        self._num_items = 0
+
+    def __iter__(self) -> Iterator[Item]:
+        items = iter(self._items)
+        while True:
+            asked = time.monotonic()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            self._wait_seconds += time.monotonic() - asked
+            self._num_items += 1
+            yield item
+
+    def lap(self, images_per_item: int) -> dict[str, float]:
+        """Images per second and the share of the time spent waiting for them, since the last lap."""
+        now = time.monotonic()
+        seconds = max(now - self._start, 1e-9)
+        speed = {
+            "images_per_second": images_per_item * self._num_items / seconds,
+            "data_wait_share": self._wait_seconds / seconds,
+        }
+        self._start, self._wait_seconds, self._num_items = now, 0.0, 0
+        return speed

@@ -18,7 +18,8 @@ from pretrain.distributed import Process
 from pretrain.model import ProjectionHead, build_backbone
 from pretrain.recipe import Recipe
 from pretrain.run.preemption import Preempted
-from pretrain.run.trainer import Trainer, TrainingError, train
+from pretrain.run.step import TrainStep
+from pretrain.run.trainer import TrainingError, train
 
 BATCH, STEPS_PER_EPOCH = 4, 3
 TINY = (
@@ -76,15 +77,15 @@ def whole(run: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) ->
 
 def before_step(monkeypatch: pytest.MonkeyPatch, step: int, do: Callable[[], None]) -> None:
     """Calls ``do`` when so many steps are done, once."""
-    original, calls = Trainer._train, []
+    original, calls = TrainStep.__call__, []
 
-    def train_step(self: Trainer, *args: Any) -> Any:
-        if self.step == step and not calls:
+    def train_step(self: TrainStep, parts: Any, steps_done: int) -> Any:
+        if steps_done == step and not calls:
             calls.append(step)
             do()
-        return original(self, *args)
+        return original(self, parts, steps_done)
 
-    monkeypatch.setattr(Trainer, "_train", train_step)
+    monkeypatch.setattr(TrainStep, "__call__", train_step)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from torchvision import transforms
 from torchvision.transforms import functional as pil_ops
 
 from pretrain.data import draws, ops
-from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, recolored, sample_seed
+from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews, recolored
 from pretrain.data.images import decode
+from pretrain.data.seeds import sample_seed
 from pretrain.recipe import Augmentation
 from tests.views import CROPS, IMAGES, PHOTOGRAPH, Array
 from tools.bench.photographs import jpeg

@@ -10,7 +10,8 @@ from torch import Tensor
 from torchvision.transforms import functional as pil_ops
 
 from pretrain.data import device_augment, draws, ops
-from pretrain.data.augment import IMAGENET_STD, NaturalViews, recolored, sample_seed
+from pretrain.data.augment import IMAGENET_STD, NaturalViews, recolored
+from pretrain.data.seeds import sample_seed
 from pretrain.recipe import Augmentation, Data, Model, Recipe
 from tests.views import CROPS, IMAGES, NOISE, PHOTOGRAPH, Array
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from pretrain.recipe import Crops, Data, Model, Recipe
+from pretrain.recipe import Crops, Data, Model, Recipe, Schedule
 from tests.conftest import ROOT, run_module
 from tools.bench import loss, main, measure, step
 from tools.bench.case import Case
@@ -180,6 +180,7 @@ def test_both_ways_of_the_step_case_see_the_same_views_and_change_their_weights(
         data=Data(dataset="toy", batch_size=4),
         model=Model(backbone="resnet18", hidden=8, num_classes=4),
         crops=Crops(global_size=32, num_local=2, local_size=24),
+        schedule=Schedule(warmup_epochs=0),
     )
     views = step.random_views(recipe)
     assert [tuple(view.shape) for view in views] == [(4, 3, 32, 32)] * 2 + [(4, 3, 24, 24)] * 2

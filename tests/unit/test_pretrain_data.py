@@ -13,7 +13,7 @@ import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from common.names import PackedNames
-from pretrain.data.dataset import Batch, TwistDataset, build_loader
+from pretrain.data.dataset import Batch, TwistDataset, load_steps
 from pretrain.data.images import UnreadableImageError, decode
 from pretrain.data.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
@@ -237,7 +237,7 @@ def test_loader_gives_the_same_batches_with_any_number_of_processes(images: Path
     settings = recipe("rn50", "epochs=2", "data.accumulation=2", f"run.num_workers={num_workers}")
     dataset = TwistDataset(images, settings)
     order = TrainingOrder(settings, dataset, first_step=1)
-    batches = list(build_loader(settings, dataset, order, pin_memory=False))
+    batches = [batch for parts in load_steps(settings, dataset, order, pin_memory=False) for batch in parts]
     assert len(batches) == len(order) == 6
     for batch, keys in zip(batches, order, strict=True):
         expected = dataset.__getitems__(keys)
@@ -253,4 +253,4 @@ def test_unreadable_image_in_a_loading_process_is_one_sentence(images: Path, num
     for path in images.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(UserError, match=r"^cannot read the image \S+ \(it is empty\): [^\n]*$"):
-        next(iter(build_loader(settings, dataset, TrainingOrder(settings, dataset), pin_memory=False)))
+        next(iter(load_steps(settings, dataset, TrainingOrder(settings, dataset), pin_memory=False)))

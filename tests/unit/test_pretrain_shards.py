@@ -18,7 +18,7 @@ from common import overrides
 from common.errors import UserError
 from common.shards import INDEX_NAME, find_shards
 from pretrain.data import shards
-from pretrain.data.dataset import TwistDataset, build_loader
+from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.images import ImageFolderSource
 from pretrain.data.order import TrainingOrder
 from pretrain.data.shards import ShardSource
@@ -78,8 +78,9 @@ def test_training_on_shards_sees_what_training_on_a_folder_sees(folder: Path, tm
     datasets = [TwistDataset(root, settings) for root in (tmp_path, tmp_path / "images")]
     assert [dataset.shard_sizes for dataset in datasets] == [[4, 4, 2], None]
     loaded = [
-        list(build_loader(settings, dataset, TrainingOrder(settings, dataset, first_step=1), pin_memory=False))
+        [batch for parts in load_steps(settings, dataset, order, pin_memory=False) for batch in parts]
         for dataset in datasets
+        for order in [TrainingOrder(settings, dataset, first_step=1)]
     ]
     assert len(loaded[0]) == 6
     for ours, expected in zip(*loaded, strict=True):
@@ -92,7 +93,7 @@ def test_number_of_processes_that_read_shards_changes_nothing(folder: Path, num_
     settings = recipe("epochs=2", f"run.num_workers={num_workers}")
     dataset = TwistDataset(folder, settings)
     order = TrainingOrder(settings, dataset)
-    batches = list(build_loader(settings, dataset, order, pin_memory=False))
+    batches = [batch for (batch,) in load_steps(settings, dataset, order, pin_memory=False)]
     expected = [dataset.__getitems__(keys) for keys in order]
     for got, wanted in zip(batches, expected, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(got.views, wanted.views, strict=True))

@@ -10,7 +10,7 @@ from pretrain.distributed import Process
 from pretrain.loss import textbook
 from pretrain.model import TwistModel
 from pretrain.model.build import build_model
-from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe
+from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Recipe, Schedule
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep
 from tools.bench.case import Case
@@ -26,6 +26,7 @@ def small_batch_recipe(images: int) -> Recipe:
         data=Data(dataset="imagenet", batch_size=images),
         model=Model(backbone="resnet50"),
         crops=Crops(num_local=12),
+        schedule=Schedule(warmup_epochs=0),
     )
 
 
@@ -61,15 +62,11 @@ class OurStep:
         process = Process(views[0].device)
         self.model: TwistModel = build_model(recipe, process)
         self.views = [view.contiguous(memory_format=torch.channels_last) for view in views]
-        self._step = TrainStep(recipe, self.model, None, process)
-        self._optimizer = build_optimizer(recipe.optim, self.model)
-        for group in self._optimizer.param_groups:
-            group["lr"] = LEARNING_RATE
+        optimizer = build_optimizer(recipe.optim, self.model)
+        self._step = TrainStep(recipe, self.model, None, optimizer, process, steps_per_epoch=1)
 
     def __call__(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)
-        self._step([self.views], step=0, keep_share=None)
-        self._optimizer.step()
+        self._step([self.views], 0)
 
 
 class BackbonePass:
