@@ -17,8 +17,10 @@ EXIT_TRIAL_FAILED = 1
 EXIT_BAD_USE = 2
 
 
-def clock_text(seconds: float) -> str:
-    """``"1:02:03"``, or ``"2:03"`` under an hour."""
+def clock_text(seconds: float | None) -> str:
+    """``"1:02:03"``, ``"2:03"``, or ``"?"`` for None."""
+    if seconds is None:
+        return "?"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

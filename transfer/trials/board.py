@@ -109,12 +109,3 @@ class Board:
         """Of the trials of this kind that this run has done."""
         seconds = [row.ended - row.began for row in self.of(DONE) if row.kind == kind and row.began]
         return sum(seconds) / len(seconds) if seconds else None
-
-
-def clock_text(seconds: float | None) -> str:
-    """``"1:02:03"``, ``"2:03"``, or ``"?"`` for None."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

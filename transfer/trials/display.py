@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from transfer.trials.board import DONE, ELSEWHERE, FAILED, REFUSED, RUNNING, WAITING, Board, Row, clock_text
+from common.cli import clock_text
+from transfer.trials.board import DONE, ELSEWHERE, FAILED, REFUSED, RUNNING, WAITING, Board, Row
 from transfer.trials.plan import TrialPlan
 
 FRAME_LINES = 5  # the table's head and frame, and the line below it
