@@ -1,20 +1,42 @@
-"""The rules of which package may import which, read from the sources (docs/architecture.md)."""
+"""Which package may import which, read from the sources; and no circles, of files or of packages."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [path for package in ("common", "pretrain", "transfer") for path in sorted((ROOT / package).rglob("*.py"))]
+PACKAGES = ("common", "configs", "pretrain", "transfer")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 HEAVY = ("torch", "torchvision", "timm", "detectron2", "mmseg", "mmcv", "mmengine", "fvcore")
+
+# The rooms of `transfer`, each with what it may import of ours; "transfer" is the contract, the modules at its top.
+ARROWS = {
+    "transfer": {"common", "configs"},
+    "transfer.weights": {"transfer", "common", "pretrain.model"},
+    "transfer.tasks": {"transfer.weights", "transfer", "common", "pretrain.model"},
+    "transfer.trials": {"transfer", "common"},
+    "transfer.doctor": {"transfer.tasks", "transfer", "common"},
+    "transfer.planner": {
+        "transfer.tasks",
+        "transfer.trials",
+        "transfer.weights",
+        "transfer",
+        "common",
+        "pretrain.model",
+    },
+    "transfer.preflight": {"transfer.doctor", "transfer.trials", "transfer.weights", "transfer", "common"},
+    "transfer.report": {"transfer", "common"},
+}
+FREE = ("transfer.commands", "transfer.ablation")  # above all others: commands, and experiments over both stages
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever in the file."""
+    """Every module that the file imports, wherever in the file, for types too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -22,6 +44,51 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: relative import"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Each module of ours to those of ours that it imports."""
+    modules = {module_name(path): path for path in SOURCES}
+
+    def ours(name: str) -> str:
+        while name and name not in modules:  # a name within a module
+            name = name.rpartition(".")[0]
+        return name
+
+    return {name: {ours(each) for each in imports(path)} - {name, ""} for name, path in modules.items()}
+
+
+def package_of(module: str, depth: int) -> str:
+    """The package of a module, at most ``depth`` levels deep."""
+    is_package = (ROOT / module.replace(".", "/")).is_dir()
+    package = module if is_package else module.rpartition(".")[0]
+    return ".".join(package.split(".")[:depth])
+
+
+def between_packages(graph: Mapping[str, Iterable[str]], depth: int) -> dict[str, set[str]]:
+    """The same between packages; a module at the top of `pretrain` or `transfer` counts as a package of its own."""
+
+    def place(module: str) -> str:
+        package = package_of(module, depth)
+        return module if package in PACKAGES else package
+
+    places: dict[str, set[str]] = {}
+    for module, imported in graph.items():
+        places.setdefault(place(module), set()).update(map(place, imported))
+    return {name: imported - {name} for name, imported in places.items()}
+
+
+def circle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """A circle of the graph; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def is_in(name: str, *packages: str) -> bool:
@@ -39,7 +106,28 @@ def offenders(below: str, *forbidden: str, but: tuple[str, ...] = ()) -> list[st
 
 
 def test_there_are_sources_to_check() -> None:
-    assert len(SOURCES) > 20
+    assert len(SOURCES) > 200
+    assert sum(map(len, import_graph().values())) > 1000
+
+
+def test_no_circle_of_files() -> None:
+    assert circle(import_graph()) == []
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_no_circle_of_packages(depth: int) -> None:
+    """With packages taken so many levels deep: the rooms, and the rooms within them."""
+    assert circle(between_packages(import_graph(), depth)) == []
+
+
+def test_a_circle_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check can fail: two files that import each other, one of them for types alone."""
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "one.py").write_text("from common import two\n")
+    (tmp_path / "common" / "two.py").write_text("if TYPE_CHECKING:\n    from common.one import name\n")
+    monkeypatch.setattr("tests.unit.test_imports.ROOT", tmp_path)
+    monkeypatch.setattr("tests.unit.test_imports.SOURCES", sorted(tmp_path.rglob("*.py")))
+    assert set(circle(import_graph())) == {"common.one", "common.two"}
 
 
 def test_common_imports_nothing_of_ours() -> None:
@@ -50,11 +138,19 @@ def test_pretrain_never_imports_transfer() -> None:
     assert not offenders("pretrain", "transfer")
 
 
-def test_transfer_takes_only_the_model_from_pretrain() -> None:
-    """But for ablations, which are experiments over both stages."""
-    strangers = offenders("transfer", "pretrain", but=("pretrain.model",))
-    found = [line for line in strangers if not line.startswith(("transfer/ablation/", "transfer/commands/ablate.py"))]
-    assert [line for line in found if not line.endswith(" imports pretrain")] == []
+def test_every_room_of_transfer_imports_only_what_is_below_it() -> None:
+    graph = import_graph()
+    rooms = {package_of(module, 2) for module in graph if is_in(module, "transfer")}
+    assert rooms == {*ARROWS, *FREE}
+    for module, imported in graph.items():
+        home = package_of(module, 2)
+        if home in ARROWS:
+            strangers = [
+                each
+                for each in imported
+                if package_of(each, 2) not in {home, *ARROWS[home]} and package_of(each, 1) not in ARROWS[home]
+            ]
+            assert not strangers, f"{module} imports {strangers}"
 
 
 def test_report_imports_neither_torch_nor_a_framework() -> None:
