@@ -13,7 +13,7 @@ import torch
 
 from common.files import sha256_text
 from transfer import benchmarks
-from transfer.tasks.classification import checkpoints, task
+from transfer.tasks.classification import task, training
 from transfer.trial import Trial, WeightsRef
 
 
@@ -54,7 +54,7 @@ def run_until_killed(trial: Trial, step: int) -> None:
 
 def _killed_at(step: int, trial: Trial) -> None:
     torch.set_num_threads(1)
-    checkpoints.INTERVAL_SECONDS = 0.0
+    training.INTERVAL_SECONDS = 0.0
 
     def progress(done: int, total: int, what: str) -> None:
         if done == step:

@@ -49,7 +49,7 @@ class TrialRecord:
         metrics: name to :class:`Metric`; empty when failed.
         references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
         test_scorings: the test-set ledger: ``{"split", "num_images", "purpose"}`` for each time that test images were
-            opened (:mod:`transfer.tasks.classification.ledger`); empty where the task has no ledger.
+            opened (:mod:`transfer.tasks.classification.labelled`); empty where the task has no ledger.
         inflated: metric to what the choice that is best on the test images would have given, in percent: an inflated
             reference, never a result.
         choices: hyper-parameters that were chosen on validation images, and facts of the optimisation.

@@ -7,7 +7,7 @@ random initialisation, on 800 training digits that were not trained on, with the
 draws the labelled images, their order and their shifts, the same for all weights.
 """
 
-from transfer.tasks.classification.sgd_protocols import FinetuneProtocol, Views
+from transfer.tasks.classification.protocol import FinetuneProtocol, Views
 
 CONFIG = FinetuneProtocol(
     labels_fraction=0.01,

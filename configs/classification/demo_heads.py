@@ -6,7 +6,7 @@ The official head's learning rate is ImageNet's, for its features are on the sam
 is left out for the others, on which one of them is chosen.
 """
 
-from transfer.tasks.classification.sgd_protocols import HeadSetting, HeadsProtocol, Views
+from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, Views
 
 CONFIG = HeadsProtocol(
     resnet=HeadSetting(feature="pooled", lr=0.2, weight_decay=0.0),

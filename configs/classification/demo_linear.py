@@ -6,16 +6,13 @@ Features of the frozen backbone in eval mode at the digits' own 28 pixels, witho
 the labelled images; one look at the 1,000 held-out digits. The seed draws the labels, the same for all weights.
 """
 
-from configs.classification.l2_grid import L2_GRID
-from transfer.tasks.classification.protocol import LinearProtocol
-
-_base_ = "l2_grid.py"  # counts among the inputs of a trial
+from transfer.tasks.classification.protocol import LinearProtocol, log_grid
 
 CONFIG = LinearProtocol(
     labels_per_class=10,  # 2.5 % of the labels: with all of them, random features come within a few points
     val_fraction=0.2,
     choose_by="loss",  # on twenty images the accuracies of most candidates are the same
-    l2_grid=L2_GRID,
+    l2_grid=log_grid(-6, 5, 45),  # as linear11
     tolerance=1e-5,
     max_iter=5000,
     resize=None,

@@ -16,7 +16,7 @@ A trial has one GPU, and the grid's points are spread over more if it is given m
 point is kept in the trial's work folder: a killed trial goes on with the next one.
 """
 
-from transfer.tasks.classification.sgd_protocols import GridProtocol, Views
+from transfer.tasks.classification.protocol import GridProtocol, Views
 
 CONFIG = GridProtocol(
     lrs=tuple(10 ** (-4 + step / 2) for step in range(7)),

@@ -11,7 +11,7 @@ each, over which batch norm takes its statistics. Settings for ViTs were not rel
 Published, ResNet-50: top-1 61.2, top-5 84.2.
 """
 
-from transfer.tasks.classification.sgd_protocols import FinetuneProtocol, Views
+from transfer.tasks.classification.protocol import FinetuneProtocol, Views
 
 CONFIG = FinetuneProtocol(
     labels_fraction=0.01,

@@ -15,7 +15,7 @@ the same for all. What the best head on the test images would have given is kept
 Published, TWIST with multi-crop: ResNet-50 75.5 / 92.5, ResNet-50w2 77.7 / 93.9, DeiT-S 76.3 / 92.7, ViT-B 78.4 / 93.8.
 """
 
-from transfer.tasks.classification.sgd_protocols import HeadSetting, HeadsProtocol, Views
+from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, Views
 
 BATCH_SIZE = 1024
 

@@ -10,21 +10,18 @@ test images are scored once. VOC2007 has one classifier a class against the rest
 stands beside the sum or the mean of the losses; here it is the mean.
 
 What trials differ in: the optimum is unique and the features are deterministic, so only the validation images that
-are held out, where a data set has no official ones, hang on the seed. On aircraft, dtd, flowers102 and voc2007 all
+are held out, where a data set has no official ones, depend on the seed. On aircraft, dtd, flowers102 and voc2007 all
 trials of one checkpoint agree and their standard deviation is 0 by construction; elsewhere it is that of the choice of
 l2. Random initialisations are drawn anew for each seed.
 """
 
-from configs.classification.l2_grid import L2_GRID
-from transfer.tasks.classification.protocol import LinearProtocol
-
-_base_ = "l2_grid.py"  # counts among the inputs of a trial
+from transfer.tasks.classification.protocol import LinearProtocol, log_grid
 
 CONFIG = LinearProtocol(
     labels_per_class=None,
-    val_fraction=None,  # as many as SimCLR and BYOL hold out: configs/classification/datasets.py
+    val_fraction=None,  # as many as SimCLR and BYOL hold out: transfer/datasets.py
     choose_by="metric",
-    l2_grid=L2_GRID,
+    l2_grid=log_grid(-6, 5, 45),  # the 45 values of SimCLR and BYOL, from 1e-6 to 1e5
     tolerance=1e-5,
     max_iter=5000,
     resize=224,

@@ -113,7 +113,7 @@ def test_a_killed_grid_goes_on_with_its_next_point_and_two_processes_share_it(tm
     assert task.run(trial) == whole
     assert not [what for what in steps if what.startswith("point 1 ")]
     shared = make_trial("pets-finetune", *QUICK, data=tmp_path / "pets", work_dir=tmp_path / "shared")
-    assert grid_task.run_in_processes(shared, *task.resolve_config(shared), num_processes=2) == whole
+    assert grid_task.run(shared, *task.resolve_config(shared), num_processes=2) == whole
 
 
 def test_a_diverged_point_is_never_chosen_and_a_grid_of_them_is_an_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from common.errors import UserError
 from tests.classification_trials import make_trial, run_until_killed
 from transfer.tasks.classification import finetune_task, task
-from transfer.tasks.classification.fit import checkpoint_path
+from transfer.tasks.classification.finetune import checkpoint_path
 from transfer.trial import Outcome, Trial
 
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
@@ -73,7 +73,7 @@ def _weights(trial: Trial, num_processes: int) -> tuple[Outcome, dict[str, Any]]
             kept.update(torch.load(path, weights_only=True)["state"]["model"])
 
     trial = dataclasses.replace(trial, progress=keep)
-    return finetune_task.run_in_processes(trial, protocol, difference, num_processes), kept
+    return finetune_task.run(trial, protocol, difference, num_processes), kept
 
 
 def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def test_divergence_is_an_error_and_not_a_figure(few_digits: Path, tmp_path: Pat
 
 
 def test_finetuning_fits_its_labelled_images_and_freezes_nothing(few_digits: Path, tmp_path: Path) -> None:
+    from transfer.tasks.classification.datasets import splits_of
+    from transfer.tasks.classification.loader import scoring_view
     from transfer.tasks.classification.scoring import outputs
-    from transfer.tasks.classification.splits import splits_of
-    from transfer.tasks.classification.training_views import scoring_view
     from transfer.weights.of_trial import torch_backbone
 
     quick = ("epochs=12", "batch_size=10", "views.max_shift=0", "lr_backbone=0.01", "lr_head=0.1", "labels_fraction=1")
@@ -137,7 +137,7 @@ def test_finetuning_fits_its_labelled_images_and_freezes_nothing(few_digits: Pat
     protocol, _ = task.resolve_config(trial)
     labelled = splits_of(trial).train
     before = torch_backbone(trial)[0].state_dict()
-    model, backbone = finetune_task.train(trial, protocol, labelled, trial.progress)
+    model, backbone = finetune_task.train(trial, protocol, labelled)
     logits = outputs(model, labelled, scoring_view(protocol.views, backbone.preprocessing), batch_size=10, device="cpu")
     assert (logits.argmax(1) == labelled.labels).mean() >= 0.9
     changed = {name for name, value in model[0].state_dict().items() if not torch.equal(value, before[name])}

@@ -52,7 +52,7 @@ def test_a_vit_has_heads_on_three_features(few_digits: Path, tmp_path: Path, mon
 
 def test_the_features_of_a_vit_are_what_its_parts_give(monkeypatch: pytest.MonkeyPatch) -> None:
     from pretrain.model import build_backbone
-    from transfer.tasks.classification.frozen_features import FrozenFeatures, feature_sizes
+    from transfer.tasks.classification.heads import FrozenFeatures, feature_sizes
 
     add_narrow_vit(monkeypatch)
     torch.manual_seed(0)
@@ -119,7 +119,7 @@ def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path) -> No
 
         trial = make_trial("demo-heads", *QUICK, data=few_digits, work_dir=work_dir, progress=keep)
         protocol, difference = task.resolve_config(trial)
-        outcomes.append(heads_task.run_in_processes(trial, protocol, difference, num_processes))
+        outcomes.append(heads_task.run(trial, protocol, difference, num_processes))
     for one, two in zip(kept[0]["pooled"], kept[1]["pooled"], strict=True):
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)
     assert outcomes[0].metrics.keys() == outcomes[1].metrics.keys()

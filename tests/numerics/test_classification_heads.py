@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transfer.tasks.classification.group import Group
 from transfer.tasks.classification.heads import Heads, ranks
-from transfer.tasks.classification.metrics import topk_accuracy
+from transfer.tasks.classification.protocol import HeadSetting
+from transfer.tasks.classification.scoring import topk_accuracy
 from transfer.tasks.classification.sgd import lr_factor
-from transfer.tasks.classification.sgd_protocols import HeadSetting
+from transfer.tasks.classification.training import Group
 
 SIZES = {"small": 6, "large": 10}
 SETTINGS = [

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from common.errors import UserError
-from transfer.tasks.classification.holdout import held_out
+from transfer.tasks.classification.labelled import held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
-from transfer.tasks.classification.logistic import fit_path
-from transfer.tasks.classification.logistic_loss import mean_loss
+from transfer.tasks.classification.logistic import fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol
 
 GRID = (1e-4, 1e-1, 1e2)

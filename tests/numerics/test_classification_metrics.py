@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, top_k_accuracy_score
 
-from transfer.tasks.classification.metrics import (
+from transfer.tasks.classification.scoring import (
     average_precision_11pt,
     figures,
     map_11pt,

@@ -13,10 +13,9 @@ from scipy.special import expit, log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from configs.classification.l2_grid import L2_GRID
+from configs.classification.linear11 import CONFIG
 from transfer import datasets
-from transfer.tasks.classification.logistic import Solution, fit_path
-from transfer.tasks.classification.logistic_loss import mean_loss
+from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 
 TOLERANCE, MAX_ITER = 1e-5, 5000
 Data = tuple[np.ndarray, np.ndarray]
@@ -139,8 +138,8 @@ def network_features(digits: Path) -> tuple[Data, Data]:
     """64 of the features of an untrained ResNet-18, which differ in scale by orders of magnitude."""
     from pretrain.model import build_backbone
     from transfer.tasks.classification.datasets import open_splits
+    from transfer.tasks.classification.loader import CenterCrop, center_crop
     from transfer.tasks.classification.scoring import outputs
-    from transfer.tasks.classification.transforms import CenterCrop, center_crop
     from transfer.weights.backbone import random_backbone
 
     backbone = random_backbone("resnet18", 0)
@@ -158,8 +157,8 @@ def test_choice_and_accuracy_are_those_of_converged_scikit_learn(name: str, digi
     """On all 45 values, against Newton's method: the same l2 by accuracy and by loss, and there the same accuracy."""
     sets = {"pixels": pixels, "many classes": many_classes, "random network": lambda: network_features(digits)}
     (features, labels), (val, val_labels) = sets[name]()
-    grid = sorted(L2_GRID, reverse=True)
-    ours = solve((features, labels), L2_GRID)
+    grid = sorted(CONFIG.l2_grid, reverse=True)
+    ours = solve((features, labels), CONFIG.l2_grid)
     scores = [ours[l2].scores(val) for l2 in grid]
     references = newton(features, labels, val, grid)
     accuracies, expected = ([100 * np.mean(s.argmax(1) == val_labels) for s in each] for each in (scores, references))

@@ -10,16 +10,15 @@ from PIL import Image
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.tasks.classification.label_subset import few_labels
-from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.metrics import topk_accuracy
+from transfer.tasks.classification.labelled import LabelledImages, few_labels
 from transfer.tasks.classification.protocol import (
+    FinetuneProtocol,
+    HeadsProtocol,
     LinearProtocol,
     load_protocol,
     resolved,
 )
-from transfer.tasks.classification.scoring import floor
-from transfer.tasks.classification.sgd_protocols import FinetuneProtocol, HeadsProtocol
+from transfer.tasks.classification.scoring import floor, topk_accuracy
 from transfer.tasks.clustering.protocol import ClusterProtocol
 
 FINETUNE = [f"{data}-{part}" for data in ("demo", "imagenet", "folder") for part in ("1pct", "10pct", "100pct")]

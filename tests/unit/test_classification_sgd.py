@@ -12,12 +12,9 @@ from torch import nn
 
 from transfer.tasks.classification.finetune import summed_loss
 from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.loader import training_batches
-from transfer.tasks.classification.norms import Norms, fitting_processes, num_parts
-from transfer.tasks.classification.order import Order
-from transfer.tasks.classification.sgd import lr_factor
-from transfer.tasks.classification.sgd_protocols import Views
-from transfer.tasks.classification.training_views import scoring_view, training_view
+from transfer.tasks.classification.loader import Order, scoring_view, training_batches, training_view
+from transfer.tasks.classification.protocol import Views
+from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor, num_parts
 from transfer.weights.backbone import IMAGENET
 
 SHIFT = Views(augment="shift", size=8, resize=None, max_shift=2)

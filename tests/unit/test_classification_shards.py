@@ -12,7 +12,7 @@ from common.errors import UserError
 from common.shards import INDEX_NAME
 from transfer import datasets
 from transfer.tasks.classification.datasets import open_splits
-from transfer.tasks.classification.label_subset import listed
+from transfer.tasks.classification.label_list import listed
 
 
 def write(shard: Path, paths: list[Path], classes: list[str]) -> None:
@@ -41,10 +41,10 @@ def test_shards_hold_the_images_and_labels_of_the_folder(shards: Path, few_digit
         pairs = [(splits.train, expected.train), (splits.test.open(), expected.test.open())]
         for found, folder in pairs:
             assert found.classes == ("0", "1", "2") and len(found) == len(folder) == 30
-            assert found.file_name and folder.file_name
-            rows = {Path(folder.file_name(row)).stem: row for row in range(len(folder))}
+            assert found.names and folder.names
+            rows = {Path(folder.names[row]).stem: row for row in range(len(folder))}
             for row in range(len(found)):
-                other = rows[found.file_name(row)]
+                other = rows[found.names[row]]
                 assert found.labels[row] == folder.labels[other]
                 assert found.read(row).tobytes() == folder.read(other).tobytes()
     assert list(shards.rglob(INDEX_NAME))
@@ -53,8 +53,7 @@ def test_shards_hold_the_images_and_labels_of_the_folder(shards: Path, few_digit
 def test_a_list_of_labelled_images_finds_them_in_shards(shards: Path, few_digits: Path) -> None:
     names = sorted(path.name for path in (few_digits / "train").rglob("*.png"))[::3]
     subset = listed(open_splits(datasets.get("folder"), shards).train, names, Path("list.txt"))
-    assert subset.file_name
-    assert [f"{subset.file_name(row)}.png" for row in range(len(subset))] == names
+    assert [f"{subset.names[row]}.png" for row in range(len(subset))] == names
 
 
 def test_a_damaged_image_in_a_shard_is_named(tmp_path: Path) -> None:

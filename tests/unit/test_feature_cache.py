@@ -15,7 +15,7 @@ from torch import nn
 from common.errors import UserError
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.transforms import CenterCrop
+from transfer.tasks.classification.loader import CenterCrop
 from transfer.weights.backbone import Backbone
 
 NUM_IMAGES = 30

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from transfer.tasks.classification.label_subset import even_rows, listed, names_sha256, read_list
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.label_list import listed, read_list
+from transfer.tasks.classification.labelled import LabelledImages, even_rows
 
 
 def folder(names: list[str], labels: list[int]) -> LabelledImages:
@@ -22,7 +22,7 @@ def folder(names: list[str], labels: list[int]) -> LabelledImages:
         classes=classes,
         labels=np.array(labels),
         read=lambda row: Image.new("RGB", (1, 1)),
-        file_name=lambda row: names[row],
+        names=names,
     )
 
 
@@ -43,8 +43,7 @@ def test_a_list_picks_its_images_in_its_order_with_their_labels(listing: Callabl
     path = listing("b_2.JPEG\nn0/a_1.JPEG\n\n")
     subset = listed(TRAIN, read_list(path), path)
     assert subset.labels.tolist() == [1, 0]
-    assert subset.file_name is not None
-    assert [subset.file_name(row) for row in range(2)] == ["b_2.JPEG", "a_1.JPEG"]
+    assert subset.names == ["b_2.JPEG", "a_1.JPEG"]
 
 
 def test_a_name_matches_whatever_its_suffix_was_made(listing: Callable[[str], Path]) -> None:
@@ -82,7 +81,7 @@ def test_two_images_of_one_name_make_a_list_ambiguous(listing: Callable[[str], P
         listed(folder(["1.png", "1.png"], [0, 1]), read_list(path), path)
 
 
-def test_an_even_draw_has_the_fraction_of_every_class_and_hangs_on_the_seed_alone() -> None:
+def test_an_even_draw_has_the_fraction_of_every_class_and_depends_on_the_seed_alone() -> None:
     labels = np.array([0] * 200 + [1] * 100 + [2] * 3)
     rows = even_rows(labels, 0.05, seed=0)
     assert np.bincount(labels[rows]).tolist() == [10, 5, 1]  # at least one
@@ -95,6 +94,6 @@ def test_an_even_draw_has_the_fraction_of_every_class_and_hangs_on_the_seed_alon
 
 
 def test_the_hash_of_the_labelled_images_tells_other_images_and_another_order() -> None:
-    hashes = {names_sha256(TRAIN.subset(np.array(rows))) for rows in ([0, 2], [2, 0], [1, 2])}
+    hashes = {TRAIN.subset(np.array(rows)).names_sha256() for rows in ([0, 2], [2, 0], [1, 2])}
     assert len(hashes) == 3
-    assert names_sha256(TRAIN.subset(np.array([0, 2]))) in hashes
+    assert TRAIN.subset(np.array([0, 2])).names_sha256() in hashes

@@ -54,13 +54,15 @@ def main(args: Args) -> int:
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
     import torch
 
-    from transfer import benchmarks
-    from transfer.tasks.classification.datasets import open_splits, row_of
+    from transfer import datasets
+    from transfer.rows import LabelledDataset
+    from transfer.tasks.classification.datasets import list_split
     from transfer.trials.plan import data_root
 
     torch.set_num_threads(args.threads)
-    demo = benchmarks.get("demo-linear")
-    train = open_splits(row_of(demo), data_root(demo.dataset, args.data)).train
+    digits = datasets.get("cls-digits")
+    assert isinstance(digits, LabelledDataset)
+    train = list_split(digits, data_root(digits, args.data), "train")
     for name, (features, labels) in feature_sets(train, args).items():
         compare_paths(name, features, labels)
     compare_probing(spread(train, args.images // 5), args.probing_arch)
@@ -95,8 +97,8 @@ def spread(train: LabelledImages, num_images: int) -> LabelledImages:
 def network_features(images: LabelledImages, weights: str, size: int | None) -> NDArray[np.float32]:
     """(N, D) features at ``size`` pixels, or at the images' own."""
     from pretrain.model import build_backbone
+    from transfer.tasks.classification.loader import CenterCrop, center_crop
     from transfer.tasks.classification.scoring import outputs
-    from transfer.tasks.classification.transforms import CenterCrop, center_crop
     from transfer.weights.backbone import load_backbone, random_backbone
 
     arch = weights.removeprefix("random:")
@@ -174,7 +176,7 @@ def compare_probing(images: LabelledImages, arch: str) -> None:
     import numpy as np
 
     from configs.classification.linear11 import CONFIG
-    from transfer.tasks.classification.holdout import held_out
+    from transfer.tasks.classification.labelled import held_out
     from transfer.tasks.classification.linear import Labelled, choose_l2, refit
 
     def extract() -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import NotSortedError
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 
 def check(row: LabelledDataset, root: Path, findings: Findings, progress: Progress) -> None:
@@ -47,7 +47,7 @@ def _called(row: LabelledDataset, split: Split) -> str:
     return row.test_split if split == "test" else split
 
 
-def _list(row: LabelledDataset, root: Path, split: Split, findings: Findings) -> Listing | None:
+def _list(row: LabelledDataset, root: Path, split: Split, findings: Findings) -> LabelledImages | None:
     try:
         return list_split(row, root, split)
     except NotSortedError as error:
@@ -57,7 +57,7 @@ def _list(row: LabelledDataset, root: Path, split: Split, findings: Findings) ->
     return None
 
 
-def _check_splits(listings: dict[Split, Listing], findings: Findings) -> None:
+def _check_splits(listings: dict[Split, LabelledImages], findings: Findings) -> None:
     names = {split: set(listing.names) for split, listing in listings.items()}
     training = names.get("train", set())
     for name in training & names.get("val", set()):

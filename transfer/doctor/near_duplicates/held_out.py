@@ -15,7 +15,7 @@ from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
 from transfer.rows import CityscapesMasks, CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, VocBoxes, VocMasks
 from transfer.tasks.classification.datasets import list_split
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _of_files(root: Path, paths: Sequence[Path], progress: Progress) -> TestImag
     return TestImages([path.relative_to(root).as_posix() for path in paths], hashes)
 
 
-def _of_arrays(listing: Listing, progress: Progress) -> TestImages:
+def _of_arrays(listing: LabelledImages, progress: Progress) -> TestImages:
     values = []
     for row in range(len(listing)):
         image = listing.read(row)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from transfer.tasks.classification.datasets.listing import IMAGE_SUFFIXES
+from transfer.tasks.classification.datasets.image_folder import IMAGE_SUFFIXES
 
 WHAT_TO_GIVE = "give class folders, a flat folder or *.tar shards of images"
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import nn
 
 from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.scoring import outputs
-from transfer.tasks.classification.transforms import CenterCrop, center_crop
 from transfer.weights.backbone import Backbone
 
 NUM_PROBES = 4  # images whose features are computed again on each use
@@ -29,13 +31,13 @@ PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; anoth
 class FeatureCache:
     """The features of one backbone for images as evaluation sees them.
 
-    A file is used only if its bytes have the hash that it tells, it was made from the same weights, images' names and
-    labels and settings, and a few of its images, read again, have the features that it says. Else it is made anew.
+    A file is used only if its bytes have the hash that it holds, if it was made from the same weights, labels and
+    settings, and if a few of its images, read again, still have these features. Otherwise it is made anew.
 
     Attributes:
         folder: where the files go; made when needed.
-        module: of ``backbone``; left in eval mode on ``device``.
-        batch_size: part of what features hang on, in the last digits.
+        module: of ``backbone``; it is left in eval mode on ``device``.
+        batch_size: part of what features depend on, in the last digits.
     """
 
     folder: Path
@@ -48,7 +50,7 @@ class FeatureCache:
     def features(
         self, images: LabelledImages, root: Path, done: Callable[[int], None] = lambda rows: None
     ) -> NDArray[np.float32]:
-        """(N, D) features of these images; of two processes that want them, one waits for the other.
+        """(N, D) features of these images; of two processes that need them, one waits for the other.
 
         Args:
             root: the data set's folder.
@@ -58,18 +60,6 @@ class FeatureCache:
             UserError: an image cannot be read.
             FloatingPointError: a feature is not finite.
         """
-        key = self._key(images, root)
-        path = self.folder / f"{images.name.replace(' ', '-')}-{sha256_text(key)[:16]}.safetensors"
-        with _locked(make_dir(self.folder) / f"{path.name}.lock"):
-            found = _read(path, key)
-            if found is None or not self._holds(found, images):
-                found = self._extract(images, done)
-                _write(path, key, found)
-        done(len(images))
-        return found
-
-    def _key(self, images: LabelledImages, root: Path) -> str:
-        """All that the features hang on, as text."""
         content = {
             "weights": self.backbone.sha256,
             "which": self.backbone.which,
@@ -83,7 +73,17 @@ class FeatureCache:
             "root": str(root),
             "labels": sha256_bytes(np.ascontiguousarray(images.labels).tobytes()),
         }
-        return json.dumps(content, sort_keys=True)
+        key = json.dumps(content, sort_keys=True)
+        path = self.folder / f"{images.name.replace(' ', '-')}-{sha256_text(key)[:16]}.safetensors"
+        with _locked(make_dir(self.folder) / f"{path.name}.lock"):
+            found = _read(path, key)
+            if found is None or not self._holds(found, images):
+                found = self._extract(images, done)
+                with atomic_path(path) as temporary:
+                    metadata = {"key": key, "sha256": sha256_bytes(found.tobytes())}
+                    save_file({"features": found}, temporary, metadata)
+        done(len(images))
+        return found
 
     def _extract(self, images: LabelledImages, done: Callable[[int], None] = lambda rows: None) -> NDArray[np.float32]:
         transform = center_crop(self.view, self.backbone.preprocessing)
@@ -120,8 +120,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _read(path: Path, key: str) -> NDArray[np.float32] | None:
     """The features of the file if it is whole and made for this key."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         return None
     try:
@@ -131,10 +129,3 @@ def _read(path: Path, key: str) -> NDArray[np.float32] | None:
         return None
     intact = says.get("sha256") == sha256_bytes(features.tobytes())
     return features if intact and says.get("key") == key else None
-
-
-def _write(path: Path, key: str, features: NDArray[np.float32]) -> None:
-    from safetensors.numpy import save_file
-
-    with atomic_path(path) as temporary:
-        save_file({"features": features}, temporary, {"key": key, "sha256": sha256_bytes(features.tobytes())})

@@ -1,167 +1,166 @@
-"""Fine-tuning of a backbone and a fresh linear head by SGD, in one process or several, in one go or many."""
+"""Fine-tuning of a backbone and a fresh linear head by SGD, in one process or several, and the final scoring."""
 
 from __future__ import annotations
 
 import contextlib
-import math
+import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pretrain.model import Backbone as BackboneModule
-from transfer.tasks.classification.checkpoints import Checkpoints
-from transfer.tasks.classification.curves import EVERY_STEPS, curves
-from transfer.tasks.classification.group import Group
-from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.loader import TrainingBatch, default_workers, training_batches
-from transfer.tasks.classification.norms import Norms, num_parts
-from transfer.tasks.classification.order import Order
-from transfer.tasks.classification.sgd import SgdSettings, lr_factor, make_optimizer, set_learning_rates
-from transfer.tasks.classification.transforms import Transform
+from transfer.record import Metric
+from transfer.tasks.classification.labelled import LabelledImages, Splits
+from transfer.tasks.classification.loader import (
+    Order,
+    Transform,
+    default_workers,
+    scoring_view,
+    training_batches,
+    training_view,
+)
+from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, resolved
+from transfer.tasks.classification.scoring import figures, floor, outputs
+from transfer.tasks.classification.sgd import (
+    Norms,
+    SgdSettings,
+    lr_factor,
+    make_optimizer,
+    num_parts,
+    set_learning_rates,
+)
+from transfer.tasks.classification.training import Group, Training
+from transfer.trial import Outcome, Trial
+from transfer.weights.backbone import Backbone
+from transfer.weights.of_trial import torch_backbone
+
+Protocol = FinetuneProtocol | GridProtocol
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What is trained on what.
-
-    Attributes:
-        images: the labelled images only.
-        view: random views of them.
-        seed: draws the order of the images and their views.
-        checkpoints: of this training; the last one holds the result.
-        curves: folder for TensorBoard.
-        done: called in the first process with steps done and steps in all.
-    """
-
-    images: LabelledImages
-    view: Transform
-    settings: SgdSettings
-    seed: int
-    checkpoints: Checkpoints
-    curves: Path
-    done: Callable[[int, int], None] = lambda step, num_steps: None
-
-    @property
-    def order(self) -> Order:
-        return training_order(len(self.images), self.settings.batch_size, self.seed)
+def training_order(num_images: int, batch_size: int, seed: int = 0) -> Order:
+    """Whole batches, for batch norm's sake."""
+    return Order(num_images=num_images, batch_size=batch_size, seed=seed, whole_batches=True)
 
 
-def training_order(num_images: int, batch_size: int, seed: int) -> Order:
-    """Whole batches, for batch norm's sake; one smaller batch where there are fewer images."""
-    return Order(num_images=num_images, batch_size=min(batch_size, num_images), seed=seed, whole_batches=True)
+def checkpoint_path(trial: Trial, name: str) -> Path:
+    """Where :func:`fit` writes its checkpoint; to be removed once the result is recorded elsewhere."""
+    return trial.work_dir / f"{name}.pth"
 
 
-def new_classifier(backbone: BackboneModule, num_classes: int, *, head_std: float, seed: int) -> nn.Sequential:
-    """Backbone and linear head: (B, 3, H, W) to logits (B, C).
+def fit(
+    trial: Trial,
+    protocol: Protocol,
+    images: LabelledImages,
+    settings: SgdSettings,
+    *,
+    group: Group,
+    name: str,
+    done: Callable[[int, int], None],
+) -> tuple[nn.Sequential, Backbone]:
+    """The classifier after its last step: (B, 3, H, W) to logits (B, C).
+
+    A training that was killed is resumed from its checkpoint to the same weights, bit for bit on CPU.
 
     Args:
-        head_std: of the head's weights, drawn from a normal distribution by the seed; the biases are 0.
-    """
-    head = nn.Linear(backbone.num_features, num_classes)
-    nn.init.normal_(head.weight, std=head_std, generator=torch.Generator().manual_seed(seed))
-    nn.init.zeros_(head.bias)
-    return nn.Sequential(backbone, head)
-
-
-def finetune(model: nn.Sequential, training: Training, group: Group) -> None:
-    """Trains backbone and head in place; the weights after the last step are the result, in the checkpoint too.
-
-    A training that was killed goes on from its checkpoint to the same weights, bit for bit on CPU.
+        images: the labelled images only.
+        group: the processes that train it together.
+        name: of its checkpoint and curves, one for each training of the trial.
+        done: see :class:`transfer.tasks.classification.training.Training`.
 
     Raises:
+        UserError: a bad checkpoint of the backbone.
         FloatingPointError: the loss is not a number.
     """
-    settings, checkpoints = training.settings, training.checkpoints
-    model.to(group.device).train()
-    optimizer = make_optimizer(model[0], model[1], settings)
-    first_step = _resumed(model, optimizer, checkpoints)
-    if first_step == settings.num_steps:
-        return
-    with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(curves(training.curves, first_step)) if group.is_first else None
-        for step, loss in _steps(model, optimizer, training, group, first_step):
-            if step % EVERY_STEPS == 0 or step == settings.num_steps:
-                value = _finite(loss, step)
-                if writer:
-                    writer.add_scalar("train/loss", value, step)
-                    writer.add_scalar("train/lr_head", optimizer.param_groups[-1]["lr"], step)
-            if group.is_first and (checkpoints.due() or step == settings.num_steps):
-                checkpoints.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
-            if group.is_first:
-                training.done(step, settings.num_steps)
+    module, backbone = torch_backbone(trial)
+    torch.manual_seed(trial.seed)
+    head = nn.Linear(module.num_features, len(images.classes))
+    nn.init.normal_(head.weight, std=protocol.head_std, generator=torch.Generator().manual_seed(trial.seed))
+    nn.init.zeros_(head.bias)
+    model = nn.Sequential(module, head).to(group.device).train()
+    optimizer = make_optimizer(module, head, settings)
+    shown = images.kept() if protocol.views.is_small else images
+    view = training_view(protocol.views, backbone.preprocessing)
+
+    def load(state: dict[str, Any]) -> None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+
+    Training(
+        checkpoint_path(trial, name),
+        f"{trial.benchmark.name} seed {trial.seed} on {trial.device}\nweights {backbone.sha256} {backbone.which}\n"
+        f"images {images.names_sha256()} of {trial.data}\n{dataclasses.asdict(settings)}\n{protocol.views}\n"
+        f"head {protocol.head_std}\n",
+        num_steps=settings.num_steps,
+        curves=trial.work_dir / "tensorboard" / name,
+        group=group,
+        done=done,
+    ).run(
+        lambda steps: _take(model, optimizer, settings, shown, view, trial.seed, group, steps),
+        state=lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict()},
+        load=load,
+        scalars=lambda loss: {"loss": loss.item(), "lr_head": optimizer.param_groups[-1]["lr"]},
+    )
+    return model, backbone
 
 
-def _resumed(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: Checkpoints) -> int:
-    """Takes up what a killed run left; steps that are done."""
-    saved = checkpoints.load()
-    if saved is None:
-        return 0
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
-
-
-def _steps(
-    model: nn.Sequential, optimizer: torch.optim.SGD, training: Training, group: Group, first_step: int
+def _take(
+    model: nn.Sequential,
+    optimizer: torch.optim.SGD,
+    settings: SgdSettings,
+    images: LabelledImages,
+    view: Transform,
+    seed: int,
+    group: Group,
+    steps: range,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Takes the steps that are left; yields how many are done, and this process's part of the last one's loss."""
-    settings, order = training.settings, training.order
+    """Takes the steps; yields how many are done, and this process's part of the last one's loss.
+
+    The gradient of a step's mean loss is accumulated part by part. Running statistics follow the first part of the
+    first process alone, as in plain data-parallel training, so that they are the same for any number of processes.
+    """
+    order = training_order(len(images), settings.batch_size, seed)
+    held_steps = order.steps_per_epoch if settings.cosine == "epoch" else 1
     norms = Norms(model, settings.norm_momentum)
     shared = DistributedDataParallel(model, broadcast_buffers=False) if group.num_processes > 1 else model
-    steps_per_epoch = order.steps_per_epoch if settings.cosine == "epoch" else 1
     for batch in training_batches(
-        training.images,
-        training.view,
+        images,
+        view,
         order,
-        steps=range(first_step, settings.num_steps),
+        steps=steps,
         rank=group.rank,
         num_processes=group.num_processes,
         num_workers=default_workers(group.device, group.num_processes),
     ):
-        factor = lr_factor(batch.step, settings.num_steps, settings.warmup_steps, steps_per_epoch=steps_per_epoch)
+        factor = lr_factor(batch.step, settings.num_steps, settings.warmup_steps, steps_per_epoch=held_steps)
         set_learning_rates(optimizer, factor)
         optimizer.zero_grad(set_to_none=True)
-        loss = _backward(shared, norms, batch, training, group)
+        num_images = len(batch.rows) * group.num_processes
+        parts = num_parts(num_images, settings.norm_batch) // group.num_processes
+        targets = torch.from_numpy(images.labels[batch.rows])
+        total = torch.zeros((), device=group.device)
+        for number, (views, expected) in enumerate(
+            zip(batch.views.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        ):
+            is_synced = number == parts - 1 or group.num_processes == 1
+            with (
+                contextlib.nullcontext() if is_synced else cast(DistributedDataParallel, shared).no_sync(),
+                norms.tracking(number == 0 and group.is_first),
+            ):
+                with torch.autocast(group.device, torch.bfloat16, enabled=group.device == "cuda"):
+                    logits = shared(views.to(group.device, non_blocking=True))
+                loss = summed_loss(logits.float(), expected.to(group.device)) / num_images
+                (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
+            total += loss.detach()
         optimizer.step()
-        yield batch.step + 1, loss
-
-
-def _backward(model: nn.Module, norms: Norms, batch: TrainingBatch, training: Training, group: Group) -> Tensor:
-    """Gradients of the whole step's mean loss, made up part by part; returns this process's part of the loss.
-
-    Running statistics follow the first part of the first process alone, as in plain data-parallel training, so that
-    they are the same for any number of processes.
-    """
-    num_images = len(batch.rows) * group.num_processes
-    parts = num_parts(num_images, training.settings.norm_batch) // group.num_processes
-    labels = torch.from_numpy(training.images.labels[batch.rows])
-    total = torch.zeros((), device=group.device)
-    for number, (views, targets) in enumerate(
-        zip(batch.views.tensor_split(parts), labels.tensor_split(parts), strict=True)
-    ):
-        is_last = number == parts - 1
-        alone = contextlib.nullcontext() if is_last or group.num_processes == 1 else _unsynced(model)
-        with alone, norms.tracking(number == 0 and group.is_first):
-            with torch.autocast(group.device, torch.bfloat16, enabled=group.device == "cuda"):
-                logits = model(views.to(group.device, non_blocking=True))
-            loss = summed_loss(logits.float(), targets.to(group.device)) / num_images
-            (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
-        total += loss.detach()
-    return total
-
-
-def _unsynced(model: nn.Module) -> contextlib.AbstractContextManager[None]:
-    return cast(contextlib.AbstractContextManager[None], cast(DistributedDataParallel, model).no_sync())
+        yield batch.step + 1, total
 
 
 def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """The images' losses, added up.
+    """The sum of the images' losses.
 
     Args:
         logits: (B, C).
@@ -175,8 +174,43 @@ def summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return ((losses * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)).sum()
 
 
-def _finite(loss: Tensor, step: int) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss is {value} at step {step}: the learning rate is too high")
-    return value
+def scored(
+    trial: Trial,
+    protocol: Protocol,
+    difference: list[str],
+    fitted: tuple[nn.Module, Backbone],
+    splits: Splits,
+    labelled: LabelledImages,
+    *,
+    choices: dict[str, Any],
+    **facts: str,
+) -> Outcome:
+    """The outcome of a classifier: the test images are opened, scored once, and the floor is recorded beside them.
+
+    Args:
+        fitted: what :func:`fit` returned.
+        labelled: the images that it was trained on.
+        facts: for :func:`transfer.tasks.classification.protocol.resolved`.
+
+    Raises:
+        UserError: the test images are missing or damaged.
+    """
+    (model, backbone), test, metric = fitted, splits.test.open(), splits.row.metric
+    logits = outputs(
+        model,
+        test,
+        scoring_view(protocol.views, backbone.preprocessing),
+        batch_size=protocol.test_batch_size,
+        device=trial.device,
+        done=lambda rows: trial.progress(rows, len(test), "test images"),
+    )
+    return Outcome(
+        metrics={name: Metric(value=value) for name, value in figures(logits, test.labels, metric).items()},
+        references=floor(labelled.labels, test, metric),
+        test_scorings=splits.test.scorings,
+        choices=choices,
+        resolved_config=resolved(trial.benchmark, protocol, **facts),
+        protocol_difference=difference,
+        arch=backbone.arch,
+        source_format=backbone.source_format,
+    )

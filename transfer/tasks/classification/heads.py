@@ -1,17 +1,66 @@
-"""Many linear heads on the same features, trained at once: each exactly as ``torch.optim.SGD`` would train it alone."""
+"""Many linear heads on a frozen backbone, trained at once: each exactly as ``torch.optim.SGD`` would train it alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from transfer.tasks.classification.group import Group
-from transfer.tasks.classification.sgd_protocols import HeadSetting
+from pretrain.model import RESNETS
+from pretrain.model import Backbone as BackboneModule
+from transfer.tasks.classification.protocol import HeadSetting
+from transfer.tasks.classification.training import Group
+
+POOLED = "pooled"  # mean of a ResNet's last map
+CLASS_TOKEN = "class token"
+LAST_CLASS_TOKENS = "last 4 class tokens"  # of the last four blocks, one after the other
+CLASS_AND_PATCHES = "class token + mean patch"
+
+NUM_BLOCKS = 4
+
+
+def feature_sizes(arch: str, num_features: int) -> dict[str, int]:
+    """The features of an architecture, and their sizes; ``num_features`` is the backbone's."""
+    if arch in RESNETS:
+        return {POOLED: num_features}
+    return {
+        CLASS_TOKEN: num_features,
+        LAST_CLASS_TOKENS: NUM_BLOCKS * num_features,
+        CLASS_AND_PATCHES: 2 * num_features,
+    }
+
+
+class FrozenFeatures(nn.Module):
+    """A backbone in eval mode, for good: (B, 3, H, W) to its features (B, D) by name, all from one pass."""
+
+    def __init__(self, backbone: BackboneModule, arch: str) -> None:
+        super().__init__()
+        self._backbone = backbone.eval().requires_grad_(False)
+        self._is_resnet = arch in RESNETS
+
+    def train(self, mode: bool = True) -> FrozenFeatures:
+        """Frozen: stays in eval mode."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """In bf16 autocast on GPUs; the features are in single precision (double, if the backbone is)."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+            if self._is_resnet:
+                features = {POOLED: self._backbone(images)}
+            else:
+                tokens = cast(Any, self._backbone).last_tokens(images, NUM_BLOCKS)  # a ViT: its module imports slowly
+                class_token, patches = tokens[-1, :, 0], tokens[-1, :, 1:]
+                features = {
+                    CLASS_TOKEN: class_token,
+                    LAST_CLASS_TOKENS: tokens[:, :, 0].transpose(0, 1).flatten(1),
+                    CLASS_AND_PATCHES: torch.cat([class_token, patches.mean(dim=1)], dim=1),
+                }
+        return {name: feature.float() if feature.itemsize < 4 else feature for name, feature in features.items()}
 
 
 class _Stack:
@@ -22,13 +71,10 @@ class _Stack:
         self.heads = torch.tensor(heads, device=weight.device)
         self.weight = weight.repeat(len(heads), 1, 1).requires_grad_()
         self.bias = weight.new_zeros(self.weight.shape[:2]).requires_grad_()
+        self.parameters = [self.weight, self.bias]
         self.momenta = [torch.zeros_like(parameter) for parameter in self.parameters]
         rates = [(settings[head].lr, settings[head].weight_decay) for head in heads]
         self._lr, self._weight_decay = weight.new_tensor(rates).unbind(dim=1)
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [self.weight, self.bias]
 
     def logits(self, feature: Tensor) -> Tensor:
         """(B, D) to (B, H, C), as one matrix product."""
@@ -72,6 +118,7 @@ class Heads:
             generator = torch.Generator().manual_seed(seed)
             weight = head_std * torch.randn(num_classes, sizes[feature], generator=generator)
             self._stacks[feature] = _Stack(members, settings, weight.to(device, dtype))
+        self._places = torch.cat([stack.heads for stack in self._stacks.values()]).argsort()
 
     def __len__(self) -> int:
         return len(self.settings)
@@ -79,7 +126,7 @@ class Heads:
     def logits(self, features: Mapping[str, Tensor]) -> Tensor:
         """Features (B, D) by name to logits (B, H, C)."""
         parts = [stack.logits(features[feature]) for feature, stack in self._stacks.items()]
-        return torch.cat(parts, dim=1)[:, self._places()]
+        return torch.cat(parts, dim=1)[:, self._places]
 
     def parameters_of(self, head: int) -> tuple[Tensor, Tensor]:
         """A head's weight (C, D) and bias (C,)."""
@@ -126,13 +173,10 @@ class Heads:
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes up :meth:`state`."""
+        """Resumes from :meth:`state`."""
         for feature, stack in self._stacks.items():
             for tensor, saved in zip((*stack.parameters, *stack.momenta), state[feature], strict=True):
                 tensor.copy_(saved)
-
-    def _places(self) -> Tensor:
-        return torch.cat([stack.heads for stack in self._stacks.values()]).argsort()
 
 
 def _sum_over_processes(values: Tensor, group: Group) -> None:
@@ -141,7 +185,7 @@ def _sum_over_processes(values: Tensor, group: Group) -> None:
 
 
 def ranks(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many classes each head puts before the right one; a head that has diverged puts all of them before it.
+    """How many classes each head ranks before the right one; a head that has diverged ranks all of them before it.
 
     Args:
         logits: (B, H, C). Of equal scores, the one of the lower class counts as higher.

@@ -4,75 +4,67 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pretrain.model import RESNETS
 from transfer.record import Metric
-from transfer.tasks.classification.protocol import resolved
-from transfer.tasks.classification.sgd_protocols import HeadSetting, HeadsProtocol
-from transfer.trial import Outcome, Trial, silent
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from transfer.processes import Report
-    from transfer.tasks.classification.frozen_features import FrozenFeatures
-    from transfer.tasks.classification.heads import Heads
-    from transfer.tasks.classification.labelled import LabelledImages
-    from transfer.weights.backbone import Backbone
+from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.heads import FrozenFeatures, Heads, feature_sizes, ranks
+from transfer.tasks.classification.labelled import LabelledImages, even_rows
+from transfer.tasks.classification.loader import (
+    Order,
+    batches,
+    default_workers,
+    scoring_view,
+    training_batches,
+    training_view,
+)
+from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, resolved
+from transfer.tasks.classification.scoring import floor
+from transfer.tasks.classification.sgd import lr_factor
+from transfer.tasks.classification.training import Group, Training, num_devices, this_group, train_in_processes
+from transfer.trial import Outcome, Trial
+from transfer.weights.backbone import Backbone
+from transfer.weights.of_trial import torch_backbone
 
 OFFICIAL = 0  # its place among the heads
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What each of several processes is started with."""
-
-    trial: Trial
-    protocol: HeadsProtocol
+CHECKPOINT = "checkpoint.pth"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The heads after the last step, with what they stand on."""
+    """The heads after the last step, with the backbone under them."""
 
     heads: Heads
     features: FrozenFeatures
     backbone: Backbone
 
 
-def run(trial: Trial, protocol: HeadsProtocol, difference: list[str]) -> Outcome:
-    """Trains the heads with the GPUs that the trial has, chooses one, then looks at the test images once.
+def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_processes: int | None = None) -> Outcome:
+    """Trains the heads, chooses one, then looks at the test images once.
+
+    Args:
+        num_processes: that train together; None: one per GPU of the trial. Nothing depends on their number.
 
     Raises:
         UserError: a bad checkpoint or data folder.
     """
-    import torch
-
-    return run_in_processes(trial, protocol, difference, torch.cuda.device_count() if trial.device == "cuda" else 1)
-
-
-def run_in_processes(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_processes: int) -> Outcome:
-    """:func:`run` with so many GPUs, or CPU processes; the result does not hang on their number."""
-    import numpy as np
-
-    from transfer.processes import launch
-    from transfer.tasks.classification.scoring import floor
-    from transfer.tasks.classification.splits import splits_of
-
+    train_in_processes(train, trial, protocol, num_processes or num_devices(trial))
     splits = splits_of(trial)
-    held_out = held_out_images(splits.train, protocol, trial.seed)
-    if num_processes > 1:
-        job = Job(trial=dataclasses.replace(trial, progress=silent), protocol=protocol)
-        launch(_train_process, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
-    trained = train(trial, protocol, splits.train, held_out, trial.progress)  # or takes up what the processes left
-    held_out_ranks = _ranks(trial, protocol, trained, splits.train.subset(np.flatnonzero(held_out)), "held-out images")
+    trained = train(trial, protocol, splits.train)  # or takes up what the processes left
+    held_out = held_out_rows(splits.train, protocol, trial.seed)
+    held_out_ranks = _ranks(trial, protocol, trained, splits.train.subset(held_out), "held-out images")
     chosen = chosen_head(held_out_ranks)
     test = splits.test.open()
     test_ranks = _ranks(trial, protocol, trained, test, "test images")
-    _checkpoint_path(trial).unlink()
+    (trial.work_dir / CHECKPOINT).unlink()
     best = [k for k in (1, 5) if k < len(test.classes)]
     return Outcome(
         metrics={
@@ -85,7 +77,7 @@ def run_in_processes(trial: Trial, protocol: HeadsProtocol, difference: list[str
         choices={
             **dataclasses.asdict(trained.heads.settings[chosen]),
             "val_top1": top(held_out_ranks[:, chosen], 1),
-            "val_images": int(held_out.sum()),
+            "val_images": len(held_out),
             "candidates": len(trained.heads) - 1,
         },
         resolved_config=resolved(trial.benchmark, protocol),
@@ -97,25 +89,16 @@ def run_in_processes(trial: Trial, protocol: HeadsProtocol, difference: list[str
 
 def head_settings(protocol: HeadsProtocol, arch: str) -> list[HeadSetting]:
     """The official head of the architecture, then the candidates. ViTs other than DeiT-S have ViT-B's official head."""
-    from pretrain.model import RESNETS
-    from transfer.tasks.classification.frozen_features import feature_names
-
     official = protocol.resnet if arch in RESNETS else protocol.vit_base
     if arch == "deit_small":
         official = protocol.deit_small
-    grid = itertools.product(feature_names(arch), protocol.lrs, protocol.weight_decays)
+    grid = itertools.product(feature_sizes(arch, 1), protocol.lrs, protocol.weight_decays)
     return [official, *(HeadSetting(feature=feature, lr=lr, weight_decay=decay) for feature, lr, decay in grid)]
 
 
-def held_out_images(train: LabelledImages, protocol: HeadsProtocol, seed: int) -> NDArray[np.bool_]:
-    """(N,) whether a training image is one of those by which a candidate is chosen."""
-    import numpy as np
-
-    from transfer.tasks.classification.label_subset import even_rows
-
-    held_out = np.zeros(len(train), dtype=bool)
-    held_out[even_rows(train.labels, protocol.val_fraction, seed)] = True
-    return held_out
+def held_out_rows(train: LabelledImages, protocol: HeadsProtocol, seed: int) -> NDArray[np.int64]:
+    """The training images by which a candidate is chosen, and which no candidate is trained on."""
+    return even_rows(train.labels, protocol.val_fraction, seed)
 
 
 def chosen_head(ranks: NDArray[np.int64]) -> int:
@@ -133,25 +116,20 @@ def top(ranks: NDArray[np.int64], k: int) -> float:
     return 100 * float((ranks < k).mean())
 
 
-def train(
-    trial: Trial,
-    protocol: HeadsProtocol,
-    images: LabelledImages,
-    held_out: NDArray[np.bool_],
-    report: Report,
-) -> Trained:
-    """The heads after their last step, in this process or in this one's group of processes."""
-    from transfer.tasks.classification.checkpoints import Checkpoints
-    from transfer.tasks.classification.frozen_features import FrozenFeatures, feature_sizes
-    from transfer.tasks.classification.group import this_group
-    from transfer.tasks.classification.heads import Heads
-    from transfer.tasks.classification.heads_training import HeadsTraining, train_heads
-    from transfer.tasks.classification.label_subset import names_sha256
-    from transfer.tasks.classification.training_views import training_view
-    from transfer.weights.of_trial import torch_backbone
+def train(trial: Trial, protocol: HeadsProtocol, images: LabelledImages | None = None) -> Trained:
+    """The heads after their last step, in this process or in this one's group of processes.
 
+    A training that was killed is resumed from its checkpoint to the same weights, bit for bit on CPU.
+
+    Args:
+        images: of the training split; None lists them anew.
+
+    Raises:
+        FloatingPointError: the official head's loss is not a number. Candidates may diverge.
+    """
+    images, group = splits_of(trial).train if images is None else images, this_group(trial.device)
     module, backbone = torch_backbone(trial)
-    features = FrozenFeatures(module, backbone.arch)
+    features = FrozenFeatures(module, backbone.arch).to(group.device)
     heads = Heads(
         head_settings(protocol, backbone.arch),
         feature_sizes(backbone.arch, module.num_features),
@@ -161,46 +139,68 @@ def train(
         seed=trial.seed,
         device=trial.device,
     )
-    identity = (
+    trained = Trained(heads, features, backbone)
+    order = Order(num_images=len(images), batch_size=protocol.batch_size, seed=trial.seed, whole_batches=False)
+    Training(
+        trial.work_dir / CHECKPOINT,
         f"{resolved(trial.benchmark, protocol)}seed {trial.seed}\nweights {backbone.sha256} {backbone.which}\n"
-        f"images {names_sha256(images)}\ndata {trial.data}\ndevice {trial.device}\n"
-    )
-    training = HeadsTraining(
-        images=images.kept() if protocol.views.is_small else images,
-        held_out=held_out,
-        view=training_view(protocol.views, backbone.preprocessing),
-        epochs=protocol.epochs,
-        batch_size=protocol.batch_size,
-        seed=trial.seed,
-        checkpoints=Checkpoints(_checkpoint_path(trial), identity),
+        f"images {images.names_sha256()}\ndata {trial.data}\ndevice {trial.device}\n",
+        num_steps=protocol.epochs * order.steps_per_epoch,
         curves=trial.work_dir / "tensorboard",
-        done=lambda step, num_steps: report(step, num_steps, "heads"),
+        group=group,
+        done=lambda step, num_steps: trial.progress(step, num_steps, "heads"),
+    ).run(
+        lambda steps: _take(protocol, trained, images, order, group, steps),
+        state=lambda: {"heads": heads.state()},
+        load=lambda state: heads.load_state(state["heads"]),
+        scalars=lambda losses: {
+            "loss_official": losses[OFFICIAL].item(),
+            "loss_least": losses.nan_to_num(nan=math.inf).min().item(),
+        },
     )
-    train_heads(heads, features, training, this_group(trial.device))
-    return Trained(heads, features, backbone)
+    return trained
 
 
-def _train_process(job: Job, report: Report) -> None:
-    from transfer.tasks.classification.splits import splits_of
+def _take(
+    protocol: HeadsProtocol, trained: Trained, images: LabelledImages, order: Order, group: Group, steps: range
+) -> Iterator[tuple[int, Tensor]]:
+    """Takes the steps; yields how many are done, and each head's loss in the last one."""
+    is_held_out = np.zeros(len(images), dtype=bool)
+    is_held_out[held_out_rows(images, protocol, order.seed)] = True
+    for batch in training_batches(
+        images.kept() if protocol.views.is_small else images,
+        training_view(protocol.views, trained.backbone.preprocessing),
+        order,
+        steps=steps,
+        rank=group.rank,
+        num_processes=group.num_processes,
+        num_workers=default_workers(group.device, group.num_processes),
+    ):
+        counted = torch.ones(len(batch.rows), len(trained.heads))
+        counted[torch.from_numpy(is_held_out[batch.rows]), OFFICIAL + 1 :] = 0
+        losses = trained.heads.step(
+            trained.features(batch.views.to(group.device, non_blocking=True)),
+            torch.from_numpy(images.labels[batch.rows]).to(group.device),
+            counted.to(group.device),
+            lr_factor=lr_factor(batch.step, steps.stop, 0, steps_per_epoch=order.steps_per_epoch),
+            group=group,
+        )
+        yield batch.step + 1, losses
 
-    images = splits_of(job.trial).train
-    train(job.trial, job.protocol, images, held_out_images(images, job.protocol, job.trial.seed), report)
 
-
-def _ranks(trial: Trial, protocol: HeadsProtocol, trained: Trained, images: LabelledImages, what: str) -> NDArray[Any]:
-    from transfer.tasks.classification.heads_training import ranks_of
-    from transfer.tasks.classification.training_views import scoring_view
-
-    return ranks_of(
-        trained.heads,
-        trained.features,
+@torch.no_grad()
+def _ranks(
+    trial: Trial, protocol: HeadsProtocol, trained: Trained, images: LabelledImages, what: str
+) -> NDArray[np.int64]:
+    """:func:`transfer.tasks.classification.heads.ranks` of every image: (N, H)."""
+    found = []
+    for rows, views in batches(
         images,
         scoring_view(protocol.views, trained.backbone.preprocessing),
         batch_size=protocol.test_batch_size,
         device=trial.device,
-        done=lambda rows: trial.progress(rows, len(images), what),
-    )
-
-
-def _checkpoint_path(trial: Trial) -> Path:
-    return trial.work_dir / "checkpoint.pth"
+        done=lambda num_done: trial.progress(num_done, len(images), what),
+    ):
+        labels = torch.from_numpy(images.labels[rows]).to(trial.device)
+        found.append(ranks(trained.heads.logits(trained.features(views)), labels).cpu())
+    return torch.cat(found).numpy()

@@ -1,4 +1,4 @@
-"""The choice of l2 on validation images, and the last fits on all labelled images."""
+"""Linear classification on frozen features: l2 chosen on validation images, then fits on all labelled images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.tasks.classification.logistic import Solution, fit_path
-from transfer.tasks.classification.logistic_loss import mean_loss
-from transfer.tasks.classification.metrics import MAIN_METRICS
-from transfer.tasks.classification.protocol import LinearProtocol
+from transfer.record import Metric
+from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.feature_cache import FeatureCache
+from transfer.tasks.classification.labelled import LABEL_STREAM, LabelledImages, Splits, few_labels, held_out
+from transfer.tasks.classification.loader import CenterCrop
+from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
+from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
+from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor
+from transfer.trial import Outcome, Trial
+from transfer.weights.of_trial import torch_backbone
+
+OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
 
 Done = Callable[[int], None]
 
@@ -41,16 +49,93 @@ class Choice:
     loss: float
 
 
+def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcome:
+    """Features, l2 chosen on validation images, fits on all labelled images, and one look at the test images.
+
+    Raises:
+        UserError: a bad checkpoint or data folder.
+        RuntimeError: the classifier that is scored has not converged.
+    """
+    splits = splits_of(trial)
+    row, num_fits = splits.row, len(protocol.l2_grid)
+    module, backbone = torch_backbone(trial)
+    cache = FeatureCache(
+        folder=trial.weights_dir / "features",
+        module=module,
+        backbone=backbone,
+        view=CenterCrop(resize=protocol.resize, crop=protocol.crop),
+        batch_size=protocol.batch_size,
+        device=trial.device,
+    )
+
+    def extract(images: LabelledImages) -> NDArray[np.float32]:
+        return cache.features(images, trial.data, done=lambda rows: trial.progress(rows, len(images), "features"))
+
+    def progress(what: str) -> Done:
+        return lambda fits: trial.progress(fits, num_fits, what)
+
+    labelled = _labelled(splits, protocol, trial.seed, extract)
+    choice = choose_l2(labelled, protocol, row.metric, device=trial.device, done=progress("choosing l2"))
+    path = refit(labelled, protocol, device=trial.device, done=progress("fitting all"))
+    if not (chosen := path[choice.l2]).is_converged:
+        raise RuntimeError(
+            f"the fit with l2 = {chosen.l2:g} stopped after {chosen.iterations} iterations at a relative gradient "
+            f"norm of {chosen.gradient_norm:.1e}, not {protocol.tolerance:g}: raise max_iter or tolerance"
+        )
+    test = splits.test.open()
+    features = extract(test)
+    # The figures that every l2 would have given; all but one of them are for the inflated reference alone.
+    scored = {l2: figures(solution.scores(features), test.labels, row.metric) for l2, solution in path.items()}
+    return Outcome(
+        metrics={name: Metric(value=value) for name, value in scored[choice.l2].items()},
+        references=floor(labelled.labels, test, row.metric),
+        test_scorings=splits.test.scorings,
+        inflated={row.metric: max(values[row.metric] for values in scored.values())},
+        choices={
+            "l2": choice.l2,
+            "val_score": 100 * choice.score,
+            "val_loss": choice.loss,
+            "num_values": len(path),
+            "iterations": chosen.iterations,
+            "gradient_norm": chosen.gradient_norm,
+            "largest_gradient_norm": max(solution.gradient_norm for solution in path.values()),
+            "iterations_of_path": sum(solution.iterations for solution in path.values()),
+            "num_not_converged": sum(not solution.is_converged for solution in path.values()),
+        },
+        resolved_config=resolved(trial.benchmark, protocol, **data_facts(protocol, row), objective=OBJECTIVE),
+        protocol_difference=difference,
+        arch=backbone.arch,
+        source_format=backbone.source_format,
+    )
+
+
+def _labelled(
+    splits: Splits, protocol: LinearProtocol, seed: int, extract: Callable[[LabelledImages], NDArray[np.float32]]
+) -> Labelled:
+    """Training and validation images; the seed draws what the data set leaves open."""
+    train, val, per_class = splits.train, splits.val, protocol.labels_per_class
+    if per_class is not None:
+        rows = few_labels(train.labels, per_class, np.random.default_rng([seed, LABEL_STREAM]))
+        train = train.subset(rows, f"{train.name} {per_class} a class seed {seed}")
+    features, labels = extract(train), train.labels
+    if val is None:
+        is_val = held_out(labels, val_fraction(protocol, splits.row), seed)
+    else:
+        is_val = np.repeat([False, True], [len(train), len(val)])
+        features, labels = np.concatenate([features, extract(val)]), np.concatenate([labels, val.labels])
+    return Labelled(features=features, labels=labels, is_val=is_val, num_classes=len(train.classes))
+
+
 def choose_l2(
     labelled: Labelled, protocol: LinearProtocol, metric: str, *, device: str, done: Done = lambda fits: None
 ) -> Choice:
-    """Fits the training images with every l2 and takes what is best on the validation images.
+    """Fits the training images with every l2 and takes the one that is best on the validation images.
 
     Best is the highest metric (``choose_by="metric"``), ties going to the lower loss; or the lowest loss. What ties in
     both goes to the stronger l2.
 
     Args:
-        metric: a key of :data:`transfer.tasks.classification.metrics.MAIN_METRICS`.
+        metric: a key of :data:`transfer.tasks.classification.scoring.MAIN_METRICS`.
         done: called with the number of fits done.
     """
     features, labels = labelled.features[labelled.is_val], labelled.labels[labelled.is_val]

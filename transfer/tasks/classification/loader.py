@@ -1,48 +1,113 @@
-"""Batches of labelled images, read and transformed in as many processes as there is work for."""
+"""From labelled images to batches of the network's input: views, the order of training images, and the reading."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
 
 from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.order import Order
-from transfer.tasks.classification.transforms import Transform
+from transfer.tasks.classification.protocol import Views
+from transfer.weights.backbone import Preprocessing
 
-MAX_WORKERS = 16  # of one process; more of them wait for the disk
-VIEW_STREAM = 2  # of the seed's random numbers
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_WORKERS = 16  # per process; more of them wait for the disk
+ORDER_STREAM = 1  # of the seed's random numbers; 0 draws the labelled images
+VIEW_STREAM = 2
+
+Transform = Callable[["Image"], Tensor]
 
 
-class _Transformed(Dataset):
-    def __init__(self, images: LabelledImages, transform: Transform) -> None:
-        self._images, self._transform = images, transform
+@dataclass(frozen=True, kw_only=True)
+class CenterCrop:
+    """Short side to ``resize`` pixels (bicubic), then the middle ``crop`` × ``crop``; None leaves a step out."""
+
+    resize: int | None
+    crop: int | None
+
+
+def center_crop(size: CenterCrop, preprocessing: Preprocessing) -> Transform:
+    """The view of every evaluation: RGB image to (3, H, W) float32, normalised as the backbone was trained."""
+    steps: list[v2.Transform] = []
+    if size.resize is not None:
+        steps.append(v2.Resize(size.resize, interpolation=v2.InterpolationMode.BICUBIC, antialias=True))
+    if size.crop is not None:
+        steps.append(v2.CenterCrop(size.crop))
+    return v2.Compose([*steps, *_to_input(preprocessing)])
+
+
+def training_view(views: Views, preprocessing: Preprocessing) -> Transform:
+    """RGB image to a random (3, size, size) view, normalised; draws from torch's global generator."""
+    steps: list[v2.Transform]
+    if views.augment == "crop and flip":
+        steps = [
+            v2.RandomResizedCrop(views.size, scale=(views.min_scale, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+    else:
+        steps = [v2.RandomCrop(views.size, padding=views.max_shift, padding_mode="edge")]
+    return v2.Compose([*steps, *_to_input(preprocessing)])
+
+
+def scoring_view(views: Views, preprocessing: Preprocessing) -> Transform:
+    """RGB image to its middle, (3, size, size), normalised."""
+    return center_crop(CenterCrop(resize=views.resize, crop=views.size), preprocessing)
+
+
+def _to_input(preprocessing: Preprocessing) -> list[v2.Transform]:
+    """The last steps of every view: to the scale and the colour order that the backbone was trained with."""
+    steps: list[v2.Transform] = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    if preprocessing.colour_order != "RGB":
+        steps.append(v2.Lambda(lambda image: image.flip(0)))
+    return [*steps, v2.Normalize(list(preprocessing.mean), list(preprocessing.std))]
+
+
+class _Viewed(Dataset):
+    def __init__(self, images: LabelledImages, view: Transform) -> None:
+        self._images, self._view = images, view
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, row: int) -> Tensor:
-        return self._transform(self._images.read(row))
+        return self._view(self._images.read(row))
 
 
-def batches(images: LabelledImages, transform: Transform, *, batch_size: int, num_workers: int = 0) -> Iterator[Tensor]:
-    """(B, 3, H, W) batches in the order of the rows; the last one may be smaller.
+def batches(
+    images: LabelledImages,
+    view: Transform,
+    *,
+    batch_size: int,
+    device: str,
+    done: Callable[[int], None] = lambda rows: None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Rows and their views (B, 3, H, W) on the device, in the order of the rows; the last batch may be smaller.
 
     Args:
-        num_workers: reading processes; 0 reads in this one.
+        done: called with the number of images done, after what the caller does with a batch.
     """
-    yield from DataLoader(
-        _Transformed(images, transform),
+    start = 0
+    for views in DataLoader(
+        _Viewed(images, view),
         batch_size=batch_size,
-        num_workers=num_workers,
+        num_workers=default_workers(device),
         pin_memory=torch.cuda.is_available(),
-    )
+    ):
+        rows = slice(start, start + len(views))
+        yield rows, views.to(device, non_blocking=True)
+        start = rows.stop
+        done(start)
 
 
 def default_workers(device: str, num_processes: int = 1) -> int:
@@ -50,6 +115,40 @@ def default_workers(device: str, num_processes: int = 1) -> int:
     if device == "cpu":
         return 0
     return min(len(os.sched_getaffinity(0)) // num_processes, MAX_WORKERS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Epochs of shuffled images in batches: which images make up which step is a function of seed and step alone.
+
+    Attributes:
+        whole_batches: drop each epoch's last, smaller batch, which would give batch norm poor statistics. Fewer images
+            than a batch make one smaller batch all the same.
+    """
+
+    num_images: int
+    batch_size: int
+    seed: int
+    whole_batches: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        whole, rest = divmod(self.num_images, self.batch_size)
+        return max(whole if self.whole_batches or not rest else whole + 1, 1)
+
+    def epoch(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """The images of a step, over all processes."""
+        batch = step % self.steps_per_epoch
+        shuffled = _permutation(self.num_images, self.seed, self.epoch(step))
+        return shuffled[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+@functools.lru_cache(maxsize=2)
+def _permutation(num_images: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, ORDER_STREAM, epoch]).permutation(num_images)
 
 
 class TrainingBatch(NamedTuple):
@@ -61,25 +160,25 @@ class TrainingBatch(NamedTuple):
 
 
 class _RandomViews(Dataset):
-    """Views whose random numbers hang on seed, epoch and image alone: not on who reads them, nor on what was before."""
+    """Views whose random numbers depend on seed, epoch and image alone: not on who reads them, or on earlier ones."""
 
-    def __init__(self, images: LabelledImages, transform: Transform, seed: int) -> None:
-        self._images, self._transform, self._seed = images, transform, seed
+    def __init__(self, images: LabelledImages, view: Transform, seed: int) -> None:
+        self._images, self._view, self._seed = images, view, seed
 
     def __getitems__(self, items: Sequence[tuple[int, int]]) -> list[Tensor]:
+        views = []
         with torch.random.fork_rng(devices=[]):
-            return [self._view(epoch, row) for epoch, row in items]
-
-    def _view(self, epoch: int, row: int) -> Tensor:
-        image = self._images.read(row)
-        state = np.random.SeedSequence([self._seed, VIEW_STREAM, epoch, row]).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0]))
-        return self._transform(image)
+            for epoch, row in items:
+                image = self._images.read(row)
+                state = np.random.SeedSequence([self._seed, VIEW_STREAM, epoch, row]).generate_state(1, np.uint64)
+                torch.manual_seed(int(state[0]))
+                views.append(self._view(image))
+        return views
 
 
 def training_batches(
     images: LabelledImages,
-    transform: Transform,
+    view: Transform,
     order: Order,
     *,
     steps: range,
@@ -87,30 +186,24 @@ def training_batches(
     num_processes: int = 1,
     num_workers: int = 0,
 ) -> Iterator[TrainingBatch]:
-    """Random views of the images of each step; each process gets its share of the step, as even as can be.
+    """Random views of the images of each step; each process gets as even a share of the step as possible.
 
     Args:
-        transform: draws from torch's global generator.
+        view: draws from torch's global generator.
         order: of all processes; its seed also draws the views.
-        steps: from the first one that is still to do.
+        steps: from the first one that is still to be done.
     """
 
-    def items() -> Iterator[list[tuple[int, int]]]:
-        for step in steps:
-            epoch = order.epoch(step)
-            yield [(epoch, int(row)) for row in _share(order, step, rank, num_processes)]
+    def share(step: int) -> NDArray[np.int64]:
+        return np.array_split(order.rows(step), num_processes)[rank]
 
     loader = DataLoader(
-        _RandomViews(images, transform, order.seed),
-        batch_sampler=items(),
+        _RandomViews(images, view, order.seed),
+        batch_sampler=([(order.epoch(step), int(row)) for row in share(step)] for step in steps),
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else the loader draws from the trial's own
         multiprocessing_context="fork" if num_workers else None,  # what reads an image cannot be pickled
     )
     for step, views in zip(steps, loader, strict=True):
-        yield TrainingBatch(step, _share(order, step, rank, num_processes), views)
-
-
-def _share(order: Order, step: int, rank: int, num_processes: int) -> NDArray[np.int64]:
-    return np.array_split(order.rows(step), num_processes)[rank]
+        yield TrainingBatch(step, share(step), views)

@@ -2,10 +2,7 @@
 
 import torch.utils.tensorboard  # noqa: F401
 
-import transfer.tasks.classification.datasets
-import transfer.tasks.classification.feature_cache
-import transfer.tasks.classification.finetune
-import transfer.tasks.classification.heads_training
-import transfer.tasks.classification.linear
-import transfer.tasks.classification.scoring
-import transfer.weights.of_trial  # noqa: F401
+import transfer.tasks.classification.finetune_task
+import transfer.tasks.classification.grid_task
+import transfer.tasks.classification.heads_task
+import transfer.tasks.classification.linear  # noqa: F401

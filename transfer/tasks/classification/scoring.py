@@ -1,4 +1,4 @@
-"""The final scoring: the test images are opened, passed once, and nothing is chosen by what comes out."""
+"""Scores of images and the figures made from them: top-k, mean per class, VOC2007's 11-point mean average precision."""
 
 from __future__ import annotations
 
@@ -9,12 +9,110 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from transfer.record import Metric
-from transfer.tasks.classification.labelled import LabelledImages, Splits
-from transfer.tasks.classification.loader import batches, default_workers
-from transfer.tasks.classification.metrics import figures
-from transfer.tasks.classification.transforms import Transform
-from transfer.trial import Trial
+from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.loader import Transform, batches
+
+Labels = NDArray[np.integer]
+Scores = NDArray[np.floating]
+
+
+def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
+    """Share of rows whose label is among the k highest scores; of equal scores the first class comes first.
+
+    Args:
+        scores: (N, C).
+        labels: (N,), 0 to C - 1.
+    """
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    num_before = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+    return float(np.mean(num_before < k))
+
+
+def mean_per_class(scores: Scores, labels: Labels) -> float:
+    """Top-1 accuracy of each class that has images, averaged over the classes.
+
+    Args:
+        scores: (N, C).
+        labels: (N,), 0 to C - 1.
+    """
+    is_right = scores.argmax(axis=1) == labels
+    counts = np.bincount(labels)
+    right = np.bincount(labels, weights=is_right)
+    return float(np.mean(right[counts > 0] / counts[counts > 0]))
+
+
+def average_precision_11pt(scores: Scores, labels: Labels) -> float:
+    """VOC2007's interpolated average precision of one class.
+
+    The mean, over the recalls 0, 0.1, ... 1, of the highest precision at that recall or a higher one (VOC2007
+    development kit, section 3.4.1). Images of equal score are counted together, so that their order does not matter.
+
+    Args:
+        scores: (N,).
+        labels: (N,): 1 present, 0 absent, -1 ("difficult") left out.
+
+    Returns:
+        NaN if no image has the class.
+    """
+    counts = labels >= 0
+    order = np.argsort(-scores[counts], kind="stable")
+    ranked, is_present = scores[counts][order], labels[counts][order] == 1
+    if not is_present.any():
+        return float("nan")
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # the last image of each score
+    found = np.cumsum(is_present)[ends]
+    precision = found / (ends + 1)
+    # In whole numbers: 3 of 10 are a recall of 0.3, which 3 * 0.1 is not.
+    reached = [10 * found >= tenths * is_present.sum() for tenths in range(11)]
+    return float(np.mean([precision[there].max() for there in reached]))
+
+
+def map_11pt(scores: Scores, labels: Labels) -> float:
+    """Mean of :func:`average_precision_11pt` over the classes that have images.
+
+    Args:
+        scores: (N, C).
+        labels: (N, C).
+    """
+    return float(np.nanmean([average_precision_11pt(scores[:, c], labels[:, c]) for c in range(scores.shape[1])]))
+
+
+# name of a main metric to its function of (N, C) scores and labels
+MAIN_METRICS: dict[str, Callable[[Scores, Labels], float]] = {
+    "top1": lambda scores, labels: topk_accuracy(scores, labels, 1),
+    "mean_per_class": mean_per_class,
+    "map11": map_11pt,
+}
+
+
+def figures(scores: Scores, labels: Labels, main: str) -> dict[str, float]:
+    """The main metric, and top-1 and top-5 where an image has one class, in percent.
+
+    Args:
+        scores: (N, C).
+        labels: (N,); (N, C) where an image can have several classes.
+        main: a key of :data:`MAIN_METRICS`.
+
+    Raises:
+        FloatingPointError: a score is not a number, which would compare as anything.
+    """
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("scores of the classifier are not finite")
+    values = {main: MAIN_METRICS[main](scores, labels)}
+    if labels.ndim == 1:
+        values |= {f"top{k}": topk_accuracy(scores, labels, k) for k in (1, 5) if k < scores.shape[1]}
+    return {name: 100 * value for name, value in values.items()}
+
+
+def floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dict[str, dict[str, float]]:
+    """What constant scores give, the frequency of each class among the labelled images: the floor of a metric."""
+    several = labels.ndim == 2
+    frequencies = (labels == 1).mean(axis=0) if several else np.bincount(labels, minlength=len(test.classes))
+    scores = np.tile(frequencies.astype(np.float64), (len(test), 1))
+    return {
+        "class frequencies" if several else "majority class": {metric: figures(scores, test.labels, metric)[metric]}
+    }
 
 
 @torch.inference_mode()
@@ -27,58 +125,11 @@ def outputs(
     device: str,
     done: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """What the model says of every image, in eval mode and single precision: (N, ...).
+    """The model's output for every image, in eval mode and single precision: (N, ...).
 
     Args:
         done: called with the number of images done.
     """
     model.eval().to(device)
-    parts: list[torch.Tensor] = []
-    num_done = 0
-    for views in batches(images, view, batch_size=batch_size, num_workers=default_workers(device)):
-        parts.append(model(views.to(device, non_blocking=True)).float().cpu())
-        num_done += len(views)
-        done(num_done)
-    return torch.cat(parts).numpy()
-
-
-def final_scoring(
-    model: nn.Module,
-    splits: Splits,
-    labelled: LabelledImages,
-    *,
-    metric: str,
-    view: Transform,
-    batch_size: int,
-    trial: Trial,
-) -> tuple[dict[str, Metric], dict[str, dict[str, float]]]:
-    """Opens the test images and scores a classifier's logits; the floor stands beside them.
-
-    Args:
-        labelled: the images that the classifier was trained on.
-        metric: the main one, a key of :data:`transfer.tasks.classification.metrics.MAIN_METRICS`.
-
-    Raises:
-        UserError: the test images are missing or damaged.
-    """
-    test = splits.test.open()
-    logits = outputs(
-        model,
-        test,
-        view,
-        batch_size=batch_size,
-        device=trial.device,
-        done=lambda rows: trial.progress(rows, len(test), "test images"),
-    )
-    metrics = {name: Metric(value=value) for name, value in figures(logits, test.labels, metric).items()}
-    return metrics, floor(labelled.labels, test, metric)
-
-
-def floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dict[str, dict[str, float]]:
-    """What scores give that are the same for every image: how frequent each class is among the labelled ones."""
-    several = labels.ndim == 2
-    frequencies = (labels == 1).mean(axis=0) if several else np.bincount(labels, minlength=len(test.classes))
-    scores = np.tile(frequencies.astype(np.float64), (len(test), 1))
-    return {
-        "class frequencies" if several else "majority class": {metric: figures(scores, test.labels, metric)[metric]}
-    }
+    found = batches(images, view, batch_size=batch_size, device=device, done=done)
+    return torch.cat([model(views).float().cpu() for _, views in found]).numpy()

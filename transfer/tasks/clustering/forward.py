@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,8 @@ from torch import Tensor, nn
 
 from pretrain.model import Backbone as BackboneModule
 from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.classification.loader import batches
-from transfer.tasks.classification.transforms import Transform
+from transfer.tasks.classification.loader import Transform, batches
 
-MAX_READERS = 8
 Done = Callable[[int], None]  # called with the number of images done
 
 
@@ -31,10 +28,9 @@ class Reader:
     device: str
 
     def batches(self, images: LabelledImages) -> Iterator[Tensor]:
-        """(B, 3, H, W), in the order of the rows, on the CPU."""
-        # A GPU is fed by several processes; a trial on CPU has one core.
-        num_workers = min(MAX_READERS, os.cpu_count() or 1) if self.device == "cuda" else 0
-        return batches(images, self.transform, batch_size=self.batch_size, num_workers=num_workers)
+        """(B, 3, H, W), in the order of the rows, on the device."""
+        found = batches(images, self.transform, batch_size=self.batch_size, device=self.device)
+        return (views for _, views in found)
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ def run(trial: Trial) -> Outcome:
     Raises:
         UserError: a bad checkpoint, override or data folder.
     """
-    from transfer.tasks.classification.datasets import open_splits, row_of
+    from transfer.tasks.classification.datasets import splits_of
     from transfer.tasks.clustering.pictures import draw_pictures
     from transfer.tasks.clustering.scoring import one_cluster, score
 
     protocol, difference = resolve_config(trial)
-    splits = open_splits(row_of(trial.benchmark), trial.data)
+    splits = splits_of(trial)
     clusterer, backbone = _clusterer(trial, protocol, splits)
     test = splits.test.open()
     assigned = clusterer.assign(test)
@@ -64,7 +64,7 @@ def resolve_config(trial: Trial) -> tuple[ClusterProtocol, list[str]]:
 
 def _clusterer(trial: Trial, protocol: ClusterProtocol, splits: Splits) -> tuple[Clusterer, Backbone]:
     """The trial's clusterer, from its weights and the training split alone."""
-    from transfer.tasks.classification.transforms import CenterCrop, center_crop
+    from transfer.tasks.classification.loader import CenterCrop, center_crop
     from transfer.tasks.clustering.clusterer import Source, make_clusterer
     from transfer.tasks.clustering.forward import Reader
     from transfer.weights.of_trial import torch_backbone

@@ -6,17 +6,20 @@ import importlib
 from pathlib import Path
 
 from common.errors import UserError
-from transfer.rows import Benchmark, LabelledDataset, Split
-from transfer.tasks.classification.datasets.listing import Listing
-from transfer.tasks.classification.labelled import LabelledImages, Splits
-from transfer.tasks.classification.ledger import SealedTest
+from transfer.rows import LabelledDataset, Split
+from transfer.tasks.classification.labelled import LabelledImages, SealedTest, Splits
+from transfer.trial import Trial
 
 
-def row_of(benchmark: Benchmark) -> LabelledDataset:
-    """The data set of a classification or clustering benchmark."""
-    row = benchmark.dataset
-    assert isinstance(row, LabelledDataset), f"{benchmark.name} needs a data set of labelled images"
-    return row
+def splits_of(trial: Trial) -> Splits:
+    """The splits of the trial's data set, its test images sealed.
+
+    Raises:
+        UserError: files are missing or damaged.
+    """
+    row = trial.benchmark.dataset
+    assert isinstance(row, LabelledDataset), f"{trial.benchmark.name} needs a data set of labelled images"
+    return open_splits(row, trial.data)
 
 
 def open_splits(row: LabelledDataset, root: Path) -> Splits:
@@ -28,11 +31,11 @@ def open_splits(row: LabelledDataset, root: Path) -> Splits:
     Raises:
         UserError: files are missing or damaged.
     """
-    train = list_split(row, root, "train").labelled(f"{row.name} train")
-    val = list_split(row, root, "val").labelled(f"{row.name} val") if row.official_val else None
+    train = list_split(row, root, "train")
+    val = list_split(row, root, "val") if row.official_val else None
 
     def load_test() -> LabelledImages:
-        test = list_split(row, root, "test").labelled(f"{row.name} {row.test_split}")
+        test = list_split(row, root, "test")
         if test.classes != train.classes:
             strangers = ", ".join(sorted(set(test.classes) ^ set(train.classes))[:3])
             raise UserError(
@@ -41,14 +44,14 @@ def open_splits(row: LabelledDataset, root: Path) -> Splits:
             )
         return test
 
-    return Splits(train=train, val=val, test=SealedTest(split=row.test_split, load=load_test))
+    return Splits(row=row, train=train, val=val, test=SealedTest(split=row.test_split, load=load_test))
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """The images of one split, as the data set's own files list them; opens none of them, and no other split's list.
 
     Raises:
         DataFileError: a file that says what is in the split is missing or damaged.
     """
-    listing: Listing = importlib.import_module(f"{__name__}.{row.loader}").list_split(row, root, split)
-    return listing
+    images: LabelledImages = importlib.import_module(f"{__name__}.{row.loader}").list_split(row, root, split)
+    return images

@@ -7,13 +7,13 @@ from pathlib import Path
 from common.files import sha256_text
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 TRAIN_PER_CLASS = 30
 IMAGES = "101_ObjectCategories"
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """30 images of each class for training, the rest for the test, the same in every trial and on every machine.
 
     The training images are those whose ``<class>/<file>`` has the smallest SHA-256: as good as drawn at random, and no
@@ -32,4 +32,4 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
         chosen = sorted(ranked[:TRAIN_PER_CLASS] if split == "train" else ranked[TRAIN_PER_CLASS:])
         names += [f"{IMAGES}/{name}" for name in chosen]
         labels += [label] * len(chosen)
-    return home.listing(names, labels, classes)
+    return home.images(split, names, labels, classes)

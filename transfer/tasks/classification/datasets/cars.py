@@ -8,7 +8,7 @@ import numpy as np
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 # The test list within the devkit has no labels; the one with labels was an archive of its own.
 ANNOTATIONS = {
@@ -17,7 +17,7 @@ ANNOTATIONS = {
 }
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """Annotations are records with ``fname`` and ``class``, from 1."""
     home = Home.find(row, root, "devkit", "stanford_cars")
     classes = [str(name) for name in home.matlab(home.file("devkit/cars_meta.mat"), "class_names")]
@@ -29,4 +29,4 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     labels = annotations["class"].astype(np.int64) - 1
     if not 0 <= labels.min() <= labels.max() < len(classes):
         raise home.damaged(path, f"a class is not from 1 to {len(classes)}")
-    return home.listing([f"cars_{split}/{name}" for name in annotations["fname"]], labels, classes)
+    return home.images(split, [f"cars_{split}/{name}" for name in annotations["fname"]], labels, classes)

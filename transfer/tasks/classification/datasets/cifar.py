@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from transfer.rows import LabelledDataset, Split
-from transfer.tasks.classification.datasets.home import DataFileError, Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.datasets.home import Home, split_name
 from transfer.tasks.classification.datasets.safe_pickle import load_arrays
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from transfer.tasks.classification.labelled import LabelledImages
 
 NUM_PIXELS = 32 * 32
 ROW_BYTES = 3 * NUM_PIXELS  # red, green, blue planes
@@ -24,13 +22,13 @@ ROW_BYTES = 3 * NUM_PIXELS  # red, green, blue planes
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """Where a version keeps what.
+    """How a version is laid out.
 
     Attributes:
         files: a split's batches.
-        labels: key of the labels in a pickle; in the binary version, which of the bytes before the pixels it is.
+        labels: key of the labels in a pickle; in the binary version, which of the bytes before the pixels is the label.
         names: file of the class names, and their key if it is a pickle.
-        label_bytes: in the binary version, so many before the pixels; 0 for pickles.
+        label_bytes: in the binary version, the number of bytes before the pixels; 0 for pickles.
     """
 
     folder: str
@@ -74,7 +72,7 @@ VERSIONS: dict[str, tuple[Version, Version]] = {
 }
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """All images of the split in memory, 3 kB each. The Python version's pickles are read as plain data.
 
     Raises:
@@ -86,7 +84,11 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
         other = Home.find(row, root, binary.names[0], binary.folder)
         if (other.folder / binary.names[0]).is_file():
             version, home = binary, other
-    classes = _class_names(home, version)
+    names_file, names_key = version.names
+    if version.label_bytes:
+        classes = tuple(home.lines(names_file))
+    else:
+        classes = tuple(str(name) for name in _unpickle(home, names_file, [names_key])[names_key])
     batches = [_read_batch(home, version, name) for name in version.files[split]]
     pixels = np.concatenate([batch[0] for batch in batches])
     labels = np.concatenate([batch[1] for batch in batches])
@@ -97,14 +99,14 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
         for name, batch in zip(version.files[split], batches, strict=True)
         for number in range(len(batch[1]))
     ]
-    return Listing(classes=classes, labels=labels, names=names, root=None, read=lambda row: _image(pixels[row]))
-
-
-def _class_names(home: Home, version: Version) -> tuple[str, ...]:
-    file, key = version.names
-    if version.label_bytes:
-        return tuple(home.lines(file))
-    return tuple(str(name) for name in _unpickle(home, file, [key])[key])
+    planes = pixels.reshape(-1, 3, 32, 32)
+    return LabelledImages(
+        name=split_name(row, split),
+        classes=classes,
+        labels=labels,
+        read=lambda row: Image.fromarray(np.ascontiguousarray(planes[row].transpose(1, 2, 0))),
+        names=names,
+    )
 
 
 def _read_batch(home: Home, version: Version, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -131,15 +133,6 @@ def _unpickle(home: Home, name: str, keys: Sequence[str]) -> dict[str, Any]:
     try:
         content = load_arrays(path.read_bytes())
         return {key: content[key] for key in keys}
-    except Exception as error:  # whatever unpickling a damaged file runs into
-        raise _not_plain(home, path, error) from None
-
-
-def _not_plain(home: Home, path: Path, error: Exception) -> DataFileError:
-    return home.damaged(path, f"it is no pickle of plain data: {type(error).__name__}: {error}")
-
-
-def _image(pixels: NDArray[np.uint8]) -> Image:
-    from PIL import Image
-
-    return Image.fromarray(np.ascontiguousarray(pixels.reshape(3, 32, 32).transpose(1, 2, 0)))
+    except Exception as error:  # unpickling a damaged file may raise anything
+        reason = f"it is no pickle of plain data: {type(error).__name__}: {error}"
+        raise home.damaged(path, reason) from None

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """Lines of ``labels/<split>1.txt`` are ``<class>/<file>``; the classes are the folders of images, sorted."""
     home = Home.find(row, root, "labels", "dtd", "dtd/dtd")
     images = home.folder_of("images")
@@ -17,4 +17,4 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     path = home.file(f"labels/{split}1.txt")
     names = home.lines(f"labels/{split}1.txt")
     labels = home.labels_of(path, [name.split("/")[0] for name in names], classes)
-    return home.listing([f"images/{name}" for name in names], labels, classes)
+    return home.images(split, [f"images/{name}" for name in names], labels, classes)

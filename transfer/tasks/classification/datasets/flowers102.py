@@ -8,13 +8,13 @@ import numpy as np
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 VARIABLES = {"train": "trnid", "val": "valid", "test": "tstid"}  # of setid.mat
 NUM_CLASSES = 102
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """The classes are numbers from 1, as the data set names no flower.
 
     Both files hold all splits: of ``setid.mat`` the split's own variable is read and no other; of the labels, which are
@@ -31,4 +31,4 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     if not 0 <= chosen.min() <= chosen.max() < NUM_CLASSES:
         raise home.damaged(label_file, f"a label is not from 1 to {NUM_CLASSES}")
     classes = [str(number) for number in range(1, NUM_CLASSES + 1)]
-    return home.listing([f"jpg/image_{number:05d}.jpg" for number in numbers], chosen, classes)
+    return home.images(split, [f"jpg/image_{number:05d}.jpg" for number in numbers], chosen, classes)

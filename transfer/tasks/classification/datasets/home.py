@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from common.errors import UserError
-from transfer.rows import LabelledDataset
-from transfer.tasks.classification.datasets.listing import Listing, listing_of_files
+from transfer.rows import LabelledDataset, Split
+from transfer.tasks.classification.labelled import LabelledImages
 
 
 class DataFileError(UserError):
@@ -107,11 +109,19 @@ class Home:
         except Exception as error:  # on damaged files scipy raises what it happens to run into
             raise self.damaged(path, f"{type(error).__name__}: {error}") from None
 
-    def listing(
-        self, names: Sequence[str], labels: Sequence[int] | NDArray[np.integer], classes: Sequence[str]
-    ) -> Listing:
-        """A listing of images that are files ``names`` below the folder."""
-        return listing_of_files(self.root, [self.name(name) for name in names], labels, classes)
+    def images(
+        self, split: Split, names: Sequence[str], labels: Sequence[int] | NDArray[np.integer], classes: Sequence[str]
+    ) -> LabelledImages:
+        """The images of a split that are files ``names`` below the folder; ``labels`` in a list become int64."""
+        root, below = self.root, [self.name(name) for name in names]
+        return LabelledImages(
+            name=split_name(self.row, split),
+            classes=tuple(classes),
+            labels=labels if isinstance(labels, np.ndarray) else np.asarray(labels, dtype=np.int64),
+            read=lambda row: read_rgb(root / below[row], root / below[row], "fetch and unpack the data set again"),
+            names=below,
+            root=root,
+        )
 
     def name(self, below: str) -> str:
         """What is ``below`` the folder, as it is called below the data root."""
@@ -140,3 +150,26 @@ class Home:
         reason = f" ({' '.join(why.split())})"
         message = f"cannot use {name} of {self.row.title} in {self.root}{reason}: fetch and unpack its archive again"
         return DataFileError(message, name, missing=False, reason=reason)
+
+
+def split_name(row: LabelledDataset, split: Split) -> str:
+    """What messages call a split, e.g. ``"imagenet val"`` for its test images."""
+    return f"{row.name} {row.test_split if split == 'test' else split}"
+
+
+def read_rgb(file: Path | BytesIO, called: object, remedy: str) -> Image.Image:
+    """The image in RGB.
+
+    Args:
+        called, remedy: for messages: the image, and what to do if it is missing or damaged.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        raise UserError(f"there is no image {called}: {remedy}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the image {called} ({error}): {remedy}") from None

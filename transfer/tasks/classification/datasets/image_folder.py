@@ -1,23 +1,30 @@
-"""``train/<class>/*`` and ``val/<class>/*``, or shards: ImageNet, the embedded digits, and anybody's own images."""
+"""``train/<class>/*`` and ``val/<class>/*``, or WebDataset shards: ImageNet, the embedded digits, anybody's own images.
+
+Shards are ``train/*.tar`` and ``val/*.tar``, or all of them in one folder.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from transfer.rows import LabelledDataset, Split
-from transfer.tasks.classification.datasets.home import DataFileError, Home
-from transfer.tasks.classification.datasets.listing import IMAGE_SUFFIXES, Listing
-from transfer.tasks.classification.datasets.shards import list_shards, shards_of
+from transfer.tasks.classification.datasets.home import DataFileError, Home, read_rgb, split_name
+from transfer.tasks.classification.labelled import LabelledImages
 
 FOLDERS = {"train": "train", "test": "val"}
+# What counts as an image among the files in a folder; compared in lower case.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
 class NotSortedError(DataFileError):
     """There are images where there should be folders of classes."""
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted, or shards' numbers.
 
     Images are listed in the order of torchvision's ``ImageFolder``: by class, folder and name.
@@ -25,8 +32,8 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     Raises:
         DataFileError: a folder is missing, empty, or has images in place of classes.
     """
-    if shards := shards_of(root, FOLDERS[split]):
-        return list_shards(shards, FOLDERS[split])
+    if (of_shards := _of_shards(row, root, split)) is not None:
+        return of_shards
     home = Home.find(row, root, "train", "imagefolder")
     folder = home.folder_of(FOLDERS[split])
     with os.scandir(folder) as scan:
@@ -38,24 +45,48 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     names: list[str] = []
     labels: list[int] = []
     for label, class_name in enumerate(classes):
-        found = _images_below(folder / class_name)
-        if not found:
+        before = len(names)
+        for parent, _, files in sorted(os.walk(folder / class_name, followlinks=True)):
+            below = Path(parent).relative_to(folder).as_posix()
+            names += [f"{folder.name}/{below}/{name}" for name in sorted(files) if _is_image(name)]
+        if len(names) == before:
             raise home.missing(f"{folder.name}/{class_name}/<images>")
-        names += [f"{folder.name}/{class_name}/{name}" for name in found]
-        labels += [label] * len(found)
+        labels += [label] * (len(names) - before)
     if not names:
         raise home.missing(f"{folder.name}/<class>/<images>")
-    return home.listing(names, labels, classes)
-
-
-def _images_below(folder: Path) -> list[str]:
-    """Paths below the folder, in the order of their folders and names."""
-    found: list[str] = []
-    for parent, _, names in sorted(os.walk(folder, followlinks=True)):
-        below = Path(parent).relative_to(folder).as_posix()
-        found += [name if below == "." else f"{below}/{name}" for name in sorted(names) if _is_image(name)]
-    return found
+    return home.images(split, names, labels, classes)
 
 
 def _is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _of_shards(row: LabelledDataset, root: Path, split: Split) -> LabelledImages | None:
+    """The images of the split's shards, their classes numbers from 0 to the highest label; None without shards.
+
+    Validation shards beside training shards are recognised by their names. The index of where each image lies is kept
+    beside the shards where their folder can be written to.
+
+    Raises:
+        UserError: a shard is damaged, holds no image or lacks some labels.
+    """
+    name = FOLDERS[split]
+    has_folder = (root / name).is_dir()
+    place = root / name if has_folder else root
+    if not any(place.glob("*.tar")):
+        return None
+    from common.shards import INDEX_NAME, TarShards, find_shards
+
+    shards = [path for path in find_shards(place, name) if has_folder or name in path.name]
+    if not shards:
+        return None
+    index_name = INDEX_NAME if split == "train" else f".shard_index_{name}.npz"  # pre-training has the same of train
+    source = TarShards(shards, [place], index_name=index_name)
+    labels = source.places[:, 3].copy()
+    return LabelledImages(
+        name=split_name(row, split),
+        classes=tuple(map(str, range(int(labels.max()) + 1))),
+        labels=labels,
+        read=lambda row: read_rgb(io.BytesIO(source.read(row)), source.name(row), "write its shard again"),
+        names=cast(Sequence[str], source.keys),
+    )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """Lines are ``<breed>_<number> <class from 1> <species> <number>``; the classes are the 37 breeds."""
     home = Home.find(row, root, "annotations", "oxford-iiit-pet")
     home.folder_of("images")
@@ -23,7 +23,7 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
     if unknown := [name for name, label in pairs if breeds.get(label) != name.rpartition("_")[0]]:
         raise home.damaged(home.file(LISTS[split]), f"{unknown[0]} has the class number of another breed")
     classes = [breeds[label] for label in range(len(breeds))]
-    return home.listing([f"images/{name}.jpg" for name in names], labels, classes)
+    return home.images(split, [f"images/{name}.jpg" for name in names], labels, classes)
 
 
 def _read(home: Home, list_name: str) -> list[tuple[str, int]]:

@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from transfer.datasets import VOC_CLASSES
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.datasets.listing import Listing
+from transfer.tasks.classification.labelled import LabelledImages
 
 # as the lists have it: -1 absent, 1 present, 0 present, but only "difficult" instances of it
 LABELS = {"-1": 0, "1": 1, "0": -1}
 
 
-def list_split(row: LabelledDataset, root: Path, split: Split) -> Listing:
+def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """Labels are (N, 20): 1 present, 0 absent, -1 difficult, which is not counted."""
     home = Home.find(row, root, "ImageSets", "VOCdevkit/VOC2007", "VOC2007")
     home.folder_of("JPEGImages")
     names = [line.split()[0] for line in home.lines(f"ImageSets/Main/{split}.txt")]
     labels = np.stack([_column(home, name, split, names) for name in VOC_CLASSES], axis=1)
-    return home.listing([f"JPEGImages/{name}.jpg" for name in names], labels, VOC_CLASSES)
+    return home.images(split, [f"JPEGImages/{name}.jpg" for name in names], labels, VOC_CLASSES)
 
 
 def _column(home: Home, class_name: str, split: Split, names: list[str]) -> NDArray[np.int8]:
