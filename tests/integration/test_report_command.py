@@ -14,7 +14,7 @@ from tests.report_records import done, save, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.report import write_report
 from transfer.record import Metric, TrialRecord
-from transfer.report.verify import broken_seals
+from transfer.report.read.trials import broken_seals
 from transfer.trial import Outcome
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.run_one import make_record

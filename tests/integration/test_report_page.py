@@ -12,7 +12,7 @@ from tests.report_evidence import content, run, write_count, write_run
 from tests.report_records import done, failed, save, save_picture, trials
 from transfer.commands.report import write_report
 from transfer.record import TrialRecord
-from transfer.report.compare.paper_forms import paper_forms
+from transfer.report.compare.paper import paper_forms
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.report.compare.paired_tests import additional_trials, holm, paired_t_p_value, sign_flip_p_value
-from transfer.report.compare.statistics import smallest_detectable_difference, summarize
+from transfer.report.compare.statistics import (
+    additional_trials,
+    holm,
+    paired_t_p_value,
+    sign_flip_p_value,
+    smallest_detectable_difference,
+    summarize,
+)
 
 
 def scipy_sign_flip(differences: list[float]) -> float:

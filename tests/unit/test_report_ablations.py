@@ -11,13 +11,11 @@ import pytest
 from common.errors import UserError
 from tests.report_evidence import content, run, write_run
 from tests.report_records import save, trials
-from transfer.commands.report import Args, main, write_report
+from transfer.commands.report import Args, main, summary_text, write_report
 from transfer.report.compare.results import build_report
-from transfer.report.lay_out.ablation_curves import sweep_plot
-from transfer.report.lay_out.ablation_sections import ablation_sections
-from transfer.report.lay_out.ablation_tables import ablation_table
+from transfer.report.lay_out.ablations import ablation_section, ablation_table
+from transfer.report.lay_out.curves import sweep_plot
 from transfer.report.lay_out.document import build_document
-from transfer.report.lay_out.summary import summary_text
 from transfer.report.lay_out.table import Table
 from transfer.report.read.ablation_files import Ablation, read
 from transfer.report.read.evidence import Evidence, find_evidence
@@ -61,7 +59,7 @@ def test_a_failed_run_is_in_no_mean_and_is_named() -> None:
     table = ablation_table(terms())
     lost = cells(table, 0, 2)
     assert (lost["Setting"], lost["ACC"]) == ("sharpness alone (1 of 2 failed)", "96.00 (1)")
-    (section,) = ablation_sections(Evidence(ablations=(terms(),)))
+    section = ablation_section(terms())
     assert section.notes == ("sharpness alone, seed 1 has no result: pre-training failed with code 1",)
     only = read(content(runs=[run("both", 0, figures={}, failure="no")]), "x")
     assert set(cells(ablation_table(only), 0, 0).values()) == {"both (1 of 1 failed)", "–"}
@@ -104,7 +102,7 @@ def test_published_points_are_drawn_where_they_share_the_axis_and_told_where_not
     plot = sweep_plot(ablation)
     assert plot is not None
     assert (plot.svg_wide.count("published, not measured") > 0) == (drawn > 0)
-    (section,) = ablation_sections(Evidence(ablations=(ablation,)))
+    section = ablation_section(ablation)
     assert section.caption.count(" epochs, ACC ") == in_words
     assert "In the form of Figure 3" in section.caption
 

@@ -15,10 +15,11 @@ from tests.report_records import done, failed, save, trials
 from transfer.record import Metric
 from transfer.report.read import archive
 from transfer.report.read.trials import find_records
+from transfer.report.write.pack import pack, record_name
 
 
 def packed(path: Path, values: list[float], **names: str) -> Path:
-    archive.pack(path, trials(values, **names), {"report.json": b"{}\n"})
+    pack(path, trials(values, **names), {"report.json": b"{}\n"})
     return path
 
 
@@ -40,7 +41,7 @@ def rewritten(source: Path, target: Path, change: dict[str, bytes | tarfile.TarI
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     records = [*trials([1.0, 2.0]), failed(seed=2)]
-    archive.pack(tmp_path / "a.tar.gz", records, {})
+    pack(tmp_path / "a.tar.gz", records, {})
     assert find_records([tmp_path / "a.tar.gz"]) == records
 
 
@@ -160,17 +161,17 @@ def test_missing_archive_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_archive_without_records_is_an_error(tmp_path: Path) -> None:
-    archive.pack(tmp_path / "a.tar.gz", [], {"report.json": b"{}"})
+    pack(tmp_path / "a.tar.gz", [], {"report.json": b"{}"})
     with pytest.raises(UserError, match=r"no record\.json in"):
         find_records([tmp_path / "a.tar.gz"])
 
 
 def test_names_in_records_cannot_lead_out_of_the_archive(tmp_path: Path) -> None:
-    archive.pack(tmp_path / "a.tar.gz", [done(1.0, suite="../..", weights="../x")], {})
+    pack(tmp_path / "a.tar.gz", [done(1.0, suite="../..", weights="../x")], {})
     with tarfile.open(tmp_path / "a.tar.gz") as packed_file:
         assert all(".." not in Path(name).parts for name in packed_file.getnames())
     with pytest.raises(UserError, match="cannot be the name of a folder"):
-        archive.record_name(done(1.0, suite=".."))
+        record_name(done(1.0, suite=".."))
 
 
 def test_the_manifest_lists_every_file_with_its_hash(tmp_path: Path) -> None:
@@ -186,4 +187,4 @@ def test_the_manifest_lists_every_file_with_its_hash(tmp_path: Path) -> None:
 
 def test_an_archive_needs_its_ending(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not end in \.tar\.gz"):
-        archive.pack(tmp_path / "a.zip", trials([1.0]), {})
+        pack(tmp_path / "a.zip", trials([1.0]), {})

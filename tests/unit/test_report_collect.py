@@ -10,8 +10,9 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.benchmarks import BENCHMARKS
-from transfer.report.compare.procedures import procedures
-from transfer.report.read.trials import find_records, group
+from transfer.report.compare.comparisons import procedures
+from transfer.report.compare.results import group
+from transfer.report.read.trials import find_records
 
 
 def test_records_are_found_at_any_depth_and_once_in_overlapping_folders(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_two_counts_of_the_same_images_that_disagree_are_refused(runs: Path, tmp
     write_count(tmp_path / "more", examples=[])  # tells the same
     assert len(find_evidence([runs, tmp_path / "more"]).near_duplicates) == 1
     write_count(tmp_path / "more", near_duplicates=2)
-    with pytest.raises(UserError, match="different results of digits"):
+    with pytest.raises(UserError, match="different results for digits"):
         find_evidence([runs, tmp_path / "more"])
 
 

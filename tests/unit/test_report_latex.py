@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.report_records import NASTY, done, failed, trials
-from transfer.report.compare.results import Report, build_report
+from transfer.report.compare.model import Report
+from transfer.report.compare.results import build_report
 from transfer.report.write import latex
 
 

@@ -15,7 +15,8 @@ from transfer.record import TrialRecord
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
 from transfer.report.lay_out.tables import INFLATED, results_table
-from transfer.report.verify import broken_seals, verify
+from transfer.report.read.trials import broken_seals
+from transfer.report.verify import verify
 from transfer.report.write.data import render_json
 from transfer.report.write.html import render_html
 from transfer.report.write.latex import render_latex

@@ -7,7 +7,7 @@ import pytest
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
-from transfer.report.compare.paper_forms import paper_forms
+from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
 from transfer.report.lay_out.paper_tables import paper_tables

@@ -17,7 +17,7 @@ from transfer.report.compare.results import build_report
 from transfer.report.lay_out import strips as pictures
 from transfer.report.lay_out.strips import Strip, build_strips
 from transfer.report.read import archive
-from transfer.report.read.trials import find_trials
+from transfer.report.read.trials import MAX_PICTURE_BYTES, find_trials
 
 NAMES = ["work/pictures/b.jpg", "work/pictures/a.png"]
 
@@ -122,7 +122,7 @@ def test_nothing_outside_the_trial_and_nothing_but_pictures_is_embedded(tmp_path
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<svg onload='alert(1)'/>", b"GIF89a", b"\xff\xd8\xff" + b"\0" * pictures.MAX_PICTURE_BYTES]
+    "content", [b"", b"<svg onload='alert(1)'/>", b"GIF89a", b"\xff\xd8\xff" + b"\0" * MAX_PICTURE_BYTES]
 )
 def test_what_is_no_picture_or_too_large_is_not_embedded(tmp_path: Path, content: bytes) -> None:
     record = done(60.0, pictures=["a.jpg"])

@@ -11,7 +11,8 @@ from common.errors import UserError
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import Metric, TrialRecord
-from transfer.report.compare.results import BenchmarkResult, Row, build_report
+from transfer.report.compare.model import BenchmarkResult, ResultRow
+from transfer.report.compare.results import build_report
 from transfer.report.read.published import PUBLISHED_FILE, published_table
 
 OFF = {"protocol_difference": ["max_iters: 200 -> 20"], "config_sha256": "a" * 64}
@@ -22,7 +23,7 @@ def only_result(records: list[TrialRecord], baseline: str | None = None) -> Benc
     return result
 
 
-def rows_by_label(result: BenchmarkResult) -> dict[str, Row]:
+def rows_by_label(result: BenchmarkResult) -> dict[str, ResultRow]:
     return {row.label: row for row in result.rows}
 
 

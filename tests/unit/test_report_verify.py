@@ -12,9 +12,10 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.record import TrialRecord
-from transfer.report.compare.paper_forms import paper_forms
+from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
-from transfer.report.verify import Verification, broken_seals, text, verify
+from transfer.report.read.trials import broken_seals
+from transfer.report.verify import Verification, text, verify
 from transfer.report.write.data import render_json
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from tests.report_records import NASTY, done, failed, trials
+from transfer.commands.report import summary_text
 from transfer.record import Metric, TrialRecord
-from transfer.report.compare.results import Report, build_report
+from transfer.report.compare.model import Report
+from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
-from transfer.report.lay_out.summary import summary_text
 from transfer.report.write import latex, markdown
 from transfer.report.write.data import render_csv, render_json
 from transfer.report.write.html import render_html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from common import cli
 from common.files import atomic_path, make_dir
 
 if TYPE_CHECKING:
-    from transfer.report.compare.results import Report
+    from transfer.report.compare.model import Report
     from transfer.report.lay_out.strips import Strip
+    from transfer.report.lay_out.table import Table
 
 COMMAND = "tools/report.sh"
 REPORT_HTML = "report.html"
@@ -50,34 +52,25 @@ class Args:
 
 
 def main(args: Args) -> int:
-    from transfer.report.lay_out.summary import summary_text
-
     if args.verify is not None:
-        return _verify(args.verify, args.runs)
+        from transfer.report import verify
+
+        found = verify.verify(args.verify, args.runs)
+        print(verify.text(found, args.verify))
+        return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
-        return _pack(args.pack, args)
+        from transfer.report.write.pack import RECORDS, pack
+
+        report, strips = _read(args.runs, args.baseline, args.difference)
+        shown = [row for strip in strips if strip for row in strip.rows]
+        files = render_files(report, [f"../{RECORDS}"], strips)
+        pack(args.pack, report.records, files, shown, report.evidence.files())
+        size = args.pack.stat().st_size / 2**20
+        print(f"{len(report.records)} records and their report: {args.pack} ({size:.1f} MiB)")
+        return cli.EXIT_DONE
     report, page = write_report(args.runs, out=args.out, baseline=args.baseline, difference=args.difference)
     print(summary_text(report))
     print(page)
-    return cli.EXIT_DONE
-
-
-def _verify(path: Path, sources: Sequence[Path]) -> int:
-    from transfer.report import verify
-
-    found = verify.verify(path, sources)
-    print(verify.text(found, path))
-    return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
-
-
-def _pack(path: Path, args: Args) -> int:
-    from transfer.report.read import archive
-
-    report, strips = _read(args.runs, args.baseline, args.difference)
-    shown = [row for strip in strips if strip for row in strip.rows]
-    files = render_files(report, [f"../{archive.RECORDS}"], strips)
-    archive.pack(path, report.records, files, shown, report.evidence.files())
-    print(f"{len(report.records)} records and their report: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
     return cli.EXIT_DONE
 
 
@@ -103,19 +96,25 @@ def write_report(
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
     for name, content in render_files(report, sources, strips).items():
-        _write_bytes(folder / name, content)
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(content)
     return report, folder / REPORT_HTML
 
 
 def _read(runs: Sequence[Path], baseline: str | None, difference: float) -> tuple[Report, tuple[Strip | None, ...]]:
     from transfer.report.compare.results import build_report
-    from transfer.report.lay_out.strips import build_strips
     from transfer.report.read.evidence import find_evidence
     from transfer.report.read.trials import find_trials
 
     found = find_trials(runs)
     records = [trial.record for trial in found]
     report = build_report(records, baseline=baseline, wanted=difference, evidence=find_evidence(runs))
+    if not any(record.pictures for record in records):
+        return report, ()
+    from transfer.report.lay_out.strips import build_strips
+
     return report, build_strips(report, found)
 
 
@@ -127,17 +126,18 @@ def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip 
         strips: the pictures of the page (:func:`~transfer.report.lay_out.strips.build_strips`).
     """
     from transfer.report.lay_out.document import build_document
-    from transfer.report.write.data import render_ablations_csv, render_csv, render_json
+    from transfer.report.write import data
     from transfer.report.write.html import render_html
     from transfer.report.write.latex import render_latex
     from transfer.report.write.markdown import FIGURES, render_markdown
 
     document = build_document(report, strips)
-    ablations = report.evidence.ablations
-    texts = {
-        REPORT_JSON: render_json(report, sources),
-        **({"report.csv": render_csv(report)} if report.benchmarks else {}),
-        **({"ablations.csv": render_ablations_csv(ablations)} if ablations else {}),
+    texts = {REPORT_JSON: data.render_json(report, sources)}
+    if report.benchmarks:
+        texts["report.csv"] = data.render_csv(report)
+    if report.evidence.ablations:
+        texts["ablations.csv"] = data.render_ablations_csv(report.evidence.ablations)
+    texts |= {
         "report.tex": render_latex(report),
         "report.md": render_markdown(document),
         REPORT_HTML: render_html(document),
@@ -146,11 +146,40 @@ def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip 
     return plots | {name: text.encode() for name, text in texts.items()}
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    if path.is_file() and path.read_bytes() == content:
-        return
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+def summary_text(report: Report) -> str:
+    """What a terminal shows at the end: the overview of all benchmarks, or without records the ablations' tables.
+
+    Plain text, as wide as it needs to be, without spaces at the ends of lines.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    buffer = io.StringIO()
+    for content in _summary_tables(report):
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+        for column in content.columns:
+            table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
+        for group in content.groups:
+            table.add_row(Text(group.heading or "", style="bold"))
+            for row in group.rows:
+                first, *others = row.cells
+                table.add_row(Text(f"  {first}"), *map(Text, others))
+        Console(file=buffer, width=1000, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
+
+
+def _summary_tables(report: Report) -> list[Table]:
+    if report.benchmarks:
+        from transfer.report.lay_out.tables import overview_table
+
+        return [overview_table(report)]
+    if not report.evidence.ablations:
+        return []
+    from transfer.report.lay_out.ablations import ablation_table
+
+    return [ablation_table(each) for each in report.evidence.ablations]
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from common.files import sha256_text
-from transfer.record import TrialRecord
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
-from transfer.report.read.evidence import Evidence, find_evidence
-from transfer.report.read.trials import find_records
+from transfer.report.read.evidence import find_evidence
+from transfer.report.read.trials import broken_seals, find_records, trial_name
 from transfer.report.write.data import json_content, no_report, read_json
 
 MISSING = "missing"
@@ -31,7 +30,7 @@ class Verification:
         num_cells: how many values of the report were recomputed.
         differing: one line for each cell that is not what the records give, with its name.
         edited: one line for each record that was changed after its trial or after the report.
-        unverifiable: records that carry no hash of their figures, being older than the field.
+        unverifiable: records that carry no hash of their figures because they are older than the field.
     """
 
     num_cells: int
@@ -52,43 +51,30 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         sources: folders or archives of the records; by default those that the report names.
 
     Raises:
-        UserError: the file is no report of this version, or the records cannot be read.
+        UserError: the file is not a report of this version, or the records cannot be read.
     """
     stated = read_json(path)
     places = sources or [path.parent / source for source in stated["sources"]]
     records, evidence = find_records(places), find_evidence(places)
     options = stated["options"]
     report = build_report(records, baseline=options["baseline"], wanted=options["difference"], evidence=evidence)
-    found = json_content(report)
+    computed = json_content(report)
     try:
-        told = _cells(stated)
-        edited = (*_edited(records, stated["records"]), *edited_ablations(evidence))
+        reported = _cells(stated)
+        hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
-    return Verification(
-        num_cells=len(told),
-        differing=tuple(_differences(told, _cells(found))),
-        edited=edited,
-        unverifiable=tuple(_name(record) for record in records if not record.metrics_sha256),
-    )
-
-
-def broken_seals(records: Sequence[TrialRecord]) -> list[str]:
-    """The trials whose record no longer is what was written when they ended, and in what."""
-    found = []
-    for record in records:
-        if record.metrics_sha256 and record.metrics_sha256 != record.figures_sha256():
-            found.append(f"{_name(record)}: its figures are not those of its metrics_sha256")
-        if record.resolved_config and record.config_sha256 != sha256_text(record.resolved_config):
-            found.append(f"{_name(record)}: its config is not that of its config_sha256")
-    return found
-
-
-def edited_ablations(evidence: Evidence) -> list[str]:
-    """The outcomes of ablations that no longer are what their ablation wrote."""
-    return [
-        f"{each.label}: its content is not that of its content_sha256" for each in evidence.ablations if each.edited
+    changed = [
+        f"{trial_name(record)}: not the record that the report was made of"
+        for record in records
+        if hashes.get(trial_name(record), "") not in ("", sha256_text(record.to_text()))
     ]
+    return Verification(
+        num_cells=len(reported),
+        differing=tuple(_differences(reported, _cells(computed))),
+        edited=(*broken_seals(records), *changed, *evidence.edited()),
+        unverifiable=tuple(trial_name(record) for record in records if not record.metrics_sha256),
+    )
 
 
 def text(verification: Verification, path: Path) -> str:
@@ -104,35 +90,23 @@ def text(verification: Verification, path: Path) -> str:
         verdict = f"{path}: all {verification.num_cells} values follow from the records"
     else:
         differing = fmt.plural(len(verification.differing), "value")
-        verdict = f"{path}: {differing} of {verification.num_cells} differ, " + (
-            f"{fmt.plural(len(verification.edited), 'mark')} of edited records"
-        )
+        edited = fmt.plural(len(verification.edited), "mark")
+        verdict = f"{path}: {differing} of {verification.num_cells} differ, {edited} of edited records"
     return "\n".join([*lines, verdict])
 
 
-def _edited(records: Sequence[TrialRecord], stated: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield from broken_seals(records)
-    hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated}
-    for record in records:
-        if hashes.get(_name(record), "") not in ("", sha256_text(record.to_text())):
-            yield f"{_name(record)}: not the record that the report was made of"
+def _differences(reported: Cells, computed: Cells) -> Iterator[str]:
+    def shown(value: Any) -> str:
+        return MISSING if value == MISSING else json.dumps(value, ensure_ascii=False)
 
-
-def _differences(told: Cells, found: Cells) -> Iterator[str]:
-    for name in dict.fromkeys([*told, *found]):
-        stated, computed = told.get(name, MISSING), found.get(name, MISSING)
-        if not _same(stated, computed, exact=VALUES in name):
-            yield f"{name}: the report says {_shown(stated)}, the records give {_shown(computed)}"
-
-
-def _same(stated: Any, computed: Any, *, exact: bool) -> bool:
-    if isinstance(stated, float) and isinstance(computed, float) and not exact:
-        return math.isclose(stated, computed, rel_tol=ROUNDING, abs_tol=ROUNDING)
-    return type(stated) is type(computed) and bool(stated == computed)
-
-
-def _shown(value: Any) -> str:
-    return MISSING if value == MISSING else json.dumps(value, ensure_ascii=False)
+    for name in dict.fromkeys([*reported, *computed]):
+        told, found = reported.get(name, MISSING), computed.get(name, MISSING)
+        if isinstance(told, float) and isinstance(found, float) and VALUES not in name:
+            same = math.isclose(told, found, rel_tol=ROUNDING, abs_tol=ROUNDING)
+        else:
+            same = type(told) is type(found) and bool(told == found)
+        if not same:
+            yield f"{name}: the report says {shown(told)}, the records give {shown(found)}"
 
 
 def _cells(content: dict[str, Any]) -> Cells:
@@ -144,39 +118,26 @@ def _cells(content: dict[str, Any]) -> Cells:
             if name != "weights":
                 cells |= dict(_leaves(value, f"{where}, {name}"))
         for row in benchmark["weights"]:
-            cells |= dict(_leaves(row, f"{where}, {_row_name(row)}"))
+            label = row["label"]
+            if not row["on_protocol"]:  # several rows may have this label
+                procedure = json.dumps([row["deviations"], row["protocol_version"], row["config_sha256"]])
+                label += f" (off protocol, {fmt.short_hash(sha256_text(procedure))})"
+            cells |= dict(_leaves(row, f"{where}, {label}"))
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))
-    cells |= dict(_evidence_cells(content))
+    for entry in content["near_duplicates"]:
+        cells |= dict(_leaves(entry, f"near-duplicates, {entry['data_set']}, {entry['training_source']}"))
+    for entry in content["ablations"]:
+        where = f"ablation {entry['study']}, {entry['recipe']} {' '.join(entry['overrides'])}".strip()
+        cells |= dict(_leaves({name: value for name, value in entry.items() if name != "settings"}, where))
+        for setting in entry["settings"]:
+            cells |= dict(_leaves(setting, f"{where}, {setting['setting']}"))
+    for entry in content["pretraining"]:
+        cells |= dict(_leaves(entry, f"pre-training, {entry['label']}"))
     for entry in content["records"]:
         cells[f"{_stated_name(entry)}, status"] = entry["status"]
     return cells
-
-
-def _evidence_cells(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Of near-duplicates, ablations and pre-training runs."""
-    for entry in content["near_duplicates"]:
-        yield from _leaves(entry, f"near-duplicates, {entry['data_set']}, {entry['training_source']}")
-    for entry in content["ablations"]:
-        where = f"ablation {entry['study']}, {entry['recipe']} {' '.join(entry['overrides'])}".strip()
-        yield from _leaves({name: value for name, value in entry.items() if name != "settings"}, where)
-        for setting in entry["settings"]:
-            yield from _leaves(setting, f"{where}, {setting['setting']}")
-    for entry in content["pretraining"]:
-        yield from _leaves(entry, f"pre-training, {entry['label']}")
-
-
-def _row_name(row: dict[str, Any]) -> str:
-    """Unique in its benchmark: the label, and the config where it is off protocol."""
-    return (
-        row["label"] if row["on_protocol"] else f"{row['label']} (off protocol, {fmt.short_hash(_procedure_id(row))})"
-    )
-
-
-def _procedure_id(row: dict[str, Any]) -> str:
-    """Hash of the procedure of a row of ``report.json``."""
-    return sha256_text(json.dumps([row["deviations"], row["protocol_version"], row["config_sha256"]]))
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -192,10 +153,7 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _name(record: TrialRecord) -> str:
-    return f"{record.suite}/{record.benchmark}, {record.weights.name}-{record.weights.sha256[:8]}, seed {record.seed}"
-
-
 def _stated_name(entry: dict[str, Any]) -> str:
+    """As :func:`~transfer.report.read.trials.trial_name`, of a record that the report names."""
     where = f"{entry['suite']}/{entry['benchmark']}"
     return f"{where}, {entry['weights']}-{entry['weights_sha256'][:8]}, seed {entry['seed']}"

@@ -1,64 +1,81 @@
-"""What is compared with what: each row with its baseline, the best row with all others, and Holm over each table."""
+"""What may be averaged and compared, and what is compared with what, with Holm's correction over each table."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from transfer.report.compare.paired_tests import holm
-from transfer.report.compare.statistics import ALPHA, PairedDifference, paired_difference
+from transfer.benchmarks import BENCHMARKS
+from transfer.record import TrialRecord
+from transfer.report.compare.model import BenchmarkResult, MetricInfo, Procedure, ResultRow, Weights
+from transfer.report.compare.statistics import ALPHA, holm, paired_difference
 
-if TYPE_CHECKING:
-    from transfer.report.compare.results import BenchmarkResult, MetricInfo, Row
-    from transfer.report.read.trials import Weights
 
-WANTED_DIFFERENCE = 1.0  # percentage point: what papers argue about
+def procedures(records: Sequence[TrialRecord]) -> dict[int, Procedure]:
+    """The procedure of each done trial of one benchmark, by index in ``records``.
+
+    The protocol is the benchmark's current version (for a benchmark that is not in the table: the newest seen)
+    without differences. Trials that declare none and still resolved to different configs cannot all have run it:
+    the config of most trials counts as the protocol, the others are off.
+    """
+    done = {index: record for index, record in enumerate(records) if record.status == "done"}
+    if not done:
+        return {}
+    benchmark = BENCHMARKS.get(next(iter(done.values())).benchmark)
+    version = benchmark.protocol_version if benchmark else max(each.protocol_version for each in done.values())
+    configs = Counter(
+        record.config_sha256
+        for record in done.values()
+        if record.protocol_version == version and not record.protocol_difference
+    )
+    protocol = max(configs, key=lambda sha256: (configs[sha256], sha256), default=None)
+    found = {}
+    for index, record in done.items():
+        deviations = list(record.protocol_difference)
+        if record.protocol_version != version:
+            deviations.insert(0, f"protocol version {record.protocol_version}, current is {version}")
+        if not deviations and record.config_sha256 != protocol:
+            deviations.append(f"resolved config {record.config_sha256[:8]} differs from that of most trials")
+        found[index] = Procedure(tuple(deviations), record.protocol_version, record.config_sha256)
+    return found
 
 
 def compare_with_baselines(
-    rows: Sequence[Row], metrics: Sequence[MetricInfo], baselines: set[Weights], wanted: float
-) -> list[Row]:
+    rows: Sequence[ResultRow], metrics: Sequence[MetricInfo], baselines: set[Weights], wanted: float
+) -> list[ResultRow]:
     """The rows with their differences to the baseline, corrected over all of them.
 
     Args:
         wanted: the difference that ``more_trials`` is about, in percentage points.
     """
-    compared = [_compare(row, rows, metrics, baselines, wanted) for row in rows]
-    corrected = holm([difference.p_value for row in compared for difference in row.differences.values()])
-    remaining = iter(corrected)
+    compared = []
+    baseline_rows = [row for row in rows if row.weights in baselines]
+    for row in rows:
+        if row.weights in baselines:
+            compared.append(replace(row, is_baseline=True))
+        elif baseline := _baseline_of(row, baseline_rows):
+            differences = {
+                metric.name: paired_difference(row.values(metric.name), baseline.values(metric.name), wanted=wanted)
+                for metric in metrics
+            }
+            compared.append(replace(row, baseline=baseline.label, differences=differences))
+        else:
+            compared.append(row)
+    corrected = iter(holm([difference.p_value for row in compared for difference in row.differences.values()]))
     return [
         replace(
-            row,
-            differences={name: replace(each, p_holm=next(remaining)) for name, each in row.differences.items()},
+            row, differences={name: replace(each, p_holm=next(corrected)) for name, each in row.differences.items()}
         )
         for row in compared
     ]
 
 
-def _compare(
-    row: Row, rows: Sequence[Row], metrics: Sequence[MetricInfo], baselines: set[Weights], wanted: float
-) -> Row:
-    if row.weights in baselines:
-        return replace(row, is_baseline=True)
-    baseline = _baseline_of(row, rows, baselines)
-    if baseline is None:
-        return row
-    differences = {
-        metric.name: paired_difference(row.values(metric.name), baseline.values(metric.name), wanted=wanted)
-        for metric in metrics
-    }
-    return replace(row, baseline=baseline.label, differences=differences)
-
-
-def _baseline_of(row: Row, rows: Sequence[Row], baselines: set[Weights]) -> Row | None:
+def _baseline_of(row: ResultRow, baselines: Sequence[ResultRow]) -> ResultRow | None:
     """The baseline that ran the same procedure: with several, the one of the same architecture."""
-    candidates = [other for other in rows if other.weights in baselines and other.procedure == row.procedure]
-    same_arch = [other for other in candidates if other.arch == row.arch]
-    for choice in (same_arch, candidates):
-        if len(choice) == 1:
-            return choice[0]
-    return None
+    candidates = [each for each in baselines if each.procedure == row.procedure]
+    same_arch = [each for each in candidates if each.arch == row.arch]
+    return next((choice[0] for choice in (same_arch, candidates) if len(choice) == 1), None)
 
 
 def correct_over_the_overview(results: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:
@@ -71,7 +88,7 @@ def correct_over_the_overview(results: Sequence[BenchmarkResult]) -> list[Benchm
     ]
     remaining = iter(holm(compared))
 
-    def corrected(main_metric: str, row: Row) -> Row:
+    def corrected(main_metric: str, row: ResultRow) -> ResultRow:
         if main_metric not in row.differences:
             return row
         main = replace(row.differences[main_metric], p_holm_overview=next(remaining))
@@ -80,29 +97,21 @@ def correct_over_the_overview(results: Sequence[BenchmarkResult]) -> list[Benchm
     return [replace(each, rows=tuple(corrected(each.main_metric, row) for row in each.rows)) for each in results]
 
 
-def supported_best(rows: Sequence[Row], metric: MetricInfo) -> Row | None:
+def supported_best(rows: Sequence[ResultRow], metric: MetricInfo) -> ResultRow | None:
     """The on-protocol row that is better than each other one by the paired t test, Holm-corrected over them.
 
     None where there is no other row, where the test leaves one of them open, or where a pair has no test.
     """
-    candidates = [row for row in rows if row.procedure.on_protocol and row.metrics[metric.name].n]
+    sign = 1 if metric.direction == "higher" else -1
+    means = [(sign * (row.metrics[metric.name].mean or 0.0), row) for row in rows if row.metrics[metric.name].n]
+    candidates = [(mean, row) for mean, row in means if row.procedure.on_protocol]
     if len(candidates) < 2:
         return None
-    best = max(candidates, key=lambda row: _signed_mean(row, metric))
-    differences = [paired_difference(best.values(metric.name), row.values(metric.name)) for row in candidates]
-    differences = [each for each, row in zip(differences, candidates, strict=True) if row is not best]
+    best = max(candidates, key=lambda each: each[0])[1]
+    differences = [
+        paired_difference(best.values(metric.name), row.values(metric.name)) for _, row in candidates if row is not best
+    ]
+    # Over the common seeds, which may be fewer than the means are over.
+    is_ahead = all(sign * (each.summary.mean or 0.0) > 0 for each in differences)
     p_values = holm([each.p_value for each in differences])
-    shown = all(p is not None and p < ALPHA for p in p_values)
-    return best if shown and all(_is_ahead(each, metric) for each in differences) else None
-
-
-def _signed_mean(row: Row, metric: MetricInfo) -> float:
-    mean = row.metrics[metric.name].mean
-    assert mean is not None
-    return mean if metric.direction == "higher" else -mean
-
-
-def _is_ahead(difference: PairedDifference, metric: MetricInfo) -> bool:
-    """Over the common seeds, which may be fewer than the means are over."""
-    mean = difference.summary.mean
-    return mean is not None and (mean > 0) == (metric.direction == "higher")
+    return best if is_ahead and all(p is not None and p < ALPHA for p in p_values) else None

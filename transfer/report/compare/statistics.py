@@ -1,4 +1,4 @@
-"""What a handful of trials can say: spread, intervals, paired differences. Pure functions."""
+"""What a handful of trials can say: spread, intervals, paired differences and their tests. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ MIN_TRIALS = 3  # below, no interval and no test: with one degree of freedom the
 # Differences of equal pairs come out equal only up to rounding (1.1 - 1.0 is not 2.1 - 2.0 in binary).
 ROUNDING = 1e-10
 
+MAX_SIGN_FLIP_PAIRS = 40  # two halves of 2^20 sums each; more would not fit in memory
+MAX_TRIALS_NEEDED = 10_000
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -27,7 +30,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Summary:
+class SampleSummary:
     """Repeated measurements of one figure.
 
     Attributes:
@@ -61,11 +64,11 @@ class PairedDifference:
         p_holm: ``p_value`` corrected over the benchmark's table of differences.
         p_holm_overview: ``p_value`` corrected over the overview, for main metrics.
         smallest_detectable: see :func:`smallest_detectable_difference`.
-        more_trials: see :func:`~transfer.report.compare.paired_tests.additional_trials`.
+        more_trials: see :func:`additional_trials`.
     """
 
     seeds: tuple[int, ...]
-    summary: Summary
+    summary: SampleSummary
     p_value: float | None = None
     p_sign_flip: float | None = None
     p_holm: float | None = None
@@ -74,24 +77,29 @@ class PairedDifference:
     more_trials: int | None = None
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> SampleSummary:
     """Mean, sample standard deviation and 95 % t interval of the values.
 
     Raises:
-        ValueError: a value is not finite; failed trials must be left out before.
+        ValueError: a value is not finite; failed trials must be left out beforehand.
     """
     sample = np.asarray(values, dtype=float)
     if not np.isfinite(sample).all():
         raise ValueError(f"not finite: {list(values)}")
     n = sample.size
     if n == 0:
-        return Summary(n=0, mean=None, sd=None, interval=None)
+        return SampleSummary(n=0, mean=None, sd=None, interval=None)
     if n == 1:
-        return Summary(n=1, mean=float(sample[0]), sd=None, interval=None)
-    if _identical(sample):
-        return Summary(n=n, mean=float(sample[0]), sd=0.0, interval=None)
+        return SampleSummary(n=1, mean=float(sample[0]), sd=None, interval=None)
+    if np.ptp(sample) <= ROUNDING * max(1.0, float(np.abs(sample).max())):
+        return SampleSummary(n=n, mean=float(sample[0]), sd=0.0, interval=None)
     mean, sd = float(sample.mean()), float(sample.std(ddof=1))
-    return Summary(n=n, mean=mean, sd=sd, interval=_t_interval(mean, sd, n) if n >= MIN_TRIALS else None)
+    if n < MIN_TRIALS:
+        return SampleSummary(n=n, mean=mean, sd=sd, interval=None)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
+    return SampleSummary(n=n, mean=mean, sd=sd, interval=Interval(low=mean - half, high=mean + half))
 
 
 def paired_difference(
@@ -104,8 +112,6 @@ def paired_difference(
         baseline: seed to figure.
         wanted: the difference that ``more_trials`` is about, in the figure's unit; None leaves it out.
     """
-    from transfer.report.compare.paired_tests import additional_trials, paired_t_p_value, sign_flip_p_value
-
     seeds = tuple(sorted(values.keys() & baseline.keys()))
     differences = [values[seed] - baseline[seed] for seed in seeds]
     summary = summarize(differences)
@@ -166,12 +172,80 @@ def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
     return float(upper_tail + lower_tail)
 
 
-def _t_interval(mean: float, sd: float, n: int) -> Interval:
+def paired_t_p_value(differences: SampleSummary) -> float:
+    """Two-sided p of Student's paired t test, from the summary of differences that have a spread."""
     from scipy.stats import t
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
-    return Interval(low=mean - half, high=mean + half)
+    assert differences.mean is not None and differences.sd
+    statistic = differences.mean / (differences.sd / math.sqrt(differences.n))
+    return float(2 * t.sf(abs(statistic), differences.n - 1))
 
 
-def _identical(sample: np.ndarray) -> bool:
-    return bool(np.ptp(sample) <= ROUNDING * max(1.0, float(np.abs(sample).max())))
+def sign_flip_p_value(differences: Sequence[float]) -> float | None:
+    """Two-sided p of the paired permutation test: the share of all 2^n sign patterns with as large a sum (Fisher).
+
+    Exact, without sampling: the sums of the first and of the second half of the pairs are enumerated, and the pairs
+    of sums that reach the observed one are counted. Sums that differ only by rounding count as equal, so ties, zeros
+    included, make p larger.
+
+    Returns:
+        p; None without pairs, and above :data:`MAX_SIGN_FLIP_PAIRS`.
+    """
+    n = len(differences)
+    if not 0 < n <= MAX_SIGN_FLIP_PAIRS:
+        return None
+    magnitudes = np.abs(np.asarray(differences, dtype=float))
+    observed = abs(math.fsum(differences)) - ROUNDING * max(1.0, float(magnitudes.sum()))
+    if observed <= 0:
+        return 1.0
+    left, right = _signed_sums(magnitudes[: n // 2]), np.sort(_signed_sums(magnitudes[n // 2 :]))
+    reaching = right.size - np.searchsorted(right, observed - left, side="left")
+    # Each pattern has its mirror image: both tails are equal.
+    return min(1.0, 2 * float(reaching.sum(dtype=np.int64)) / 2**n)
+
+
+def _signed_sums(magnitudes: np.ndarray) -> np.ndarray:
+    """(2^k,): the sums of k magnitudes under every pattern of signs."""
+    sums = np.zeros(1)
+    for magnitude in magnitudes:
+        sums = np.concatenate([sums + magnitude, sums - magnitude])
+    return sums
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction (Scand. J. Statist. 6, 1979); comparisons without a test stay None, uncounted."""
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        corrected[index] = largest
+    return corrected
+
+
+def additional_trials(
+    difference: float, sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER
+) -> int | None:
+    """How many pairs beyond ``n`` a two-sided paired t test needs to find ``difference`` with ``power``.
+
+    Args:
+        difference: the true one, in the unit of ``sd``; not 0.
+        sd: standard deviation of the paired differences, above 0.
+
+    Returns:
+        0 if ``n`` pairs are enough; None if more than :data:`MAX_TRIALS_NEEDED` pairs are needed.
+    """
+    effect = abs(difference) / sd
+
+    def enough(pairs: int) -> bool:
+        return paired_t_power(effect * math.sqrt(pairs), pairs, alpha) >= power
+
+    low, high = 1, 2  # a test needs two pairs
+    while not enough(high):
+        low, high = high, high * 2
+        if low > MAX_TRIALS_NEEDED:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return max(0, high - n) if high <= MAX_TRIALS_NEEDED else None

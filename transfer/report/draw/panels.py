@@ -1,4 +1,4 @@
-"""Draws panels of curves: SVG with three panels a row for desks and one for phones, PNG for Markdown."""
+"""Draws panels of curves: three panels per row on a wide page, one on a phone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transfer.report.draw.marks import MUTED, PAPER, PNG_DPI, RULE, STYLE, Plot, saved, svg_of
-from transfer.report.draw.svg import inline_svg
+from transfer.report.draw.plot import MUTED, PAPER, RULE, Plot, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 WIDE_COLUMNS, PANEL_HEIGHT = 3, 2.15  # inches
 WIDE_WIDTH, NARROW_WIDTH = 8.6, 3.7
 TITLE_HEIGHT, AXIS_HEIGHT, GAP = 0.34, 0.46, 0.52  # inches: above each panel, below it, left of it
-LEGEND_HEIGHT = 0.22  # of a line of it
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # told apart without colour, too
+LEGEND_HEIGHT = 0.22  # of one line of it
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # distinct without colour, too
 LEGEND: dict[str, Any] = {
     "frameon": False,
     "borderpad": 0,
@@ -27,6 +26,7 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 1.4,
 }
 MAX_TICKS = 6
+MAX_LEGEND_CHARACTERS = 34
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes; ``floor``: height of a dashed line; ``ticks``: the swept numbers, spaced by their ratio where
-    ``logarithmic``.
+    """One pair of axes.
+
+    Attributes:
+        floor: height of a dashed line.
+        ticks: the swept numbers, spaced by their ratio where ``logarithmic``.
     """
 
     title: str
@@ -58,25 +61,23 @@ class Panel:
 
 def draw_panels(name: str, alt: str, panels: Sequence[Panel]) -> Plot:
     """All panels in one picture, with one legend for all."""
-    from matplotlib import rc_context
 
-    settings: Any = {**STYLE, "svg.hashsalt": name, "ytick.color": MUTED, "ytick.labelcolor": MUTED}
-    with rc_context(settings):
-        wide = _figure(panels, min(WIDE_COLUMNS, len(panels)), WIDE_WIDTH)
-        narrow = _figure(panels, 1, NARROW_WIDTH)
-        return Plot(
-            name=name,
-            alt=alt,
-            svg_wide=inline_svg(svg_of(wide), f"{name}-wide", alt),
-            svg_narrow=inline_svg(svg_of(narrow), f"{name}-narrow", alt),
-            png=saved(wide, "png", metadata={"Software": None}, dpi=PNG_DPI),
+    def figure(narrow: bool) -> Figure:
+        return (
+            _figure(panels, 1, NARROW_WIDTH) if narrow else _figure(panels, min(WIDE_COLUMNS, len(panels)), WIDE_WIDTH)
         )
+
+    return render(name, alt, figure, {"ytick.color": MUTED, "ytick.labelcolor": MUTED})
 
 
 def _figure(panels: Sequence[Panel], columns: int, width: float) -> Figure:
     from matplotlib.figure import Figure
 
-    legend = _legend(panels)
+    curves: dict[str, Curve] = {}  # the first of each label
+    for panel in panels:
+        for curve in panel.curves:
+            curves.setdefault(curve.label, curve)
+    legend = list(curves.values()) if len(curves) > 1 else []  # a single label needs none
     rows = -(-len(panels) // columns)
     legend_rows = -(-len(legend) // columns)
     row_height = TITLE_HEIGHT + PANEL_HEIGHT + AXIS_HEIGHT
@@ -89,32 +90,27 @@ def _figure(panels: Sequence[Panel], columns: int, width: float) -> Figure:
         box = ((column * cell + GAP) / width, bottom / height, (cell - GAP - 0.12) / width, PANEL_HEIGHT / height)
         _draw_panel(figure.add_axes(box), panel)
     if legend:
-        handles, labels = [_handle(curve) for curve in legend], [_short(curve.label) for curve in legend]
-        anchor = (0.0, 1 - 0.04 / height)
-        figure.legend(handles, labels, loc="upper left", bbox_to_anchor=anchor, ncols=columns, **LEGEND)
+        _draw_legend(figure, legend, columns)
     return figure
 
 
-def _legend(panels: Sequence[Panel]) -> list[Curve]:
-    """One curve for each label; none where a single label needs no telling apart."""
-    found: dict[str, Curve] = {}
-    for panel in panels:
-        for curve in panel.curves:
-            found.setdefault(curve.label, curve)
-    return list(found.values()) if len(found) > 1 else []
-
-
-def _handle(curve: Curve) -> Any:
+def _draw_legend(figure: Figure, curves: Sequence[Curve], columns: int) -> None:
     from matplotlib.lines import Line2D
 
-    if curve.published:
-        return Line2D([], [], color=curve.colour, marker="D", linestyle="", markerfacecolor=PAPER, markersize=5)
-    marker = "o" if curve.dots else None
-    return Line2D([], [], color=curve.colour, linestyle=DASHES[curve.dash % len(DASHES)], marker=marker, markersize=4)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 34 else f"{label[:20]}…{label[-12:]}"
+    handles, labels = [], []
+    for curve in curves:
+        style: Any = {
+            "linestyle": DASHES[curve.dash % len(DASHES)],
+            "marker": "o" if curve.dots else None,
+            "markersize": 4,
+        }
+        if curve.published:
+            style = {"linestyle": "", "marker": "D", "markersize": 5, "markerfacecolor": PAPER}
+        handles.append(Line2D([], [], color=curve.colour, **style))
+        is_short = len(curve.label) <= MAX_LEGEND_CHARACTERS
+        labels.append(curve.label if is_short else f"{curve.label[:20]}…{curve.label[-12:]}")
+    anchor = (0.0, 1 - 0.04 / figure.get_figheight())
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=anchor, ncols=columns, **LEGEND)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

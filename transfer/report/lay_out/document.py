@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from transfer.report.compare.results import BenchmarkResult, Report
+from transfer.report.compare.model import Report
 from transfer.report.compare.statistics import MIN_TRIALS
+from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out import provenance, tables
-from transfer.report.lay_out.ablation_sections import AblationSection, ablation_sections
-from transfer.report.lay_out.ablation_tables import setting_cards
-from transfer.report.lay_out.cards import Card, cards
-from transfer.report.lay_out.figures import Plot, overview_plot, trial_plots
+from transfer.report.lay_out import tables
+from transfer.report.lay_out.figures import overview_plot, trial_plots
 from transfer.report.lay_out.paper_tables import paper_tables
-from transfer.report.lay_out.strips import Strip
+from transfer.report.lay_out.provenance import (
+    Card,
+    cards,
+    near_duplicates_sentence,
+    notes,
+    provenance_tables,
+    scored_again,
+)
 from transfer.report.lay_out.table import Table
-from transfer.report.lay_out.training_curves import TrainingCurves, training_curves
-from transfer.report.read.near_duplicates import near_duplicates_table
-from transfer.report.verify import broken_seals, edited_ablations
+from transfer.report.read.trials import broken_seals
+
+# What lays out evidence and pictures is imported where there are some: most reports have none.
+if TYPE_CHECKING:
+    from transfer.report.lay_out.ablations import AblationSection
+    from transfer.report.lay_out.curves import TrainingCurves
+    from transfer.report.lay_out.strips import Strip
 
 TITLE, EVIDENCE_TITLE = "Transfer report", "Pre-training report"
 
@@ -86,46 +96,44 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         strips: one per benchmark (:func:`~transfer.report.lay_out.strips.build_strips`); without any, no picture.
     """
     shown = zip(report.benchmarks, trial_plots(report), strips or [None] * len(report.benchmarks), strict=True)
+    sections = [
+        Section(
+            anchor=fmt.slug(result.key.suite, result.key.benchmark),
+            heading=tables.benchmark_label(report, result),
+            title=result.title,
+            notes=tuple(notes(result)),
+            overlaps=tuple(map(near_duplicates_sentence, report.evidence.near_duplicates_of(result.key.benchmark))),
+            plot=plot,
+            results=tables.results_table(result),
+            differences=tables.difference_table(result, report.wanted),
+            trials=tables.trials_table(result),
+            strip=strip,
+        )
+        for result, plot, strip in shown
+    ]
+    pretraining, ablations, ablation_cards = None, [], []
+    if report.evidence.pretraining:
+        from transfer.report.lay_out.curves import training_curves
+
+        pretraining = training_curves(report.evidence.pretraining)
+    if report.evidence.ablations:
+        from transfer.report.lay_out.ablations import ablation_section, setting_cards
+
+        ablations = [ablation_section(each) for each in report.evidence.ablations]
+        ablation_cards = [card for each in report.evidence.ablations for card in setting_cards(each)]
     return Document(
         title=TITLE if report.benchmarks else EVIDENCE_TITLE,
         lead=_lead(report),
         warnings=_warnings(report),
         overview=overview_plot(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
-        sections=tuple(_section(report, result, plot, strip) for result, plot, strip in shown),
+        sections=tuple(sections),
         paper=paper_tables(report),
-        pretraining=training_curves(report.evidence.pretraining),
-        ablations=ablation_sections(report.evidence),
+        pretraining=pretraining,
+        ablations=tuple(ablations),
         reading=READING if report.benchmarks else (),
         provenance=provenance_tables(report),
-        cards=(*cards(report), *(card for each in report.evidence.ablations for card in setting_cards(each))),
-    )
-
-
-def provenance_tables(report: Report) -> tuple[Table, ...]:
-    """What the figures come from, over all benchmarks."""
-    has_trials = bool(report.benchmarks)
-    tables = (
-        provenance.weights_table(report) if has_trials else None,
-        provenance.runs_table(report) if has_trials else None,
-        near_duplicates_table(report.evidence.near_duplicates),
-        provenance.packages_table(report) if has_trials else None,
-    )
-    return tuple(table for table in tables if table)
-
-
-def _section(report: Report, result: BenchmarkResult, plot: Plot | None, strip: Strip | None) -> Section:
-    return Section(
-        anchor=fmt.slug(result.key.suite, result.key.benchmark),
-        heading=tables.benchmark_label(report, result),
-        title=result.title,
-        notes=tuple(provenance.notes(result)),
-        overlaps=tuple(each.sentence for each in report.evidence.near_duplicates_of(result.key.benchmark)),
-        plot=plot,
-        results=tables.results_table(result),
-        differences=tables.difference_table(result, report.wanted),
-        trials=tables.trials_table(result),
-        strip=strip,
+        cards=(*cards(report), *ablation_cards),
     )
 
 
@@ -164,10 +172,10 @@ def _warnings(report: Report) -> tuple[str, ...]:
             f"{few} of {fmt.plural(len(report.rows), 'row')} have fewer than {MIN_TRIALS} trials: no interval and no "
             "test for them."
         )
-    if again := sum(bool(provenance.scored_again(record)) for record in report.records):
+    if again := sum(bool(scored_again(record)) for record in report.records):
         found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
     found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
-    found += [f"Edited after it was written: {line}." for line in edited_ablations(report.evidence)]
+    found += [f"Edited after it was written: {line}." for line in report.evidence.edited()]
     if report.benchmarks and not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")
     return tuple(found)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from common.files import sha256_text
-from transfer.report.compare.paired_tests import MAX_TRIALS_NEEDED
-from transfer.report.compare.statistics import MIN_TRIALS, Interval, Summary
+from transfer.report.compare.statistics import MAX_TRIALS_NEEDED, MIN_TRIALS, Interval, SampleSummary
 
 NOTHING = "–"
 OFF_PROTOCOL = "off protocol"
@@ -66,7 +65,7 @@ def signed(value: float | None, *, digits: int = 2) -> str:
     return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
 
 
-def summary(figures: Summary) -> str:
+def summary(figures: SampleSummary) -> str:
     """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``."""
     if figures.n == 0:
         return NOTHING
@@ -74,7 +73,7 @@ def summary(figures: Summary) -> str:
     return f"{number(figures.mean)}{spread} ({figures.n})"
 
 
-def interval(figures: Summary) -> str:
+def interval(figures: SampleSummary) -> str:
     """``"[22.82, 25.80]"``, or why there is none."""
     if figures.interval:
         return f"[{number(figures.interval.low)}, {number(figures.interval.high)}]"
@@ -113,7 +112,7 @@ def more_trials(number: int | None) -> str:
     return count(number) if number is not None else f"> {count(MAX_TRIALS_NEEDED)}"
 
 
-def difference(figures: Summary) -> str:
+def difference(figures: SampleSummary) -> str:
     """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why."""
     if figures.n == 0:
         return "no common seed"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from transfer.report.compare.paper_forms import Form, PrintedRow, paper_forms
-from transfer.report.compare.paper_rows import MeasuredRow, average, measured_rows, suites
-from transfer.report.compare.results import Report
+from transfer.report.compare.model import Report
+from transfer.report.compare.paper import (
+    Average,
+    Form,
+    MeasuredRow,
+    Place,
+    average,
+    measured_rows,
+    paper_forms,
+    suites,
+)
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.table import Column, Kind, RowGroup, Table, TableRow
-from transfer.report.lay_out.tables import card_anchor, is_best
+from transfer.report.lay_out.table import Column, RowGroup, Table, TableRow
+from transfer.report.lay_out.tables import card_anchor, is_best, row_kind, row_label
 from transfer.report.read.published import fact_text, paper_id
 
 FACT_TITLES = {"backbone": "Backbone", "epochs": "Epochs", "multi_crop": "Multi-crop"}
@@ -26,17 +35,40 @@ def paper_tables(report: Report) -> tuple[Table, ...]:
     )
 
 
+def measured_label(row: MeasuredRow) -> str:
+    """As in the benchmarks' own tables, over all the benchmarks of the row."""
+    return row_label(*row.rows) + (f", {row.mark}" if row.mark else "")
+
+
+def place_title(form: Form, place: Place) -> str:
+    """Heading of a column."""
+    return place.label if form.averaged else f"{place.label} {fmt.metric_title(place.metric)}".strip()
+
+
+def average_anchor(found: Average) -> str:
+    """Id of the card that shows what was averaged."""
+    title = f"{found.form.number} {found.form.title}"
+    return f"average-{fmt.slug(found.suite, title, measured_label(found.row))}"
+
+
 def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) -> Table:
-    averaged = any(average(suite, form, row) for row in rows)
+    averages = [average(suite, form, row) for row in rows]
+    averaged = any(averages)
     main = {result.key.benchmark: result.main_metric for result in report.benchmarks if result.key.suite == suite}
     columns = [Column("Method", numeric=False)]
     columns += [Column(FACT_TITLES[name], numeric=name == "epochs") for name in form.facts]
-    columns += [Column(place.title, strong=main.get(place.benchmark) == place.metric) for place in form.places]
+    columns += [Column(place_title(form, each), strong=main.get(each.benchmark) == each.metric) for each in form.places]
     columns += [Column("Average")] if averaged else []
-    groups = [RowGroup("Measured", tuple(_measured(report, suite, form, row, averaged) for row in rows))]
+    measured = (_measured(report, form, row, found, averaged) for row, found in zip(rows, averages, strict=True))
+    groups = [RowGroup("Measured", tuple(measured))]
     if form.printed:
-        heading = f"Published, not measured: Table {form.number} of {paper_id()}"
-        groups.append(RowGroup(heading, tuple(_printed(form, averaged))))
+        printed = []
+        for row in form.printed:
+            values = [row.values.get((place.benchmark, place.metric)) for place in form.places]
+            values += [row.average] if averaged else []
+            figures = [fmt.number(value, digits=1) for value in values]  # as printed: one digit
+            printed.append(TableRow((row.method, *_facts(form, row.facts), *figures), "published"))
+        groups.append(RowGroup(f"Published, not measured: Table {form.number} of {paper_id()}", tuple(printed)))
     where = f"{suite}: " if len(suites(report)) > 1 else ""
     caption = f"{where}{form.title}, in the form of Table {form.number}: mean ± standard deviation (trials), in percent"
     if form.note:
@@ -46,8 +78,11 @@ def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) 
     return Table(caption, tuple(columns), tuple(groups))
 
 
-def _measured(report: Report, suite: str, form: Form, row: MeasuredRow, averaged: bool) -> TableRow:
-    cells = [row.label, *_facts(report, form, row)]
+def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | None, averaged: bool) -> TableRow:
+    """The architecture is in the records; other facts are known where the pre-training is among the folders."""
+    first = row.rows[0]
+    known = {"backbone": first.arch, **report.evidence.pretraining_facts(first.weights.sha256)}
+    cells = [measured_label(row), *_facts(form, known)]
     cards, best = [""] * len(cells), set()
     for place in form.places:
         figures = row.summary(place)
@@ -61,30 +96,10 @@ def _measured(report: Report, suite: str, form: Form, row: MeasuredRow, averaged
         cells.append(fmt.summary(figures))
         cards.append(card_anchor(result, run))
     if averaged:
-        over_all = average(suite, form, row)
         cells.append(fmt.summary(over_all.summary) if over_all else fmt.NOTHING)
-        cards.append(over_all.anchor if over_all else "")
-    kind: Kind = "baseline" if row.first.is_baseline else "measured"
-    return TableRow(tuple(cells), kind, frozenset(best), cell_cards=tuple(cards))
+        cards.append(average_anchor(over_all) if over_all else "")
+    return TableRow(tuple(cells), row_kind(first), frozenset(best), cell_cards=tuple(cards))
 
 
-def _facts(report: Report, form: Form, row: MeasuredRow) -> Iterator[str]:
-    """The architecture is in the records; the rest is known where the pre-training is among the folders."""
-    known = {"backbone": row.first.arch, **report.evidence.pretraining_facts(row.first.weights.sha256)}
-    for name in form.facts:
-        yield fact_text(name, known[name]) if name in known else fmt.NOTHING
-
-
-def _printed(form: Form, averaged: bool) -> Iterator[TableRow]:
-    for row in form.printed:
-        yield TableRow((row.method, *_printed_facts(form, row), *_printed_figures(form, row, averaged)), "published")
-
-
-def _printed_facts(form: Form, row: PrintedRow) -> list[str]:
-    return [fact_text(name, row.facts[name]) if name in row.facts else fmt.NOTHING for name in form.facts]
-
-
-def _printed_figures(form: Form, row: PrintedRow, averaged: bool) -> list[str]:
-    """As printed: one digit."""
-    values = [row.values.get((place.benchmark, place.metric)) for place in form.places]
-    return [fmt.number(value, digits=1) for value in [*values, *([row.average] if averaged else [])]]
+def _facts(form: Form, known: Mapping[str, Any]) -> list[str]:
+    return [fact_text(name, known[name]) if name in known else fmt.NOTHING for name in form.facts]

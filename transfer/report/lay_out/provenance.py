@@ -1,59 +1,78 @@
-"""Where the figures come from: weights and proofs, code, packages, machines, costs, and what was off protocol."""
+"""Where the figures come from: weights and proofs, code, packages, machines, costs, and every trial on a card."""
 
 from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
-from transfer.report.compare.results import BenchmarkResult, Report, Row
+from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
+from transfer.report.compare.paper import Average, averages, paper_forms
 from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
 from transfer.report.lay_out.table import Column, RowGroup, Table, TableRow, plain_table
-from transfer.report.lay_out.tables import benchmark_label
+from transfer.report.lay_out.tables import benchmark_label, card_anchor, row_label, trial_value
+from transfer.report.read.trials import broken_seals
 
-ERROR_CHARACTERS = 300  # of a failed trial's reason; the whole of it stands in the CSV and JSON files
+if TYPE_CHECKING:
+    from transfer.report.read.near_duplicates import NearDuplicateCount
+
+ERROR_CHARACTERS = 300  # of a failed trial's reason; the CSV and JSON files have the whole of it
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
+NOT_CONVERTED = "not converted"
+SEAL_BROKEN = "edited"
+SEAL_MISSING = "no hash"
 
 
-def weights_table(report: Report) -> Table:
+@dataclass(frozen=True)
+class Card:
+    """``anchor``: id in the page; ``facts``: name and value of what all trials of the row share."""
+
+    anchor: str
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    trials: Table
+
+
+def provenance_tables(report: Report) -> tuple[Table, ...]:
+    """What the figures come from, over all benchmarks; without records, the near-duplicates alone."""
+    near_duplicates = _near_duplicates_table(report.evidence.near_duplicates)
+    if not report.benchmarks:
+        return near_duplicates
+    return (_weights_table(report), _runs_table(report), *near_duplicates, _packages_table(report))
+
+
+def _weights_table(report: Report) -> Table:
     """One row per initialisation: file, hash, format, and what the conversion's proof found."""
     rows: dict[str, list[TrialRecord]] = {}
     for row in report.rows:
-        rows.setdefault(row.label, []).extend([*row.done, *row.failed])
+        rows.setdefault(row.label, []).extend(row.trials)
     titles = ("Weights", "Architecture", "Format", "Proof: max abs difference", "Source", "SHA-256")
-    columns = [Column(title, numeric=False) for title in titles]
-    cells = [
-        (
-            label,
-            _listed(record.weights.arch for record in records),
-            _listed(record.weights.source_format for record in records),
-            _proofs(records),
-            _listed(record.weights.source for record in records),
-            records[0].weights.sha256,
-        )
-        for label, records in sorted(rows.items())
-    ]
-    return plain_table("Weights", columns, cells)
-
-
-def max_abs_difference(proof: dict[str, Any] | None) -> float | None:
-    """The largest difference at any stage that a conversion's proof found; None where nothing was converted."""
-    if not proof:
-        return None
-    return max((float(stage["max_abs_difference"]) for stage in proof.get("stages", {}).values()), default=None)
-
-
-def _proofs(records: Iterable[TrialRecord]) -> str:
-    """E.g. ``"detectron2 0, mmseg 1.2e-07"``: for each target the largest over the trials."""
-    largest: dict[str, float] = {}
-    for record in records:
-        difference = max_abs_difference(record.weights.proof)
-        if record.weights.proof and difference is not None:
-            target = str(record.weights.proof.get("target", "target unknown"))
+    cells = []
+    for label, records in sorted(rows.items()):
+        weights = [record.weights for record in records]
+        largest: dict[str, float] = {}  # difference over the trials, by the conversion's target
+        for target, difference in filter(None, map(_proof, records)):
             largest[target] = max(difference, largest.get(target, 0.0))
-    return ", ".join(f"{target} {largest[target]:.3g}" for target in sorted(largest)) or "not converted"
+        proofs = ", ".join(f"{target} {largest[target]:.3g}" for target in sorted(largest))
+        names = (
+            _listed(each.arch for each in weights),
+            _listed(each.source_format for each in weights),
+            proofs or NOT_CONVERTED,
+            _listed(each.source for each in weights),
+        )
+        cells.append((label, *names, weights[0].sha256))
+    return plain_table("Weights", [Column(title, numeric=False) for title in titles], cells)
+
+
+def _proof(record: TrialRecord) -> tuple[str, float] | None:
+    """Target and largest difference at any stage of the conversion's proof; None where nothing was converted."""
+    proof = record.weights.proof or {}
+    differences = [float(stage["max_abs_difference"]) for stage in proof.get("stages", {}).values()]
+    return (str(proof.get("target", "target unknown")), max(differences)) if differences else None
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -62,7 +81,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(known or distinct)
 
 
-def runs_table(report: Report) -> Table:
+def _runs_table(report: Report) -> Table:
     """One row per benchmark and weights: what it cost and what it ran with."""
     columns = (
         Column("Weights", numeric=False),
@@ -76,35 +95,62 @@ def runs_table(report: Report) -> Table:
         Column("Config", numeric=False),
         Column("Protocol", numeric=False),
     )
-    groups = [
-        RowGroup(benchmark_label(report, result), tuple(TableRow(_run_cells(row)) for row in result.rows))
-        for result in report.benchmarks
-    ]
+    groups = []
+    for result in report.benchmarks:
+        rows = [
+            (
+                row.label,
+                str(len(row.done)),
+                str(len(row.failed)),
+                fmt.duration(sum(trial.wall_seconds for trial in row.trials)),
+                fmt.number(sum(trial.device_hours for trial in row.trials), digits=3),
+                fmt.gibibytes(max(trial.peak_bytes for trial in row.trials)),
+                ", ".join(sorted({trial.device for trial in row.trials})),
+                ", ".join(sorted({_commit(trial) for trial in row.trials})),
+                fmt.short_hash(row.procedure.config_sha256),
+                "; ".join((f"version {row.procedure.protocol_version}", *row.procedure.deviations)),
+            )
+            for row in result.rows
+        ]
+        groups.append(RowGroup(benchmark_label(report, result), tuple(TableRow(cells) for cells in rows)))
     return Table("Runs: sums over the trials; peak memory is the largest", columns, tuple(groups))
 
 
-def _run_cells(row: Row) -> tuple[str, ...]:
-    trials = (*row.done, *row.failed)
-    return (
-        row.label,
-        str(len(row.done)),
-        str(len(row.failed)),
-        fmt.duration(sum(trial.wall_seconds for trial in trials)),
-        fmt.number(sum(trial.device_hours for trial in trials), digits=3),
-        fmt.gibibytes(max(trial.peak_bytes for trial in trials)),
-        ", ".join(sorted({trial.device for trial in trials})),
-        ", ".join(sorted({commit(trial) for trial in trials})),
-        fmt.short_hash(row.procedure.config_sha256),
-        "; ".join((f"version {row.procedure.protocol_version}", *row.procedure.deviations)),
-    )
-
-
-def commit(record: TrialRecord) -> str:
+def _commit(record: TrialRecord) -> str:
     """Short commit, ``+dirty`` where the checkout had changes that are in no commit."""
     return record.git_commit[:10] + ("+dirty" if record.git_dirty else "")
 
 
-def packages_table(report: Report) -> Table:
+def _near_duplicates_table(found: Sequence[NearDuplicateCount]) -> tuple[Table, ...]:
+    """Every count that was found; nothing without any."""
+    columns = [Column("Data set", numeric=False)]
+    columns += map(Column, ("Test images", "Near-duplicates", "Same file", "Pre-training images"))
+    columns += [Column("Source", numeric=False), Column("Hash", numeric=False)]
+    rows = [
+        (
+            each.data_set,
+            *map(fmt.count, (each.test_images, each.near_duplicates, each.exact, each.training_images)),
+            each.training_source,
+            f"{each.hash}, distance up to {each.threshold}",
+        )
+        for each in found
+    ]
+    caption = "Near-duplicates of test images among pre-training images"
+    return (plain_table(caption, columns, rows),) if rows else ()
+
+
+def near_duplicates_sentence(counted: NearDuplicateCount) -> str:
+    """E.g. ``"Of 1 000 test images 3 have a near-duplicate among the 3 823 pre-training images (…)."``"""
+    verb = "has" if counted.near_duplicates == 1 else "have"
+    exact = f", {fmt.count(counted.exact)} of them the same file" if counted.exact else ""
+    return (
+        f"Of {fmt.count(counted.test_images)} test images {fmt.count(counted.near_duplicates)} {verb} a near-duplicate "
+        f"among the {fmt.count(counted.training_images)} pre-training images of {counted.training_source}{exact} "
+        f"({counted.hash}, distance up to {counted.threshold})."
+    )
+
+
+def _packages_table(report: Report) -> Table:
     """Each package with the versions seen; more than one deserves a look."""
     versions: dict[str, set[str]] = {}
     for record in report.records:
@@ -125,7 +171,7 @@ def scored_again(record: TrialRecord) -> list[str]:
 
 
 def notes(result: BenchmarkResult) -> list[str]:
-    """What a reader of this benchmark must be told: deviations, failures, mixed machines or code."""
+    """What a reader of this benchmark must know: deviations, failures, mixed machines or code."""
     found = []
     for row in result.rows:
         if row.procedure.deviations:
@@ -134,19 +180,110 @@ def notes(result: BenchmarkResult) -> list[str]:
         for trial in row.failed:
             reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
             found.append(f"{row.label}, seed {trial.seed} failed and is in no average: {reason}")
-        for name, figures in row.metrics.items():
-            if figures.identical and name == result.main_metric:
-                found.append(
-                    f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(name)}, so the seed has "
-                    "no influence on it and no interval can be given."
-                )
+        figures = row.metrics.get(result.main_metric)
+        if figures and figures.identical:
+            found.append(
+                f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(result.main_metric)}, so the "
+                "seed has no influence on it and no interval can be given."
+            )
     done = [record for record in result.records if record.status == "done"]
     mixed = {
         "devices": {record.device for record in done},
-        "commits": {commit(record) for record in done},
+        "commits": {_commit(record) for record in done},
         "package versions": {", ".join(f"{k} {v}" for k, v in sorted(record.packages.items())) for record in done},
     }
-    for what, seen in mixed.items():
-        if len(seen) > 1:
-            found.append(f"The trials compared here ran with different {what} (see Provenance).")
+    found += [
+        f"The trials compared here ran with different {what} (see Provenance)."
+        for what, seen in mixed.items()
+        if len(seen) > 1
+    ]
     return found
+
+
+def cards(report: Report) -> tuple[Card, ...]:
+    """One card for each row of each benchmark, and for each average over benchmarks."""
+    rows = [
+        Card(
+            anchor=card_anchor(result, row),
+            title=f"{benchmark_label(report, result)}: {row_label(row)}",
+            facts=tuple(_facts(row).items()),
+            trials=_trials(result, row),
+        )
+        for result in report.benchmarks
+        for row in result.rows
+    ]
+    return (*rows, *(_average_card(each) for each in averages(report, paper_forms())))
+
+
+def _facts(row: ResultRow) -> dict[str, str]:
+    """What all trials of a row share, by name."""
+
+    def shared(values: Iterable[str]) -> str:
+        return "; ".join(dict.fromkeys(value for value in values if value))
+
+    def proof(record: TrialRecord) -> str:
+        found = _proof(record)
+        return f"{found[0]}, max abs difference {found[1]:.3g}" if found else NOT_CONVERTED
+
+    def openings(record: TrialRecord) -> str:
+        """Each opening of test images, e.g. ``"test, 10 000 images, final scoring"``; empty without a ledger."""
+        return " + ".join(
+            f"{scoring['split']}, {fmt.count(scoring['num_images'])} images, {scoring['purpose']}"
+            for scoring in record.test_scorings
+        )
+
+    standing = fmt.OFF_PROTOCOL if row.procedure.deviations else "on protocol"
+    facts = {
+        "Weights": shared(trial.weights.source for trial in row.trials),
+        "SHA-256": row.weights.sha256,
+        "Conversion's proof": shared(map(proof, row.done)),
+        "Protocol": f"version {row.procedure.protocol_version}, {standing}",
+        "Differs from the protocol in": "; ".join(row.procedure.deviations) or "nothing",
+        "Test images": shared(map(openings, row.trials)) or "no ledger",
+    }
+    if batch := shared(trial.batch for trial in row.trials):
+        facts["Batch"] = batch
+    packages = shared(", ".join(f"{k} {v}" for k, v in trial.packages.items()) for trial in row.trials)
+    return facts | {"Packages": packages}
+
+
+def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
+    metrics = sorted((metric.name for metric in result.metrics), key=lambda name: name != result.main_metric)
+    choices = list(dict.fromkeys(name for trial in row.trials for name in trial.choices))
+    columns = [Column("Seed"), *(Column(fmt.metric_title(name)) for name in metrics)]
+    columns += [Column(name.replace("_", " ")) for name in choices]
+    columns += [Column(title, numeric=False) for title in ("Figures", "Config", "Inputs", "Commit", "Device")]
+    columns += [Column("Hours"), Column("Peak memory")]
+    rows = []
+    for trial in row.trials:
+        seal = SEAL_BROKEN if broken_seals([trial]) else fmt.short_hash(trial.metrics_sha256)
+        cells = (
+            f"{trial.seed}" + (" (failed)" if trial.status == "failed" else ""),
+            *(trial_value(trial, name) for name in metrics),
+            *(fmt.choice(trial.choices.get(name)) for name in choices),
+            seal if trial.metrics_sha256 else SEAL_MISSING,
+            fmt.short_hash(trial.config_sha256),
+            fmt.short_hash(trial.inputs_sha256),
+            _commit(trial),
+            trial.device,
+            fmt.number(trial.device_hours, digits=4),
+            fmt.gibibytes(trial.peak_bytes),
+        )
+        rows.append(cells)
+    return plain_table("Trials", columns, rows)
+
+
+def _average_card(average: Average) -> Card:
+    """What was averaged: every column's figure for each seed that all of them have."""
+    columns = [Column("Column", numeric=False), *(Column(f"Seed {seed}") for seed in average.values)]
+    rows = []
+    for place in average.form.places:
+        values = average.row.values(place)
+        rows.append((place_title(average.form, place), *(fmt.number(values[seed]) for seed in average.values)))
+    rows.append(("Average", *map(fmt.number, average.values.values())))
+    return Card(
+        anchor=average_anchor(average),
+        title=f"{average.form.title}: {measured_label(average.row)}, average",
+        facts=(("Figures", "each column's own provenance opens from its cell of the table"),),
+        trials=plain_table("Averaged", columns, rows),
+    )

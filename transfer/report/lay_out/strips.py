@@ -5,21 +5,22 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from transfer.benchmarks import BENCHMARKS, CLUSTERING
 from transfer.record import TrialRecord
-from transfer.report.compare.results import BenchmarkResult, Report, Row
+from transfer.report.compare.model import BenchmarkResult, Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import row_label
-from transfer.report.read.trials import FoundTrial, TrialKey, trial_key
+from transfer.report.read.trials import FoundTrial, TrialKey, media_type, trial_key
 from transfer.task import task_of
 
-MAX_PICTURE_BYTES = 1 << 20
-MAX_PAGE_BYTES = 8 << 20  # of all pictures together: a page that is mailed and opened on a phone
+MAX_PAGE_BYTES = 8 << 20  # of all pictures together: the page is mailed and opened on phones
 MAX_OPEN_ROWS = 2  # more are folded
-KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by their first bytes
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+NO_ROOM = (
+    f"The pictures are left out, as the page would hold more than {MAX_PAGE_BYTES >> 20} MiB of them: they are in the "
+    "folders of the trials."
+)
 
 OTHER_SIDES = "truth left, prediction right"
 # What the pictures of a clustering trial are, by their files' names without suffix, in the order of the page.
@@ -42,7 +43,7 @@ class Picture:
     @property
     def uri(self) -> str:
         """The picture itself as an address, so that the page needs no other file."""
-        return f"data:{_kind(self.content)};base64,{base64.b64encode(self.content).decode()}"
+        return f"data:{media_type(self.content)};base64,{base64.b64encode(self.content).decode()}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Strip:
     """The pictures of one benchmark.
 
     Attributes:
-        note: stands in place of the rows where the page has no room for them.
+        note: takes the place of the rows where the page has no room for them.
         large: plots with small print, each with a caption: they need room.
     """
 
@@ -100,39 +101,28 @@ def build_strips(report: Report, found: Sequence[FoundTrial]) -> tuple[Strip | N
     for result in report.benchmarks:
         strip = _strip(result, trials)
         if strip and strip.num_bytes > room:
-            strip = replace(strip, rows=(), note=_no_room())
+            strip = replace(strip, rows=(), note=NO_ROOM)
         room -= strip.num_bytes if strip else 0
         strips.append(strip)
     return tuple(strips)
 
 
-def is_picture(name: str, content: bytes) -> bool:
-    """Whether this is a PNG or JPEG file of bearable size, under a name that leads nowhere else."""
-    return _is_picture_name(name) and len(content) <= MAX_PICTURE_BYTES and bool(_kind(content))
-
-
-def read_beside(folder: Path, name: str) -> bytes | None:
-    """A picture below the folder of a record; None if it is missing, no picture, or leads out of the folder."""
-    if not _is_picture_name(name):
-        return None
-    try:
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
-            return None
-        with path.open("rb") as file:
-            content = file.read(MAX_PICTURE_BYTES + 1)
-    except (OSError, ValueError):  # not readable; a name that no file can have
-        return None
-    return content if is_picture(name, content) else None
-
-
 def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip | None:
     benchmark = BENCHMARKS.get(result.key.benchmark)
-    is_clustering = benchmark is not None and benchmark.task == CLUSTERING
     sides = task_of(benchmark).picture_sides if benchmark else OTHER_SIDES
-    firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
+    is_clustering = benchmark is not None and benchmark.task == CLUSTERING
     captions = CLUSTERING_PICTURES if is_clustering else {}
-    rows = [_row(row, record, trials.get(trial_key(record)), sides, captions) for row, record in firsts]
+    firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
+    rows = []
+    for row, record in firsts:
+        label = f"{row_label(row)}, seed {record.seed}"
+        trial = trials.get(trial_key(record))
+        pictures = [_picture(trial, name, label, sides, captions) for name in record.pictures]
+        if is_clustering:
+            pictures.sort(key=_rank_of_clustering)
+        lost = pictures.count(None)
+        note = f"{lost} of {fmt.plural(len(pictures), 'picture')} missing beside the record, or unreadable"
+        rows.append(StripRow(label, record, tuple(pictures), note if lost else ""))
     if not rows:
         return None
     same = len({tuple(record.pictures) for _, record in firsts}) == 1
@@ -141,41 +131,19 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
     return Strip(f"First done trial of each initialisation, {what}.", tuple(rows), large=is_clustering)
 
 
-def _row(row: Row, record: TrialRecord, trial: FoundTrial | None, sides: str, captions: Mapping[str, str]) -> StripRow:
-    label = f"{row_label(row)}, seed {record.seed}"
-    pictures = []
-    for name in record.pictures:
-        content = trial.read(name) if trial else None
-        stem = PurePosixPath(name).stem
-        alt = f"{label}, image {stem}: {sides}"
-        caption = captions.get(stem, "")
-        alt = f"{label}: {caption}" if caption else alt
-        pictures.append(None if content is None else Picture(name=name, content=content, alt=alt, caption=caption))
-    pictures.sort(key=_rank)
-    lost = f"{pictures.count(None)} of {fmt.plural(len(pictures), 'picture')} missing beside the record, or unreadable"
-    note = lost if None in pictures else ""
-    return StripRow(label=label, record=record, pictures=tuple(pictures), note=note)
+def _picture(
+    trial: FoundTrial | None, name: str, label: str, sides: str, captions: Mapping[str, str]
+) -> Picture | None:
+    content = trial.read(name) if trial else None
+    if content is None:
+        return None
+    stem = PurePosixPath(name).stem
+    caption = captions.get(stem, "")
+    alt = f"{label}: {caption}" if caption else f"{label}, image {stem}: {sides}"
+    return Picture(name, content, alt, caption)
 
 
-def _rank(picture: Picture | None) -> int:
-    """Those of clustering in the page's order, all others as the record lists them."""
-    names = list(CLUSTERING_PICTURES)
-    stem = PurePosixPath(picture.name).stem if picture and picture.caption else ""
-    return names.index(stem) if stem in names else len(names)
-
-
-def _no_room() -> str:
-    return (
-        f"The pictures are left out, as the page would hold more than {MAX_PAGE_BYTES >> 20} MiB of them: they are in "
-        "the folders of the trials."
-    )
-
-
-def _is_picture_name(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.is_absolute() and ".." not in path.parts
-
-
-def _kind(content: bytes) -> str:
-    """Media type by the first bytes; empty for anything else."""
-    return next((kind for magic, kind in KINDS.items() if content.startswith(magic)), "")
+def _rank_of_clustering(picture: Picture | None) -> int:
+    """Pictures in the page's order, lost and unknown ones last."""
+    captions = list(CLUSTERING_PICTURES.values())
+    return captions.index(picture.caption) if picture and picture.caption else len(captions)

@@ -1,1 +1,1 @@
-"""Finds and reads records, and what else is beside them; refuses what is not what it seems."""
+"""Finds and reads records and the evidence beside them; refuses what is not what it claims to be."""

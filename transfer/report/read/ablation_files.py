@@ -1,4 +1,4 @@
-"""Outcomes of ablations, as ``tools/ablate.sh`` leaves them in ``ablation.json``."""
+"""Outcomes of ablations, as ``tools/ablate.sh`` writes them in ``ablation.json``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.files import sha256_text
-from transfer.report.compare.statistics import Summary, summarize
 from transfer.report.read.pretraining import Pretraining
-from transfer.report.read.strict_json import load_object, number, numbers, text, texts, unreadable, whole
+from transfer.report.read.strict_json import number, numbers, read_object, text, texts, whole
 
-OUTCOME_FILE = "ablation.json"
 FORMAT = "twist-transfer ablation"
 VERSION = 1
 
@@ -23,7 +21,7 @@ class AblationRun:
     Attributes:
         value: the swept number, None where nothing is swept.
         folder: of the run, relative to the outcome's.
-        figures: accuracy and NMI in percent, everything else as it was logged; none of a run without a result.
+        figures: accuracy and NMI in percent, everything else as it was logged; empty for a run without a result.
         sentinel: warnings of a collapse.
         failure: why there is no result.
     """
@@ -70,7 +68,7 @@ class Ablation:
 
     @property
     def identity(self) -> tuple[str, str, tuple[str, ...], str]:
-        """Two outcomes of one identity have to agree."""
+        """Two outcomes with the same identity must agree."""
         return self.study, self.recipe, self.overrides, self.data
 
     @property
@@ -91,19 +89,11 @@ def values(runs: list[AblationRun], name: str) -> dict[int, float]:
     return {run.seed: run.figures[name] for run in runs if name in run.figures}
 
 
-def summary(runs: list[AblationRun], name: str) -> Summary:
-    """Of :func:`values`."""
-    return summarize(list(values(runs, name).values()))
-
-
 def read(content: bytes, where: str) -> Ablation:
-    """The content of an ``ablation.json``.
+    """The content of an ``ablation.json``. Raises UserError if it is not such a file."""
 
-    Raises:
-        UserError: it is none.
-    """
-    raw = load_object(content, where, form=FORMAT, version=VERSION)
-    try:
+    def build(raw: dict[str, Any]) -> Ablation:
+        hashed = {name: value for name, value in raw.items() if name != "content_sha256"}
         return Ablation(
             study=text(raw, "study"),
             title=text(raw, "title"),
@@ -117,11 +107,12 @@ def read(content: bytes, where: str) -> Ablation:
             swept=None if raw["swept"] is None else text(raw, "swept"),
             untrained=numbers(raw, "untrained"),
             runs=tuple(_run(each) for each in raw["runs"]),
-            edited=raw["content_sha256"] != _content_sha256(raw),
+            edited=raw["content_sha256"]
+            != sha256_text(json.dumps(hashed, sort_keys=True, separators=(",", ":"), allow_nan=False)),
             content=content,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise unreadable(where, FORMAT, error) from None
+
+    return read_object(content, where, form=FORMAT, version=VERSION, build=build)
 
 
 def _run(raw: dict[str, Any]) -> AblationRun:
@@ -139,9 +130,3 @@ def _run(raw: dict[str, Any]) -> AblationRun:
     if run.failure and run.figures:
         raise ValueError(f"the run {run.setting!r}, seed {run.seed} failed and has figures")
     return run
-
-
-def _content_sha256(raw: dict[str, Any]) -> str:
-    """As the ablation computes it: over everything but the hash itself."""
-    content = {name: value for name, value in raw.items() if name != "content_sha256"}
-    return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))

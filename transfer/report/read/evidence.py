@@ -1,4 +1,4 @@
-"""What stands beside the records in the given folders and archives: near-duplicates, ablations, pre-training runs."""
+"""What lies beside the records in the given folders and archives: near-duplicates, ablations, pre-training runs."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS
-from transfer.report.read import ablation_files, near_duplicates, pretraining
-from transfer.report.read.ablation_files import Ablation
-from transfer.report.read.near_duplicates import NearDuplicates
-from transfer.report.read.pretraining import Pretraining
+from transfer.report.read.archive import is_archive, read_archive
 
-COURSES = "courses"  # folder of the logs of an ablation's runs in an archive, beside its outcome
+# Each kind of evidence is imported where some of it is found: most reports have none.
+if TYPE_CHECKING:
+    from transfer.report.read.ablation_files import Ablation
+    from transfer.report.read.near_duplicates import NearDuplicateCount
+    from transfer.report.read.pretraining import Pretraining
+
+COUNTS_FOLDER = "near-duplicates"
+OUTCOME_FILE = "ablation.json"
+CURVES_FILE, NOTE_FILE, ARCHIVED_CURVES_FILE = "metrics.jsonl", "finished.json", "pretraining.json"
+COURSES_FOLDER = "courses"  # the logs of an ablation's runs in an archive, beside the ablation's outcome
+
 Read = Callable[[], bytes]
-Kind = TypeVar("Kind", NearDuplicates, Ablation)
+Kind = TypeVar("Kind", "NearDuplicateCount", "Ablation")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Each in the order of its names; the same for the same content, wherever it was found."""
+    """Each kind in the order of its names; the same for the same content, wherever it was found."""
 
-    near_duplicates: tuple[NearDuplicates, ...] = ()
+    near_duplicates: tuple[NearDuplicateCount, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pretraining: tuple[Pretraining, ...] = ()
 
-    def near_duplicates_of(self, benchmark: str) -> list[NearDuplicates]:
+    def near_duplicates_of(self, benchmark: str) -> list[NearDuplicateCount]:
         """Those of the test images of a benchmark."""
         known = BENCHMARKS.get(benchmark)
         return [each for each in self.near_duplicates if known and each.data_set == known.dataset.name]
@@ -41,18 +48,28 @@ class Evidence:
         known: dict[str, Any] = {"epochs": facts["epochs"]} if "epochs" in facts else {}
         return known | ({"multi_crop": facts["num_local_crops"] > 0} if "num_local_crops" in facts else {})
 
+    def edited(self) -> list[str]:
+        """The ablations whose outcome is no longer what was written, one line each."""
+        return [
+            f"{each.label}: its content is not that of its content_sha256" for each in self.ablations if each.edited
+        ]
+
     def files(self) -> dict[str, bytes]:
         """Path to content, as archives hold it below the records."""
+
+        def safe(name: str) -> str:
+            return "".join(each if each.isalnum() or each in "-_" else "_" for each in name)[:60]
+
         found: dict[str, bytes] = {}
         for index, counted in enumerate(self.near_duplicates):
-            found[f"{near_duplicates.FOLDER}/{index}-{_safe(counted.data_set)}.json"] = counted.content
+            found[f"{COUNTS_FOLDER}/{index}-{safe(counted.data_set)}.json"] = counted.content
         for index, ablation in enumerate(self.ablations):
-            folder = f"ablations/{index}-{_safe(ablation.label)}"
-            found[f"{folder}/{ablation_files.OUTCOME_FILE}"] = ablation.content
+            folder = f"ablations/{index}-{safe(ablation.label)}"
+            found[f"{folder}/{OUTCOME_FILE}"] = ablation.content
             for number, run in enumerate(ablation.courses):
-                found[f"{folder}/{COURSES}/{number}/{pretraining.ARCHIVED_FILE}"] = run.to_bytes()
+                found[f"{folder}/{COURSES_FOLDER}/{number}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         for index, run in enumerate(self.pretraining):
-            found[f"pretraining/{index}-{_safe(run.label)}/{pretraining.ARCHIVED_FILE}"] = run.to_bytes()
+            found[f"pretraining/{index}-{safe(run.label)}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         return found
 
 
@@ -63,30 +80,46 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
         UserError: a file is not what its name says; two files contradict each other.
     """
     files = dict(_files(sources))
-    counted = (near_duplicates.read(read(), where) for where, read in files.items() if _is_count(where))
-    outcomes = {
-        where: ablation_files.read(read(), where)
-        for where, read in files.items()
-        if _name(where) == ablation_files.OUTCOME_FILE
-    }
-    arms = {_beside(where, run.folder) for where, outcome in outcomes.items() for run in outcome.runs}
-    ablations = (replace(outcome, courses=_courses(outcome, where, files)) for where, outcome in outcomes.items())
+    counts: list[NearDuplicateCount] = []
+    ablations: dict[str, Ablation] = {}
+    for where, read in files.items():
+        if _is_count(where):
+            from transfer.report.read import near_duplicates
+
+            counts.append(near_duplicates.read(read(), where))
+        elif PurePosixPath(where).name == OUTCOME_FILE:
+            from transfer.report.read import ablation_files
+
+            outcome = ablation_files.read(read(), where)
+            ablations[where] = replace(outcome, courses=_courses(outcome, where, files))
+    # The runs of an ablation are shown with it, not as runs of their own.
+    arms = {_beside(where, run.folder) for where, ablation in ablations.items() for run in ablation.runs}
+    runs: list[Pretraining] = []
+    for where, read in files.items():
+        path = PurePosixPath(where)
+        if path.name == ARCHIVED_CURVES_FILE and path.parent.parent.name != COURSES_FOLDER:
+            from transfer.report.read import pretraining
+
+            runs.append(pretraining.read_archived(read(), where))
+        elif path.name == CURVES_FILE and _beside(where, ".") not in arms:
+            from transfer.report.read import pretraining
+
+            note = files.get(str(path.parent / NOTE_FILE))
+            runs.append(pretraining.read_run(read(), note() if note else None, where))
     return Evidence(
-        near_duplicates=_agreeing(counted, lambda each: each.counts),
-        ablations=_agreeing(ablations, lambda each: each.content),
-        pretraining=_distinct(_runs(files, arms)),
+        near_duplicates=_agreeing(counts, lambda each: each.counts),
+        ablations=_agreeing(ablations.values(), lambda each: each.content),
+        pretraining=_distinct(runs),
     )
 
 
 def holds_evidence(source: Path) -> bool:
     """Whether there is anything of these kinds below a folder or in an archive."""
-    names = (ablation_files.OUTCOME_FILE, pretraining.CURVES_FILE, pretraining.ARCHIVED_FILE)
-    return any(_is_count(where) or _name(where) in names for where, _ in _files([source]))
+    names = (OUTCOME_FILE, CURVES_FILE, ARCHIVED_CURVES_FILE)
+    return any(_is_count(where) or PurePosixPath(where).name in names for where, _ in _files([source]))
 
 
 def _files(sources: Sequence[Path]) -> Iterator[tuple[str, Read]]:
-    from transfer.report.read.archive import is_archive, read_archive
-
     for source in sources:
         if is_archive(source):
             content = read_archive(source)
@@ -97,10 +130,10 @@ def _files(sources: Sequence[Path]) -> Iterator[tuple[str, Read]]:
             for name in sorted(names):
                 if name.endswith((".json", ".jsonl")):
                     path = Path(folder, name)
-                    yield str(path), partial(_read, path)
+                    yield str(path), partial(_read_file, path)
 
 
-def _read(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -109,25 +142,16 @@ def _read(path: Path) -> bytes:
 
 def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pretraining, ...]:
     """What the runs that have a result logged, from their own folders, or from the archive that the ablation is in."""
+    from transfer.report.read.pretraining import read_archived, read_run
+
     found = []
     for run in (run for run in outcome.runs if run.failure is None):
-        path = f"{_beside(where, run.folder)}/{pretraining.CURVES_FILE}"
-        if path in files or Path(path).is_file():  # an ablation's runs may be outside of the given folders
-            lines = files[path]() if path in files else _read(Path(path))
-            found.append(replace(pretraining.read_run(lines, None, path), label=run.setting))
-    archived = _beside(where, COURSES)
-    in_archive = [path for path in files if path.startswith(f"{archived}/")]
-    return tuple(found or [pretraining.read_archived(files[path](), path) for path in in_archive])
-
-
-def _runs(files: dict[str, Read], arms: set[str]) -> Iterator[Pretraining]:
-    """Runs that are no part of an ablation, which are shown there."""
-    for where, read in files.items():
-        if _name(where) == pretraining.ARCHIVED_FILE and PurePosixPath(where).parent.parent.name != COURSES:
-            yield pretraining.read_archived(read(), where)
-        elif _name(where) == pretraining.CURVES_FILE and _beside(where, ".") not in arms:
-            note = files.get(str(PurePosixPath(where).parent / pretraining.NOTE_FILE))
-            yield pretraining.read_run(read(), note() if note else None, where)
+        path = f"{_beside(where, run.folder)}/{CURVES_FILE}"
+        if path in files or Path(path).is_file():  # an ablation's runs may be outside the given folders
+            lines = files[path]() if path in files else _read_file(Path(path))
+            found.append(replace(read_run(lines, None, path), label=run.setting))
+    archived = [path for path in files if path.startswith(f"{_beside(where, COURSES_FOLDER)}/")]
+    return tuple(found or [read_archived(files[path](), path) for path in archived])
 
 
 def _agreeing(found: Iterable[Kind], content: Callable[[Kind], object]) -> tuple[Kind, ...]:
@@ -136,12 +160,12 @@ def _agreeing(found: Iterable[Kind], content: Callable[[Kind], object]) -> tuple
         first = kept.setdefault(each.identity, each)
         if content(first) != content(each):
             names = ", ".join(str(part) for part in each.identity if part)
-            raise UserError(f"two files tell different results of {names}: report on one of them")
+            raise UserError(f"two files give different results for {names}: report on one of them")
     return tuple(kept[identity] for identity in sorted(kept))
 
 
 def _distinct(runs: Iterable[Pretraining]) -> tuple[Pretraining, ...]:
-    """Each run once; different ones of one name are numbered."""
+    """Each run once; different runs with the same name are numbered."""
     kept: list[Pretraining] = []
     for run in sorted(runs, key=lambda each: (each.label, each.to_bytes())):
         if any((run.facts, run.curves) == (other.facts, other.curves) for other in kept):
@@ -153,17 +177,9 @@ def _distinct(runs: Iterable[Pretraining]) -> tuple[Pretraining, ...]:
 
 def _is_count(where: str) -> bool:
     path = PurePosixPath(where)
-    return path.suffix == ".json" and path.parent.name == near_duplicates.FOLDER
-
-
-def _name(where: str) -> str:
-    return PurePosixPath(where).name
+    return path.suffix == ".json" and path.parent.name == COUNTS_FOLDER
 
 
 def _beside(where: str, folder: str) -> str:
-    """A folder that is told relative to a file's, without the detours."""
+    """A folder given relative to a file's, as a path without detours."""
     return os.path.normpath(PurePosixPath(where).parent / folder)
-
-
-def _safe(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "-_" else "_" for character in name)[:60]

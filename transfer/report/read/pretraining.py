@@ -1,22 +1,19 @@
-"""Pre-training runs: their curves, from the ``metrics.jsonl`` that each leaves, and what its weights went through."""
+"""Pre-training runs: their curves, from the ``metrics.jsonl`` that each writes, and how their weights were made."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from common.errors import UserError
-from transfer.report.read.strict_json import load_object, number, text, unreadable, whole
+from transfer.report.read.strict_json import number, read_object, text, whole
 
-CURVES_FILE = "metrics.jsonl"
-NOTE_FILE = "finished.json"
-ARCHIVED_FILE = "pretraining.json"
 FORMAT = "twist-transfer pre-training curves"
 VERSION = 1
-MAX_POINTS = 150  # of a curve: more than the width of a panel shows
+MAX_POINTS = 150  # of a curve: more than a panel is wide
 
 Point = tuple[int, float]
 
@@ -46,62 +43,50 @@ class Pretraining:
 
 
 def read_run(lines: bytes, note: bytes | None, where: str) -> Pretraining:
-    """A run from its own files.
+    """A run from its own files. A curve is thinned to evenly chosen logged points, its first and last among them.
 
     Args:
         lines: of ``metrics.jsonl``.
-        note: of ``finished.json``; None of a run that is not finished.
+        note: of ``finished.json``; None for a run that is not finished.
 
     Raises:
         UserError: one of them is not what such a run writes.
     """
+    curves: dict[str, list[Point]] = {}
     try:
-        curves = _curves(json.loads(line) for line in _whole_lines(lines))
+        for line in lines.decode("utf-8").rpartition("\n")[0].splitlines():  # a kill may have cut the last line
+            logged = json.loads(line)
+            step = whole(logged, "step")
+            for name, value in logged.items():
+                if name not in ("kind", "step", "epoch"):
+                    curves.setdefault(name, []).append((step, number(value, name)))
         facts = _facts(json.loads(note)) if note else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{where} does not hold the curves of a pre-training run ({error}): mend it, or move it out of the folders"
         ) from None
-    return Pretraining(PurePosixPath(where).parent.name, facts, curves)
+    for name, points in curves.items():
+        if len(points) > MAX_POINTS:
+            last = len(points) - 1
+            curves[name] = [points[round(index * last / (MAX_POINTS - 1))] for index in range(MAX_POINTS)]
+    return Pretraining(PurePosixPath(where).parent.name, facts, {name: tuple(each) for name, each in curves.items()})
 
 
 def read_archived(content: bytes, where: str) -> Pretraining:
     """A run as :meth:`Pretraining.to_bytes` wrote it. Raises UserError if it did not."""
-    raw = load_object(content, where, form=FORMAT, version=VERSION)
-    try:
+
+    def build(raw: dict[str, Any]) -> Pretraining:
         curves = {
             name: tuple((whole({"step": step}, "step"), number(value, name)) for step, value in points)
             for name, points in raw["curves"].items()
         }
         return Pretraining(text(raw, "label"), _facts(raw["facts"]) if raw["facts"] else {}, curves)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise unreadable(where, FORMAT, error) from None
 
-
-def _whole_lines(content: bytes) -> list[str]:
-    return content.decode("utf-8").rpartition("\n")[0].splitlines()  # a kill may have cut the last line
-
-
-def _curves(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Point, ...]]:
-    found: dict[str, list[Point]] = {}
-    for line in lines:
-        step = whole(line, "step")
-        for name, value in line.items():
-            if name not in ("kind", "step", "epoch"):
-                found.setdefault(name, []).append((step, number(value, name)))
-    return {name: _thinned(points) for name, points in found.items()}
-
-
-def _thinned(points: list[Point]) -> tuple[Point, ...]:
-    """Evenly chosen logged points, the first and the last among them: no value that was not logged."""
-    if len(points) <= MAX_POINTS:
-        return tuple(points)
-    last = len(points) - 1
-    return tuple(points[round(index * last / (MAX_POINTS - 1))] for index in range(MAX_POINTS))
+    return read_object(content, where, form=FORMAT, version=VERSION, build=build)
 
 
 def _facts(note: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the run; a note from before a field leaves it out."""
+    """What is known of a finished run; notes that predate a field lack it."""
     facts: dict[str, Any] = {name: text(note, name) for name in ("recipe", "recipe_sha256")}
     facts |= {name: whole(note, name) for name in ("epochs", "num_local_crops") if name in note}
     return facts | ({"backbone_sha256": text(note, "backbone_sha256")} if "backbone_sha256" in note else {})

@@ -1,4 +1,4 @@
-"""The published rows that stand beside measured ones. Nothing here was measured by this program."""
+"""The published rows shown beside measured ones. Nothing here was measured by this program."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class PublishedRow:
 
     Attributes:
         values: metric name to the figure as printed; metrics that the paper does not report are left out.
-        note: what is to be known of the method.
-        facts: what the table says of the method beside its figures: ``backbone``, ``epochs``, ``multi_crop``.
-        at: the swept number, of points of a curve.
+        note: what a reader should know about the method.
+        facts: what the table says about the method beside its figures: ``backbone``, ``epochs``, ``multi_crop``.
+        at: the swept number, for points of a curve.
     """
 
     method: str
@@ -39,8 +39,8 @@ class PublishedRow:
 
     @property
     def label(self) -> str:
-        """The method with all that is told of it."""
-        facts = [fact_text(name, self.facts[name]) for name in ("backbone",) if name in self.facts]
+        """The method with everything the table says about it."""
+        facts = [fact_text("backbone", self.facts["backbone"])] if "backbone" in self.facts else []
         if "multi_crop" in self.facts:
             epochs = self.facts.get("epochs")
             facts.append(f"{epochs} epochs" if epochs else "epochs not reported")
@@ -53,7 +53,7 @@ class PublishedTable:
     """Rows of one published table that belong to one benchmark or ablation.
 
     Attributes:
-        source: where the figures stand, e.g. ``"Table 5 of arXiv:2110.07402"``.
+        source: where the figures are printed, e.g. ``"Table 5 of arXiv:2110.07402"``.
         setting: what was run there.
         metrics: in the order of the columns.
         figure: number of the paper's figure that shows the same as curves.
@@ -79,11 +79,13 @@ def published_table(benchmark: str) -> PublishedTable | None:
     entry = published_file()["benchmarks"].get(benchmark)
     if entry is not None:
         return _table(entry)
-    data_set, _, matrix = benchmark.rpartition("-")
-    entry = published_file()["matrices"].get(matrix)
-    if entry is None or data_set not in entry["columns"]:
+    data_set, _, name = benchmark.rpartition("-")
+    matrix = published_file()["matrices"].get(name)  # a table with one column per data set
+    if matrix is None or data_set not in matrix["columns"]:
         return None
-    return _column(entry, data_set)
+    index, metric = list(matrix["columns"]).index(data_set), matrix["columns"][data_set]["metric"]
+    rows = tuple(PublishedRow(row["method"], {metric: float(row["values"][index])}) for row in matrix["rows"])
+    return PublishedTable(f"Table {matrix['table']} of {paper_id()}", matrix["setting"], rows, metrics=(metric,))
 
 
 def published_ablation(study: str) -> PublishedTable | None:
@@ -98,33 +100,26 @@ def paper_id() -> str:
 
 
 def fact_text(name: str, value: Any) -> str:
-    """A fact of a method as text: ``resnet50`` is ``"ResNet-50"``, multi-crop is yes or no."""
+    """A fact about a method as text: ``resnet50`` is ``"ResNet-50"``, multi-crop is yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return BACKBONES.get(value, value) if name == "backbone" else f"{value:g}"
 
 
 def _table(entry: Mapping[str, Any]) -> PublishedTable:
-    source = f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id()
-    metrics = tuple(entry["metrics"])
-    rows = tuple(_row(row, metrics) for row in entry["rows"])
-    return PublishedTable(source, entry["setting"], rows, metrics, entry.get("figure"))
-
-
-def _row(row: Mapping[str, Any], metrics: tuple[str, ...]) -> PublishedRow:
-    values = dict(zip(metrics, row["values"], strict=True))
-    return PublishedRow(
-        method=row["method"],
-        values={metric: float(value) for metric, value in values.items() if value is not None},
-        note=row.get("note", ""),
-        facts={name: row[name] for name in ("backbone", "epochs", "multi_crop") if name in row},
-        at=row.get("at"),
+    rows = tuple(
+        PublishedRow(
+            method=row["method"],
+            values={
+                metric: float(value)
+                for metric, value in zip(entry["metrics"], row["values"], strict=True)
+                if value is not None
+            },
+            note=row.get("note", ""),
+            facts={name: row[name] for name in ("backbone", "epochs", "multi_crop") if name in row},
+            at=row.get("at"),
+        )
+        for row in entry["rows"]
     )
-
-
-def _column(entry: Mapping[str, Any], data_set: str) -> PublishedTable:
-    """One data set of a table that has one a column."""
-    index, metric = list(entry["columns"]).index(data_set), entry["columns"][data_set]["metric"]
-    rows = tuple(PublishedRow(row["method"], {metric: float(row["values"][index])}) for row in entry["rows"])
-    source = f"Table {entry['table']} of {paper_id()}"
-    return PublishedTable(source=source, setting=entry["setting"], rows=rows, metrics=(metric,))
+    source = f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id()
+    return PublishedTable(source, entry["setting"], rows, tuple(entry["metrics"]), entry.get("figure"))

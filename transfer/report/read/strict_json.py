@@ -1,36 +1,42 @@
-"""Files that others wrote, read with every field checked: what does not fit is an error that names the file."""
+"""JSON files written by others, read with every field checked; anything that does not fit is an error."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from common.errors import UserError
 
+T = TypeVar("T")
 
-def load_object(content: bytes, where: str, *, form: str, version: int) -> dict[str, Any]:
-    """The object of a file that says ``{"format": form, "version": version, ...}``.
+
+def loads(text: str) -> Any:
+    """Parses JSON as the standard defines it, without NaN and infinities. Raises ValueError."""
+
+    def refuse(name: str) -> float:
+        raise ValueError(f"{name} is not a number")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def read_object(content: bytes, where: str, *, form: str, version: int, build: Callable[[dict[str, Any]], T]) -> T:
+    """What ``build`` makes of the object of a file that says ``{"format": form, "version": version, ...}``.
 
     Raises:
-        UserError: it is none, or holds what is no number.
+        UserError: the file is not such an object, or ``build`` raised because a field is missing or wrong.
     """
     try:
-        raw = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+        raw = loads(content.decode("utf-8"))
         if not isinstance(raw, dict):
             raise ValueError("no object")
         if (raw.get("format"), raw.get("version")) != (form, version):
             raise ValueError(f"format {raw.get('format')!r} version {raw.get('version')!r}")
-        return raw
-    except ValueError as error:
-        raise unreadable(where, form, error) from None
-
-
-def unreadable(where: str, form: str, error: Exception) -> UserError:
-    """The error for a file that is not what it says."""
-    told = f"no field {error}" if isinstance(error, KeyError) else str(error)
-    return UserError(f"{where} is not a file of {form!r} ({told}): write it again, or move it away")
+        return build(raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{where} is not a file of {form!r} ({reason}): write it again, or move it away") from None
 
 
 def whole(raw: Mapping[str, Any], name: str) -> int:
@@ -67,7 +73,3 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name} is {value!r}, not a number")
     return float(value)
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a number")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
 from common.files import sha256_text
-from transfer.record import TrialRecord
 from transfer.report.compare import statistics as stats
-from transfer.report.compare.paper_forms import paper_forms
-from transfer.report.compare.paper_rows import Average, averages
-from transfer.report.compare.results import BenchmarkResult, Report, Row
-from transfer.report.lay_out import provenance
-from transfer.report.read.ablation_files import Ablation
-from transfer.report.write.evidence_data import evidence_content
+from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
+from transfer.report.compare.paper import averages, paper_forms
+from transfer.report.lay_out.paper_tables import measured_label
+from transfer.report.lay_out.provenance import notes
+from transfer.report.read.evidence import Evidence
+
+if TYPE_CHECKING:
+    from transfer.report.read.ablation_files import Ablation
 
 SCHEMA_VERSION = 3
 CSV_COLUMNS = (
@@ -55,44 +56,28 @@ def render_csv(report: Report) -> str:
     writer.writeheader()
     for result in report.benchmarks:
         for row in result.rows:
-            for trial in (*row.done, *row.failed):
-                writer.writerows(_csv_rows(trial, row, result))
+            writer.writerows(_csv_rows(row, result.main_metric))
     return buffer.getvalue()
 
 
-def _csv_rows(trial: TrialRecord, row: Row, result: BenchmarkResult) -> list[dict[str, object]]:
-    common = {
-        "suite": trial.suite,
-        "benchmark": trial.benchmark,
-        "weights": row.label,
-        "weights_sha256": trial.weights.sha256,
-        "arch": trial.weights.arch,
-        "seed": trial.seed,
-        "status": trial.status,
-        "on_protocol": row.procedure.on_protocol,
-        "deviations": "; ".join(row.procedure.deviations),
-        "protocol_version": trial.protocol_version,
-        "config_sha256": trial.config_sha256,
-        "git_commit": trial.git_commit,
-        "git_dirty": trial.git_dirty,
-        "device": trial.device,
-        "wall_seconds": trial.wall_seconds,
-        "device_hours": trial.device_hours,
-        "peak_bytes": trial.peak_bytes,
-        "error": trial.error or "",
-    }
-    if trial.status == "failed":
-        return [common]
-    return [
-        common
-        | {
-            "metric": name,
-            "value": metric.value,
-            "direction": metric.direction,
-            "main_metric": name == result.main_metric,
+def _csv_rows(row: ResultRow, main_metric: str) -> Iterator[dict[str, object]]:
+    as_recorded = ["suite", "benchmark", "seed", "status", "protocol_version", "config_sha256", "git_commit"]
+    as_recorded += ["git_dirty", "device", "wall_seconds", "device_hours", "peak_bytes"]
+    for trial in row.trials:
+        common = {name: getattr(trial, name) for name in as_recorded} | {
+            "weights": row.label,
+            "weights_sha256": trial.weights.sha256,
+            "arch": trial.weights.arch,
+            "on_protocol": row.procedure.on_protocol,
+            "deviations": "; ".join(row.procedure.deviations),
+            "error": trial.error or "",
         }
-        for name, metric in trial.metrics.items()
-    ]
+        if trial.status == "failed":
+            yield common
+            continue
+        for name, metric in trial.metrics.items():
+            figure = {"metric": name, "value": metric.value, "direction": metric.direction}
+            yield common | figure | {"main_metric": name == main_metric}
 
 
 def render_ablations_csv(ablations: Sequence[Ablation]) -> str:
@@ -121,28 +106,133 @@ def render_json(report: Report, sources: Sequence[str] = ()) -> str:
 
 
 def json_content(report: Report) -> dict[str, Any]:
-    """What ``report.json`` says about the records, in containers that JSON has."""
+    """What ``report.json`` says about the records and the evidence, in containers that JSON has."""
     content = {
         "options": {"baseline": report.baseline, "difference": report.wanted},
         "confidence": stats.CONFIDENCE,
         "alpha": stats.ALPHA,
         "power": stats.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
-        "averages": [_average(each) for each in averages(report, paper_forms())],
-        **evidence_content(report.evidence),
-        "records": [_record(record) for record in report.records],
+        "averages": [  # of the tables with one column per data set
+            {
+                "suite": average.suite,
+                "table": average.form.number,
+                "title": average.form.title,
+                "weights": measured_label(average.row),
+                "benchmarks": list(average.form.benchmarks),
+                "average": asdict(average.summary) | {"values": average.values},
+            }
+            for average in averages(report, paper_forms())
+        ],
+        **_evidence(report.evidence),
+        "records": [
+            {
+                "suite": record.suite,
+                "benchmark": record.benchmark,
+                "weights": record.weights.name,
+                "weights_sha256": record.weights.sha256,
+                "seed": record.seed,
+                "status": record.status,
+                "metrics_sha256": record.metrics_sha256,
+                "config_sha256": record.config_sha256,
+                "record_sha256": sha256_text(record.to_text()),  # over the whole of it
+            }
+            for record in report.records
+        ],
     }
     return cast("dict[str, Any]", json.loads(json.dumps(content, allow_nan=False)))
+
+
+def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
+    return {
+        "suite": result.key.suite,
+        "benchmark": result.key.benchmark,
+        "title": result.title,
+        "main_metric": result.main_metric,
+        "metrics": {metric.name: metric.direction for metric in result.metrics},
+        "best": result.best,
+        "weights": [
+            {
+                "label": row.label,
+                "name": row.weights.name,
+                "sha256": row.weights.sha256,
+                "arch": row.arch,
+                "on_protocol": row.procedure.on_protocol,
+                "deviations": row.procedure.deviations,
+                "protocol_version": row.procedure.protocol_version,
+                "config_sha256": row.procedure.config_sha256,
+                "is_baseline": row.is_baseline,
+                "baseline": row.baseline,
+                "failed": {trial.seed: trial.error for trial in row.failed},
+                "metrics": {name: asdict(each) | {"values": row.values(name)} for name, each in row.metrics.items()},
+                "inflated": {
+                    name: asdict(each) | {"values": row.inflated_values(name)} for name, each in row.inflated.items()
+                },
+                "test_scorings": {trial.seed: trial.test_scorings for trial in row.done if trial.test_scorings},
+                "choices": {trial.seed: trial.choices for trial in row.done if trial.choices},
+                "differences": {name: asdict(compared) for name, compared in row.differences.items()},
+            }
+            for row in result.rows
+        ],
+        "floors": {floor.name: floor.ranges for floor in result.floors},
+        "published": asdict(result.published) if result.published else None,
+        "notes": notes(result),
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
+    """``near_duplicates``, ``ablations`` and ``pretraining``."""
+    return {
+        "near_duplicates": [
+            {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "content"}
+            for counted in evidence.near_duplicates
+        ],
+        "ablations": [_ablation(each) for each in evidence.ablations],
+        "pretraining": [
+            {
+                "label": run.label,
+                "facts": run.facts,
+                "last_step": run.last_step,
+                "last": {name: points[-1][1] for name, points in run.curves.items()},
+            }
+            for run in evidence.pretraining
+        ],
+    }
+
+
+def _ablation(ablation: Ablation) -> dict[str, Any]:
+    from transfer.report.read.ablation_files import values
+
+    names = ("study", "title", "recipe", "overrides", "data", "num_train", "num_val", "swept", "untrained")
+    settings = []
+    for setting, runs in ablation.by_setting().items():
+        figures = {name: values(runs, name) for name in dict.fromkeys(name for run in runs for name in run.figures)}
+        settings.append(
+            {
+                "setting": setting,
+                "value": runs[0].value,
+                "overrides": runs[0].overrides,
+                "figures": {
+                    name: asdict(stats.summarize([*by_seed.values()])) | {"values": by_seed}
+                    for name, by_seed in figures.items()
+                },
+                "failed": {run.seed: run.failure for run in runs if run.failure},
+                "sentinel": {run.seed: run.sentinel for run in runs if run.sentinel},
+            }
+        )
+    return {name: getattr(ablation, name) for name in names} | {"settings": settings}
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a ``report.json``.
 
     Raises:
-        UserError: it cannot be read, or is none of this version.
+        UserError: it cannot be read, or is not a report of this version.
     """
+    from transfer.report.read.strict_json import loads
+
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {content['schema_version']}, this program reads {SCHEMA_VERSION}")
         if missing := {"sources", "options", "benchmarks", "records"} - content.keys():
@@ -157,75 +247,3 @@ def read_json(path: Path) -> dict[str, Any]:
 def no_report(path: Path, error: Exception) -> UserError:
     """The error for a file that is not what ``report.json`` should be."""
     return UserError(f"{path} is not a report.json of this program ({error}): write it again with tools/report.sh")
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")
-
-
-def _record(record: TrialRecord) -> dict[str, Any]:
-    """Which record the figures come from; ``record_sha256`` is over the whole of it."""
-    return {
-        "suite": record.suite,
-        "benchmark": record.benchmark,
-        "weights": record.weights.name,
-        "weights_sha256": record.weights.sha256,
-        "seed": record.seed,
-        "status": record.status,
-        "metrics_sha256": record.metrics_sha256,
-        "config_sha256": record.config_sha256,
-        "record_sha256": sha256_text(record.to_text()),
-    }
-
-
-def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
-    return {
-        "suite": result.key.suite,
-        "benchmark": result.key.benchmark,
-        "title": result.title,
-        "main_metric": result.main_metric,
-        "metrics": {metric.name: metric.direction for metric in result.metrics},
-        "best": result.best,
-        "weights": [_row(row) for row in result.rows],
-        "floors": {floor.name: floor.ranges for floor in result.floors},
-        "published": dataclasses.asdict(result.published) if result.published else None,
-        "notes": provenance.notes(result),
-    }
-
-
-def _average(average: Average) -> dict[str, Any]:
-    """Of the table with one column a data set: which weights, over which benchmarks, and every seed's mean."""
-    return {
-        "suite": average.suite,
-        "table": average.form.number,
-        "title": average.form.title,
-        "weights": average.row.label,
-        "benchmarks": list(average.form.benchmarks),
-        "average": dataclasses.asdict(average.summary) | {"values": average.values},
-    }
-
-
-def _row(row: Row) -> dict[str, Any]:
-    return {
-        "label": row.label,
-        "name": row.weights.name,
-        "sha256": row.weights.sha256,
-        "arch": row.arch,
-        "on_protocol": row.procedure.on_protocol,
-        "deviations": row.procedure.deviations,
-        "protocol_version": row.procedure.protocol_version,
-        "config_sha256": row.procedure.config_sha256,
-        "is_baseline": row.is_baseline,
-        "baseline": row.baseline,
-        "failed": {trial.seed: trial.error for trial in row.failed},
-        "metrics": {
-            name: dataclasses.asdict(summary) | {"values": row.values(name)} for name, summary in row.metrics.items()
-        },
-        "inflated": {
-            name: dataclasses.asdict(summary) | {"values": row.inflated_values(name)}
-            for name, summary in row.inflated.items()
-        },
-        "test_scorings": {trial.seed: trial.test_scorings for trial in row.done if trial.test_scorings},
-        "choices": {trial.seed: trial.choices for trial in row.done if trial.choices},
-        "differences": {name: dataclasses.asdict(compared) for name, compared in row.differences.items()},
-    }

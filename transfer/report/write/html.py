@@ -25,17 +25,13 @@ def render_html(document: Document) -> str:
     )
     # What is markup already: our own style sheet and script, and plots whose texts inline_svg has escaped.
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "sort.js"))
+    # Content security policy: this script and no other, nothing from the network, whatever names the records hold.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
     return environment.get_template("report.html").render(
         document=document,
         style=Markup(style),
         script=Markup(script),
-        policy=_policy(script),
+        policy=f"default-src 'none'; {allowed}; base-uri 'none'",
         markup=Markup,
     )
-
-
-def _policy(script: str) -> str:
-    """Content security policy: this script and no other, nothing from the network, whatever names the records hold."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    allowed = f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    return f"default-src 'none'; {allowed}; base-uri 'none'"

@@ -6,10 +6,9 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from transfer.report.compare.results import BenchmarkResult, Report
+from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
-from transfer.report.lay_out.ablation_tables import ablation_table
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.table import Table
 
@@ -45,13 +44,15 @@ def render_latex(report: Report) -> str:
     """The tables of results, of differences and in the form of the paper's; see :data:`PREAMBLE` for what they need."""
     blocks = []
     for result in report.benchmarks:
-        blocks.append(_table(tables.results_table(result), result.title, _label(report, result, "results")))
-        differences = tables.difference_table(result, report.wanted)
-        if differences:
-            blocks.append(_table(differences, result.title, _label(report, result, "differences")))
+        label = f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}"
+        blocks.append(_table(tables.results_table(result), result.title, f"{label}-results"))
+        if differences := tables.difference_table(result, report.wanted):
+            blocks.append(_table(differences, result.title, f"{label}-differences"))
     for index, table in enumerate(paper_tables(report), start=1):
         blocks.append(_table(table, "Beside the paper", f"tab:paper-{index}"))
     for index, ablation in enumerate(report.evidence.ablations, start=1):
+        from transfer.report.lay_out.ablations import ablation_table
+
         blocks.append(_table(ablation_table(ablation), "Ablation", f"tab:ablation-{index}"))
     for index in range(MAX_FLOATS, len(blocks), MAX_FLOATS):
         blocks[index] = f"\\clearpage\n{blocks[index]}"
@@ -61,10 +62,6 @@ def render_latex(report: Report) -> str:
 def escape(text: str) -> str:
     """Text that LaTeX sets as it is."""
     return "".join(ESCAPES.get(character, character) for character in re.sub(r"[^\S\u202f]+", " ", text))
-
-
-def _label(report: Report, result: BenchmarkResult, what: str) -> str:
-    return f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}-{what}"
 
 
 def _table(table: Table, title: str, label: str) -> str:

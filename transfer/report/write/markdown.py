@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from transfer.report.lay_out.ablation_sections import AblationSection
+from transfer.report.draw.plot import Plot
 from transfer.report.lay_out.document import Document, Section
-from transfer.report.lay_out.figures import Plot
-from transfer.report.lay_out.table import Table, TableRow
+from transfer.report.lay_out.table import Table
+
+if TYPE_CHECKING:
+    from transfer.report.lay_out.ablations import AblationSection
 
 FIGURES = "report-figures"
 
@@ -69,15 +72,12 @@ def _table(table: Table) -> list[str]:
         if group.heading:
             lines.append(_line([f"**{escape(group.heading)}**"] + [""] * (len(table.columns) - 1)))
         for row in group.rows:
-            lines.append(_line([_cell(cell, row, index) for index, cell in enumerate(row.cells)]))
+            marks = ["**" if index in row.best else "" for index in range(len(row.cells))]
+            if row.kind in ("published", "inflated"):
+                marks = ["*"] * len(row.cells)
+            cells = zip(row.cells, marks, strict=True)
+            lines.append(_line([f"{mark}{escape(cell)}{mark}" if cell else "" for cell, mark in cells]))
     return [escape(table.caption), "\n".join(lines)]
-
-
-def _cell(text: str, row: TableRow, index: int) -> str:
-    if not text:
-        return ""
-    style = "*{}*" if row.kind in ("published", "inflated") else "**{}**" if index in row.best else "{}"
-    return style.format(escape(text))
 
 
 def _line(cells: list[str]) -> str:

@@ -1,0 +1,149 @@
+"""What a report says before anything is formatted: benchmarks, their rows, and how the rows compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from transfer.record import TrialRecord
+from transfer.report.compare.statistics import PairedDifference, SampleSummary
+from transfer.report.read.evidence import Evidence
+
+if TYPE_CHECKING:
+    from transfer.report.read.published import PublishedTable
+
+WANTED_DIFFERENCE = 1.0  # percentage point: what papers argue about
+
+
+@dataclass(frozen=True, order=True)
+class Weights:
+    """Which initialisation: two files of one name are two initialisations."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BenchmarkKey:
+    """Figures are compared within one benchmark of one suite, and nowhere else."""
+
+    suite: str
+    benchmark: str
+
+
+@dataclass(frozen=True, order=True)
+class Procedure:
+    """What a trial ran. Trials with equal procedures may be averaged and compared.
+
+    Attributes:
+        deviations: why this is off protocol, in words; empty on protocol.
+    """
+
+    deviations: tuple[str, ...]
+    protocol_version: int
+    config_sha256: str
+
+    @property
+    def on_protocol(self) -> bool:
+        return not self.deviations
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    name: str
+    direction: str  # "higher" or "lower" is better
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """The trials of one initialisation that ran one procedure.
+
+    Attributes:
+        label: the weights' name, with the start of their hash where two files share the name.
+        done, failed: by seed.
+        metrics: metric name to its summary over the done trials; n = 0 where none reported it.
+        inflated: the same for what the best choice on the test images would have given: a reference, never a result.
+        is_baseline: others are compared with this row.
+        baseline: label of the row that this one is compared with; None if there is none with the same procedure.
+        differences: metric name to this row minus the baseline.
+    """
+
+    weights: Weights
+    label: str
+    arch: str
+    procedure: Procedure
+    done: tuple[TrialRecord, ...]
+    failed: tuple[TrialRecord, ...]
+    metrics: dict[str, SampleSummary]
+    inflated: dict[str, SampleSummary]
+    is_baseline: bool = False
+    baseline: str | None = None
+    differences: dict[str, PairedDifference] = field(default_factory=dict)
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        return (*self.done, *self.failed)
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Seed to value, for the done trials that reported the metric."""
+        return {trial.seed: trial.metrics[metric].value for trial in self.done if metric in trial.metrics}
+
+    def inflated_values(self, metric: str) -> dict[int, float]:
+        """Seed to the inflated reference, for the done trials that have one."""
+        return {trial.seed: trial.inflated[metric] for trial in self.done if metric in trial.inflated}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A figure that needs no training, e.g. predicting background everywhere; (lowest, highest) over the trials."""
+
+    name: str
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """One benchmark of one suite.
+
+    Attributes:
+        rows: baseline first, off protocol last.
+        best: metric to the label of the row that is better than every other one on protocol, where tests show it
+            (:func:`~transfer.report.compare.comparisons.supported_best`).
+    """
+
+    key: BenchmarkKey
+    title: str
+    main_metric: str
+    metrics: tuple[MetricInfo, ...]
+    rows: tuple[ResultRow, ...]
+    floors: tuple[Floor, ...]
+    published: PublishedTable | None
+    best: dict[str, str]
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return [record for row in self.rows for record in row.trials]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All benchmarks.
+
+    Attributes:
+        baseline: as it was asked for.
+        wanted: the difference to be shown, in percentage points.
+        evidence: what lies beside the records.
+    """
+
+    benchmarks: tuple[BenchmarkResult, ...]
+    baseline: str | None = None
+    wanted: float = WANTED_DIFFERENCE
+    evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def records(self) -> list[TrialRecord]:
+        return [record for benchmark in self.benchmarks for record in benchmark.records]
+
+    @property
+    def rows(self) -> list[ResultRow]:
+        return [row for benchmark in self.benchmarks for row in benchmark.rows]

@@ -1,0 +1,194 @@
+"""The paper's tables of benchmarks, 1 to 6: their columns, their published rows, and measured rows in the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
+from transfer.report.compare.statistics import SampleSummary, summarize
+from transfer.report.read.published import PublishedRow, published_file, published_table
+
+
+@dataclass(frozen=True)
+class Place:
+    """A column: one metric of one benchmark; ``label`` is what its heading says besides the metric."""
+
+    benchmark: str
+    metric: str
+    label: str
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """A published method over all columns; ``values`` by benchmark and metric."""
+
+    method: str
+    facts: dict[str, Any]
+    values: dict[tuple[str, str], float]
+    average: float | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """One table of the paper.
+
+    Attributes:
+        facts: what it says about a method beside its figures, see
+            :class:`~transfer.report.read.published.PublishedRow`.
+        printed: the published rows; empty for the same form on the embedded data, where nothing was published.
+        averaged: whether the mean over all columns ends a row; then the headings name no metric.
+        note: what the headings leave out.
+    """
+
+    number: int
+    title: str
+    facts: tuple[str, ...]
+    places: tuple[Place, ...]
+    printed: tuple[PrintedRow, ...]
+    averaged: bool = False
+    note: str = ""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.benchmark for place in self.places))
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """One initialisation over the benchmarks of a form; what is off protocol has rows of its own.
+
+    Attributes:
+        runs: by benchmark.
+        mark: tells off-protocol rows of the same weights apart, e.g. ``"config bbbbbbbb"``; mostly empty.
+    """
+
+    runs: dict[str, tuple[BenchmarkResult, ResultRow]]
+    mark: str
+
+    @property
+    def rows(self) -> list[ResultRow]:
+        return [row for _, row in self.runs.values()]
+
+    def values(self, place: Place) -> dict[int, float]:
+        """Seed to figure; empty where it was not measured."""
+        return self.runs[place.benchmark][1].values(place.metric) if place.benchmark in self.runs else {}
+
+    def summary(self, place: Place) -> SampleSummary | None:
+        return self.runs[place.benchmark][1].metrics.get(place.metric) if place.benchmark in self.runs else None
+
+
+@dataclass(frozen=True)
+class Average:
+    """The mean over all columns of a form for each seed that every one of them has.
+
+    Attributes:
+        values: seed to mean.
+        summary: of these means.
+    """
+
+    suite: str
+    form: Form
+    row: MeasuredRow
+    values: dict[int, float]
+    summary: SampleSummary
+
+
+def paper_forms() -> list[Form]:
+    """In the paper's order; those of the embedded data follow the ones they are modelled on."""
+    forms = []
+    for entry in published_file()["tables"]:
+        if "matrix" in entry:
+            forms.append(_matrix_form(entry))
+            continue
+        number, title, facts = entry["table"], entry["title"], tuple(entry["facts"])
+        labels: dict[str, str] = entry["benchmarks"]
+        places = _places((name, name, label) for name, label in labels.items())
+        forms.append(Form(number, title, facts, places, _printed(labels)))
+        if "digits" in entry:
+            pairs = zip(entry["digits"], labels.items(), strict=False)  # the paper's table may have more columns
+            places = _places((digits, paper, label) for digits, (paper, label) in pairs)
+            only_backbone = tuple(name for name in facts if name == "backbone")
+            forms.append(Form(number, f"{title.split(' on ')[0]} on digits", only_backbone, places, ()))
+    return forms
+
+
+def _matrix_form(entry: Mapping[str, Any]) -> Form:
+    matrix = published_file()["matrices"][entry["matrix"]]
+    places = tuple(
+        Place(f"{data_set}-{entry['matrix']}", column["metric"], column["label"])
+        for data_set, column in matrix["columns"].items()
+    )
+    keys = [(place.benchmark, place.metric) for place in places]
+    printed = tuple(
+        PrintedRow(row["method"], {}, dict(zip(keys, row["values"], strict=True)), row["average"])
+        for row in matrix["rows"]
+    )
+    return Form(entry["table"], entry["title"], (), places, printed, averaged=True, note=entry["note"])
+
+
+def _places(columns: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
+    """One place for each metric that the paper prints.
+
+    Args:
+        columns: benchmark, the paper's benchmark in its place, and label.
+    """
+    found = []
+    for benchmark, paper, label in columns:
+        table = published_table(paper)
+        assert table is not None, f"published.yaml has a table of {paper} and no row of it"
+        found += [Place(benchmark, metric, label) for metric in table.metrics]
+    return tuple(found)
+
+
+def _printed(benchmarks: Iterable[str]) -> tuple[PrintedRow, ...]:
+    """Rows with one method, note and facts over all benchmarks, in the paper's order."""
+    found: dict[str, tuple[PublishedRow, dict[tuple[str, str], float]]] = {}
+    for benchmark in benchmarks:
+        table = published_table(benchmark)
+        for row in table.rows if table else ():
+            _, values = found.setdefault(row.label, (row, {}))
+            values |= {(benchmark, metric): value for metric, value in row.values.items()}
+    return tuple(
+        PrintedRow(f"{row.method}, {row.note}" if row.note else row.method, row.facts, values)
+        for row, values in found.values()
+    )
+
+
+def suites(report: Report) -> list[str]:
+    return list(dict.fromkeys(result.key.suite for result in report.benchmarks))
+
+
+def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
+    """One row for each weights, baselines first, off protocol last; none if no benchmark of the form was run."""
+    found: dict[tuple[bool, bool, str, str], dict[str, tuple[BenchmarkResult, ResultRow]]] = {}
+    for result in report.benchmarks:
+        if result.key.suite != suite or result.key.benchmark not in form.benchmarks:
+            continue
+        for row in result.rows:
+            rank = (not row.procedure.on_protocol, not row.is_baseline, row.label, "")
+            if result.key.benchmark in found.get(rank, {}):  # several off-protocol rows of the same weights
+                rank = (*rank[:3], f"config {row.procedure.config_sha256[:8] or '–'}")
+            found.setdefault(rank, {})[result.key.benchmark] = (result, row)
+    return [MeasuredRow(runs, mark) for (*_, mark), runs in sorted(found.items(), key=lambda each: each[0])]
+
+
+def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
+    """None unless every column of the form was measured, with a seed that all have."""
+    columns = [row.values(place) for place in form.places]
+    seeds = sorted(set.intersection(*(set(values) for values in columns))) if columns else []
+    if not form.averaged or not seeds:
+        return None
+    values = {seed: fmean(column[seed] for column in columns) for seed in seeds}
+    return Average(suite, form, row, values, summarize(list(values.values())))
+
+
+def averages(report: Report, forms: list[Form]) -> Iterator[Average]:
+    """Every average that the tables in the paper's form show."""
+    for suite in suites(report):
+        for form in forms:
+            for row in measured_rows(report, suite, form):
+                if found := average(suite, form, row):
+                    yield found
