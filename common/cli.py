@@ -17,15 +17,6 @@ EXIT_TRIAL_FAILED = 1
 EXIT_BAD_USE = 2
 
 
-def clock_text(seconds: float | None) -> str:
-    """``"1:02:03"``, ``"2:03"``, or ``"?"`` for None."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **lists: str) -> None:
     """Parses ``sys.argv`` into ``args_type``, calls ``main`` and exits with its code (None is 0).
 

@@ -29,7 +29,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tests.trial_runs import plans
-from transfer.trials.run_many import print_failures, run_trials
+from transfer.trials.run_many import run_trials
+from transfer.trials.summary import print_failures
 
 if __name__ == "__main__":
     folder, num_trials, *overrides = sys.argv[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,10 @@ from common.files import sha256_text, write_text
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"
+# The file begins with these keys; the others follow in the order of the classes.
+FIRST_KEYS = (
+    "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +31,9 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsInfo:
-    """What the trial started from.
+    """The weights that the trial started from.
 
-    ``proof`` is the content of the conversion's proof file (None when nothing was converted).
+    ``proof`` is the content of the conversion's proof file; None when nothing was converted.
     """
 
     name: str
@@ -40,28 +45,62 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord:
+class TrialResult:
+    """What came out of a trial: a task returns it (:class:`transfer.trial.Outcome`), and the record keeps it.
+
+    Attributes:
+        metrics: name to :class:`Metric`; empty in the record of a failed trial.
+        references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
+        test_scorings: the test-set ledger, ``{"split", "num_images", "purpose"}`` for each time that test images were
+            opened (:mod:`transfer.tasks.classification.labelled`); empty where the task has no ledger.
+        inflated: for a metric, the value that the choice with the best test score would have had, in percent: an
+            inflated reference, never a result.
+        choices: hyper-parameters that were chosen on validation images, and facts about the optimisation.
+        pictures: predictions beside ground truth. A task gives paths below its ``work_dir``; in the record they are
+            relative to the record's folder.
+        protocol_difference: ``"KEY: protocol value -> value used"``; empty on protocol.
+        standing: ``"on protocol"``, ``"rescaled"`` (another batch size, with the schedule that goes with it) or
+            ``"off protocol"``; empty where the task has no protocol lock (:mod:`transfer.protocol_lock`).
+        batch: how the batch was put together where that is worth a word, e.g. ``"same batch, accumulated ×2"``.
+        resolved_config: the framework's config as text, with every default filled in and without paths to scratch
+            folders, so that equal protocols have equal text.
+    """
+
+    metrics: dict[str, Metric]
+    references: dict[str, dict[str, float]] = field(default_factory=dict)
+    test_scorings: list[dict[str, Any]] = field(default_factory=list)
+    inflated: dict[str, float] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    pictures: Sequence[Path | str] = ()
+    protocol_difference: list[str] = field(default_factory=list)
+    standing: str = ""
+    batch: str = ""
+    resolved_config: str
+
+    def result(self) -> dict[str, Any]:
+        """The fields of :class:`TrialResult` alone, whatever a subclass adds."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(TrialResult)}
+
+    def not_finite(self) -> dict[str, float]:
+        """Name to value of every figure that is NaN or infinite; metrics come first."""
+        figures = {name: metric.value for name, metric in self.metrics.items()}
+        for reference, values in self.references.items():
+            figures |= {f"{name} of {reference}": value for name, value in values.items()}
+        figures |= {f"inflated {name}": value for name, value in self.inflated.items()}
+        figures |= {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
+        return {name: value for name, value in figures.items() if not math.isfinite(value)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(TrialResult):
     """Everything that a report or a reader needs to know about one trial.
 
     Attributes:
-        suite, benchmark, protocol_version, seed: which trial this is.
-        status: ``"failed"`` when it raised or when a metric is not finite; then ``error`` says why.
-        metrics: name to :class:`Metric`; empty when failed.
-        references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
-        test_scorings: the test-set ledger: ``{"split", "num_images", "purpose"}`` for each time that test images were
-            opened (:mod:`transfer.tasks.classification.labelled`); empty where the task has no ledger.
-        inflated: metric to what the choice that is best on the test images would have given, in percent: an inflated
-            reference, never a result.
-        choices: hyper-parameters that were chosen on validation images, and facts of the optimisation.
-        pictures: predictions beside ground truth, paths relative to the record's folder.
-        protocol_difference: ``"KEY: protocol value -> value used"``, empty on protocol.
-        standing: ``"on protocol"``, ``"rescaled"`` (another batch, with the schedule that goes with it) or
-            ``"off protocol"``; empty where the task has no protocol lock (:mod:`transfer.protocol_lock`).
-        batch: how the batch was made up where that is worth a word, e.g. ``"same batch, accumulated ×2"``.
-        resolved_config: the framework's config, every default filled in.
+        suite, benchmark, protocol_version, seed: identify the trial.
+        status: ``"failed"`` when the task raised or a figure is not finite; then ``error`` says why.
+        inputs_sha256: hash of everything that determines the trial; a trial is skipped only if it matches.
         config_sha256: hash of ``resolved_config``.
-        inputs_sha256: hash of all that determines the trial; a trial is skipped only if it matches.
-        metrics_sha256: :meth:`figures_sha256` when the trial ended; empty in records that are older than this field.
+        metrics_sha256: :meth:`figures_sha256` when the trial ended; empty in records older than this field.
     """
 
     suite: str
@@ -69,18 +108,10 @@ class TrialRecord:
     protocol_version: int
     seed: int
     status: Literal["done", "failed"]
-    metrics: dict[str, Metric]
     weights: WeightsInfo
     inputs_sha256: str
     error: str | None = None
-    references: dict[str, dict[str, float]] = field(default_factory=dict)
-    test_scorings: list[dict[str, Any]] = field(default_factory=list)
-    inflated: dict[str, float] = field(default_factory=dict)
-    choices: dict[str, Any] = field(default_factory=dict)
     pictures: list[str] = field(default_factory=list)
-    protocol_difference: list[str] = field(default_factory=list)
-    standing: str = ""
-    batch: str = ""
     resolved_config: str = ""
     config_sha256: str = ""
     git_commit: str = "unknown"
@@ -94,40 +125,36 @@ class TrialRecord:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a done record lacks metrics, a figure is not finite, or the ledger is none."""
+        """Raises ValueError if a done trial lacks metrics, a figure is not finite, or a ledger entry is incomplete."""
         if self.status not in ("done", "failed"):
             raise ValueError(f"status is {self.status!r}, not done or failed")
         if self.status == "done" and not self.metrics:
             raise ValueError("a done trial has no metric")
-        for name, metric in self.metrics.items():
-            if not math.isfinite(metric.value):
-                raise ValueError(f"metric {name} is {metric.value}")
-        told = {f"inflated {name}": value for name, value in self.inflated.items()}
-        told |= {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
-        for name, value in told.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} is {value}")
+        for name, value in self.not_finite().items():
+            raise ValueError(f"{name} is {value}")
         for scoring in self.test_scorings:
             if missing := {"split", "num_images", "purpose"} - scoring.keys():
                 raise ValueError(f"a test scoring has no {sorted(missing)[0]}")
 
     def save(self, path: Path) -> None:
-        """Writes the record whole or not at all."""
+        """Writes the record, whole or not at all."""
         write_text(path, self.to_text())
 
     def to_text(self) -> str:
-        """The record as its file holds it."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False) + "\n"
+        """The text of the record's file."""
+        content = dataclasses.asdict(self)
+        in_order = {name: content[name] for name in (*FIRST_KEYS, *content)}
+        return json.dumps(in_order, indent=1, allow_nan=False) + "\n"
 
     def sealed(self) -> TrialRecord:
-        """The record with :meth:`figures_sha256` in ``metrics_sha256``: the last thing done to a new one."""
+        """The record with its :meth:`figures_sha256` in ``metrics_sha256``, the last step of making one."""
         return dataclasses.replace(self, metrics_sha256=self.figures_sha256())
 
     def figures_sha256(self) -> str:
-        """Hash of the figures and of what they are figures of, as canonical JSON.
+        """Hash of the figures, and of what they were measured on and with, as canonical JSON.
 
-        Fields that came later are in it where they hold something, so that records that are older than them keep
-        their hash, and neither adding nor removing them goes unnoticed.
+        Fields introduced later are hashed only where they are not empty, so that older records keep their hash and
+        yet neither adding nor removing such a field goes unnoticed.
         """
         names = ("suite", "benchmark", "protocol_version", "seed", "status", "inputs_sha256", "config_sha256")
         content: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -149,9 +176,13 @@ class TrialRecord:
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> TrialRecord:
-        """As :meth:`load`; ``where`` names the record in errors."""
+        """Reads a record as :meth:`load` does; ``where`` names it in errors."""
+
+        def refuse_constant(name: str) -> float:
+            raise ValueError(f"{name} is not a number")
+
         try:
-            raw = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+            raw = json.loads(content.decode("utf-8"), parse_constant=refuse_constant)
             if raw.get("schema_version") != SCHEMA_VERSION:
                 raise ValueError(f"schema version {raw.get('schema_version')}, this program reads {SCHEMA_VERSION}")
             raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
@@ -159,7 +190,3 @@ class TrialRecord:
             return cls(**raw)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{where} is not a trial record ({error}): delete it and run the trial again") from None
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number")

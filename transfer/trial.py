@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfer.record import Metric
+from transfer.record import TrialResult
 from transfer.rows import Benchmark
 
 RANDOM_PREFIX = "random:"
@@ -20,38 +20,40 @@ class WeightsRef:
     Attributes:
         name: what reports call it, e.g. ``"twist"`` or ``"random-resnet18"``.
         source: path of a checkpoint, or ``"random:<arch>"`` for a fresh initialisation drawn from the trial's seed.
-        sha256: of the checkpoint's bytes, or of the text ``source`` for a random one.
+        sha256: of the checkpoint's bytes; for a random initialisation, of the text ``source``.
         which: student or teacher, where the checkpoint has both.
+        arch: given only where it cannot be inferred.
     """
 
     name: str
     source: str
     sha256: str
     which: str = "student"
-    arch: str | None = None  # only where it cannot be inferred
+    arch: str | None = None
 
     @property
     def is_random(self) -> bool:
         return self.source.startswith(RANDOM_PREFIX)
 
+    @property
+    def folder(self) -> str:
+        """Name of the folders that belong to these weights."""
+        return f"{self.name}-{self.sha256[:8]}"
+
 
 def silent(done: int, total: int, what: str) -> None:
-    """In place of a trial's progress; unlike most of these, it can be sent to another process."""
+    """Reports no progress; unlike a trial's own callable, it can be sent to another process."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What a task's ``run`` is given.
+class TrialSettings:
+    """What a trial was asked to do: shared by its plan (:class:`transfer.trials.plan.TrialPlan`) and its task.
 
     Attributes:
-        data: root of the data set's true on-disk layout; exists.
+        data: root of the data set in its true on-disk layout; exists.
         overrides: ``"KEY=value"`` in the framework's own names; each makes the trial differ from the protocol.
         device: ``"cpu"`` or ``"cuda"``.
-        work_dir: exists; for TensorBoard, logs and checkpoints. Whatever is there from a killed run may be used to
-            go on, as long as the metrics come out the same.
-        weights_dir: exists; converted weights shared by trials (see :mod:`transfer.weights.of_trial`).
-        progress: call with (steps done, steps in all, what is being done).
-        rescale: images a step in place of the protocol's, with the schedule that goes with it
+        rescale: images per step in place of the protocol's, with the schedule that goes with it
             (:func:`transfer.protocol_lock.rescaled`); None keeps the protocol's.
         labels: a file with the names of the labelled training images; None where the protocol draws them.
     """
@@ -62,38 +64,35 @@ class Trial:
     data: Path
     overrides: tuple[str, ...]
     device: str
-    work_dir: Path
-    weights_dir: Path
-    progress: Callable[[int, int, str], None] = silent
     rescale: int | None = None
     labels: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a task's ``run`` gives back; it goes into the record.
+class Trial(TrialSettings):
+    """What a task's ``run`` is given.
 
     Attributes:
-        metrics: name to :class:`~transfer.record.Metric`, in percent.
-        references, test_scorings, inflated, choices: see :class:`~transfer.record.TrialRecord`.
-        pictures: predictions beside ground truth, files below ``work_dir``.
-        resolved_config: the framework's config as text, every default filled in; without paths of this machine's
-            scratch folders, so that equal protocols have equal text.
-        protocol_difference: see :class:`~transfer.record.TrialRecord`.
-        standing, batch: see :class:`~transfer.record.TrialRecord`.
-        arch, source_format, proof: of the weights that were loaded.
+        work_dir: exists; for TensorBoard, logs and checkpoints. A task may resume from whatever a killed run left
+            there, as long as the metrics come out the same.
+        weights_dir: exists; converted weights shared by trials (see :mod:`transfer.weights.of_trial`).
+        progress: to be called with (steps done, steps in all, what is being done).
     """
 
-    metrics: dict[str, Metric]
-    resolved_config: str
+    work_dir: Path
+    weights_dir: Path
+    progress: Callable[[int, int, str], None] = silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(TrialResult):
+    """What a task's ``run`` returns; all but the facts about the weights goes into the record as it is.
+
+    Attributes:
+        arch, source_format, proof: of the weights that were loaded (:class:`transfer.record.WeightsInfo`).
+    """
+
+    pictures: list[Path] = field(default_factory=list)
     arch: str
     source_format: str
-    proof: dict | None = None
-    references: dict[str, dict[str, float]] = field(default_factory=dict)
-    test_scorings: list[dict[str, Any]] = field(default_factory=list)
-    inflated: dict[str, float] = field(default_factory=dict)
-    choices: dict[str, Any] = field(default_factory=dict)
-    pictures: list[Path] = field(default_factory=list)
-    protocol_difference: list[str] = field(default_factory=list)
-    standing: str = ""
-    batch: str = ""
+    proof: dict[str, Any] | None = None

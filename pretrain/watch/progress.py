@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from common.cli import clock_text
+from common.progress import clock_text
 
 PLAIN_LINE_SECONDS = 10.0
 

@@ -57,7 +57,7 @@ def run(name: str, mode: str, root: Path, runs: Path) -> TrialRecord:
         overrides=SMALL[mode],
         device="cpu",
     )
-    return run_trial(plan, lambda done, total, what: None)
+    return run_trial(plan, lambda done, total, what: None)[0]
 
 
 @pytest.mark.parametrize("mode", SMALL)

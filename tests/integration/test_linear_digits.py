@@ -36,7 +36,7 @@ def test_a_trial_that_opens_the_test_images_twice_is_a_failed_trial(digits: Path
         seeds=(0,),
         data=digits,
     )
-    record = run_trial(plan, lambda done, total, what: None)
+    record = run_trial(plan, lambda done, total, what: None)[0]
     assert record.status == "failed"
     assert record.metrics == {}
     assert "opened before, for final scoring" in (record.error or "")

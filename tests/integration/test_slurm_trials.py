@@ -18,10 +18,10 @@ from common.slurm import job_statuses
 from tests.conftest import ROOT, run_module
 from tests.trial_runs import plans, records, wait_until
 from transfer.record import TrialRecord
-from transfer.trials.run_many import Summary
 from transfer.trials.slurm import jobs as notes
 from transfer.trials.slurm.options import TrialSlurmArgs
 from transfer.trials.slurm.run import run_on_slurm
+from transfer.trials.summary import RunSummary
 
 pytestmark = pytest.mark.slurm
 # What two runs of one trial may differ in; everything else in a record is equal.
@@ -34,7 +34,7 @@ def environment(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transfer.trials.slurm.watch.SETTLE_SECONDS", 0.5)  # this file system is a local one
 
 
-def submit(folder: Path, *overrides: str, num_trials: int = 1, wait: bool = True, **options: str) -> Summary:
+def submit(folder: Path, *overrides: str, num_trials: int = 1, wait: bool = True, **options: str) -> RunSummary:
     """Trials of :mod:`tests.faults.task`; see :func:`tests.trial_runs.plans`."""
     args = TrialSlurmArgs(wait=wait, **{"mem": "2G", **options})
     return run_on_slurm(plans(folder, *overrides, num_trials=num_trials), args, None)
@@ -116,7 +116,7 @@ def test_a_cancelled_job_leaves_a_failed_record_and_the_trial_can_be_run_again(t
 
 
 def test_a_trial_that_never_ends_in_its_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transfer.trials.slurm.submit.MAX_TIMEOUTS", 0)
+    monkeypatch.setattr("transfer.trials.slurm.jobs.MAX_TIMEOUTS", 0)
     # In a job of at most ten minutes submitit takes any SIGUSR2 for the one before the time limit.
     submit(tmp_path, "seed0=slow", wait=False, time="5")
     wait_until(is_running(tmp_path, "seed0=slow"))

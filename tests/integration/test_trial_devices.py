@@ -14,14 +14,15 @@ from transfer.trials.devices import DevicePool, visible_gpus
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.process import call, fork_server
-from transfer.trials.run_many import Summary, _Runner
+from transfer.trials.run_many import LocalRunner
+from transfer.trials.summary import End, RunSummary
 
 
 class Watch(TrialsDisplay):
     """Remembers which trials ran beside each other."""
 
     def __init__(self, plans: list[TrialPlan]) -> None:
-        super().__init__(plans, already_done=0, num_devices=4)
+        super().__init__(plans, RunSummary(), num_devices=4)
         self.running: set[int] = set()
         self.seen: list[set[int]] = []
 
@@ -30,17 +31,17 @@ class Watch(TrialsDisplay):
         self.running = {*self.running, plan.seed}
         self.seen.append(self.running)
 
-    def ended(self, plan: TrialPlan, state: str, result: str) -> None:
-        super().ended(plan, state, result)
+    def ended(self, plan: TrialPlan, end: End, result: str) -> None:
+        super().ended(plan, end, result)
         self.running = self.running - {plan.seed}
 
 
 def test_small_trials_take_what_big_ones_leave_and_do_not_keep_them_waiting(tmp_path: Path) -> None:
     trials = plans(tmp_path, "steps=5", num_trials=8)
     needs = dict(zip(range(8), (1, 1, 3, 1, 1, 3, 1, 1), strict=True))
-    watch, summary = Watch(trials), Summary()
-    _Runner(trials, list(needs.values()), DevicePool("abcd"), watch, summary).run()
-    assert summary.done == 8
+    watch = Watch(trials)
+    LocalRunner(trials, list(needs.values()), DevicePool("abcd"), watch).run()
+    assert watch.summary.done == 8
     assert all(sum(needs[seed] for seed in running) <= 4 for running in watch.seen)
     assert watch.seen[0] == {2} and watch.seen[1] == {2, 0}  # a big one first, a small one beside it
     started = [min(place for place, running in enumerate(watch.seen) if seed in running) for seed in range(8)]

@@ -17,7 +17,8 @@ from tests.trial_runs import plans, processes_with, records, start_runner, wait_
 from transfer.benchmarks import BENCHMARKS
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.process import MAX_TEMPORARY_FOLDER
-from transfer.trials.run_many import print_failures, run_trials
+from transfer.trials.run_many import run_trials
+from transfer.trials.summary import print_failures
 
 
 def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_trial_in_each_state_is_told_apart(tmp_path: Path) -> None:
     claim = take(plans[4].claim_path)
     assert claim is not None
     states = ["done", "failed", "other settings", "unreadable", "running", "to run"]
-    assert [state_of(plan) for plan in plans] == states
+    assert [state_of(plan).name for plan in plans] == states
     row = planned(tmp_path, plans).rows[0]
     assert row.num_to_run == 2  # the failed one again
     claim.release()

@@ -106,7 +106,7 @@ def test_on_slurm_the_device_is_what_was_asked_for_not_what_this_machine_has(wit
 
 def test_a_job_with_other_settings_is_not_taken_for_this_trials(tmp_path: Path) -> None:
     (plan,) = plans(tmp_path, num_trials=1)
-    job = jobs.TrialJob(plan=plan, job_id="12_3", folder=jobs.submission_folder(plan), failure_ns=None)
+    job = jobs.TrialJob(plan=plan, job_id="12_3", failure_ns=None)
     assert jobs.load(plan) is None
     job.save()
     assert jobs.load(plan) == job and job.array_id == "12"

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from tyro.conf import Positional, arg
 
 from common import cli
 from common.errors import UserError
+from common.progress import progress_bar
 from transfer import datasets
 from transfer.doctor import stamp
 from transfer.doctor.check import COMMAND, examine
-from transfer.doctor.files import Progress
 from transfer.rows import DatasetRow
 from transfer.trials.plan import data_root
 
@@ -70,7 +65,7 @@ def main(args: Args) -> int:
     check_request(args.pretraining, threshold)
     if not _is_sound(row, root, look_again=False):
         return cli.EXIT_BAD_USE
-    with _bar("listing") as progress:
+    with progress_bar("listing", stays=True) as progress:
         found, num_unreadable = find_near_duplicates(row, root, args.pretraining, threshold, progress)
     path = write(found, args.out)
     if num_unreadable:
@@ -100,7 +95,7 @@ def _is_sound(row: DatasetRow, root: Path, *, look_again: bool) -> bool:
     seen = stamp.fingerprint(root, row.parts)
     if not look_again and stamp.is_known(row.name, root, seen):
         return True
-    with _bar(row.name) as progress:
+    with progress_bar(row.name, stays=True) as progress:
         findings = examine(row, root, progress)
     if not findings.kinds():
         stamp.remember(row.name, root, seen)
@@ -110,16 +105,6 @@ def _is_sound(row: DatasetRow, root: Path, *, look_again: bool) -> bool:
         print(f"error: {row.name}: {sentence}", file=sys.stderr)
     print(f"what to fetch: {row.title}: {row.guide.format(root=root)}", file=sys.stderr)
     return False
-
-
-@contextlib.contextmanager
-def _bar(name: str) -> Iterator[Progress]:
-    """A bar on stderr, if that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 if __name__ == "__main__":

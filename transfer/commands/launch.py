@@ -11,9 +11,10 @@ from common.errors import UserError
 from transfer.rows import Benchmark
 from transfer.trials.devices import resolve_device
 from transfer.trials.plan import TrialPlan
-from transfer.trials.run_many import Summary, run_trials
+from transfer.trials.run_many import run_trials
 from transfer.trials.slurm.options import TrialSlurmArgs, check
 from transfer.trials.slurm.run import run_on_slurm
+from transfer.trials.summary import RunSummary
 
 
 @dataclass(kw_only=True)
@@ -54,7 +55,7 @@ def launch_device(args: LaunchArgs, benchmarks: Sequence[Benchmark]) -> str:
     raise UserError("the nodes may have other devices than this machine: give --gpus-per-trial N, or --device cpu")
 
 
-def launch(plans: Sequence[TrialPlan], args: LaunchArgs) -> Summary:
+def launch(plans: Sequence[TrialPlan], args: LaunchArgs) -> RunSummary:
     """Runs every trial that has no finished record.
 
     Raises:

@@ -17,7 +17,8 @@ from transfer.commands.plan import PlanArgs, show_plan
 from transfer.commands.seeds import chosen_seeds
 from transfer.preflight.check import CanaryArgs, check_before_trials, check_without_data
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
-from transfer.trials.run_many import print_failures
+from transfer.trials.states import recorded_state
+from transfer.trials.summary import print_failures
 
 
 @dataclass(kw_only=True)
@@ -171,7 +172,7 @@ def _not_on_protocol(plans: Sequence[TrialPlan]) -> list[str]:
     """One line for each way in which recorded trials are not on protocol, or made up their batch in parts."""
     found: Counter[str] = Counter()
     for plan in plans:
-        if record := plan.finished_record():
+        if record := recorded_state(plan).finished():
             if record.protocol_difference:
                 found[f"{record.standing or 'off protocol'}: {'; '.join(record.protocol_difference)}"] += 1
             if record.batch:

@@ -63,7 +63,7 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
         return Machine(device="cuda", name=name, num_devices=gpus or len(visible) or 1)
     if gpus is not None:
         raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")
-    # As transfer.trials.run_one names it: the runner gives each trial one thread.
+    # As transfer.trials.provenance names it: the runner gives each trial one thread.
     return Machine(
         device="cpu", name=f"cpu {platform.machine()}, 1 thread", num_devices=len(local_devices(device, jobs))
     )

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from common.files import make_dir
 from transfer.planner.estimate import Estimate, unknown
 from transfer.planner.timeline import Measured, Tick, extrapolate
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
-from transfer.trials.process import belong_to_runner, fork_server, kill
-from transfer.trials.run_one import trial_of
+from transfer.trials.process import fork_server, kill, start
 from transfer.work import TRAINING, Work
 
 ITERATIONS = 20  # of a training that is cut
@@ -86,7 +84,7 @@ def _estimate(known: Sequence[Measured], num_devices: int) -> Estimate:
 def _watch(plans: Sequence[TrialPlan], gpus: Sequence[str]) -> list[_Copy]:
     """Runs the trials until each has ended, or its pace is known."""
     context = fork_server(plans)
-    copies = [_start(plan, gpus, context) for plan in plans]
+    copies = [_Copy(*start(context, _probe_process, plan, gpus=gpus)) for plan in plans]
     started = time.monotonic()
     running = list(copies)
     try:
@@ -101,14 +99,6 @@ def _watch(plans: Sequence[TrialPlan], gpus: Sequence[str]) -> list[_Copy]:
         for copy in copies:
             kill(copy.process)
     return copies
-
-
-def _start(plan: TrialPlan, gpus: Sequence[str], context: Any) -> _Copy:
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_probe_process, args=(plan, gpus, sender))
-    process.start()
-    sender.close()
-    return _Copy(process=process, messages=receiver)
 
 
 def _receive(copy: _Copy) -> bool:
@@ -138,13 +128,11 @@ def _is_known(ticks: Sequence[Tick]) -> bool:
     return elapsed / (last.done - phase[0].done) * (last.total - last.done) > WORTH_WAITING_SECONDS
 
 
-def _probe_process(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
+def _probe_process(plan: TrialPlan, messages: Connection) -> None:
     """What runs in the trial's own process."""
-    belong_to_runner(gpus)
     started = time.monotonic()
-    trial = dataclasses.replace(
-        trial_of(plan),
-        progress=lambda done, total, what: messages.send(("tick", Tick(time.monotonic() - started, done, total, what))),
+    trial = plan.trial(
+        lambda done, total, what: messages.send(("tick", Tick(time.monotonic() - started, done, total, what)))
     )
     make_dir(trial.work_dir)
     make_dir(trial.weights_dir)

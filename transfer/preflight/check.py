@@ -13,6 +13,7 @@ from transfer.preflight.protocol import forewarnings
 from transfer.preflight.settings import check_settings
 from transfer.preflight.weights import check_architectures, check_weights
 from transfer.trials.plan import TrialPlan
+from transfer.trials.states import unfinished
 
 
 @dataclass(kw_only=True)
@@ -47,7 +48,7 @@ def check_before_trials(
     Raises:
         UserError: the first thing that is wrong, or a finished record that was made with other settings.
     """
-    waiting = [plan for plan in plans if not plan.finished_record()]
+    waiting = unfinished(plans)
     if not waiting:
         return
     check_without_data(waiting)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from common.progress import progress_bar
 from transfer.doctor import check_before_trials
 from transfer.trials.plan import TrialPlan
 
@@ -23,14 +20,7 @@ def check_data(plans: Sequence[TrialPlan]) -> None:
     Raises:
         UserError: see :func:`transfer.doctor.check_before_trials`.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("checking the data")
+    with progress_bar("checking the data") as progress:
         for row, root, overrides in {(plan.benchmark.dataset, plan.data, plan.overrides): None for plan in plans}:
-            check_before_trials(
-                row,
-                root,
-                counts=not any(override.startswith(DATA_SETTINGS) for override in overrides),
-                progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
-            )
+            counts = not any(override.startswith(DATA_SETTINGS) for override in overrides)
+            check_before_trials(row, root, counts=counts, progress=progress)

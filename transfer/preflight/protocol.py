@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
-from transfer.trials.run_one import trial_of
 
 
 def forewarnings(plans: Sequence[TrialPlan]) -> list[str]:
@@ -36,7 +35,7 @@ def forewarning(plan: TrialPlan) -> str | None:
     Raises:
         UserError: an override that the framework refuses.
     """
-    foreseen = task_of(plan.benchmark).foresee(trial_of(plan))
+    foreseen = task_of(plan.benchmark).foresee(plan.trial())
     if foreseen is None:
         return None
     verdict, batch_size = foreseen.verdict, foreseen.used.batch_size

@@ -8,7 +8,6 @@ from common.errors import UserError
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
-from transfer.trials.run_one import trial_of
 
 
 def check_settings(plans: Sequence[TrialPlan]) -> None:
@@ -27,6 +26,6 @@ def check_settings(plans: Sequence[TrialPlan]) -> None:
 def _resolve(plans: Sequence[TrialPlan]) -> None:
     for plan in plans:
         try:
-            task_of(plan.benchmark).check_settings(trial_of(plan))
+            task_of(plan.benchmark).check_settings(plan.trial())
         except UserError as error:
             raise UserError(f"{plan.benchmark.name}: {error}") from None

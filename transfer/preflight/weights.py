@@ -9,7 +9,7 @@ from transfer.benchmarks import BENCHMARKS
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
-from transfer.trials.run_one import remove_empty_folders, trial_of
+from transfer.trials.run_one import remove_empty_folders
 from transfer.weights.arch import arch_of
 from transfer.weights.backbone import architecture
 from transfer.work import Asked
@@ -64,7 +64,7 @@ def check_weights(plans: Sequence[TrialPlan]) -> None:
 def _check_all(plans: Sequence[TrialPlan]) -> None:
     for plan in plans:
         try:
-            task_of(plan.benchmark).check_weights(trial_of(plan))
+            task_of(plan.benchmark).check_weights(plan.trial())
         except UserError as error:
             remove_empty_folders(plan)
             raise UserError(f"{plan.benchmark.name} from {plan.weights.name}: {error}") from None

@@ -1,4 +1,4 @@
-"""Where each trial of a run stands and how long it will take: the state behind the live table, without a terminal."""
+"""What a run's trials are doing and how long they will take: the state behind the live table, without a terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ WAITING, ELSEWHERE, RUNNING, DONE, FAILED, REFUSED = "waiting", "elsewhere", "ru
 
 
 @dataclass
-class Row:
+class BoardRow:
     """One trial.
 
     Attributes:
-        kind: trials of one kind take about as long as each other: the benchmark.
-        detail: what is being done, the main metric, why it failed, or who else runs it.
-        began, ended: on the board's clock, in seconds.
-        phase_began, phase_from: when what is being done was first heard of, and how far it was then.
+        kind: its benchmark; trials of one kind take about the same time.
+        detail: what is being done, the main metric, why the trial failed, or who else runs it.
+        began, ended: in seconds on the board's clock.
+        phase_began, phase_from: when the present phase was first reported, and its step then.
     """
 
     label: str
@@ -32,13 +32,8 @@ class Row:
     phase_began: float = 0.0
     phase_from: int = 0
 
-    def advance(self, step: int, num_steps: int, what: str, now: float) -> None:
-        if (what, num_steps) != (self.detail, self.num_steps):
-            self.phase_began, self.phase_from = now, step
-        self.step, self.num_steps, self.detail = step, num_steps, what
-
     def phase_seconds_left(self, now: float) -> float | None:
-        """How long the rest of what is being done takes at the pace so far; None while that is unknown."""
+        """How long the rest of the present phase takes at its pace so far; None while that is unknown."""
         advanced = self.step - self.phase_from
         if advanced <= 0:
             return None
@@ -50,14 +45,14 @@ class Board:
 
     Args:
         trials: (label, kind) of each trial that has no record yet.
-        num_devices: how many trials go on at a time, for the ETA.
-        clock: seconds, never going back.
+        num_devices: how many trials run at a time, for the ETA.
+        clock: monotonic, in seconds.
     """
 
     def __init__(
         self, trials: Sequence[tuple[str, str]], *, num_devices: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.rows = {label: Row(label=label, kind=kind) for label, kind in trials}
+        self.rows = {label: BoardRow(label=label, kind=kind) for label, kind in trials}
         self.num_devices = num_devices
         self.clock = clock
 
@@ -66,19 +61,22 @@ class Board:
         row.state, row.device, row.began, row.detail = RUNNING, device, self.clock(), "starting"
 
     def advance(self, label: str, step: int, num_steps: int, what: str) -> None:
-        self.rows[label].advance(step, num_steps, what, self.clock())
+        row = self.rows[label]
+        if (what, num_steps) != (row.detail, row.num_steps):
+            row.phase_began, row.phase_from = self.clock(), step
+        row.step, row.num_steps, row.detail = step, num_steps, what
 
     def move(self, label: str, state: str, detail: str = "") -> None:
-        """To a state in which nothing of it runs here."""
+        """Moves a trial to a state in which it does not run here."""
         row = self.rows[label]
         row.state, row.detail, row.device, row.ended = state, detail, "", self.clock()
 
-    def of(self, *states: str) -> list[Row]:
+    def of(self, *states: str) -> list[BoardRow]:
         """Rows in any of these states."""
         return [row for row in self.rows.values() if row.state in states]
 
-    def seconds_left(self, row: Row) -> float | None:
-        """Of a running trial: what others of its kind took less what it has had; the rest of its phase if longer."""
+    def seconds_left(self, row: BoardRow) -> float | None:
+        """Of a running trial: what others of its kind took minus the time it has had, or its phase's rest if longer."""
         now = self.clock()
         known = [left for left in (row.phase_seconds_left(now),) if left is not None]
         if (whole := self._mean_seconds(row.kind)) is not None:
@@ -86,9 +84,9 @@ class Board:
         return max(known, default=None)
 
     def all_seconds_left(self) -> float | None:
-        """Until the last trial ends, if the devices are kept busy; None while nothing is known.
+        """Until the last trial ends, with all devices kept busy; None while nothing is known.
 
-        A kind of which none has ended is taken to be as long as the mean of those that are known.
+        Trials of a kind that nothing is known about are assumed to take the mean of the other kinds.
         """
         running = self.of(RUNNING)
         lefts = [left for row in running if (left := self.seconds_left(row)) is not None]
@@ -106,6 +104,6 @@ class Board:
         return max([(sum(waiting) + sum(lefts) + unknown) / self.num_devices, *lefts])
 
     def _mean_seconds(self, kind: str) -> float | None:
-        """Of the trials of this kind that this run has done."""
+        """Of the trials of this kind that are done."""
         seconds = [row.ended - row.began for row in self.of(DONE) if row.kind == kind and row.began]
         return sum(seconds) / len(seconds) if seconds else None

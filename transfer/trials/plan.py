@@ -6,46 +6,36 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
-from transfer.trial import RANDOM_PREFIX, WeightsRef
+from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
 
-# Names that say nothing about the weights: then the folder's name is used.
+# File names that say nothing about the weights: the folder's name is used instead.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialPlan:
-    """All that determines one trial, before anything heavy is imported.
+class TrialPlan(TrialSettings):
+    """Everything that determines one trial, before anything heavy is imported.
 
     Attributes:
         runs: root of all records.
-        inputs_sha256: hash of benchmark, protocol, weights, seed, overrides and embedded data's fingerprint.
-        rescale, labels: see :class:`~transfer.trial.Trial`.
+        inputs_sha256: hash of benchmark, protocol, weights, seed, overrides and the embedded data's fingerprint.
     """
 
     runs: Path
     suite: str
-    benchmark: Benchmark
-    weights: WeightsRef
-    seed: int
-    data: Path
-    overrides: tuple[str, ...]
-    device: str
     inputs_sha256: str
-    rescale: int | None = None
-    labels: Path | None = None
 
     @property
     def trial_dir(self) -> Path:
-        weights = f"{self.weights.name}-{self.weights.sha256[:8]}"
-        return self.runs / self.suite / self.benchmark.name / weights / f"trial-{self.seed}"
+        return self.runs / self.suite / self.benchmark.name / self.weights.folder / f"trial-{self.seed}"
 
     @property
     def record_path(self) -> Path:
@@ -53,40 +43,33 @@ class TrialPlan:
 
     @property
     def claim_path(self) -> Path:
-        """Who runs the trial (:mod:`transfer.trials.claim`); beside its folder, which may be removed meanwhile."""
+        """Says who runs the trial (:mod:`transfer.trials.claim`); beside the trial's folder, which may be removed."""
         return self.trial_dir.with_name(f".{self.trial_dir.name}.claim")
 
     @property
     def log_path(self) -> Path:
-        """All that the trial's process prints."""
+        """Everything that the trial's process prints."""
         return self.trial_dir / "log.txt"
 
     @property
     def weights_dir(self) -> Path:
-        """Converted weights, shared by every benchmark of the suite."""
-        return self.runs / self.suite / "weights" / f"{self.weights.name}-{self.weights.sha256[:8]}"
+        """Converted weights, shared by all benchmarks of the suite."""
+        return self.runs / self.suite / "weights" / self.weights.folder
 
     @property
     def label(self) -> str:
         return f"{self.benchmark.name} · {self.weights.name} · seed {self.seed}"
 
-    def finished_record(self) -> TrialRecord | None:
-        """The record of this very trial if it is done; None if it is absent or failed.
+    def main_result(self, record: TrialRecord) -> str:
+        """The benchmark's main metric as people read it, e.g. ``"top1 77.00"``; empty if the record lacks it."""
+        metric = record.metrics.get(self.benchmark.main_metric)
+        return f"{self.benchmark.main_metric} {metric.value:.2f}" if metric else ""
 
-        Raises:
-            UserError: there is a finished record here, made with other settings.
-        """
-        if not self.record_path.is_file():
-            return None
-        record = TrialRecord.load(self.record_path)
-        if record.status == "failed":
-            return None
-        if record.inputs_sha256 != self.inputs_sha256:
-            raise UserError(
-                f"{self.record_path} was made with other settings (protocol, overrides, weights or data): "
-                f"choose another --out or --suite, or delete {self.trial_dir} to run it again"
-            )
-        return record
+    def trial(self, progress: Callable[[int, int, str], None] = silent) -> Trial:
+        """The trial as its task is given it. Its folders are not made yet."""
+        settings = {each.name: getattr(self, each.name) for each in fields(TrialSettings)}
+        work_dir = self.trial_dir / "work"
+        return Trial(**settings, work_dir=work_dir, weights_dir=self.weights_dir, progress=progress)
 
 
 def plan_trials(
@@ -103,39 +86,46 @@ def plan_trials(
     must_exist: bool = True,
     labels: Path | None = None,
 ) -> list[TrialPlan]:
-    """One plan for each benchmark × weights × seed; the same seeds for all weights, so that trials are paired.
+    """One plan for each benchmark × weights × seed; all weights have the same seeds, so that trials are paired.
 
     Args:
-        must_exist: data and labels have to be there; False only to look at what would be run.
+        must_exist: whether data and labels have to be there; False only to look at what would be run.
 
     Raises:
         UserError: a data set's folder or the list of labelled images is missing.
     """
-    inputs = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
+    settings = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
         if must_exist and not labels.is_file():
-            raise UserError(f"--labels {labels} is no file: give a list of labelled images, one name a line")
-        inputs = (*inputs, f"--labels {sha256_file(labels) if labels.is_file() else None}")
+            raise UserError(f"--labels {labels} is no file: give a list of labelled images, one name per line")
+        settings = (*settings, f"--labels {sha256_file(labels) if labels.is_file() else None}")
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark.dataset, data, must_exist=must_exist)
+        inputs = {
+            "benchmark": benchmark.name,
+            "protocol_version": benchmark.protocol_version,
+            "config": _config_sha256(benchmark.config_path),
+            "overrides": sorted(settings),
+            "data": _data_identity(benchmark, root),
+        }
         for seed in seeds:
             for ref in weights:
-                plans.append(
-                    TrialPlan(
-                        runs=runs,
-                        suite=suite,
-                        benchmark=benchmark,
-                        weights=ref,
-                        seed=seed,
-                        data=root,
-                        overrides=overrides,
-                        device=device,
-                        inputs_sha256=_inputs_sha256(benchmark, ref, seed, inputs, root),
-                        rescale=rescale,
-                        labels=labels,
-                    )
+                of_trial = inputs | {"weights": [ref.sha256, ref.which, ref.arch], "seed": seed}
+                plan = TrialPlan(
+                    runs=runs,
+                    suite=suite,
+                    benchmark=benchmark,
+                    weights=ref,
+                    seed=seed,
+                    data=root,
+                    overrides=overrides,
+                    device=device,
+                    inputs_sha256=sha256_text(json.dumps(of_trial, sort_keys=True)),
+                    rescale=rescale,
+                    labels=labels,
                 )
+                plans.append(plan)
     return plans
 
 
@@ -150,7 +140,7 @@ def weights_ref(
     """Names the weights that the user gave: a checkpoint's path, or ``random:<arch>``.
 
     Args:
-        must_exist: a checkpoint has to be there; False only to look at what would be run. Then one that is not there
+        must_exist: whether a checkpoint has to be there; False only to look at what would be run. A missing one then
             has an empty hash.
 
     Raises:
@@ -159,7 +149,8 @@ def weights_ref(
     if which not in ("student", "teacher"):
         raise UserError(f"--which is {which!r}: known are student, teacher")
     if source.startswith(RANDOM_PREFIX):
-        _check_random_arch(source)
+        if not re.fullmatch(r"[a-z0-9_]+", source.removeprefix(RANDOM_PREFIX)):
+            raise UserError(f"{source!r}: write random:<architecture>, e.g. random:resnet18")
         default = source.replace(":", "-")
         return WeightsRef(name=_checked_name(name or default), source=source, sha256=sha256_text(source))
     path = Path(source)
@@ -177,15 +168,11 @@ def weights_ref(
     )
 
 
-def _check_random_arch(source: str) -> None:
-    arch = source.removeprefix(RANDOM_PREFIX)
-    if not re.fullmatch(r"[a-z0-9_]+", arch):
-        raise UserError(f"{source!r}: write random:<architecture>, e.g. random:resnet18")
-
-
 def _checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"the weights' name {name!r} must be of letters, digits, '.', '_' and '-': it names a folder")
+        raise UserError(
+            f"the weights' name {name!r} may have letters, digits, '.', '_' and '-' only: it names a folder"
+        )
     return name
 
 
@@ -208,21 +195,8 @@ def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -
     return root.resolve()
 
 
-def _inputs_sha256(benchmark: Benchmark, weights: WeightsRef, seed: int, overrides: tuple[str, ...], data: Path) -> str:
-    inputs = {
-        "benchmark": benchmark.name,
-        "protocol_version": benchmark.protocol_version,
-        "config": _config_sha256(benchmark.config_path),
-        "weights": [weights.sha256, weights.which, weights.arch],
-        "seed": seed,
-        "overrides": sorted(overrides),
-        "data": _data_identity(benchmark, data),
-    }
-    return sha256_text(json.dumps(inputs, sort_keys=True))
-
-
 def _data_identity(benchmark: Benchmark, data: Path) -> str | None:
-    """What tells data of one benchmark apart: the manifest of embedded data; of somebody's own images their folder."""
+    """What distinguishes data under one benchmark's name: embedded data's manifest, a user's own images' folder."""
     manifest = data / "manifest.json"
     if manifest.is_file():
         return sha256_file(manifest)

@@ -1,7 +1,7 @@
 """The processes in which trials run: forked from a server that has imported the frameworks once.
 
-The frameworks take 6 to 8 seconds to import. A trial that is forked is still one process, one seed, one record, without
-the wait.
+The frameworks take 6 to 8 seconds to import. A forked trial is still one process, one seed, one record, without the
+wait.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from common.process import process_start
 from transfer.task import task_of
 from transfer.trials.devices import VISIBLE
 from transfer.trials.plan import TrialPlan
-from transfer.trials.run_one import TakenError, run_or_find
+from transfer.trials.run_one import TakenError, run_trial
+from transfer.trials.summary import BY_ANOTHER
 
-DEATH_SECONDS = 5.0  # a killed process is gone when its memory is freed, which takes a moment
+DEATH_SECONDS = 5.0  # a killed process is gone once its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# An address of a Unix socket has 107 bytes (unix(7)), and multiprocessing adds /pymp-XXXXXXXX/listener-XXXXXXXX.
+# The address of a Unix socket has at most 107 bytes (unix(7)); multiprocessing adds /pymp-XXXXXXXX/listener-XXXXXXXX.
 MAX_TEMPORARY_FOLDER = 107 - 32
 Result = TypeVar("Result")
 
@@ -37,53 +38,54 @@ def fork_server(plans: Sequence[TrialPlan]) -> Any:
     """The multiprocessing context whose server imports the plans' frameworks once, for processes forked from it.
 
     Raises:
-        UserError: the folder for temporary files has too long a name for the server's socket.
+        UserError: the name of the folder for temporary files is too long for the server's socket.
     """
-    _check_temporary_folder()
+    folder = tempfile.gettempdir()
+    if (size := len(os.fsencode(folder))) > MAX_TEMPORARY_FOLDER:
+        raise UserError(
+            f"the folder for temporary files, {folder}, has a name of {size} bytes, too long for sockets in it: "
+            f"set TMPDIR to one of at most {MAX_TEMPORARY_FOLDER}"
+        )
     if plans[0].device == "cpu":
         for variable in THREAD_VARIABLES:  # the same sums in the same order on every machine, and no spinning threads
             os.environ[variable] = "1"
     else:
         # MMEngine asks for GPUs when it is imported. PyTorch would initialise CUDA to answer, and a forked trial could
-        # use none; so it asks the driver's library (PyTorch's documentation of CUDA environment variables).
+        # not use CUDA then; with this it asks the driver's library (PyTorch's documentation of CUDA environment
+        # variables).
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(sorted({task_of(plan.benchmark).preload for plan in plans}))
     return context
 
 
-def _check_temporary_folder() -> None:
-    folder = tempfile.gettempdir()
-    size = len(os.fsencode(folder))
-    if size > MAX_TEMPORARY_FOLDER:
-        raise UserError(
-            f"the folder for temporary files, {folder}, has a name of {size} bytes, too long for sockets in it: "
-            f"set TMPDIR to one of at most {MAX_TEMPORARY_FOLDER}"
-        )
+def start(
+    context: Any, function: Callable[..., object], *arguments: object, gpus: Sequence[str] = ()
+) -> tuple[Any, Connection]:
+    """Starts ``function(*arguments, messages)`` in a forked process that ends with this one.
 
-
-def start(context: Any, plan: TrialPlan, gpus: Sequence[str]) -> tuple[Any, Connection]:
-    """Starts the trial in a process of its own.
+    Args:
+        context: of :func:`fork_server`.
+        function: importable by name; it may send through the connection ``messages``.
+        gpus: the only ones that the process sees; none given: those that this process sees.
 
     Returns:
-        The process, and what it tells: ``("progress", (done, total, what))`` any number of times, then one of
-        ``("done", result)``, ``("failed", reason)``, ``("user error", sentence)``, ``("taken", by whom)``,
-        ``("recorded", "")`` where another process has just done it.
+        The process, and the connection that receives its messages.
     """
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_trial, args=(plan, tuple(gpus), sender))
+    process = context.Process(target=_in_fork, args=(function, arguments, tuple(gpus), sender))
     process.start()
-    sender.close()  # so that the pipe ends when the trial's process does
+    sender.close()  # so that the connection ends when the process does
     return process, receiver
 
 
 def kill(process: Any) -> None:
-    """Ends a trial's process with all that it started, and waits for it."""
+    """Ends a forked process and everything that it started, and waits for it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()  # it may not have made its group yet
     process.join()
-    # If the fork server was killed too, as by a scheduler, nobody has told when the process was gone.
+    # If the fork server was killed too, as a scheduler would, nobody has reported the end of the process.
     deadline = time.monotonic() + DEATH_SECONDS
     while process_start(process.pid) is not None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -93,14 +95,11 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
     """Calls ``function(*arguments)`` in a forked process and returns its result.
 
     Raises:
-        UserError: as the function; or the process was killed.
+        UserError: raised by the function, or the process was killed.
     """
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_call, args=(function, arguments, tuple(gpus), sender))
-    process.start()
-    sender.close()
+    process, messages = start(context, _send_result, function, arguments, gpus=gpus)
     try:
-        result = receiver.recv()
+        result = messages.recv()
     except EOFError:
         raise UserError(
             f"the process that should {function.__name__} was killed: start the same command again"
@@ -111,49 +110,53 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
     return result
 
 
-def _call(function: Callable[..., Any], arguments: Sequence[Any], gpus: Sequence[str], result: Connection) -> None:
-    belong_to_runner(gpus)
+def _send_result(function: Callable[..., Any], arguments: Sequence[Any], messages: Connection) -> None:
     content: object
     try:
         content = function(*arguments)
     except UserError as error:
         content = error
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-        result.send(content)
+    with contextlib.suppress(BrokenPipeError):  # nobody is waiting for it any more
+        messages.send(content)
 
 
-def _trial(plan: TrialPlan, gpus: Sequence[str], messages: Connection) -> None:
-    belong_to_runner(gpus)
-    try:
-        record, ran_here = run_or_find(plan, lambda *step: _tell(messages, "progress", step))
-    except TakenError as error:
-        _tell(messages, "taken", str(error))
-        return
-    except UserError as error:
-        _tell(messages, "user error", str(error))
-        sys.exit(EXIT_BAD_USE)
-    if not ran_here:
-        _tell(messages, "recorded", "")
-        return
-    main = record.metrics.get(plan.benchmark.main_metric)
-    result = f"{plan.benchmark.main_metric} {main.value:.2f}" if main else ""
-    _tell(messages, record.status, record.error or result)
+def trial_process(plan: TrialPlan, messages: Connection) -> None:
+    """Runs a trial; for :func:`start`.
 
-
-def _tell(messages: Connection, kind: str, content: Any) -> None:
-    try:
-        messages.send((kind, content))
-    except BrokenPipeError:  # the runner is gone; that is no failure of the trial
-        _end_group()
-
-
-def belong_to_runner(gpus: Sequence[str]) -> None:
-    """What every forked process does first: it ends with the runner, and sees no GPU but its own.
-
-    A killed run must not leave trials behind that go on beside those of the next one. The fork server lives as long as
-    any trial does, so it is the runner itself whose end is watched.
+    Sends ``("progress", (done, total, what))`` any number of times, then one of ``("done", result)``,
+    ``("failed", reason)``, ``("refused", sentence)``, ``("taken", by whom)``, or ``("done elsewhere", by whom)`` where
+    another process has just run the trial.
     """
-    os.setpgrp()  # Ctrl-C is the runner's alone: it then ends the trials
+
+    def send(kind: str, content: Any) -> None:
+        try:
+            messages.send((kind, content))
+        except BrokenPipeError:  # the runner is gone, which is no failure of the trial
+            _end_group()
+
+    try:
+        record, ran_here = run_trial(plan, lambda *step: send("progress", step))
+    except TakenError as error:
+        send("taken", str(error))
+    except UserError as error:
+        send("refused", str(error))
+        sys.exit(EXIT_BAD_USE)
+    else:
+        if ran_here:
+            send(record.status, record.error or plan.main_result(record))
+        else:
+            send("done elsewhere", BY_ANOTHER)
+
+
+def _in_fork(
+    function: Callable[..., object], arguments: Sequence[object], gpus: Sequence[str], messages: Connection
+) -> None:
+    """What a forked process runs: it ends with the runner, and sees no GPUs but its own.
+
+    A killed run must not leave trials behind that continue beside those of the next one. The fork server lives as long
+    as any trial does, so it is the runner itself whose end is watched for.
+    """
+    os.setpgrp()  # Ctrl-C is the runner's alone: the runner then ends the trials
     if gpus:
         os.environ[VISIBLE] = ",".join(gpus)  # before CUDA is initialised, here and in processes that this one starts
     runner = multiprocessing.parent_process()
@@ -164,6 +167,7 @@ def belong_to_runner(gpus: Sequence[str]) -> None:
         _end_group()
 
     threading.Thread(target=watch, daemon=True).start()
+    function(*arguments, messages)
 
 
 def _end_group() -> None:
@@ -172,13 +176,13 @@ def _end_group() -> None:
 
 @contextlib.contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds the block as Ctrl-C does, so that a terminal and the trials are left in order."""
+    """Makes SIGTERM unwind the block as Ctrl-C does, so that terminal and trials are left in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # schedulers send it again and again; the first unwinds undisturbed
+        signal.signal(number, signal.SIG_IGN)  # schedulers send it repeatedly; the first one unwinds undisturbed
         sys.exit(128 + number)
 
     before = signal.signal(signal.SIGTERM, end)

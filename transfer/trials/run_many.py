@@ -1,66 +1,45 @@
-"""Runs many trials on this machine, as many at once as there are devices, and says how they went.
+"""Runs many trials on this machine, as many at once as there are devices, and reports how they went.
 
 Several runners may work on one folder: each trial is claimed by the process that runs it
-(:mod:`transfer.trials.claim`), the others go on with the next and in the end wait for what they left.
+(:mod:`transfer.trials.claim`); the other runners turn to the next ones, and in the end wait for those they passed over.
 """
 
 from __future__ import annotations
 
-import sys
+import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 from common.errors import UserError
 from common.files import make_dir
-from transfer.record import TrialRecord
 from transfer.task import task_of
-from transfer.trials.claim import live_owner, take
+from transfer.trials.claim import take
 from transfer.trials.devices import DevicePool, gpus_per_trial, local_devices
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan
-from transfer.trials.process import call, ended_by_sigterm, fork_server, kill, start
+from transfer.trials.process import call, ended_by_sigterm, fork_server, kill, start, trial_process
 from transfer.trials.run_one import record_death
+from transfer.trials.states import TrialState, recorded_state, state_of, unfinished
+from transfer.trials.summary import BY_ANOTHER, End, RunSummary
 
-POLL_SECONDS = 1.0  # how often it is looked at how trials of other runners are
-
-
-@dataclass
-class Summary:
-    """How the trials went; ``failed`` holds (plan, reason), ``refused`` what was wrong with the input.
-
-    ``skipped`` had a record before, ``elsewhere`` were done by another runner meanwhile, ``queued`` are left to a
-    cluster's scheduler.
-    """
-
-    done: int = 0
-    skipped: int = 0
-    elsewhere: int = 0
-    queued: int = 0
-    failed: list[tuple[TrialPlan, str]] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_TRIAL_FAILED if self.failed else EXIT_DONE
+POLL_SECONDS = 1.0  # how often the trials of other runners are looked at
 
 
-def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | None = None) -> Summary:
+def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | None = None) -> RunSummary:
     """Runs every trial that has no finished record; a failed trial does not stop the others.
 
     Args:
-        jobs: trials at a time, 0 for no limit but the devices; on CPU 0 is one a core.
-        num_gpus: of each trial; None for its task's (:func:`transfer.trials.devices.gpus_per_trial`).
+        jobs: trials at a time; 0 for no limit but the devices, which on CPU are one per core.
+        num_gpus: of each trial; None for what its task has (:func:`transfer.trials.devices.gpus_per_trial`).
 
     Raises:
-        UserError: bad use; or a trial found bad input: no further one was started, those under way have ended.
+        UserError: bad use; or a trial found bad input: then no further one was started, and those running have ended.
     """
-    summary = Summary()
-    waiting = [plan for plan in plans if not plan.finished_record()]
-    summary.skipped = len(plans) - len(waiting)
+    waiting = unfinished(plans)
+    summary = RunSummary(skipped=len(plans) - len(waiting))
     if not waiting:
         return summary
     if jobs < 0:
@@ -71,33 +50,42 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | Non
         1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), len(devices), num_gpus) for plan in waiting
     ]
     make_dir(waiting[0].runs)
-    with (
-        ended_by_sigterm(),
-        TrialsDisplay(waiting, already_done=summary.skipped, num_devices=len(devices)) as display,
-    ):
-        _Runner(waiting, needs, DevicePool(devices, jobs), display, summary).run()
+    with ended_by_sigterm(), TrialsDisplay(waiting, summary, num_devices=len(devices)) as display:
+        LocalRunner(waiting, needs, DevicePool(devices, jobs), display).run()
     if summary.refused:
         raise UserError(summary.refused[0])
     return summary
 
 
 @dataclass
-class _Waiting:
-    """A trial that is not running.
+class WaitingTrial:
+    """A trial that is not running here.
 
     Attributes:
-        num_devices: that it needs.
-        failure: when the failed record was written that it is to replace, or None.
+        num_devices: how many it needs.
+        failure_ns: when the failed record was written that the trial is to replace; None if there is none.
     """
 
     plan: TrialPlan
     num_devices: int
-    failure: int | None
+    failure_ns: int | None
+
+    def end_elsewhere(self, state: TrialState) -> tuple[End, str] | None:
+        """How another runner has ended the trial since this one began, and with what result; None if it has not."""
+        if state.conflict:  # the other runner has other settings
+            return "refused", state.conflict
+        if state.name == "done":
+            return "done elsewhere", BY_ANOTHER
+        if state.record and state.failed_since(self.failure_ns):
+            return "failed", f"{state.record.error} (in another runner)"
+        return None
 
 
 @dataclass
-class _Running:
-    waiting: _Waiting
+class RunningTrial:
+    """A trial that runs here, in a process of its own."""
+
+    waiting: WaitingTrial
     devices: tuple[str, ...]
     process: Any
     messages: Connection
@@ -108,38 +96,36 @@ class _Running:
         return self.waiting.plan
 
 
-class _Runner:
-    """Drives the trials of one :func:`run_trials`.
+class LocalRunner:
+    """Runs the trials of one :func:`run_trials`.
 
     Attributes:
-        waiting: in the order in which they are tried: those that need most devices first, so that small trials take
-            what big ones leave and never keep them waiting.
+        waiting: in the order in which they are tried: those that need most devices come first, so that small trials
+            take what big ones leave free and never keep them waiting.
         elsewhere: those that other runners have.
     """
 
     def __init__(
-        self,
-        plans: Sequence[TrialPlan],
-        needs: Sequence[int],
-        pool: DevicePool,
-        display: TrialsDisplay,
-        summary: Summary,
+        self, plans: Sequence[TrialPlan], needs: Sequence[int], pool: DevicePool, display: TrialsDisplay
     ) -> None:
-        self.pool, self.display, self.summary = pool, display, summary
+        self.pool, self.display = pool, display
         self.uses_gpus = plans[0].device == "cuda"
         self.context = fork_server(plans)
-        trials = [_Waiting(plan, need, _failed_at(plan)) for plan, need in zip(plans, needs, strict=True)]
+        trials = [
+            WaitingTrial(plan, need, recorded_state(plan).written_ns) for plan, need in zip(plans, needs, strict=True)
+        ]
         self.waiting = sorted(trials, key=lambda trial: -trial.num_devices)
-        self.elsewhere: list[_Waiting] = []
-        self.running: list[_Running] = []
+        self.elsewhere: list[WaitingTrial] = []
+        self.running: list[RunningTrial] = []
         self.next_look = 0.0
 
     def run(self) -> None:
+        """Returns when every trial has ended, here or elsewhere."""
         try:
             while self.waiting or self.running or self.elsewhere:
                 self._look_elsewhere()
                 self._start_what_fits()
-                if self.summary.refused:
+                if self.display.summary.refused:
                     self.waiting.clear()
                     self.elsewhere.clear()
                 self._listen()
@@ -149,67 +135,48 @@ class _Runner:
                 if claim := take(trial.plan.claim_path):
                     claim.release()
 
+    def _look_elsewhere(self) -> None:
+        """Counts the trials that other runners have ended; those that were let go of are waiting again."""
+        if not self.elsewhere or time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + POLL_SECONDS  # not at every step of the trials here
+        for trial in list(self.elsewhere):
+            state = state_of(trial.plan)
+            if end := trial.end_elsewhere(state):
+                self.elsewhere.remove(trial)
+                self.display.ended(trial.plan, *end)
+            elif not state.owner:
+                self.elsewhere.remove(trial)
+                self.waiting.insert(0, trial)
+                self.display.waits(trial.plan)
+
     def _start_what_fits(self) -> None:
         for trial in list(self.waiting):
-            if self.summary.refused:
+            if self.display.summary.refused:
                 return
             devices = self.pool.take(trial.num_devices)
             if devices is None:
                 continue
             self.waiting.remove(trial)
-            if self._is_ended_elsewhere(trial) or self._is_elsewhere(trial):
+            state = state_of(trial.plan)
+            if end := trial.end_elsewhere(state):
                 self.pool.give_back(devices)
-                continue
-            process, messages = start(self.context, trial.plan, devices if self.uses_gpus else ())
-            self.running.append(_Running(trial, devices, process, messages, time.monotonic()))
-            self.display.started(trial.plan, _device_label(devices, self.uses_gpus))
+                self.display.ended(trial.plan, *end)
+            elif state.owner:
+                self.pool.give_back(devices)
+                self._leave(trial, str(state.owner))
+            else:
+                gpus = devices if self.uses_gpus else ()
+                process, messages = start(self.context, trial_process, trial.plan, gpus=gpus)
+                self.running.append(RunningTrial(trial, devices, process, messages, time.monotonic()))
+                self.display.started(trial.plan, f"GPU {','.join(gpus)}" if gpus else devices[0])
 
-    def _is_elsewhere(self, trial: _Waiting) -> bool:
-        owner = live_owner(trial.plan.claim_path)
-        if owner is None:
-            return False
-        self._leave(trial, str(owner))
-        return True
-
-    def _leave(self, trial: _Waiting, owner: str) -> None:
+    def _leave(self, trial: WaitingTrial, owner: str) -> None:
         self.elsewhere.append(trial)
         self.display.left(trial.plan, owner)
 
-    def _look_elsewhere(self) -> None:
-        """Those that another runner has ended are counted; those that it has let go of are waiting again."""
-        if not self.elsewhere or time.monotonic() < self.next_look:
-            return
-        self.next_look = time.monotonic() + POLL_SECONDS  # not at every step of the trials here
-        for trial in list(self.elsewhere):
-            owned = live_owner(trial.plan.claim_path) is not None  # before the record, which is there when it ends
-            if self._is_ended_elsewhere(trial):
-                self.elsewhere.remove(trial)
-            elif not owned:
-                self.elsewhere.remove(trial)
-                self.waiting.insert(0, trial)
-                self.display.waits(trial.plan)
-
-    def _is_ended_elsewhere(self, trial: _Waiting) -> bool:
-        """Whether another runner has ended the trial since this one began; then it is counted."""
-        plan = trial.plan
-        try:
-            record = plan.finished_record()
-        except UserError as error:  # the other runner has other settings
-            self.summary.refused.append(str(error))
-            return True
-        if record:
-            self.summary.elsewhere += 1
-            self.display.ended(plan, "done", "by another runner")
-            return True
-        if _failed_at(plan) != trial.failure:
-            reason = f"{TrialRecord.load(plan.record_path).error} (in another runner)"
-            self.summary.failed.append((plan, reason))
-            self.display.ended(plan, "failed", reason)
-            return True
-        return False
-
     def _listen(self) -> None:
-        """Waits until a trial has something to say, and hears it."""
+        """Waits until a trial that runs here has something to say, and takes it in."""
         if not self.running:
             if self.elsewhere and not self.waiting:
                 time.sleep(POLL_SECONDS)
@@ -217,74 +184,33 @@ class _Runner:
         sources = {source: trial for trial in self.running for source in (trial.messages, trial.process.sentinel)}
         ready = wait(list(sources), timeout=POLL_SECONDS if self.elsewhere else None)
         for trial in {id(sources[source]): sources[source] for source in ready}.values():
-            if self._hear(trial):
-                self.running.remove(trial)
-                self.pool.give_back(trial.devices)
+            kind: Any = "died"
+            content: Any = None
+            with contextlib.suppress(EOFError):
+                if trial.messages.poll():
+                    kind, content = trial.messages.recv()
+            if kind == "progress":
+                self.display.advanced(trial.plan, *content)
+            else:
+                self._end(trial, kind, content)
 
-    def _hear(self, trial: _Running) -> bool:
-        """Takes one message; True when the trial has ended."""
-        plan = trial.plan
-        kind, content = self._message(trial)
-        if kind == "progress":
-            self.display.advanced(plan, *content)
-            return False
+    def _end(self, trial: RunningTrial, kind: Any, content: str) -> None:
+        """Takes in the last message of a trial (:func:`transfer.trials.process.trial_process`)."""
+        if kind == "died":
+            kind, content = "failed", self._record_death(trial)
         trial.process.join()
         trial.messages.close()
         if kind == "taken":
             self._leave(trial.waiting, content)
-            return True
-        if kind == "recorded":
-            return self._is_ended_elsewhere(trial.waiting)
-        if kind == "user error":
-            self.summary.refused.append(content)
-            kind = "refused"
-        elif kind == "done":
-            self.summary.done += 1
         else:
-            self.summary.failed.append((plan, content))
-        self.display.ended(plan, kind, content)
-        return True
+            self.display.ended(trial.plan, kind, content)
+        self.running.remove(trial)
+        self.pool.give_back(trial.devices)
 
-    def _message(self, trial: _Running) -> tuple[str, Any]:
-        """The next that the trial tells (:func:`transfer.trials.process.start`), in place of one that has died too."""
-        try:
-            if trial.messages.poll():
-                kind, content = trial.messages.recv()
-                return kind, content
-        except EOFError:
-            pass
-        return "failed", self._bury(trial)
-
-    def _bury(self, trial: _Running) -> str:
-        """Records the trial of a process that died without a word, and ends what that had started."""
+    def _record_death(self, trial: RunningTrial) -> str:
+        """Ends what a process that died without a word had started, records its trial and returns the reason."""
         kill(trial.process)
         reason = f"its process died with exit code {trial.process.exitcode} (out of memory, or killed)"
         gpus = trial.devices if self.uses_gpus else ()  # so that the record names them
         call(self.context, record_death, trial.plan, reason, time.monotonic() - trial.started_at, gpus=gpus)
         return reason
-
-
-def _device_label(devices: Sequence[str], uses_gpus: bool) -> str:
-    return f"GPU {','.join(devices)}" if uses_gpus else devices[0]
-
-
-def _failed_at(plan: TrialPlan) -> int | None:
-    """When the trial's record was last written, in ns; None if there is none."""
-    try:
-        return plan.record_path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def print_failures(summary: Summary, command: str) -> None:
-    """One line a failed trial: which, why, where its traceback and output are; then how to go on."""
-    for plan, reason in summary.failed:
-        traces = {"traceback": plan.trial_dir / "error.txt", "output": plan.log_path}
-        where = ", ".join(f"{what}: {path}" for what, path in traces.items() if path.is_file())
-        print(f"failed: {plan.label}: {reason}{f' ({where})' if where else ''}", file=sys.stderr)
-    if summary.failed:
-        print(
-            f"{len(summary.failed)} trial(s) failed, the others are recorded; "
-            f"mend the cause and start {command} again: it runs only what is missing",
-            file=sys.stderr,
-        )

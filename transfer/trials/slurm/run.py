@@ -14,61 +14,58 @@ from common.errors import UserError
 from transfer.trials.claim import end_claim_of, take
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan
-from transfer.trials.run_many import Summary
 from transfer.trials.slurm import jobs as notes
 from transfer.trials.slurm.jobs import TrialJob
 from transfer.trials.slurm.options import TrialSlurmArgs, check
-from transfer.trials.slurm.submit import submit
+from transfer.trials.states import unfinished
+from transfer.trials.summary import RunSummary
 
 
-def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_trial: int | None) -> Summary:
-    """Runs every trial that has no finished record as a job; one that is queued already is not submitted again.
+def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_trial: int | None) -> RunSummary:
+    """Runs every trial that has no finished record as a job; a trial that is queued already is not submitted again.
 
     Args:
         gpus_per_trial: see :func:`transfer.trials.slurm.options.need_of`.
 
     Raises:
-        UserError: bad use, Slurm refuses or does not answer; or a trial found bad input: those that had not begun
-            were called off.
+        UserError: bad use, Slurm refuses or does not answer; or a trial found bad input: then those that had not
+            begun were cancelled.
     """
     check(args, gpus_per_trial)
     plans = [dataclasses.replace(plan, runs=plan.runs.resolve()) for plan in plans]
-    waiting = [plan for plan in plans if not plan.finished_record()]
-    summary = Summary(skipped=len(plans) - len(waiting))
+    waiting = unfinished(plans)
+    summary = RunSummary(skipped=len(plans) - len(waiting))
     if not waiting:
         return summary
     with _sole_submitter(notes.submission_folder(waiting[0])):
         queued = _queued(waiting)
         has_job = {job.plan for job in queued}
-        submitted = submit([plan for plan in waiting if plan not in has_job], args, gpus_per_trial)
+        submitted = notes.submit([plan for plan in waiting if plan not in has_job], args, gpus_per_trial)
     jobs = [*queued, *submitted]
     for what, some in (("queued already", queued), ("submitted", submitted)):
         if some:
             print(f"{len(some)} trial(s) {what} as Slurm job(s) {_job_numbers(some)}", file=sys.stderr)
+    how_to_look = f"squeue --jobs={_job_numbers(jobs, ',')}"
     if not args.wait:
         summary.queued = len(jobs)
-        print(f"how they stand: {_how_to_look(jobs)}; to watch them: the same command again", file=sys.stderr)
+        print(f"to see how they are: {how_to_look}; to watch them: the same command again", file=sys.stderr)
         return summary
-    _watch(jobs, summary)
+    from transfer.trials.slurm.watch import Watch
+
+    try:
+        with TrialsDisplay([job.plan for job in jobs], summary, num_devices=1) as display:
+            Watch(jobs, display).run()
+    except KeyboardInterrupt:
+        end = f"scancel {_job_numbers(jobs, ' ')}"
+        print(f"the jobs continue without this command: {how_to_look}; to end them: {end}", file=sys.stderr)
+        raise
     if summary.refused:
         raise UserError(summary.refused[0])
     return summary
 
 
-def _watch(jobs: Sequence[TrialJob], summary: Summary) -> None:
-    from transfer.trials.slurm.watch import Watch
-
-    try:
-        with TrialsDisplay([job.plan for job in jobs], already_done=summary.skipped, num_devices=1) as display:
-            Watch(jobs, display, summary).run()
-    except KeyboardInterrupt:
-        end = f"scancel {_job_numbers(jobs, ' ')}"
-        print(f"the jobs go on without this command: {_how_to_look(jobs)}; to end them: {end}", file=sys.stderr)
-        raise
-
-
 def _queued(plans: Sequence[TrialPlan]) -> list[TrialJob]:
-    """The jobs of an earlier command that have not ended; it is said how those ended that left nothing."""
+    """An earlier command's jobs that have not ended. Of those that ended without a record, the end is reported."""
     earlier = [job for plan in plans if (job := notes.load(plan))]
     try:
         statuses = slurm.job_statuses([job.job_id for job in earlier])
@@ -89,7 +86,7 @@ def _queued(plans: Sequence[TrialPlan]) -> list[TrialJob]:
 
 @contextlib.contextmanager
 def _sole_submitter(folder: Path) -> Iterator[None]:
-    """Of several commands at once, on any host, one submits at a time; the next then finds what was submitted."""
+    """Lets one of several commands, on any host, submit at a time; the next one then finds what was submitted."""
     path = folder.with_name(f".{folder.name}.claim")
     while (claim := take(path)) is None:
         time.sleep(0.5)
@@ -99,7 +96,3 @@ def _sole_submitter(folder: Path) -> Iterator[None]:
 
 def _job_numbers(jobs: Sequence[TrialJob], between: str = ", ") -> str:
     return between.join(dict.fromkeys(job.array_id for job in jobs))
-
-
-def _how_to_look(jobs: Sequence[TrialJob]) -> str:
-    return f"squeue --jobs={_job_numbers(jobs, ',')}"

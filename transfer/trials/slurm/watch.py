@@ -1,4 +1,4 @@
-"""Watches submitted trials until the last has ended, and says how each went."""
+"""Watches submitted trials until the last has ended, and reports how each went."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import submitit
 from common import slurm
 from common.slurm import JobStatus
 from common.slurm_jobs import remove_empty
-from transfer.record import TrialRecord
 from transfer.trials.board import RUNNING, WAITING
 from transfer.trials.claim import end_claim_of
 from transfer.trials.display import TrialsDisplay
-from transfer.trials.run_many import Summary
 from transfer.trials.run_one import record_death, remove_empty_folders
 from transfer.trials.slurm.jobs import TrialJob
+from transfer.trials.states import recorded_state
+from transfer.trials.summary import End
 
-SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0  # the longer it lasts the less often Slurm is asked
-SETTLE_SECONDS = 5.0  # what a job wrote may be seen here later than its end, on a network file system
+SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0  # the longer the jobs take, the less often Slurm is asked
+SETTLE_SECONDS = 5.0  # on a network file system, what a job wrote may become visible here only after its end
 FORGOTTEN = JobStatus(state="UNKNOWN", reason="Slurm no longer knows it", nodes="")
 
 
@@ -31,13 +31,13 @@ class Watch:
     """The trials of one command that are in Slurm's hands.
 
     Attributes:
-        seen: how each job was last seen.
-        ended_at: when the end of a job was first seen that has left no record yet.
+        seen: the last status of each job.
+        ended_at: when a job without a record was first seen to have ended.
     """
 
-    def __init__(self, jobs: Sequence[TrialJob], display: TrialsDisplay, summary: Summary) -> None:
+    def __init__(self, jobs: Sequence[TrialJob], display: TrialsDisplay) -> None:
         self.jobs = list(jobs)
-        self.display, self.summary = display, summary
+        self.display = display
         self.seen: dict[str, JobStatus] = {}
         self.ended_at: dict[str, float] = {}
 
@@ -45,7 +45,7 @@ class Watch:
         """Returns when all have ended."""
         began = time.monotonic()
         while self.jobs:
-            with contextlib.suppress(slurm.SlurmSilentError):  # it will answer again; the jobs do not need it to run
+            with contextlib.suppress(slurm.SlurmSilentError):  # it will answer again; the jobs run without an answer
                 statuses = slurm.job_statuses([job.job_id for job in self.jobs])
                 self.jobs = [job for job in self.jobs if not self._look(job, statuses.get(job.job_id, FORGOTTEN))]
             self.display.board.num_devices = max(1, len(self.display.board.of(RUNNING)))
@@ -54,93 +54,83 @@ class Watch:
                 time.sleep(min(max(waited, SHORTEST_POLL_SECONDS), LONGEST_POLL_SECONDS))
 
     def _look(self, job: TrialJob, status: JobStatus) -> bool:
-        """Shows how the job stands; True when its trial has ended."""
-        if record := job.plan.finished_record():
-            main = record.metrics.get(job.plan.benchmark.main_metric)
-            self.summary.done += 1
-            self._end(job, "done", f"{job.plan.benchmark.main_metric} {main.value:.2f}" if main else "")
-            return True
+        """Shows how the job is; True when its trial has ended."""
+        state = recorded_state(job.plan)
+        if record := state.finished():
+            return self._end(job, "done", job.plan.main_result(record))
         if not status.has_ended:
             self.ended_at.pop(job.job_id, None)
             self._show(job, status)
             return False
-        if job.has_new_failure():
-            self._fail(job, str(TrialRecord.load(job.plan.record_path).error))
-            return True
-        if refusal := _refusal(job):
-            self._refuse(job, refusal)
+        if state.record and state.failed_since(job.failure_ns):
+            return self._end(job, "failed", str(state.record.error))
+        refusal, last_words = _returned(job)
+        if refusal:
+            others = [other.job_id for other in self.jobs if other is not job]
+            if others and not self.display.summary.refused:  # like the local runner, cancels what has not begun
+                subprocess.run(["scancel", f"--state={slurm.PENDING}", *others], stderr=sys.stderr, check=False)
+            self._end(job, "refused", refusal)
+            remove_empty_folders(job.plan)
             return True
         if time.monotonic() - self.ended_at.setdefault(job.job_id, time.monotonic()) < SETTLE_SECONDS:
             return False
-        self._fail(job, _bury(job, status))
-        return True
+        return self._end(job, "failed", _record_end(job, status, last_words))
 
     def _show(self, job: TrialJob, status: JobStatus) -> None:
         before = self.seen.get(job.job_id)
         if before == status:
             return
         self.seen[job.job_id] = status
+        row = self.display.board.rows[job.plan.label]
         if status.state == slurm.RUNNING:
             if before is None or before.state != slurm.RUNNING:
                 self.display.started(job.plan, status.nodes)
-                self.display.board.rows[job.plan.label].detail = f"job {job.job_id}"
+                row.detail = f"job {job.job_id}"
         elif status.state == slurm.PENDING:
-            has_run = self.display.board.rows[job.plan.label].state == RUNNING
+            has_run = row.state == RUNNING
             self.display.board.move(job.plan.label, WAITING, f"job {job.job_id} {status}")
             if has_run:
                 self.display.line(f"{job.plan.label}: job {job.job_id} is requeued")
 
-    def _fail(self, job: TrialJob, reason: str) -> None:
-        self.summary.failed.append((job.plan, reason))
-        self._end(job, "failed", reason)
-
-    def _refuse(self, job: TrialJob, sentence: str) -> None:
-        """Bad input: what has not begun is called off, as the local runner does."""
-        if not self.summary.refused:
-            cancel([other for other in self.jobs if other is not job], state=slurm.PENDING)
-        self.summary.refused.append(sentence)
-        self._end(job, "refused", sentence)
-        remove_empty_folders(job.plan)
-
-    def _end(self, job: TrialJob, state: str, result: str) -> None:
-        self.display.ended(job.plan, state, result)
-        clear_away(job, keep_output=state == "failed")
+    def _end(self, job: TrialJob, end: End, result: str) -> bool:
+        """Counts the end of the trial, and removes what its job needed; True, as of :meth:`_look`."""
+        self.display.ended(job.plan, end, result)
+        clear_away(job, keep_output=end == "failed")
+        return True
 
 
-def _refusal(job: TrialJob) -> str | None:
-    """What the job found wrong with the input; None if nothing, or if it did not get as far."""
+def _returned(job: TrialJob) -> tuple[str | None, str]:
+    """What the job found wrong with the input, if anything; and if it raised, the last line of the traceback.
+
+    That line says, for example, that the job has timed out too many times.
+    """
     handle: submitit.SlurmJob[str | None] = submitit.SlurmJob(job.folder, job.job_id)
-    if not handle.paths.result_pickle.exists() or handle.exception() is not None:
-        return None
-    return handle.result()
+    if not handle.paths.result_pickle.exists():
+        return None, ""
+    error = handle.exception()
+    if error is None:
+        return handle.result(), ""
+    # submitit puts the traceback between two rules
+    lines = [line for part in str(error).split("-" * 22)[1:2] for line in part.splitlines() if line.strip()]
+    return None, lines[-1].strip() if lines else ""
 
 
-def _bury(job: TrialJob, status: JobStatus) -> str:
-    """Records the trial of a job that ended without a word."""
-    paths = submitit.SlurmJob(job.folder, job.job_id).paths
+def _record_end(job: TrialJob, status: JobStatus, last_words: str) -> str:
+    """Records the trial of a job that ended without a record, and returns the reason."""
+    plan, paths = job.plan, submitit.SlurmJob(job.folder, job.job_id).paths
     reason = f"Slurm job {job.job_id} ended as {status} without a record"
-    if last_word := _last_word(job):
-        reason += f": {last_word}"
+    if last_words:
+        reason += f": {last_words}"
     if paths.stderr.exists():
         reason += f" (its output: {paths.stderr})"
-    # The node's device is not known here, and need not be there: this may be a machine without a GPU.
-    plan = job.plan
     end_claim_of(job.job_id, plan.claim_path)
+    # The node's device is not known here, and this may be a machine without a GPU.
     record_death(dataclasses.replace(plan, device="cpu"), reason, 0.0)
-    if job.has_new_failure():
-        record = TrialRecord.load(plan.record_path)
+    state = recorded_state(plan)
+    if state.record and state.failed_since(job.failure_ns):
         device = f"of Slurm job {job.job_id}"
-        dataclasses.replace(record, device=device, peak_bytes=0).sealed().save(plan.record_path)
+        dataclasses.replace(state.record, device=device, peak_bytes=0).sealed().save(plan.record_path)
     return reason
-
-
-def _last_word(job: TrialJob) -> str:
-    """The last line of the traceback that submitit kept, e.g. that it has timed out too many times; empty if none."""
-    handle: submitit.SlurmJob[object] = submitit.SlurmJob(job.folder, job.job_id)
-    error = handle.exception() if handle.paths.result_pickle.exists() else None
-    # submitit puts the traceback between two rules
-    lines = [line for part in str(error or "").split("-" * 22)[1:2] for line in part.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
 
 
 def clear_away(job: TrialJob, *, keep_output: bool) -> None:
@@ -159,9 +149,3 @@ def clear_away(job: TrialJob, *, keep_output: bool) -> None:
                 link.unlink()
         script.unlink(missing_ok=True)
     remove_empty(job.folder)
-
-
-def cancel(jobs: Sequence[TrialJob], *, state: str) -> None:
-    """Calls off those of the jobs that are in this state."""
-    if jobs:
-        subprocess.run(["scancel", f"--state={state}", *(job.job_id for job in jobs)], stderr=sys.stderr, check=False)

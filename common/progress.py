@@ -1,0 +1,33 @@
+"""What a person sees of work that takes a while."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, *, stays: bool = False) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr, if that is a terminal; yields what is to be called with (done, total, what is being done).
+
+    Args:
+        stays: leave the bar on the terminal when the work is done.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=not stays, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def clock_text(seconds: float | None) -> str:
+    """``"1:02:03"``, ``"2:03"``, or ``"?"`` for None."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,81 @@
+"""Where a trial ran, with which code and packages, and at what cost: what a record holds and a task does not know."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+# What can change a result: a package's name in records, and the distributions that may provide it.
+PACKAGES = {
+    name: (name,)
+    for name in ("torch", "torchvision", "numpy", "timm", "scikit-learn", "pycocotools", "mmsegmentation", "mmengine")
+} | {"detectron2": ("detectron2", "pb1-detectron2"), "mmcv": ("mmcv", "mmcv-lite")}
+
+
+def provenance(device: str, wall_seconds: float) -> dict[str, Any]:
+    """Fields of :class:`~transfer.record.TrialRecord` for a trial that this process ran.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+    """
+    commit, is_dirty = git_state()
+    name, num_devices, peak_bytes = used_device(device)
+    return {
+        "git_commit": commit,
+        "git_dirty": is_dirty,
+        "packages": package_versions(),
+        "device": name,
+        "wall_seconds": round(wall_seconds, 3),
+        "device_hours": round(wall_seconds / 3600 * num_devices, 6),
+        "peak_bytes": peak_bytes,
+    }
+
+
+@functools.cache
+def git_state() -> tuple[str, bool]:
+    """(commit, whether there are uncommitted changes) of this code; ("unknown", False) outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", False
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    """Versions of Python and :data:`PACKAGES`; packages that are not installed are left out."""
+    versions = {"python": platform.python_version()}
+    for name, distributions in PACKAGES.items():
+        for distribution in distributions:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(distribution)
+                break
+    return versions
+
+
+def used_device(device: str) -> tuple[str, int, int]:
+    """Name, number of GPUs (1 on CPU) and peak memory in bytes: allocated on the first GPU, or resident on CPU.
+
+    The name is e.g. ``"NVIDIA H200 x 1"`` or ``"cpu x86_64, 1 thread"``.
+    """
+    if device == "cuda":
+        import torch
+
+        num_gpus = torch.cuda.device_count()
+        return f"{torch.cuda.get_device_name()} x {num_gpus}", num_gpus, torch.cuda.max_memory_allocated()
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak_bytes = peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    return f"cpu {platform.machine()}, {threads} thread{'' if threads == '1' else 's'}", 1, peak_bytes
