@@ -1,7 +1,7 @@
 """Pre-training as a Slurm job over any number of nodes: ``tools/pretrain.sh RECIPE --launcher slurm --nodes 2``.
 
-Slurm starts one process a GPU; each finds the others by torchrun's environment variables. Asked to stop, they write a
-checkpoint, and the job is requeued and goes on from it.
+Slurm starts one process per GPU; each finds the others by torchrun's environment variables. Asked to stop, they write a
+checkpoint, and the job is requeued and resumes from it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import os
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common import cli, slurm, slurm_jobs
 from common.errors import UserError
 from common.files import write_text
 from common.slurm import JobStatus
+from pretrain.recipe import Recipe
+from pretrain.run.finished import NOTE_NAME
 from pretrain.run.preemption import EXIT_PREEMPTED
+from pretrain.run.process import run_process
 
-MAX_TIMEOUTS = 1000  # each goes on from a checkpoint, so that there is no end to a long recipe on short time limits
-SIGNAL_SECONDS = 180  # ahead of the time limit: a step, and the checkpoint on a slow file system
+MAX_TIMEOUTS = 1000  # each job resumes from a checkpoint, so a long recipe may run under short time limits
+SIGNAL_SECONDS = 180  # before the time limit: enough for a step, and for the checkpoint on a slow file system
 POLL_SECONDS = 5.0
 EMBEDDED_RECIPE = "demo"
-# How a process ends that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it had begun.
+# Exit codes of a process that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it had begun.
 STOPPED = (EXIT_PREEMPTED, *(128 + number for number in slurm_jobs.SIGNALS))
-# A process that waits for one that has died would hold all nodes for ever. The first process may need a while longer
-# than the others, which write no checkpoint.
+# A process that waits for one that has died would hold all nodes for ever. The first process may need longer than the
+# others, which write no checkpoint.
 SRUN_ARGS = ("--kill-on-bad-exit=0", "--wait=300")
 
 
@@ -38,11 +41,11 @@ class PretrainSlurmArgs(slurm.SlurmArgs):
     nodes: int = 1
     """machines"""
     gpus_per_node: int | None = None
-    """GPUs of each, one process a GPU; without it one CPU process a node, for the demo's recipe or --device cpu"""
+    """GPUs of each, one process per GPU; without it one CPU process per node, for the demo's recipe or --device cpu"""
     cpus_per_process: int | None = None
-    """CPU cores of each process, which load its images; default: 10 a GPU, 1 without"""
+    """CPU cores of each process, which load its images; default: 10 with a GPU, 1 without"""
     wait: bool = False
-    """return when the job has ended, not once it is submitted"""
+    """return when the job has ended, not as soon as it is submitted"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +54,27 @@ class PretrainTask:
 
     Attributes:
         data, out: absolute.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
     """
 
-    recipe: str
-    overrides: tuple[str, ...]
+    recipe: Recipe
     data: Path
     out: Path
     device: str
-    momentum_encoder: bool | None
 
     def __call__(self) -> None:
         """Trains; asked to stop, has the job requeued."""
-        from pretrain import train
+        from submitit.helpers import TorchDistributedEnvironment
 
         requeue = slurm_jobs.submitits_handler()
-        _meet_other_processes()
+        # Torchrun's variables from Slurm's; an address that was set, for nodes with several networks, is kept.
+        address = os.environ.get("MASTER_ADDR")
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+        if address:
+            os.environ["MASTER_ADDR"] = address
         try:
             with slurm_jobs.signals_unwind():
-                sys.exit(train.main(train.Args(**asdict(self))))
+                sys.exit(run_process(self.recipe, data=self.data, out=self.out, device=self.device))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(cli.EXIT_BAD_USE)
@@ -79,20 +85,10 @@ class PretrainTask:
                 raise
 
     def checkpoint(self) -> object:
-        """What submitit runs in the requeued job: the same; it goes on from ``out``."""
+        """What submitit runs in the requeued job: the same; it resumes from ``out``."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def _meet_other_processes() -> None:
-    """Torchrun's variables from Slurm's; an address that was set, for nodes with several networks, is kept."""
-    from submitit.helpers import TorchDistributedEnvironment
-
-    address = os.environ.get("MASTER_ADDR")
-    TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-    if address:
-        os.environ["MASTER_ADDR"] = address
 
 
 def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
@@ -102,14 +98,20 @@ def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
         UserError: bad use, or Slurm refuses or does not answer.
     """
     slurm.require()
-    num_processes = _processes_per_node(task, args)
+    for name, count in (("--nodes", args.nodes), ("--gpus-per-node", args.gpus_per_node)):
+        if count is not None and count < 1:
+            raise UserError(f"{name} is {count}: give a number from 1 up")
+    if args.gpus_per_node and task.device == "cpu":
+        raise UserError("--device cpu and --gpus-per-node exclude each other: leave one out")
+    if not args.gpus_per_node and task.device != "cpu" and task.recipe.name != EMBEDDED_RECIPE:
+        raise UserError("nobody knows from here how many GPUs a node has: give --gpus-per-node N, or --device cpu")
     if not task.data.is_dir():
         raise UserError(f"no folder {task.data} with images: give --data DIR, on a file system that the nodes share")
     folder = task.out / "slurm"
     job_id, status = _earlier_job(folder)
     if status is None:
-        cpus = args.cpus_per_process or (10 if args.gpus_per_node else 1)
-        # Said, not found out on the node: a node may have GPUs that are not this job's.
+        num_processes = args.gpus_per_node or 1
+        # Given here, not found out on the node: a node may have GPUs that are not this job's.
         task = replace(task, device="cuda" if args.gpus_per_node else "cpu")
         (job,) = slurm_jobs.submit(
             [task],
@@ -117,10 +119,10 @@ def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
             args,
             max_timeouts=MAX_TIMEOUTS,
             signal_seconds=SIGNAL_SECONDS,
-            cpus=cpus,
+            cpus=args.cpus_per_process or (10 if args.gpus_per_node else 1),
             gpus_per_node=args.gpus_per_node or 0,
             srun_args=SRUN_ARGS,
-            job_name=f"pretrain-{task.recipe}",
+            job_name=f"pretrain-{task.recipe.name}",
             nodes=args.nodes,
             ntasks_per_node=num_processes,
         )
@@ -129,25 +131,12 @@ def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
         print(f"submitted as Slurm job {job_id}: {args.nodes} node(s), {num_processes} process(es) on each")
     else:
         print(f"Slurm job {job_id} has this run already: {status}")
-    print(f"how it stands: squeue --jobs={job_id}; its output: {folder / f'{job_id}_0_log.out'}")
+    print(f"its state: squeue --jobs={job_id}; its output: {folder / f'{job_id}_0_log.out'}")
     return _wait(job_id, task.out) if args.wait else 0
 
 
-def _processes_per_node(task: PretrainTask, args: PretrainSlurmArgs) -> int:
-    for name, count in (("--nodes", args.nodes), ("--gpus-per-node", args.gpus_per_node)):
-        if count is not None and count < 1:
-            raise UserError(f"{name} is {count}: give a number from 1 up")
-    if args.gpus_per_node:
-        if task.device == "cpu":
-            raise UserError("--device cpu and --gpus-per-node exclude each other: leave one out")
-        return args.gpus_per_node
-    if task.device != "cpu" and task.recipe != EMBEDDED_RECIPE:
-        raise UserError("nobody knows from here how many GPUs a node has: give --gpus-per-node N, or --device cpu")
-    return 1
-
-
 def _earlier_job(folder: Path) -> tuple[str, JobStatus | None]:
-    """The job that was submitted for this run last, if it has not ended; else ("", None)."""
+    """The last job that was submitted for this run, if it has not ended; else ("", None)."""
     note = folder / "job.json"
     if not note.is_file():
         return "", None
@@ -160,9 +149,7 @@ def _earlier_job(folder: Path) -> tuple[str, JobStatus | None]:
 
 
 def _wait(job_id: str, out: Path) -> int:
-    """Until the job has ended: 0 if the run is finished, else 1."""
-    from pretrain.run.finished import NOTE_NAME
-
+    """Waits until the job has ended; 0 if the run is finished, else 1."""
     while True:
         try:
             status = slurm.job_statuses([job_id]).get(job_id)

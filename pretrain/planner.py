@@ -237,18 +237,6 @@ def text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def describe(
-    recipe: Recipe,
-    *,
-    gpu: str = "a100-40gb",
-    num_gpus: int = 8,
-    efficiency: float = DEFAULT_EFFICIENCY,
-    num_images: int = IMAGENET_IMAGES,
-) -> str:
-    """The plan as text; see :func:`plan` for the settings and the errors."""
-    return text(plan(recipe, gpu=gpu, num_gpus=num_gpus, efficiency=efficiency, num_images=num_images))
-
-
 def _network_line(plan: Plan) -> str:
     counts, crops = plan.counts, plan.recipe.crops
     views = f"{counts.global_crop.macs / 1e9:.2f} G for {crops.global_size} px"

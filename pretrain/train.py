@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,15 +15,15 @@ from common.errors import UserError
 from pretrain import checks
 from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
-from pretrain.run import preemption
-from pretrain.run.finished import BACKBONE_NAME, is_finished
+from pretrain.run.finished import is_finished
+from pretrain.run.process import run_process
 
 
 @dataclass(frozen=True)
 class Args:
     """Pre-trains a backbone with TWIST.
 
-    Killed at any moment and started again with the same arguments, it goes on from its last checkpoint; asked to
+    Killed at any moment and started again with the same arguments, it resumes from its last checkpoint; asked to
     stop (SIGTERM, SIGUSR1, SIGUSR2) it writes one first. Finished, it changes nothing. Writes checkpoint.pth,
     backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
 
@@ -50,7 +49,7 @@ class Args:
     gpus: int = 8
     """With --plan: how many of them."""
     launcher: Literal["local", "slurm"] = "local"
-    """Slurm: as a job of the cluster, which is requeued and goes on (docs/slurm.md)."""
+    """Slurm: as a job of the cluster, which is requeued and resumes (docs/slurm.md)."""
     cluster: PretrainSlurmArgs = field(default_factory=PretrainSlurmArgs)
 
 
@@ -63,50 +62,22 @@ def main(args: Args) -> int:
     if args.plan:
         from pretrain import planner
 
-        print(planner.describe(recipe, gpu=args.gpu, num_gpus=args.gpus))
+        print(planner.text(planner.plan(recipe, gpu=args.gpu, num_gpus=args.gpus)))
         return cli.EXIT_DONE
     data = args.data or default_data(recipe)
     out = args.out or Path("runs/pretrain") / recipe.name
 
-    if is_finished(out, recipe):
-        if os.environ.get("RANK", "0") == "0":
-            print(f"finished already: {out / BACKBONE_NAME} ({recipe.total_epochs} epochs of {recipe.name})")
-        return cli.EXIT_DONE
-
-    if args.launcher == "slurm":
-        return _submit(args, data.resolve(), out.resolve())
-    if option := slurm.given(args.cluster):
-        raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
-
-    from pretrain import distributed
-    from pretrain.run import trainer  # torch, which --help does without
-
-    try:
-        with distributed.process_group(args.device) as process:
-            trainer.train(recipe, data=data, out=out, process=process)
-    except trainer.TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return cli.EXIT_TRIAL_FAILED
-    except preemption.Preempted as stop:
-        print(stop, file=sys.stderr)
-        return preemption.EXIT_PREEMPTED
-    return cli.EXIT_DONE
-
-
-def _submit(args: Args, data: Path, out: Path) -> int:
-    task = PretrainTask(
-        recipe=args.recipe,
-        overrides=args.overrides,
-        data=data,
-        out=out,
-        device=args.device,
-        momentum_encoder=args.momentum_encoder,
-    )
-    return submit(task, args.cluster)
+    if not is_finished(out, recipe):
+        if args.launcher == "slurm":
+            task = PretrainTask(recipe=recipe, data=data.resolve(), out=out.resolve(), device=args.device)
+            return submit(task, args.cluster)
+        if option := slurm.given(args.cluster):
+            raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
+    return run_process(recipe, data=data, out=out, device=args.device)
 
 
 def default_data(recipe: Recipe) -> Path:
-    """Where the recipe's data set lies if ``--data`` does not say so."""
+    """The folder of the recipe's data set where ``--data`` is left out."""
     root = os.environ.get("DATA_ROOT", Path(__file__).parents[1] / "data")
     return Path(root) / recipe.data.dataset
 

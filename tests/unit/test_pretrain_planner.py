@@ -141,11 +141,11 @@ def test_text_says_how_a_run_that_is_too_large_would_fit() -> None:
 
 
 def test_text_says_so_when_nothing_fits() -> None:
-    assert "more GPUs" in planner.describe(recipe("model.num_classes=4000000"), gpu="rtx4090", num_gpus=1)
+    assert "more GPUs" in planner.text(planner.plan(recipe("model.num_classes=4000000"), gpu="rtx4090", num_gpus=1))
 
 
 def test_text_shows_every_figure() -> None:
-    shown = planner.describe(recipe(), gpu="v100", num_gpus=16)
+    shown = planner.text(planner.plan(recipe(), gpu="v100", num_gpus=16))
     for part in ("rn50 on 16 x V100 32GB", "GFLOP an image", "GPU-hours", "days", "of 32 GiB", "cores", "no bfloat16"):
         assert part in shown
 
