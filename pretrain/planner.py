@@ -1,4 +1,4 @@
-"""What a recipe will take: FLOPs, GPU-hours, days, GPU memory, and the cores that keep the GPUs fed."""
+"""What a recipe costs: FLOPs, GPU-hours, days, GPU memory, and the cores that keep the GPUs fed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GIB = 2**30
 OVERHEAD_BYTES = 2 * GIB  # CUDA's context, NCCL's and cuDNN's buffers, what the allocator cannot use
 LOSS_COPIES = 3  # logits in single precision, their gradient, and the gradient before NBS
 
-# One x86 server core on JPEG files of 500 x 375 px, of pretrain.data.images and pretrain.data.augment alone: reading
-# the files and handing the views to the training process come on top.
+# Measured on one x86 server core and JPEG files of 500 x 375 px, for decoding and the views alone: reading the files and
+# handing the views to the training process come on top.
 DECODE_SECONDS = 0.0011
 VIEW_SECONDS = 0.0001
 MEGAPIXEL_SECONDS = 0.015  # of a view's own pixels
@@ -45,8 +45,8 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a recipe takes on some GPUs.
+class TrainingPlan:
+    """What a recipe costs on some GPUs.
 
     Attributes:
         images_per_gpu: that go through the network together, on each GPU.
@@ -94,8 +94,8 @@ def plan(
     efficiency: float = DEFAULT_EFFICIENCY,
     num_images: int = IMAGENET_IMAGES,
     core_seconds_per_image: float | None = None,
-) -> Plan:
-    """Counts a recipe's network and works out what the run takes; about a second.
+) -> TrainingPlan:
+    """Counts a recipe's network and works out what the run costs, in about a second.
 
     Args:
         gpu: a key of :data:`common.gpus.GPUS`.
@@ -120,7 +120,7 @@ def plan(
     first, second = flop_per_image(recipe, counts)
     if core_seconds_per_image is None:
         core_seconds_per_image = default_core_seconds(recipe)
-    return Plan(
+    return TrainingPlan(
         recipe=recipe,
         gpu=GPUS[gpu],
         num_gpus=num_gpus,
@@ -142,7 +142,7 @@ def flop_per_image(recipe: Recipe, counts: Counts) -> tuple[float, float]:
 
     A multiply-accumulate is two operations; backward takes twice as many as forward, for the gradients of inputs and
     of weights: 6 x (2 global + L local + (2 + L) head). Accumulated parts go forward once more: 8 x. The momentum
-    encoder goes forward over the global views: + 2 x 2 (global + head).
+    encoder's forward pass over the global views adds 2 x 2 (global + head).
     """
     crops = recipe.crops
     macs = (
@@ -158,9 +158,9 @@ def flop_per_image(recipe: Recipe, counts: Counts) -> tuple[float, float]:
 def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
     """Bytes on each GPU.
 
-    Parameters and gradients in single precision and autocast's copy of the weights in bfloat16; one value a parameter
-    for LARS, two for AdamW; the momentum encoder's parameters and their bfloat16 copy; activations of one accumulated
-    part, as counted on the network under autocast; views in single precision and logits of all parts.
+    Parameters and gradients in single precision and autocast's copy of the weights in bfloat16; one value per
+    parameter for LARS, two for AdamW; the momentum encoder's parameters and their bfloat16 copy; activations of one
+    accumulated part, as counted on the network under autocast; views in single precision and logits of all parts.
 
     Args:
         images_per_gpu: that go through the network together.
@@ -195,7 +195,7 @@ def _num_pixels(crops: Crops) -> int:
     return NUM_GLOBAL_CROPS * crops.global_size**2 + crops.num_local * crops.local_size**2
 
 
-def fitting_accumulation(plan: Plan) -> int | None:
+def fitting_accumulation(plan: TrainingPlan) -> int | None:
     """The fewest parts of a step with which the run fits into the GPUs' memory; None if there are none."""
     recipe = plan.recipe
     for accumulation in range(recipe.data.accumulation, recipe.data.batch_size // plan.num_gpus + 1):
@@ -213,66 +213,39 @@ def fitting_accumulation(plan: Plan) -> int | None:
     return None
 
 
-def text(plan: Plan) -> str:
+def text(plan: TrainingPlan) -> str:
     """The plan as a few labelled lines, with what it rests on."""
-    rows = {
-        "network": _network_line(plan),
-        "work": _work_line(plan),
-        "time": f"{plan.gpu_hours:,.0f} GPU-hours, {plan.days:.1f} days at {plan.images_per_second:,.0f} images/s",
-        "memory": _memory_line(plan),
-        "loading": (
-            f"{plan.loader_cores} cores, {math.ceil(plan.loader_cores / plan.num_gpus)} a GPU, at "
-            f"{1000 * plan.core_seconds_per_image:.1f} ms of one core for an image"
-        ),
-    }
+    recipe, counts, crops, gpu = plan.recipe, plan.counts, plan.recipe.crops, plan.gpu
     title = (
-        f"{plan.recipe.name} on {plan.num_gpus} x {plan.gpu.title}, {plan.num_images:,} images, at "
-        f"{100 * plan.efficiency:g} % of {plan.gpu.tflops:g} TFLOP/s"
+        f"{recipe.name} on {plan.num_gpus} x {gpu.title}, {plan.num_images:,} images, at "
+        f"{100 * plan.efficiency:g} % of {gpu.tflops:g} TFLOP/s"
     )
-    lines = [
-        title,
-        *(f"  {name:8} {line}" for name, line in rows.items()),
-        *(f"  note: {note}" for note in _notes(plan)),
-    ]
-    return "\n".join(lines)
-
-
-def _network_line(plan: Plan) -> str:
-    counts, crops = plan.counts, plan.recipe.crops
     views = f"{counts.global_crop.macs / 1e9:.2f} G for {crops.global_size} px"
     if crops.num_local:
         views += f", {counts.local_crop.macs / 1e9:.2f} G for {crops.local_size} px"
-    return (
-        f"{counts.num_parameters / 1e6:.1f} M parameters; multiply-accumulates of a view: {views}, "
-        f"{counts.head.macs / 1e9:.3f} G for the head"
-    )
-
-
-def _work_line(plan: Plan) -> str:
-    recipe = plan.recipe
-    line = f"{plan.flop_per_image / 1e9:.1f} GFLOP an image, {plan.flop:.2e} FLOP in {recipe.total_epochs} epochs"
+    work = f"{plan.flop_per_image / 1e9:.1f} GFLOP an image, {plan.flop:.2e} FLOP in {recipe.total_epochs} epochs"
     if plan.flop_per_image_self_labeling != plan.flop_per_image and recipe.self_labeling.epochs:
-        line += f" ({plan.flop_per_image_self_labeling / 1e9:.1f} GFLOP an image in the last ones)"
-    return line
-
-
-def _memory_line(plan: Plan) -> str:
+        work += f" ({plan.flop_per_image_self_labeling / 1e9:.1f} GFLOP an image in the last ones)"
     parts = {name.replace("_", " "): size / GIB for name, size in vars(plan.memory).items()}
-    shown = ", ".join(f"{name} {size:.1f}" for name, size in parts.items() if size >= 0.05)
-    total = plan.memory.total / GIB
-    return f"{total:.1f} of {plan.gpu.memory_gib:g} GiB, {plan.images_per_gpu} images a GPU at a time: {shown}"
-
-
-def _notes(plan: Plan) -> list[str]:
-    notes = []
-    if plan.memory.total > plan.gpu.memory_gib * GIB:
-        accumulation = fitting_accumulation(plan)
-        notes.append(
-            f"too much for this GPU's memory: it fits with data.accumulation={accumulation}"
-            + (", which takes a third longer" if plan.recipe.data.accumulation == 1 else "")
-            if accumulation
-            else "too much for this GPU's memory: take more GPUs or larger ones"
+    rows = {
+        "network": f"{counts.num_parameters / 1e6:.1f} M parameters; multiply-accumulates of a view: {views}, "
+        f"{counts.head.macs / 1e9:.3f} G for the head",
+        "work": work,
+        "time": f"{plan.gpu_hours:,.0f} GPU-hours, {plan.days:.1f} days at {plan.images_per_second:,.0f} images/s",
+        "memory": f"{plan.memory.total / GIB:.1f} of {gpu.memory_gib:g} GiB, {plan.images_per_gpu} images per GPU at a "
+        f"time: {', '.join(f'{name} {size:.1f}' for name, size in parts.items() if size >= 0.05)}",
+        "loading": f"{plan.loader_cores} cores, {math.ceil(plan.loader_cores / plan.num_gpus)} per GPU, at "
+        f"{1000 * plan.core_seconds_per_image:.1f} ms of one core for an image",
+    }
+    lines = [title, *(f"  {name:8} {line}" for name, line in rows.items())]
+    if plan.memory.total > gpu.memory_gib * GIB:
+        note = "too much for this GPU's memory: take more GPUs or larger ones"
+        if accumulation := fitting_accumulation(plan):
+            slower = ", which takes a third longer" if recipe.data.accumulation == 1 else ""
+            note = f"too much for this GPU's memory: it fits with data.accumulation={accumulation}{slower}"
+        lines.append(f"  note: {note}")
+    if not gpu.has_bf16:
+        lines.append(
+            f"  note: a {gpu.title} has no bfloat16, which the engine trains in: it will be slower than planned"
         )
-    if not plan.gpu.has_bf16:
-        notes.append(f"a {plan.gpu.title} has no bfloat16, which the engine trains in: it will be slower than planned")
-    return notes
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Checkpoints: plain containers and tensors, written whole or not at all, read without trusting them."""
+"""Checkpoints: plain containers and tensors, written whole or not at all, and read without trusting the file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def save(path: Path, content: Content) -> None:
 
 
 def keep(out: Path, epoch: int) -> None:
-    """Keeps what is the last checkpoint now beside later ones, under the name of its epoch."""
+    """Keeps the current checkpoint beside later ones, under a name with its epoch."""
     kept = out / f"checkpoint-{epoch:04}.pth"
     with atomic_path(kept) as temporary:
         os.link(out / CHECKPOINT_NAME, temporary)
@@ -60,7 +60,7 @@ def load(path: Path) -> Content:
 
 
 def load_for_resume(out: Path, recipe: Recipe) -> Content | None:
-    """The checkpoint to go on from, or None at the start of a run.
+    """The checkpoint to resume from, or None at the start of a run.
 
     Raises:
         UserError: it cannot be read, or was made with another recipe.
@@ -73,13 +73,13 @@ def load_for_resume(out: Path, recipe: Recipe) -> Content | None:
         changed = ", ".join(differences(content["recipe"], as_dict(recipe))) or "settings of another version"
         raise UserError(
             f"{path} is of a run with another recipe ({changed}): "
-            "repeat that run's recipe and overrides to go on with it, or choose another --out"
+            "repeat that run's recipe and overrides to resume it, or choose another --out"
         )
     return content
 
 
 def differences(old: Content, new: Content, prefix: str = "") -> list[str]:
-    """``"optim.lr 0.5 -> 0.1"`` for every setting that differs between two recipes, ``run`` apart."""
+    """``"optim.lr 0.5 -> 0.1"`` for every setting that differs between two recipes, except those of ``run``."""
     found = []
     for key in sorted({*old, *new} - ({"run"} if not prefix else set())):
         before, after = old.get(key), new.get(key)
@@ -91,10 +91,10 @@ def differences(old: Content, new: Content, prefix: str = "") -> list[str]:
 
 
 def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: MomentumEncoder | None = None) -> None:
-    """Writes what transfer and clustering need: the backbone's weights, and the head beside it.
+    """Writes what transfer and clustering need: the weights of the backbone and of the head.
 
-    The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's go beside the student's, as
-    ``teacher_backbone`` and ``teacher_head``.
+    The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's weights are beside the
+    student's, as ``teacher_backbone`` and ``teacher_head``.
     """
     # The crops' size and the colours are part of what the weights mean.
     preprocessing = {

@@ -1,4 +1,4 @@
-"""The note that a finished run leaves, so that starting it again needs neither torch nor the checkpoint."""
+"""The note of a finished run, by which starting it again needs neither torch nor the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BACKBONE_NAME = "backbone.pth"
 
 
 def write_note(out: Path, recipe: Recipe) -> None:
-    """Written last of all; tells reports, too, what the exported backbone went through."""
+    """Writes the note, last of all; reports read from it, too, how the exported backbone was trained."""
     note = {
         "recipe": recipe.name,
         "recipe_sha256": recipe_sha256(recipe),
@@ -26,7 +26,7 @@ def write_note(out: Path, recipe: Recipe) -> None:
 
 
 def is_finished(out: Path, recipe: Recipe) -> bool:
-    """Whether ``out`` holds the results of exactly this recipe, all files in place."""
+    """Whether ``out`` holds the results of exactly this recipe, with all files in place."""
     names = (NOTE_NAME, CHECKPOINT_NAME, BACKBONE_NAME)
     if not all((out / name).is_file() for name in names):
         return False

@@ -1,8 +1,8 @@
-"""Optimisers: LARS for ResNets, AdamW; neither lets biases and norms decay."""
+"""Optimisers: LARS for ResNets, and AdamW. Neither decays biases and norms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,8 +19,8 @@ class LARS(torch.optim.Optimizer):
 
     The learning rate goes into the momentum buffer (You et al. 2017, algorithm 1), so that a lower rate does not
     shrink the steps that are already in it. Groups with ``scale_by_layer=False`` are plain SGD with momentum.
-    Parameters without gradient are left out. A step goes through the memory twice, once for the norms and once for
-    all the rest, and waits for the device once.
+    Parameters without gradient are left out. A step reads the memory twice, once for the norms and once for
+    everything else, and waits for the device once.
 
     Args:
         lr: the rate; set it in the parameter groups before each step.
@@ -47,31 +47,28 @@ class LARS(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; ``closure`` may compute the loss again and returns it."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Takes one step."""
         for group in self.param_groups:
             params = [param for param in group["params"] if param.grad is not None]
-            if params:
-                self._update(params, group)
-        return loss
-
-    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
-        grads = [_in_memory_order(param.grad, param) for param in params if param.grad is not None]
-        buffers = [_in_memory_order(self._momentum_buffer(param), param) for param in params]
-        weights = [_in_memory_order(param, param) for param in params]
-        if not group["scale_by_layer"]:
-            _momentum_step(weights, grads, buffers, group["lr"], group)
-            return
-        rates = _layer_rates(weights, grads, group).tolist()  # the only wait for the device
-        for weight, grad, buffer, rate in zip(weights, grads, buffers, rates, strict=True):
-            _momentum_step([weight], [grad], [buffer], rate, group)
+            if not params:
+                continue
+            grads = [_in_memory_order(param.grad, param) for param in params]
+            buffers = [_in_memory_order(self._momentum_buffer(param), param) for param in params]
+            weights = [_in_memory_order(param, param) for param in params]
+            if not group["scale_by_layer"]:
+                _momentum_step(weights, grads, buffers, group["lr"], group)
+                continue
+            weight_norms = _norms(weights)
+            denominators = _norms(grads) + group["weight_decay"] * weight_norms
+            rates = group["lr"] * group["eta"] * weight_norms / denominators
+            # 0 / 0: a layer that got no gradient stays where it is. The list is the only wait for the device.
+            rates = torch.where(denominators > 0, rates, 0.0).tolist()
+            for weight, grad, buffer, rate in zip(weights, grads, buffers, rates, strict=True):
+                _momentum_step([weight], [grad], [buffer], rate, group)
 
     def _momentum_buffer(self, param: Tensor) -> Tensor:
-        """The parameter's own, in its layout, which a checkpoint's need not have."""
+        """The parameter's own buffer, in its layout, which that of a checkpoint need not have."""
         state = self.state[param]
         buffer: Tensor | None = state.get("momentum_buffer")
         if buffer is None:
@@ -81,15 +78,8 @@ class LARS(torch.optim.Optimizer):
         return buffer
 
 
-def _layer_rates(params: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> Tensor:
-    weight_norms, grad_norms = _norms(params), _norms(grads)
-    denominators = grad_norms + group["weight_decay"] * weight_norms
-    rates = group["lr"] * group["eta"] * weight_norms / denominators
-    return torch.where(denominators > 0, rates, 0.0)  # 0 / 0: a layer that got no gradient stays where it is
-
-
 def _norms(rows: list[Tensor]) -> Tensor:
-    """Of 1-D tensors."""
+    """The norms of 1-D tensors."""
     if rows[0].device.type != "cpu":
         return torch.stack(torch._foreach_norm(rows))
     # A long sum in single precision loses what is small: 0.1 % of the norm of 23 million numbers.

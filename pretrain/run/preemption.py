@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM from a scheduler or a terminal becomes a checkpoint at the end of the step."""
+"""Requests to stop: SIGTERM from a scheduler or a terminal becomes a checkpoint at the end of the step."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
-# SIGUSR1 and SIGUSR2: what jobs ask Slurm to send ahead of their time limit, e.g. `sbatch --signal=USR1@120`.
+# SIGUSR1 and SIGUSR2: what jobs ask Slurm to send before their time limit, e.g. `sbatch --signal=USR1@120`.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class Preempted(Exception):  # noqa: N818 - not an error: the run goes on when it is started again
+class Preempted(Exception):  # noqa: N818 - not an error: the run resumes when it is started again
     """The run was asked to stop and has written its checkpoint; the message says at which step."""
 
 
 class StopRequest:
     """Whether this process was asked to stop."""
 
-    def __init__(self) -> None:
-        self.is_made = False
-
-    def _make(self, number: int, frame: FrameType | None) -> None:
-        self.is_made = True
+    is_made = False
 
 
 @contextmanager
@@ -34,7 +30,11 @@ def stop_request() -> Iterator[StopRequest]:
     schedulers send after a grace period, loses what came after the last checkpoint and nothing else.
     """
     request = StopRequest()
-    before = {number: signal.signal(number, request._make) for number in SIGNALS}
+
+    def make(number: int, frame: FrameType | None) -> None:
+        request.is_made = True
+
+    before = {number: signal.signal(number, make) for number in SIGNALS}
     try:
         yield request
     finally:

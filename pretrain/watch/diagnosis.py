@@ -1,17 +1,17 @@
-"""What to look at when numbers are no longer finite."""
+"""What to look at when numbers are no longer finite: logits, weights and the optimiser's state in a few lines."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from pretrain.model import TwistModel
+from pretrain.model.twist_model import TwistModel
 
 NUM_SHOWN = 5
 
 
 def describe(model: TwistModel, optimizer: torch.optim.Optimizer, logits: Tensor | None = None) -> str:
-    """A few lines on the logits, the weights and the optimiser's state: what is not finite, and what is largest.
+    """A few lines on logits, weights and the optimiser's state: what is not finite, or else what is largest.
 
     Args:
         logits: (V, B, C) of the step that failed, if there was one.

@@ -13,73 +13,56 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """From where on a value is a sign, and for how long it has to be there.
-
-    A healthy run starts with rows of deviation 1, so with a sharpness about half a nat below its largest value, and
-    moves away from it; the collapsed rows of table 8 are within 0.01 nats. Without NBS a run starts with flat
-    entropies too, but with its full gradient.
-
-    Attributes:
-        flat_gap: entropies are flat that are closer than this to their largest possible value, in nats.
-        small_gradient: share of the run's largest gradient below which it is as good as gone.
-        small_row_deviation: of the logits after NBS; 1 where the columns are independent. 0.25 costs the entropy
-            0.03 nats.
-        kept_column_deviation: NBS's own value is 1.
-        few_classes: share of the classes that an epoch's images could use.
-        grace: logged steps at the start of a run in which nothing is said.
-        patience: logged steps in a row that a sign has to last.
-        epoch_grace, epoch_patience: the same for the classes used in an epoch.
-    """
-
-    flat_gap: float = 0.05
-    small_gradient: float = 0.1
-    small_row_deviation: float = 0.25
-    kept_column_deviation: float = 0.7
-    few_classes: float = 0.1
-    grace: int = 3
-    patience: int = 3
-    epoch_grace: int = 1
-    epoch_patience: int = 2
+# A healthy run starts with rows of deviation 1, so with a sharpness about half a nat below its largest value, and moves
+# away from it; the collapsed rows of table 8 are within 0.01 nats. Without NBS a run starts with flat entropies too,
+# but with its full gradient.
+FLAT_GAP = 0.05  # nats: entropies closer than this to their largest possible value are flat
+SMALL_GRADIENT = 0.1  # share of the run's largest gradient below which it is as good as gone
+SMALL_ROW_DEVIATION = 0.25  # of the logits after NBS, 1 for independent columns; 0.25 costs the entropy 0.03 nats
+KEPT_COLUMN_DEVIATION = 0.7  # NBS's own value is 1
+FEW_CLASSES = 0.1  # share of the classes that an epoch's images could use
+GRACE, EPOCH_GRACE = 3, 1  # logged steps and epochs at the start of a run in which nothing is said
+PATIENCE, EPOCH_PATIENCE = 3, 2  # logged steps and epochs in a row that a sign has to last
 
 
 def largest_entropy(num_classes: int, eps: float) -> float:
     """Entropy of the uniform distribution as the objective computes it, with eps inside the logarithm.
 
-    With C = 4096 and eps = 1e-5 it is 8.28, the value that table 8 has for its collapsed rows; ln C is 8.32.
+    With C = 4096 and eps = 1e-5 it is 8.28, which is table 8's value for its collapsed rows; ln C is 8.32.
     """
     return -math.log(1 / num_classes + eps)
+
+
+@dataclass
+class _Seen:
+    """Steps and epochs observed, for how long each sign has lasted, and the largest gradient."""
+
+    steps: int = 0
+    epochs: int = 0
+    uniform: int = 0
+    few: int = 0
+    largest_gradient: float = 0.0
 
 
 class CollapseSentinel:
     """Takes in what a run logs, and answers with one sentence when a sign of collapse has lasted.
 
-    A sign that lasts is told once, and again only after it had gone.
+    A sign that lasts is reported once, and again only after it had gone.
 
     Args:
         num_classes: C.
         eps: the objective's.
-        num_images: images an epoch, where they may be fewer than the classes.
+        num_images: images per epoch, where they may be fewer than the classes.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        eps: float = 1e-5,
-        num_images: int | None = None,
-        thresholds: Thresholds | None = None,
-    ) -> None:
+    def __init__(self, num_classes: int, *, eps: float = 1e-5, num_images: int | None = None) -> None:
         self._num_classes = num_classes
         self._usable_classes = min(num_classes, num_images or num_classes)
         self._largest_entropy = largest_entropy(num_classes, eps)
-        self._thresholds = thresholds or Thresholds()
         self._seen = _Seen()
 
     def observe_step(self, statistics: Mapping[str, float]) -> str | None:
-        """The statistics of a logged step of the first stage (self-labeling has another loss).
+        """Takes in a logged step of the first stage (self-labeling has another loss).
 
         Args:
             statistics: ``sharpness``, ``diversity``, ``grad_before_nbs``, ``std_r_after_nbs`` and
@@ -88,73 +71,54 @@ class CollapseSentinel:
         Returns:
             One sentence that names the sign and what to check, or None.
         """
-        seen, limits = self._seen, self._thresholds
+        seen, sharpness, diversity = self._seen, statistics["sharpness"], statistics["diversity"]
+        gradient, row, column = (statistics[f"{name}_nbs"] for name in ("grad_before", "std_r_after", "std_c_after"))
         seen.steps += 1
-        seen.largest_gradient = max(seen.largest_gradient, statistics["grad_before_nbs"])
-        if seen.steps <= limits.grace:
+        seen.largest_gradient = max(seen.largest_gradient, gradient)
+        if seen.steps <= GRACE:
             return None
-        are_equal = self._columns_are_equal(statistics)
-        seen.uniform = seen.uniform + 1 if are_equal or self._is_flat(statistics) else 0
-        if seen.uniform != limits.patience:
+        are_equal = row < SMALL_ROW_DEVIATION and column > KEPT_COLUMN_DEVIATION
+        is_flat = (
+            min(sharpness, diversity) > self._largest_entropy - FLAT_GAP
+            and gradient < SMALL_GRADIENT * seen.largest_gradient
+        )
+        seen.uniform = seen.uniform + 1 if are_equal or is_flat else 0
+        if seen.uniform != PATIENCE:
             return None
-        return self._equal_columns(statistics) if are_equal else self._flat_entropies(statistics)
+        entropies = (
+            f"sharpness {sharpness:.2f} and diversity {diversity:.2f}, where {self._largest_entropy:.2f} is the "
+            "uniform output's"
+        )
+        if are_equal:
+            return (
+                f"collapse: for {PATIENCE} logged steps every class has nearly the same logit (deviation within a row "
+                f"{row:.2f} while NBS keeps that of a column at {column:.2f}; {entropies}): check that loss.alpha is "
+                "not 0 and that the augmentation leaves something in common to an image's views (jitter, inversion, "
+                "crop scales)"
+            )
+        return (
+            f"collapse: for {PATIENCE} logged steps all classes are equally likely for every image ({entropies}) and "
+            f"the gradient is {gradient / seen.largest_gradient:.0%} of the run's largest: check loss.alpha, model.nbs "
+            "and optim.lr"
+        )
 
     def observe_epoch(self, statistics: Mapping[str, float]) -> str | None:
-        """The statistics of an epoch; ``used_classes`` is read.
+        """Takes in an epoch; ``used_classes`` is read.
 
         Returns:
             As :meth:`observe_step`.
         """
-        seen, limits = self._seen, self._thresholds
+        seen, used = self._seen, statistics["used_classes"]
         seen.epochs += 1
-        if seen.epochs <= limits.epoch_grace:
+        if seen.epochs <= EPOCH_GRACE:
             return None
-        used = statistics["used_classes"]
-        is_few = used < max(2.0, limits.few_classes * self._usable_classes)
-        seen.few = seen.few + 1 if is_few else 0
-        return self._few_classes(used) if seen.few == limits.epoch_patience else None
-
-    def _columns_are_equal(self, statistics: Mapping[str, float]) -> bool:
-        limits = self._thresholds
+        seen.few = seen.few + 1 if used < max(2.0, FEW_CLASSES * self._usable_classes) else 0
+        if seen.few != EPOCH_PATIENCE:
+            return None
         return (
-            statistics["std_r_after_nbs"] < limits.small_row_deviation
-            and statistics["std_c_after_nbs"] > limits.kept_column_deviation
-        )
-
-    def _is_flat(self, statistics: Mapping[str, float]) -> bool:
-        limits = self._thresholds
-        return (
-            min(statistics["sharpness"], statistics["diversity"]) > self._largest_entropy - limits.flat_gap
-            and statistics["grad_before_nbs"] < limits.small_gradient * self._seen.largest_gradient
-        )
-
-    def _entropies(self, statistics: Mapping[str, float]) -> str:
-        return (
-            f"sharpness {statistics['sharpness']:.2f} and diversity {statistics['diversity']:.2f}, "
-            f"where {self._largest_entropy:.2f} is the uniform output's"
-        )
-
-    def _equal_columns(self, statistics: Mapping[str, float]) -> str:
-        return (
-            f"collapse: for {self._thresholds.patience} logged steps every class has nearly the same logit (deviation "
-            f"within a row {statistics['std_r_after_nbs']:.2f} while NBS keeps that of a column at "
-            f"{statistics['std_c_after_nbs']:.2f}; {self._entropies(statistics)}): check that loss.alpha is not 0 and "
-            "that the augmentation leaves something in common to an image's views (jitter, inversion, crop scales)"
-        )
-
-    def _flat_entropies(self, statistics: Mapping[str, float]) -> str:
-        share = statistics["grad_before_nbs"] / self._seen.largest_gradient
-        return (
-            f"collapse: for {self._thresholds.patience} logged steps all classes are equally likely for every image "
-            f"({self._entropies(statistics)}) and the gradient is {share:.0%} of the run's largest: check loss.alpha, "
-            "model.nbs and optim.lr"
-        )
-
-    def _few_classes(self, used: float) -> str:
-        return (
-            f"collapse: in {self._thresholds.epoch_patience} epochs in a row the images fell into few classes, now "
-            f"{used:.0f} of {self._num_classes}: check loss.beta, model.nbs and whether data.batch_size is large "
-            "enough for the diversity of so many classes"
+            f"collapse: in {EPOCH_PATIENCE} epochs in a row the images fell into few classes, now {used:.0f} of "
+            f"{self._num_classes}: check loss.beta, model.nbs and whether data.batch_size is large enough for the "
+            "diversity of so many classes"
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -162,16 +126,5 @@ class CollapseSentinel:
         return dataclasses.asdict(self._seen)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state of :meth:`state_dict`."""
+        """Resumes from a state of :meth:`state_dict`."""
         self._seen = _Seen(**state)
-
-
-@dataclass
-class _Seen:
-    """Steps and epochs observed, how long each sign has been there, and the largest gradient."""
-
-    steps: int = 0
-    epochs: int = 0
-    uniform: int = 0
-    few: int = 0
-    largest_gradient: float = 0.0
