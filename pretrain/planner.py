@@ -10,7 +10,7 @@ from common.errors import UserError, unknown_name
 from common.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
 from pretrain.counting import Counts, count
 from pretrain.model.norms import bunch_layout
-from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Recipe
+from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
 
 IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
 
@@ -18,8 +18,8 @@ GIB = 2**30
 OVERHEAD_BYTES = 2 * GIB  # CUDA's context, NCCL's and cuDNN's buffers, what the allocator cannot use
 LOSS_COPIES = 3  # logits in single precision, their gradient, and the gradient before NBS
 
-# Measured on one x86 server core and JPEG files of 500 x 375 px, for decoding and the views alone: reading the files and
-# handing the views to the training process come on top.
+# Measured on one x86 server core and JPEG files of 500 x 375 px, for decoding and the views alone; reading the files
+# and handing the views to the training process come on top.
 DECODE_SECONDS = 0.0011
 VIEW_SECONDS = 0.0001
 MEGAPIXEL_SECONDS = 0.015  # of a view's own pixels
@@ -178,7 +178,7 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
         optimizer=(8 if recipe.optim.name == "adamw" else 4) * num,
         bf16_weights=2 * num,
         momentum_encoder=6 * num * recipe.momentum_encoder.enabled,
-        views=4 * 3 * images_per_step * _num_pixels(crops),
+        views=4 * 3 * images_per_step * crops.num_pixels,
         activations=images_per_gpu * saved,
         logits=LOSS_COPIES * 4 * images_per_step * crops.num_views * recipe.model.num_classes,
     )
@@ -186,13 +186,8 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
 
 def default_core_seconds(recipe: Recipe) -> float:
     """Seconds that one core takes for an image: decoding, and the views by their pixels, as they were measured."""
-    num_views, num_pixels = recipe.crops.num_views, _num_pixels(recipe.crops)
-    return DECODE_SECONDS + VIEW_SECONDS * num_views + MEGAPIXEL_SECONDS * num_pixels / 1e6
-
-
-def _num_pixels(crops: Crops) -> int:
-    """Of all views of an image."""
-    return NUM_GLOBAL_CROPS * crops.global_size**2 + crops.num_local * crops.local_size**2
+    crops = recipe.crops
+    return DECODE_SECONDS + VIEW_SECONDS * crops.num_views + MEGAPIXEL_SECONDS * crops.num_pixels / 1e6
 
 
 def fitting_accumulation(plan: TrainingPlan) -> int | None:

@@ -1,4 +1,4 @@
-"""What a pre-training run is made of. Every value that changes the result is in here, and in its hash."""
+"""A pre-training run as data. Every value that changes the result is in here, and in its hash."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Data:
 
     Attributes:
         dataset: name of the folder below the data root, where no ``--data`` is given.
-        batch_size: images a step of the optimiser, over all processes and accumulated parts.
-        accumulation: the step's images go through the network in so many parts, one after the other. The loss is
-            the one of the whole batch all the same; batch norms see one part at a time.
+        batch_size: images per step of the optimiser, over all processes and accumulated parts.
+        accumulation: the number of parts in which a step's images go through the network, one after the other. The
+            loss is that of the whole batch all the same; batch norms see one part at a time.
         cache: decode every image once and keep it in memory; needs images of one size.
         unreadable: what to do about an image that cannot be read: stop, or skip it (another image of the same batch
-            takes its place, and the run says how many).
+            takes its place, and the run says how many there were).
     """
 
     dataset: str
@@ -35,12 +35,12 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """Views of an image: two global and ``num_local`` local crops.
+    """The views of an image: two global and ``num_local`` local crops.
 
     Attributes:
         global_size, local_size: side of the crops in pixels.
         global_scale, local_scale: smallest and largest share of the image's area. For digits it may be over 1:
-            the ground is black and goes on outside of the image.
+            their black ground continues outside of the image.
     """
 
     global_size: int = 224
@@ -53,17 +53,32 @@ class Crops:
     def num_views(self) -> int:
         return NUM_GLOBAL_CROPS + self.num_local
 
+    @property
+    def view_sizes(self) -> list[int]:
+        """Side of each view in pixels, global views first."""
+        return [self.global_size] * NUM_GLOBAL_CROPS + [self.local_size] * self.num_local
+
+    @property
+    def view_scales(self) -> list[tuple[float, float]]:
+        """Each view's smallest and largest share of the image's area, global views first."""
+        return [self.global_scale] * NUM_GLOBAL_CROPS + [self.local_scale] * self.num_local
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of all views of an image."""
+        return sum(size**2 for size in self.view_sizes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What is done to each crop, apart from cropping.
+    """How each crop is changed.
 
     The ``natural`` kind is for photographs; it uses the fields from ``flip`` to ``solarize``, whose defaults are the
     paper's. The ``digits`` kind is for grey digits on black, which a flip would make into other signs; it uses
     ``rotation_degrees`` and ``intensity``.
 
     Attributes:
-        brightness, contrast, saturation, hue: strength of the color jitter, torchvision's meaning.
+        brightness, contrast, saturation, hue: strength of the color jitter, as torchvision defines it.
         blur, solarize: probabilities for the first global, the second global and the local crops.
         jitter_on: where color jitter, gray and solarize of photographs are done: in the loading processes, or, in the
             same distribution, on the device that trains.
@@ -97,7 +112,7 @@ class Model:
         activation: of the head. ``gelu`` is the official ViTs', which also draw the head's linear layers from a
             truncated normal distribution.
         drop_path: largest rate of stochastic depth; ViTs only.
-        nbs: batch norm before the softmax. Without it is the ablation of the paper's table 7.
+        nbs: batch norm before the softmax. Table 7 of the paper is about leaving it out.
         bunch_size: images whose views share NBS's statistics. Bunches are consecutive images of the batch, within a
             process or over several. None takes the whole batch.
     """
@@ -113,11 +128,11 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Momentum:
-    """The momentum encoder: a moving average of the network, whose global views the student has to match.
+    """The momentum encoder: a moving average of the network, whose global views the student is to match.
 
     Attributes:
         enabled: ``--momentum-encoder`` and ``--no-momentum-encoder`` set it too.
-        start, end: the share that the average keeps in a step, rising from one to the other by half a cosine.
+        start, end: the share of itself that the average keeps in a step, from one to the other by half a cosine.
     """
 
     enabled: bool = False
@@ -130,11 +145,11 @@ class SelfLabeling:
     """The second stage, for ResNets: confident predictions become labels for harder crops.
 
     Attributes:
-        epochs: how long it is, after the ``epochs`` of the first stage; 0 leaves it out.
+        epochs: its length, after the ``epochs`` of the first stage; 0 leaves it out.
         global_scale, local_scale: of its crops.
         keep: share of the batch that is labelled, the most confident images, at the stage's start and end (half a
             cosine between them).
-        lr, warmup_epochs: peak learning rate for 256 images and warm-up of its own phase.
+        lr, warmup_epochs: the stage's own peak learning rate for 256 images, and warm-up.
     """
 
     epochs: int = 0
@@ -161,9 +176,9 @@ class Optim:
     Attributes:
         lr: peak learning rate for 256 images; scaled linearly with the batch.
         weight_decay: not applied to biases and norms.
-        weight_decay_end: where half a cosine takes the weight decay by the end of the first stage; None keeps it.
+        weight_decay_end: the weight decay at the end of the first stage, by half a cosine; None keeps it constant.
         momentum, eta: LARS only.
-        clip_norm: largest norm of the whole gradient; None leaves it alone.
+        clip_norm: largest norm of the whole gradient; None does not clip it.
     """
 
     name: Literal["lars", "adamw"] = "lars"
@@ -190,13 +205,13 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How the run is carried out; nothing here is meant to change the trained weights: it is not in the recipe's hash.
+    """How the run is carried out. Nothing here is meant to change the trained weights, so the recipe's hash skips it.
 
     Attributes:
         num_workers: data-loading processes for each training process.
-        checkpoint_epochs: a checkpoint every so many epochs, and at the end of each stage.
-        keep_epochs: the checkpoint of every so many epochs is kept beside the last one; None keeps the last alone.
-        log_steps: curves and metrics.jsonl every so many steps.
+        checkpoint_epochs: epochs from one checkpoint to the next; there is one at the end of each stage, too.
+        keep_epochs: every this many epochs a checkpoint is kept beside the last one; None keeps the last alone.
+        log_steps: steps from one line of metrics.jsonl, and point of the curves, to the next.
         on_collapse: what the sentinel does when the signs of a collapse last: say so, or stop the run too.
         compile: torch.compile the network; worth its minutes of compilation on GPUs.
     """
@@ -244,7 +259,7 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of all that determines the trained weights: everything but ``run``."""
+    """Hash of everything that determines the trained weights: all but ``run``."""
     plain = as_dict(recipe)
     del plain["run"]
     return sha256_text(json.dumps(plain, sort_keys=True))

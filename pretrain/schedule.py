@@ -1,7 +1,7 @@
 """What changes from step to step, as pure functions: rates, decay, the teacher's momentum, the labelled share.
 
-Steps and epochs are counted from 0 over both stages; everything follows from them alone, so a resumed run, before or
-after the switch to self-labeling, has the values of an uninterrupted one.
+Steps and epochs are counted from 0 over both stages. Everything follows from them alone, so a resumed run has the
+values of an uninterrupted one, before and after the switch to self-labeling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def is_self_labeling(recipe: Recipe, epoch: int) -> bool:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Warm-up and cosine of the stage that the step is in; the rate for the recipe's batch."""
+    """The rate for the recipe's batch: warm-up and cosine of the stage that the step is in."""
     schedule, second, switch = recipe.schedule, recipe.self_labeling, recipe.epochs * steps_per_epoch
     if is_self_labeling(recipe, step // steps_per_epoch):
         step, num_epochs = step - switch, second.epochs
@@ -37,7 +37,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def weight_decay(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Half a cosine over the first stage where the recipe names its end, and that end from there on."""
+    """Half a cosine over the first stage if the recipe has an end for it, and constant from there on."""
     optim = recipe.optim
     if optim.weight_decay_end is None:
         return optim.weight_decay

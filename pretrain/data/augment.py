@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pretrain.data import draws, ops
-from pretrain.data.draws import view_scales, view_sizes
 from pretrain.data.ops import Array
 from pretrain.recipe import Augmentation, Crops, Recipe
 from pretrain.schedule import is_self_labeling
@@ -30,7 +29,7 @@ class NaturalViews:
 
     def __init__(self, crops: Crops, settings: Augmentation) -> None:
         self.settings = settings
-        self.sizes, self.scales = view_sizes(crops), view_scales(crops)
+        self.sizes, self.scales = crops.view_sizes, crops.view_scales
 
     def __call__(self, images: Sequence[Array], seeds: Sequence[int]) -> Views:
         """Images (H, W, 3) of uint8, RGB, of any size, to V batches of uint8 views (B, 3, S, S)."""
@@ -78,7 +77,7 @@ class DigitViews:
 
     def __init__(self, crops: Crops, settings: Augmentation) -> None:
         self.settings = settings
-        self.sizes, self.scales = view_sizes(crops), view_scales(crops)
+        self.sizes, self.scales = crops.view_sizes, crops.view_scales
         self.mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
         self.std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
 

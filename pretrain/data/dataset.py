@@ -26,9 +26,9 @@ class Batch(NamedTuple):
     """One accumulated part of a step.
 
     Attributes:
-        views: V views (B, 3, S, S), uint8 or normalised; :func:`pretrain.data.device_augment.prepare` takes them.
+        views: V views (B, 3, S, S), uint8 or normalised, for :func:`pretrain.data.device_augment.prepare`.
         labels: (B,).
-        seeds: (B,) of int64, what each image's views were drawn from.
+        seeds: (B,) of int64, from which each image's views were drawn.
         unreadable: images that could not be read and were replaced by others of the batch.
     """
 

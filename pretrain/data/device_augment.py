@@ -22,7 +22,7 @@ def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -
 
     Args:
         views: V batches (B, 3, S, S): uint8, or normalised already, which then are only moved.
-        seeds: (B,), what the views were drawn from; with ``augmentation.jitter_on=device`` their colors are, too.
+        seeds: (B,), from which the views were drawn; with ``augmentation.jitter_on=device`` their colors are, too.
     """
     colors = None
     if recipe.augmentation.kind == "natural" and recipe.augmentation.jitter_on == "device":
@@ -42,11 +42,11 @@ def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -
 
 
 def recolor(images: Tensor, colors: draws.Colors) -> None:
-    """Changes a batch (B, 3, H, W) by jitter, gray, blur and solarize in the official order, each image by its draw.
+    """Applies jitter, gray, blur and solarize in the official order to a batch (B, 3, H, W), in place.
 
-    Levels are floats, but whole numbers after every operation, as PIL's are: what becomes of an image is within a
-    level or two of :func:`pretrain.data.augment.recolored`, and within a few more after a turn of the hue, which that
-    one makes by way of 8-bit hues and saturations.
+    Levels are floats, but whole numbers after every operation, as PIL's are: an image comes out within a level or two
+    of :func:`pretrain.data.augment.recolored`, and within a few more after a turn of the hue, which that function
+    makes by way of 8-bit hues and saturations.
 
     Args:
         images: levels 0 to 255.
@@ -80,12 +80,12 @@ def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiplies each image's difference to its mean gray level by its factor (B, 1, 1, 1)."""
+    """Multiplies each image's difference from its mean gray level by its factor (B, 1, 1, 1)."""
     return _whole(torch.lerp(_gray(images).mean(dim=(2, 3), keepdim=True).round(), images, factors))
 
 
 def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """Multiplies each pixel's difference to its gray level by the image's factor (B, 1, 1, 1)."""
+    """Multiplies each pixel's difference from its gray level by the image's factor (B, 1, 1, 1)."""
     return _whole(torch.lerp(to_gray(images), images, factors))
 
 
@@ -109,7 +109,7 @@ def to_gray(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Blurs each image by its sigma (B, 1, 1, 1) in pixels; the edge goes on outside of the image."""
+    """Blurs each image by its sigma (B, 1, 1, 1) in pixels; outside of the image its edge is repeated."""
     values = sigmas.flatten().tolist()
     num_taps = len(blur_kernel(max(values)))
     kernels = torch.from_numpy(np.stack([blur_kernel(sigma, num_taps) for sigma in values])).to(images)

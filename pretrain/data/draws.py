@@ -6,14 +6,12 @@ All of them follow from the image's seed, so the training device can draw the co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation, Crops
-
-Array = NDArray[Any]
+from pretrain.data.ops import Array
+from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation
 
 _NUM_ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it takes the middle
 _RATIO = (3 / 4, 4 / 3)  # its narrowest and widest crop
@@ -25,16 +23,16 @@ _ORDER = slice(_FACTORS.stop, _FACTORS.stop + 4)
 _FLIP, _JITTER, _GRAY, _BLUR, _SIGMA, _SOLARIZE = range(_ORDER.stop, _ORDER.stop + 6)
 _NUM_DRAWS = _SOLARIZE + 1
 
-BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # what the four factors of the jitter are
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the four factors of the jitter
 
 
 class Colors(NamedTuple):
-    """What is done to the colors of views; each array begins with the views' dimensions (...).
+    """How the colors of views are changed; each array begins with the views' dimensions (...).
 
     Attributes:
-        is_jittered: (...) whether the four adjustments are made.
-        factors: (..., 4) of BRIGHTNESS, CONTRAST, SATURATION (1 changes nothing) and HUE (0 changes nothing).
-        order: (..., 4) the adjustments, first to last.
+        is_jittered: (...), whether the four adjustments are made.
+        factors: (..., 4), of BRIGHTNESS, CONTRAST, SATURATION (1 changes nothing) and HUE (0 changes nothing).
+        order: (..., 4), the adjustments, first to last.
         is_gray, is_solarized: (...).
         sigma: (...) of the blur, in pixels; 0 where there is none.
     """
@@ -82,7 +80,7 @@ def flips(draws: Array, settings: Augmentation) -> Array:
 
 
 def colors(draws: Array, settings: Augmentation) -> Colors:
-    """What is done to the colors: torchvision's ColorJitter, RandomGrayscale and RandomSolarize, and the blur.
+    """How the colors are changed: torchvision's ColorJitter, RandomGrayscale and RandomSolarize, and the blur.
 
     Args:
         draws: (..., V, D), of :func:`draw`; the global views come first.
@@ -101,13 +99,3 @@ def colors(draws: Array, settings: Augmentation) -> Colors:
         sigma=np.where(is_blurred, low + (high - low) * draws[..., _SIGMA], 0.0),
         is_solarized=draws[..., _SOLARIZE] < np.array(settings.solarize)[kinds],
     )
-
-
-def view_sizes(crops: Crops) -> list[int]:
-    """Side of each view in pixels, global views first."""
-    return [crops.global_size] * NUM_GLOBAL_CROPS + [crops.local_size] * crops.num_local
-
-
-def view_scales(crops: Crops) -> list[tuple[float, float]]:
-    """Each view's smallest and largest share of the image's area, global views first."""
-    return [crops.global_scale] * NUM_GLOBAL_CROPS + [crops.local_scale] * crops.num_local

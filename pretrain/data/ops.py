@@ -1,7 +1,7 @@
 """The operations on photographs, one image at a time: uint8 arrays (H, W, 3), RGB, in and out.
 
-Each does what PIL does (through torchvision's transforms, which the official code uses), on all levels at once through
-a table, or by OpenCV's vector code. Where the result is not PIL's to the bit, the docstring says by how much;
+Each does what PIL does (through torchvision's transforms, which the official code uses), by a table over all levels or
+by OpenCV's vector code. Where the result is not PIL's to the bit, the docstring says by how much;
 ``tests/numerics/test_pretrain_augment.py`` holds these bounds.
 """
 
@@ -44,7 +44,7 @@ def adjust_brightness(image: Array, factor: float) -> Array:
 
 
 def adjust_contrast(image: Array, factor: float) -> Array:
-    """Multiplies the difference to the image's mean gray level by ``factor``; within 1 level of PIL.
+    """Multiplies the difference from the image's mean gray level by ``factor``; within 1 level of PIL.
 
     The mean is taken over unrounded gray levels; it is PIL's except next to a half.
     """
@@ -53,11 +53,11 @@ def adjust_contrast(image: Array, factor: float) -> Array:
 
 
 def adjust_saturation(image: Array, factor: float) -> Array:
-    """Multiplies the difference to the pixel's gray level by ``factor``; within 1 level of PIL."""
+    """Multiplies the difference from the pixel's gray level by ``factor``; within 1 level of PIL."""
     return cv2.addWeighted(image, factor, to_gray(image), 1 - factor, _FLOOR)
 
 
-# PIL drops the fraction where OpenCV rounds. The 0.002 keep a whole number, met within float error, what it is.
+# PIL drops the fraction where OpenCV rounds. The 0.002 keep whole numbers whole in spite of float error.
 _FLOOR = -0.498
 
 
@@ -78,7 +78,7 @@ def to_gray(image: Array) -> Array:
 
 
 def gaussian_blur(image: Array, sigma: float) -> Array:
-    """Blurs by PIL's approximation of a Gaussian; the image's edge goes on outside of it.
+    """Blurs by PIL's approximation of a Gaussian; outside of the image its edge is repeated.
 
     PIL rounds six times on the way where this rounds once: within 3 levels, 1.0 on average at most. In the outermost
     6 pixels it may be 9 levels in photographs and 22 in noise: PIL repeats the edge anew before each of the three boxes
@@ -119,6 +119,6 @@ def blur_kernel(sigma: float, num_taps: int | None = None) -> Array:
 
 
 def _blend_table(other: int, factor: float) -> Array:
-    """What becomes of each level when the image is blended with the level ``other``; the fraction is dropped."""
+    """Each level after the image is blended with the level ``other``; the fraction is dropped."""
     blended = other + np.float32(factor) * (_LEVELS - np.float32(other))
     return np.clip(blended, 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
 """TWIST's three terms, with their gradient in closed form and one pass over the views instead of every pair.
 
-With l = log(p + eps), the sum over pairs of (p_i - p_j)(l_i - l_j) / 2 takes no pairs: a global view meets every
-other view and a local view every global one, so sums over views are enough. What backward keeps is the logits and
-the mean distributions; probabilities are computed again. Images go through in chunks that stay in the cache, so the
-gradient is the only large tensor that is made.
+With l = log(p + eps), the sum over pairs of (p_i - p_j)(l_i - l_j) / 2 needs no pairs: a global view is compared with
+every other view and a local view with every global one, so sums over views are enough. Backward keeps the logits and
+the mean distributions, and computes the probabilities again. Images go through in chunks that stay in the cache, so
+the gradient is the only large tensor that is made.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Distributions(NamedTuple):
 
 
 class Partners(NamedTuple):
-    """The gradient of consistency by the probabilities of some views.
+    """The gradient of consistency with respect to the probabilities of some views.
 
     It is ``own_weight * logs - log_sum - (own_weight * eps + prob_sum) / shifted``, up to what is the same for all
-    classes, which no logit feels.
+    classes, which has no effect on the logits' gradient.
 
     Attributes:
         view_weight: each of these views' share in sharpness and diversity.
-        prob_sum, log_sum: (images, C), weighted sums over the views that these meet; None is 0.
+        prob_sum, log_sum: (images, C), weighted sums over the views that these are compared with; None is 0.
     """
 
     views: slice
@@ -58,10 +58,10 @@ class Pairing(Protocol):
     view_weights: list[float]
 
     def consistency(self, images: slice, own: Distributions) -> Tensor:
-        """Its sum over these images, whose distributions may be overwritten."""
+        """The sum of consistency over these images, whose distributions may be overwritten."""
 
     def partners(self, images: slice, own: Distributions) -> list[Partners]:
-        """Of every view, in parts."""
+        """The partners of every view, group by group."""
 
 
 class EveryPair:
@@ -72,13 +72,13 @@ class EveryPair:
         self.globals, self.locals = slice(0, num_global), slice(num_global, num_views)
         self.scale = 1 / sum(met)  # each pair is in it twice
         self.view_weights = [self.scale * count for count in met]
-        # The sum over all views holds a global view itself, which this makes up for.
+        # The sum over all views includes a global view itself, which this makes up for.
         self.global_weight = self.scale * num_views
         self.local_weight = self.scale * num_global
 
     def consistency(self, images: slice, own: Distributions) -> Tensor:
         """See :class:`Pairing`."""
-        # Only differences count. Those of similar views are small, so rounding is too once a view is taken off.
+        # Only differences matter. Those of similar views are small, and so is rounding once a view is subtracted.
         logs = own.logs.sub_(own.logs[0].clone())
         products = _view_products(own.probs, logs)
         global_logs = logs[self.globals].sum(dim=0)
@@ -124,7 +124,7 @@ class TeacherPairs:
 
 
 def distributions(logits_VBC: Tensor, images: slice, eps: float) -> Distributions:  # noqa: N803
-    """Of these images; in single precision at least, in which a probability of 1e-5 beside eps means something."""
+    """The distributions of these images, in at least single precision: probabilities are as small as eps, 1e-5."""
     probs = logits_VBC[:, images].softmax(dim=-1, dtype=_dtype(logits_VBC))
     shifted = probs + eps
     return Distributions(probs, shifted, shifted.log())
@@ -133,76 +133,68 @@ def distributions(logits_VBC: Tensor, images: slice, eps: float) -> Distribution
 class TwistTerms(torch.autograd.Function):
     """(consistency, sharpness, diversity) of the whole batch of all processes, from logits (V, B, C).
 
-    One collective forward, none backward: given that every process computes the same from the terms, the gradient is
-    the one that becomes that of the whole batch in DistributedDataParallel's mean over processes.
+    Forward takes one collective, backward none: provided that every process computes the same from the terms, the
+    gradient is the one that becomes that of the whole batch in DistributedDataParallel's mean over processes.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, pairing: Pairing, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         with _full_precision(logits):
-            mean_probs, mean_products, consistency, num_images = _batch_means(logits, pairing, eps)
+            # Sums over the images: p (V, C), p . l (V,), consistency.
+            prob_sums = torch.zeros_like(logits[:, 0], dtype=_dtype(logits))
+            products = torch.zeros_like(prob_sums[:, 0], dtype=torch.float64)
+            consistency = torch.zeros_like(products[0])
+            for images in _chunks(logits):
+                own = distributions(logits, images, eps)
+                prob_sums += own.probs.sum(dim=1)
+                products += _view_products(own.probs, own.logs)
+                consistency += pairing.consistency(images, own)
+
+            sums = torch.cat(
+                [prob_sums.flatten().double(), products, consistency[None], products.new_tensor([logits.shape[1]])]
+            )
+            if num_processes() > 1:
+                dist.all_reduce(sums)
+            num_images = sums[-1]
+            mean_probs, mean_products, rest = (sums / num_images).split([prob_sums.numel(), len(products), 2])
+            mean_probs = mean_probs.view_as(prob_sums)
+
             weights = mean_products.new_tensor(pairing.view_weights)
             sharpness = -(weights @ mean_products)
             diversity = -(weights @ (mean_probs * (mean_probs + eps).log()).sum(dim=-1))
         ctx.save_for_backward(logits, mean_probs, num_images)
         ctx.pairing, ctx.eps = pairing, eps
         dtype = _dtype(logits)
-        return consistency.to(dtype), sharpness.to(dtype), diversity.to(dtype)
+        return rest[0].to(dtype), sharpness.to(dtype), diversity.to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *term_grads: Tensor) -> tuple[Tensor, None, None]:
         logits, mean_probs, num_images = ctx.saved_tensors
+        pairing, eps = ctx.pairing, ctx.eps
         scale = num_processes() / num_images
         with _full_precision(logits):
             consistency, sharpness, diversity = (each * scale.to(each.dtype) for each in term_grads)
-            slopes = _diversity_slopes(mean_probs, ctx.pairing.view_weights, ctx.eps).to(diversity.dtype) * diversity
+            # Diversity's gradient with respect to the mean distributions (V, C).
+            shifted = mean_probs + eps
+            view_weights = mean_probs.new_tensor(pairing.view_weights)
+            slopes = -view_weights[:, None] * (shifted.log() + mean_probs / shifted)
+            slopes = slopes.to(diversity.dtype) * diversity
             grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
             for images in _chunks(logits):
-                own = distributions(logits, images, ctx.eps)
-                by_probs = _by_probs(own, ctx.pairing.partners(images, own), consistency, sharpness, ctx.eps)
-                by_probs.add_(slopes[:, None])
+                own = distributions(logits, images, eps)
+                # The gradient with respect to the probabilities takes the place of their logarithms.
+                for views, view_weight, own_weight, prob_sum, log_sum in pairing.partners(images, own):
+                    weight = consistency * own_weight - sharpness * view_weight
+                    numerator = prob_sum.mul_(consistency).add_(weight * eps)
+                    part = own.logs[views].mul_(weight).addcdiv_(numerator, own.shifted[views], value=-1)
+                    if log_sum is not None:
+                        part.sub_(log_sum.mul_(consistency))
+                by_probs = own.logs.add_(slopes[:, None])
+                # Through the softmax: p * (g - p . g).
                 by_probs.sub_(torch.linalg.vecdot(by_probs, own.probs)[..., None])
                 torch.mul(by_probs, own.probs, out=grad[:, images])
         return grad, None, None
-
-
-def _batch_means(logits: Tensor, pairing: Pairing, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Over the images of all processes: p (V, C), p . l (V,), consistency, and the number of images."""
-    prob_sums = torch.zeros_like(logits[:, 0], dtype=_dtype(logits))
-    products = torch.zeros_like(prob_sums[:, 0], dtype=torch.float64)
-    consistency = torch.zeros_like(products[0])
-    for images in _chunks(logits):
-        own = distributions(logits, images, eps)
-        prob_sums += own.probs.sum(dim=1)
-        products += _view_products(own.probs, own.logs)
-        consistency += pairing.consistency(images, own)
-    num_images = products.new_tensor([logits.shape[1]])
-    sums = torch.cat([prob_sums.flatten().double(), products, consistency[None], num_images])
-    if num_processes() > 1:
-        dist.all_reduce(sums)
-    num_images = sums[-1]
-    means = (sums / num_images).split([prob_sums.numel(), len(products), 2])
-    return means[0].view_as(prob_sums), means[1], means[2][0], num_images
-
-
-def _by_probs(
-    own: Distributions, partners: list[Partners], consistency: Tensor, sharpness: Tensor, eps: float
-) -> Tensor:
-    """Gradient by the probabilities of these weights of the two terms; it takes the place of the logarithms."""
-    for views, view_weight, own_weight, prob_sum, log_sum in partners:
-        weight = consistency * own_weight - sharpness * view_weight
-        numerator = prob_sum.mul_(consistency).add_(weight * eps)
-        part = own.logs[views].mul_(weight).addcdiv_(numerator, own.shifted[views], value=-1)
-        if log_sum is not None:
-            part.sub_(log_sum.mul_(consistency))
-    return own.logs
-
-
-def _diversity_slopes(mean_probs: Tensor, view_weights: list[float], eps: float) -> Tensor:
-    """Gradient of diversity by the mean distributions (V, C)."""
-    shifted = mean_probs + eps
-    return -mean_probs.new_tensor(view_weights)[:, None] * (shifted.log() + mean_probs / shifted)
 
 
 def _chunks(logits_VBC: Tensor) -> Iterator[slice]:  # noqa: N803

@@ -1,4 +1,4 @@
-"""The second stage's objective: confident predictions on one global view become labels of the other views."""
+"""The second stage's objective: a confident prediction on one global view is the label of the other views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pretrain.recipe import NUM_GLOBAL_CROPS
 
 
 class SelfLabelingLoss(NamedTuple):
-    """The objective and how images were chosen; scalars, the same in every process.
+    """The objective and how images were chosen: scalars, the same in every process.
 
     Attributes:
         total: cross-entropy, the mean over the labelled images of all processes.
@@ -29,11 +29,11 @@ class SelfLabelingLoss(NamedTuple):
 def self_labeling_loss(logits_VBC: Tensor, keep_share: float) -> SelfLabelingLoss:  # noqa: N803 - views, images, classes
     """Cross-entropy of every view but one with the label that this one gives.
 
-    An image's anchor is the more confident of its two global views, by its largest probability; the class of it is
-    the label, without gradient. The other global view and every local view have to predict it, their mean counts.
-    Labelled are the most confident images of the whole batch of all processes, which takes two collectives; the
-    gradient is the one that becomes that of the whole batch in DistributedDataParallel's mean over processes.
-    Follows the official ``engine.py``, whose quantile is that of each process's share.
+    An image's anchor is the more confident of its two global views, by its largest probability; the class of that
+    probability is the label, without gradient. The other global view and every local view have to predict it; their
+    mean counts. The most confident images of the whole batch of all processes are labelled, which takes two
+    collectives; the gradient is the one that becomes that of the whole batch in DistributedDataParallel's mean over
+    processes. Follows the official ``engine.py``, whose quantile is that of each process's share.
 
     Args:
         logits_VBC: (V, B, C), this process's share of the batch, global views first; as many images in each process.
@@ -45,30 +45,18 @@ def self_labeling_loss(logits_VBC: Tensor, keep_share: float) -> SelfLabelingLos
     if logits_VBC.dim() != 3 or len(logits_VBC) < NUM_GLOBAL_CROPS or not 0 < keep_share <= 1:
         raise ValueError(f"a share of {keep_share} cannot be labelled by logits (V, B, C) of {[*logits_VBC.shape]}")
     logits = logits_VBC.to(torch.promote_types(logits_VBC.dtype, torch.float32))
-    anchors, labels, confidences = _labels(logits.detach())
-    is_kept, threshold, num_kept, num_images = _most_confident(confidences, keep_share)
+    view_confidences, classes = logits.detach()[:NUM_GLOBAL_CROPS].softmax(dim=-1).max(dim=-1)  # (2, B)
+    anchors = (view_confidences[0] <= view_confidences[1]).long()  # (B,)
+    labels, confidences = classes.gather(0, anchors[None])[0], view_confidences.amax(dim=0)  # (B,)
+
+    everywhere = gather_over_processes(confidences)  # (images of all processes,)
+    num_kept = max(1, int(keep_share * len(everywhere)))
+    # Images of equal confidence, as when many are at 1, are taken in the batch's order until the share is reached.
+    ordered, images = everywhere.sort(descending=True, stable=True)
+    is_kept = own_part(torch.zeros_like(everywhere, dtype=torch.bool).scatter_(0, images[:num_kept], True))  # (B,)
 
     losses = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none")
     views = torch.arange(len(logits), device=logits.device)[:, None]
     others = losses.view(logits.shape[:2]).masked_fill(views == anchors, 0.0).sum(dim=0) / (len(logits) - 1)
     total = share_of_loss(others.masked_fill(~is_kept, 0.0).sum() / num_kept)
-    return SelfLabelingLoss(total, threshold, threshold.new_tensor(num_kept / num_images))
-
-
-def _labels(logits_VBC: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: N803
-    """For each image: which global view is its anchor, the label and the confidence of this view; each (B,)."""
-    confidences, classes = logits_VBC[:NUM_GLOBAL_CROPS].softmax(dim=-1).max(dim=-1)
-    anchors = (confidences[0] <= confidences[1]).long()
-    return anchors, classes.gather(0, anchors[None])[0], confidences.amax(dim=0)
-
-
-def _most_confident(confidences: Tensor, keep_share: float) -> tuple[Tensor, Tensor, int, int]:
-    """Which of this process's images are labelled, the lowest confidence among all that are, how many, out of how many.
-
-    Images of equal confidence, as when many are at 1, are taken in the batch's order until the share is reached.
-    """
-    everywhere = gather_over_processes(confidences)
-    num_kept = max(1, int(keep_share * len(everywhere)))
-    ordered, images = everywhere.sort(descending=True, stable=True)
-    is_kept = torch.zeros_like(everywhere, dtype=torch.bool).scatter_(0, images[:num_kept], True)
-    return own_part(is_kept), ordered[num_kept - 1], num_kept, len(everywhere)
+    return SelfLabelingLoss(total, ordered[num_kept - 1], ordered.new_tensor(num_kept / len(everywhere)))

@@ -1,6 +1,6 @@
 """Slow and obvious forms of the objective and of LARS, as a reader of the papers would write them.
 
-They are the oracle of the tests and what ``tools/bench.sh`` compares with. For one process.
+Tests and ``tools/bench.sh`` compare with them. They are for one process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def entropy(p: Tensor, eps: float) -> Tensor:
 def twist_loss(
     logits_a: Tensor, logits_b: Tensor, alpha: float = 1.0, beta: float = 1.0, eps: float = 1e-5
 ) -> TwistLoss:
-    """The loss of two views (B, C), by equation 2 of the paper."""
+    """Equation 2 of the paper: the loss of two views (B, C)."""
     a, b = logits_a.softmax(dim=1), logits_b.softmax(dim=1)
     consistency = (kl_divergence(a, b, eps) + kl_divergence(b, a, eps)) / 2
     sharpness = (entropy(a, eps) + entropy(b, eps)) / 2
@@ -43,7 +43,8 @@ def multicrop_twist_loss(
 ) -> TwistLoss:
     """The mean of the loss of two views over every pair that begins with a global view."""
     pairs = [(i, j) for i, j in combinations(range(len(logits_VBC)), 2) if i < num_global]
-    return _mean([twist_loss(logits_VBC[i], logits_VBC[j], alpha, beta, eps) for i, j in pairs])
+    losses = [twist_loss(logits_VBC[i], logits_VBC[j], alpha, beta, eps) for i, j in pairs]
+    return TwistLoss(*(torch.stack(terms).mean() for terms in zip(*losses, strict=True)))
 
 
 def momentum_twist_loss(
@@ -68,10 +69,6 @@ def momentum_twist_loss(
     return TwistLoss(consistency + alpha * sharpness - beta * diversity, consistency, sharpness, diversity)
 
 
-def _mean(losses: list[TwistLoss]) -> TwistLoss:
-    return TwistLoss(*(torch.stack(terms).mean() for terms in zip(*losses, strict=True)))
-
-
 class TextbookLars(torch.optim.Optimizer):
     """LARS, parameter by parameter, by algorithm 1 of You et al. 2017; 1-D parameters are neither scaled nor decayed.
 
@@ -90,7 +87,7 @@ class TextbookLars(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step."""
+        """Takes one step."""
         for group in self.param_groups:
             for param in group["params"]:
                 local_rate, weight_decay = 1.0, 0.0

@@ -1,8 +1,18 @@
 """TWIST's objective: consistent between views, sharp for each image, diverse over the batch.
 
-Follows the official ``objective.py`` and equation 2 of "Self-Supervised Learning by Estimating Twin Class
-Distributions". In a ``torch.distributed`` run every value is the one of the whole batch of all processes, and takes
-one collective; every term carries its gradient. ``pretrain.loss.textbook`` has the same as the paper writes it.
+Equation 2 of "Self-Supervised Learning by Estimating Twin Class Distributions" (arXiv:2110.07402), for the class
+distributions P1 and P2, each (B, C) and the softmax of logits (B, C), of two views of B images over C classes::
+
+    L(P1, P2) =   1/B sum_i [KL(P1_i || P2_i) + KL(P2_i || P1_i)] / 2     consistency
+                + alpha 1/B sum_i [H(P1_i) + H(P2_i)] / 2                 sharpness: mean entropy
+                - beta [H(1/B sum_i P1_i) + H(1/B sum_i P2_i)] / 2        diversity: entropy of the mean
+
+with H(p) = -sum_c p_c log(p_c + eps), and eps in KL's logarithms too, as in the official ``objective.py``. With more
+views the loss is the mean over pairs of them.
+
+In a ``torch.distributed`` run every value is that of the whole batch of all processes, takes one collective, and
+carries its gradient. ``pretrain.loss.textbook`` has the same as the paper writes it, ``pretrain.loss.closed_form`` as
+it is computed.
 """
 
 from __future__ import annotations
@@ -34,13 +44,13 @@ class TwistLoss(NamedTuple):
 def twist_loss(
     logits_a: Tensor, logits_b: Tensor, alpha: float = 1.0, beta: float = 1.0, eps: float = 1e-5
 ) -> TwistLoss:
-    """The loss of two views.
+    """The loss of two views; see the top of this file.
 
     Args:
         logits_a, logits_b: (B, C), this process's share of the batch.
         alpha, beta: weights of sharpness and diversity (the official ``1 + lam1`` and ``lam2``).
-        eps: added to probabilities inside the logarithms, as in the official objective. It is no detail: with
-            C = 4096 most probabilities are of its size, and leaving it out changes the gradient by 41 %.
+        eps: added to probabilities inside the logarithms. It matters: with C = 4096 most probabilities are of its
+            size, and without it the gradient changes by 41 %.
 
     Raises:
         ValueError: the shapes differ or are not (B, C).
@@ -83,7 +93,7 @@ def momentum_twist_loss(
     beta: float = 1.0,
     eps: float = 1e-5,
 ) -> TwistLoss:
-    """The loss with a momentum encoder: the student's views have to match the teacher's global views.
+    """The loss with a momentum encoder: the student's views are to match the teacher's global views.
 
     Consistency is KL(teacher's view t || student's view s), the mean over every t and every s other than t: T(V - 1)
     pairs. Sharpness and diversity are the mean over all views of the student.
