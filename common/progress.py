@@ -6,20 +6,27 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+Progress = Callable[[int, int, str], None]  # things done, things in all, what is being done
+
 
 @contextlib.contextmanager
-def progress_bar(title: str, *, stays: bool = False) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr, if that is a terminal; yields what is to be called with (done, total, what is being done).
+def progress_bar(title: str, *, stays: bool = False) -> Iterator[Progress]:
+    """A bar on stderr, if that is a terminal; yields what is to be called as the work goes on.
 
     Args:
         stays: leave the bar on the terminal when the work is done.
     """
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
     console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, transient=not stays, disable=not console.is_terminal) as bar:
+    with progress.Progress(*columns, console=console, transient=not stays, disable=not console.is_terminal) as bar:
         task = bar.add_task(title)
         yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 

@@ -67,7 +67,7 @@ def test_a_fixture_goes_through_doctor_and_trial_to_a_record_with_its_metric(
 ) -> None:
     root, written = fixtures[name]
     benchmark = benchmarks.get(f"{name}-{mode}")
-    with pytest.raises(UserError, match="splits of another size"):
+    with pytest.raises(UserError, match="splits of the wrong size"):
         check_before_trials(benchmark.dataset, root)
     check_before_trials(benchmark.dataset, root, counts=False)  # nothing else is wrong
 

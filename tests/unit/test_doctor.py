@@ -35,9 +35,9 @@ from transfer import benchmarks
 from transfer.datasets import DATASETS, VOC_CLASSES
 from transfer.doctor import check_before_trials, stamp
 from transfer.doctor.boxes import box_problem, check_coco, check_voc
-from transfer.doctor.check import no_progress
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
 from transfer.rows import CocoBoxes, VocBoxes, VocList
+from transfer.trial import silent
 
 DEMO = benchmarks.get("demo-voc")
 SIZES = {"trainval": 12, "test": 6}
@@ -102,7 +102,7 @@ def test_sound_data_have_no_findings(copy: Path) -> None:
         (impossible_label, "masks with impossible labels (1): VOCdevkit/VOC2007/SegmentationClass/000003.png (77)"),
         (coloured_mask, "000003.png (its pixels are RGB, not class indices)"),
         (smaller_mask, "JPEGImages/000003.jpg (128 x 128, not 128 x 64)"),
-        (shorten_list, "splits of another size (1): train has 9, not 12"),
+        (shorten_list, "splits of the wrong size (1): train has 9, not 12"),
         (repeat_name, "names that are listed more than once (1): 000001 in VOCdevkit"),
         (leak, "test images among the training images (1): VOC2007 000201"),
         (edit_xml("xmax", "500"), "broken boxes (1): "),
@@ -110,7 +110,7 @@ def test_sound_data_have_no_findings(copy: Path) -> None:
         (edit_xml("xmin", "nan"), "(not a number)"),
         (edit_xml("xmin", "left"), "annotations that cannot be read (1): VOCdevkit/VOC2007/Annotations/000005.xml"),
         (edit_xml("name", "eleven"), "objects of unknown classes (1): eleven in VOCdevkit"),
-        (edit_xml("width", "120"), "images of another size than their annotation or mask says (1): "),
+        (edit_xml("width", "120"), "images whose size is not what their annotation or mask says (1): "),
         (
             first(bbox=[5, 5, 10, 0]),
             "(1): annotation 100 in coco/annotations/instances_train2017.json (empty)",
@@ -132,7 +132,7 @@ def test_every_damage_is_named_with_where_it_is(damage: Callable[[Path], None], 
 
 
 def test_a_sentence_names_the_first_few_and_counts_the_rest() -> None:
-    findings = Findings()
+    findings = Findings(Path("data"))
     for number in range(1200, 0, -1):
         findings.add(UNREADABLE_IMAGE, f"{number:04d}.jpg")
     (sentence,) = findings.sentences()
@@ -159,14 +159,14 @@ def test_boxes(box: tuple[float, float, float, float], problem: str) -> None:
 def test_empty_boxes_of_coco_as_published_are_no_damage(copy: Path) -> None:
     first(bbox=[5, 5, 10, 0])(copy)
     image = json.loads((copy / "coco/annotations/instances_train2017.json").read_text())["annotations"][0]["image_id"]
-    findings = Findings()
-    layout = CocoBoxes(num_train=0, num_test=0, known_empty=(image,))
-    check_coco(copy, layout, (SIZES["trainval"], SIZES["test"]), findings, no_progress)
+    findings = Findings(copy)
+    layout = CocoBoxes(num_train=SIZES["trainval"], num_test=SIZES["test"], known_empty=(image,))
+    check_coco(layout, findings, silent)
     assert findings.sentences() == []
 
 
 def test_voc_below_the_data_root_itself_is_found(copy: Path) -> None:
-    findings = Findings()
+    findings = Findings(copy / "VOCdevkit")
     layout = VocBoxes(
         class_names=VOC_CLASSES,
         num_train=12,
@@ -174,7 +174,7 @@ def test_voc_below_the_data_root_itself_is_found(copy: Path) -> None:
         train=(VocList(2007, "trainval"),),
         test=(VocList(2007, "test"),),
     )
-    check_voc(copy / "VOCdevkit", layout, (12, 6), findings, no_progress)
+    check_voc(layout, findings, silent)
     assert [sentence.split(" (")[0] for sentence in findings.sentences()] == ["objects of unknown classes"]
 
 
@@ -237,7 +237,7 @@ def test_any_change_of_the_files_makes_the_doctor_look_again(part: str, copy: Pa
 def test_another_number_of_images_passes_only_where_it_was_allowed(copy: Path) -> None:
     shorten_list(copy)
     check_before_trials(DEMO.dataset, copy, counts=False)
-    with pytest.raises(UserError, match="splits of another size"):
+    with pytest.raises(UserError, match="splits of the wrong size"):
         check_before_trials(DEMO.dataset, copy)
 
 

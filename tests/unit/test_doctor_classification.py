@@ -156,7 +156,7 @@ def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(
     root = tmp_path / "imagefolder"
     folders(root)
     demo = benchmarks.get("demo-cluster")
-    with pytest.raises(UserError, match=r"cls-digits .* splits of another size .*; tools/check_data.sh cls-digits"):
+    with pytest.raises(UserError, match=r"cls-digits .* splits of the wrong size .*; tools/check_data.sh cls-digits"):
         check_before_trials(demo.dataset, tmp_path)
     check_before_trials(demo.dataset, tmp_path, counts=False)
     image = root / "train/cat/train.jpg"
@@ -170,5 +170,5 @@ def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path:
     for module in ("transfer.commands.transfer_cls", "transfer.commands.cluster"):
         refused = run_module(module, "demo", "random:resnet18", "--data", tmp_path / "digits", cwd=tmp_path)
         assert refused.returncode == 2
-        assert refused.stderr.count("\n") == 1 and "splits of another size" in refused.stderr
+        assert refused.stderr.count("\n") == 1 and "splits of the wrong size" in refused.stderr
     assert not (tmp_path / "runs").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 
 from tests.doctor_damage import save_image, save_mask, sentences
 from transfer import datasets
-from transfer.doctor.check import no_progress
 from transfer.doctor.findings import Findings
 from transfer.doctor.masks import check_cityscapes, check_voc
 from transfer.rows import CityscapesMasks
+from transfer.trial import silent
 
 
 def sbd(root: Path) -> Path:
@@ -32,9 +33,9 @@ def sbd(root: Path) -> Path:
 
 
 def check_sbd(root: Path) -> list[str]:
-    findings = Findings()
+    findings = Findings(root)
     (layout,) = datasets.get("seg-voc").layouts
-    check_voc(root, layout, (3, 1), findings, no_progress)
+    check_voc(dataclasses.replace(layout, num_train=3, num_test=1), findings, silent)
     return findings.sentences()
 
 
@@ -45,7 +46,7 @@ def test_voc_segmentation_with_sbd(tmp_path: Path) -> None:
     with (home / "ImageSets/Segmentation/aug.txt").open("a") as file:
         file.write("2007_000004\n")
     found = check_sbd(tmp_path)
-    assert "splits of another size (1): train has 4, not 3" in found[0]
+    assert "splits of the wrong size (1): train has 4, not 3" in found[0]
     assert any("impossible labels (1): VOCdevkit/VOC2012/SegmentationClassAug/2008_000003.png (21)" in s for s in found)
     assert any(
         "missing files or folders (1): VOCdevkit/VOC2012/SegmentationClassAug/2007_000004.png" in s for s in found
@@ -61,8 +62,8 @@ def cityscapes(root: Path) -> Path:
 
 
 def check_small_cityscapes(root: Path) -> list[str]:
-    findings = Findings()
-    check_cityscapes(root, CityscapesMasks(num_train=1, num_test=1), (1, 1), findings, no_progress)
+    findings = Findings(root)
+    check_cityscapes(CityscapesMasks(num_train=1, num_test=1), findings, silent)
     return findings.sentences()
 
 

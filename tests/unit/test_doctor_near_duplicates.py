@@ -17,12 +17,11 @@ from tests.classification_fixtures import FIXTURES
 from tests.conftest import run_module
 from tools.bench.photographs import photograph
 from transfer import datasets
-from transfer.doctor.check import no_progress
 from transfer.doctor.near_duplicates import hashes
 from transfer.doctor.near_duplicates.find import (
     DEFAULT_THRESHOLD,
     MAX_THRESHOLD,
-    NearDuplicates,
+    NearDuplicateCount,
     find_near_duplicates,
     source_name,
     write,
@@ -30,6 +29,7 @@ from transfer.doctor.near_duplicates.find import (
 from transfer.doctor.near_duplicates.hamming import CHUNK, nearest
 from transfer.doctor.near_duplicates.held_out import hash_test_images
 from transfer.doctor.near_duplicates.stored import list_images
+from transfer.trial import silent
 
 NUM_TRAIN = 30
 
@@ -78,8 +78,8 @@ def tested(pretraining: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def find(tested: Path, pretraining: Path, threshold: int = DEFAULT_THRESHOLD) -> NearDuplicates:
-    return find_near_duplicates(datasets.get("folder"), tested, pretraining, threshold, no_progress)[0]
+def find(tested: Path, pretraining: Path, threshold: int = DEFAULT_THRESHOLD) -> NearDuplicateCount:
+    return find_near_duplicates(datasets.get("folder"), tested, pretraining, threshold, silent)[0]
 
 
 def test_planted_near_duplicates_are_found_and_nothing_else(tested: Path, pretraining: Path) -> None:
@@ -151,20 +151,20 @@ def test_hashes_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
     folder.mkdir()
     for seed in range(3):
         photo(seed).save(folder / f"{seed}.jpg")
-    first = hashes.hash_training(list_images(folder), folder, no_progress)
+    first = hashes.hash_training(list_images(folder), folder, silent)
     path = folder / "1.jpg"
     status = path.stat()
     path.write_bytes(b"x" * status.st_size)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    again = hashes.hash_training(list_images(folder), folder, no_progress)
+    again = hashes.hash_training(list_images(folder), folder, silent)
     np.testing.assert_array_equal(again.plain, first.plain)  # not read again
     np.testing.assert_array_equal(again.digests, first.digests)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    changed = hashes.hash_training(list_images(folder), folder, no_progress)
+    changed = hashes.hash_training(list_images(folder), folder, silent)
     assert changed.readable.tolist() == [True, False, True]
     for file in (tmp_path / "cache").rglob("*.npz"):
         file.write_bytes(b"no archive")
-    assert hashes.hash_training(list_images(folder), folder, no_progress).readable.tolist() == [True, False, True]
+    assert hashes.hash_training(list_images(folder), folder, silent).readable.tolist() == [True, False, True]
 
 
 def test_what_was_hashed_before_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,15 +182,15 @@ def test_what_was_hashed_before_the_end_is_kept(tmp_path: Path, monkeypatch: pyt
         hashes.hash_training(list_images(folder), folder, killed)
     reported: list[int] = []
     hashes.hash_training(list_images(folder), folder, lambda done, total, what: reported.append(done))
-    assert reported == [4]  # two were known
+    assert reported == [3, 4]  # two were known
 
 
 def test_processes_give_the_same_hashes(pretraining: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = list_images(pretraining)
-    in_threads = hashes.hash_test(items, no_progress)
+    in_threads = hashes.hash_test(items, silent)
     monkeypatch.setattr(hashes, "FEW", 0)
     monkeypatch.setattr(hashes, "PART", 7)
-    in_processes = hashes.hash_test(items, no_progress)
+    in_processes = hashes.hash_test(items, silent)
     for name in ("plain", "mirrored", "digests", "readable"):
         np.testing.assert_array_equal(getattr(in_processes, name), getattr(in_threads, name))
 
@@ -198,7 +198,7 @@ def test_processes_give_the_same_hashes(pretraining: Path, monkeypatch: pytest.M
 def test_unreadable_pretraining_images_are_left_out_and_counted(tested: Path, tmp_path: Path) -> None:
     photo(0).save(tmp_path / "good.jpg")
     (tmp_path / "broken.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:500])
-    found, num_unreadable = find_near_duplicates(datasets.get("folder"), tested, tmp_path, 4, no_progress)
+    found, num_unreadable = find_near_duplicates(datasets.get("folder"), tested, tmp_path, 4, silent)
     assert (found.training_images, num_unreadable) == (1, 1)
     (tmp_path / "good.jpg").unlink()
     with pytest.raises(UserError, match="none of the 1 images"):
@@ -212,7 +212,7 @@ def test_nearest_is_that_of_a_plain_search() -> None:
     queries = rng.integers(0, 2**64, 19, dtype=np.uint64)
     queries[3] = base[7]
     queries[4] = base[CHUNK + 60] ^ np.uint64(0b101)
-    distance, row = nearest(queries, base, no_progress)
+    distance, row = nearest(queries, base, silent)
     expected = [[bin(int(query) ^ int(other)).count("1") for other in base] for query in queries]
     assert distance.tolist() == [min(of_query) for of_query in expected]
     assert row.tolist() == [of_query.index(min(of_query)) for of_query in expected]
@@ -222,7 +222,7 @@ def test_nearest_is_that_of_a_plain_search() -> None:
 @pytest.mark.parametrize("name", sorted(FIXTURES))
 def test_the_test_images_of_each_of_the_eleven_are_hashed(name: str, tmp_path: Path) -> None:
     written = FIXTURES[name](tmp_path)
-    test = hash_test_images(datasets.get(name), tmp_path, no_progress)
+    test = hash_test_images(datasets.get(name), tmp_path, silent)
     assert len(test.names) == len(set(test.names)) == len(written.images["test"])
     assert len(np.unique(test.hashes.digests)) == len(test.names)
     assert all((tmp_path / below.partition("#")[0]).is_file() for below in test.names)
@@ -237,7 +237,7 @@ def test_the_test_images_of_each_of_the_eleven_are_hashed(name: str, tmp_path: P
     ],
 )
 def test_the_test_images_of_the_digits_layouts_are_hashed(name: str, count: str, first: str, digits: Path) -> None:
-    test = hash_test_images(datasets.get(name), digits, no_progress)
+    test = hash_test_images(datasets.get(name), digits, silent)
     assert len(test.names) == json.loads((digits / "manifest.json").read_text())["counts"][count]
     assert test.names[0].startswith(first)
 

@@ -13,8 +13,7 @@ from common import cli
 from common.errors import UserError
 from common.progress import progress_bar
 from transfer import datasets
-from transfer.doctor import stamp
-from transfer.doctor.check import COMMAND, examine
+from transfer.doctor.check import COMMAND, examine_if_changed
 from transfer.rows import DatasetRow
 from transfer.trials.plan import data_root
 
@@ -57,13 +56,13 @@ def main(args: Args) -> int:
     except UserError as error:
         raise UserError(f"{error}; {row.title}: {row.guide.format(root='DIR')}") from None
     if args.pretraining is None:
-        return cli.EXIT_DONE if _is_sound(row, root, look_again=True) else cli.EXIT_BAD_USE
+        return cli.EXIT_DONE if check(row, root, again=True) else cli.EXIT_BAD_USE
 
     from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request, find_near_duplicates, write
 
     threshold = DEFAULT_THRESHOLD if args.threshold is None else args.threshold
     check_request(args.pretraining, threshold)
-    if not _is_sound(row, root, look_again=False):
+    if not check(row, root, again=False):
         return cli.EXIT_BAD_USE
     with progress_bar("listing", stays=True) as progress:
         found, num_unreadable = find_near_duplicates(row, root, args.pretraining, threshold, progress)
@@ -86,25 +85,21 @@ def dataset_lines() -> str:
     return "\n".join(lines)
 
 
-def _is_sound(row: DatasetRow, root: Path, *, look_again: bool) -> bool:
-    """Checks the data set and says what was found.
+def check(row: DatasetRow, root: Path, *, again: bool) -> bool:
+    """Checks the data set, prints what was found, and returns whether it is in order.
 
     Args:
-        look_again: even if it was found in order before, and has not changed since.
+        again: read every file even if the data set was in order before, and has not changed since.
     """
-    seen = stamp.fingerprint(root, row.parts)
-    if not look_again and stamp.is_known(row.name, root, seen):
-        return True
     with progress_bar(row.name, stays=True) as progress:
-        findings = examine(row, root, progress)
-    if not findings.kinds():
-        stamp.remember(row.name, root, seen)
-        print(f"{row.name} in {root} is complete and readable")
-        return True
-    for sentence in findings.sentences():
+        sentences = examine_if_changed(row, root, progress, again=again).sentences()
+    for sentence in sentences:
         print(f"error: {row.name}: {sentence}", file=sys.stderr)
-    print(f"what to fetch: {row.title}: {row.guide.format(root=root)}", file=sys.stderr)
-    return False
+    if sentences:
+        print(f"what to fetch: {row.title}: {row.guide.format(root=root)}", file=sys.stderr)
+    else:
+        print(f"{row.name} in {root} is complete and readable")
+    return not sentences
 
 
 if __name__ == "__main__":

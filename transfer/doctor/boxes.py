@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer.doctor.files import Progress, check_image, for_each, has_folders, read_list, repeated
+from common.progress import Progress
+from transfer.doctor.files import check_count, check_image, for_each, has_folders, read_list, repeated
 from transfer.doctor.findings import (
     BROKEN_BOX,
     BROKEN_MASK,
@@ -19,80 +20,71 @@ from transfer.doctor.findings import (
     UNKNOWN_CLASS,
     UNKNOWN_IMAGE,
     UNREADABLE_ANNOTATION,
-    WRONG_COUNT,
     Findings,
 )
-from transfer.rows import CocoBoxes, VocBoxes
+from transfer.rows import CocoBoxes, VocBoxes, VocList
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
 
 
-def check_voc(root: Path, layout: VocBoxes, counts: tuple[int, int], findings: Findings, progress: Progress) -> None:
-    """Checks the detection part of VOC devkits, below the data root or below ``VOCdevkit`` there.
-
-    Args:
-        counts: images for training and for the test.
-    """
-    devkit = voc_devkit(root)
-    seen: dict[str, set[tuple[int, str]]] = {}
-    for split, count, parts in zip(("train", "test"), counts, (layout.train, layout.test), strict=True):
-        images: list[tuple[Path, str]] = []
-        for part in parts:
-            home = devkit / f"VOC{part.year}"
-            if has_folders(root, [home / "Annotations", home / "JPEGImages"], findings):
-                names = read_list(home / f"ImageSets/Main/{part.names}.txt", root, findings)
-                images += [(home, name) for name in names]
-        seen[split] = {(int(home.name.removeprefix("VOC")), name) for home, name in images}
-        if len(images) != count:
-            findings.add(WRONG_COUNT, f"{split} has {len(images):,}, not {count:,}")
-
-        def check(image: tuple[Path, str]) -> None:
-            home, name = image
-            size = _check_voc_annotation(home / f"Annotations/{name}.xml", layout.class_names, root, findings)
-            check_image(home / f"JPEGImages/{name}.jpg", size, root, findings)
-
-        for_each(images, check, progress, f"images and boxes of {split}")
-    for year, name in seen["train"] & seen["test"]:
-        findings.add(LEAK, f"VOC{year} {name}")
+def check_voc(layout: VocBoxes, findings: Findings, progress: Progress) -> None:
+    """Checks the detection part of VOC devkits."""
+    seen: dict[str, set[tuple[Path, str]]] = {}
+    for split, count, parts in (
+        ("train", layout.num_train, layout.train),
+        ("test", layout.num_test, layout.test),
+    ):
+        images = voc_images(parts, findings)
+        seen[split] = set(images)
+        check_count(split, len(images), count, findings)
+        for_each(
+            images,
+            lambda image: _check_voc_image(*image, layout.class_names, findings),
+            progress,
+            f"images and boxes of {split}",
+        )
+    for home, name in seen["train"] & seen["test"]:
+        findings.add(LEAK, f"{home.name} {name}")
 
 
-def voc_devkit(root: Path) -> Path:
-    """The folder that holds the years of a VOC data root."""
-    return root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
+def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path, str]]:
+    """The images of some lists, each as its year's folder and its name; notes folders and lists that are missing."""
+    root = findings.root
+    devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
+    images: list[tuple[Path, str]] = []
+    for part in parts:
+        home = devkit / f"VOC{part.year}"
+        if has_folders([home / "Annotations", home / "JPEGImages"], findings):
+            images += [(home, name) for name in read_list(home / f"ImageSets/Main/{part.names}.txt", findings)]
+    return images
 
 
-def _check_voc_annotation(
-    path: Path, class_names: Collection[str], root: Path, findings: Findings
-) -> tuple[int, int] | None:
-    """Notes what is wrong with an annotation; the image's (width, height) if it can be read."""
-    name = path.relative_to(root).as_posix()
-    if not path.is_file():
-        findings.add(MISSING, name)
-        return None
+def _check_voc_image(home: Path, name: str, class_names: Collection[str], findings: Findings) -> None:
+    def text(element: Any, path: str) -> str:
+        found = element.findtext(path)
+        if found is None:
+            raise ValueError(f"no {path}")
+        return str(found).strip()
+
+    image, annotation = home / f"JPEGImages/{name}.jpg", home / f"Annotations/{name}.xml"
     try:
-        tree = ET.parse(path)
-        width, height = (int(_text(tree, f"size/{side}")) for side in ("width", "height"))
+        tree = ET.parse(annotation)
+        width, height = (int(text(tree, f"size/{side}")) for side in ("width", "height"))
         objects = [
-            (_text(item, "name"), [float(_text(item, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")])
+            (text(item, "name"), [float(text(item, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")])
             for item in tree.findall("object")
         ]
     except (OSError, ET.ParseError, ValueError):
-        findings.add(UNREADABLE_ANNOTATION, name)
-        return None
+        findings.add(UNREADABLE_ANNOTATION if annotation.is_file() else MISSING, annotation)
+        check_image(image, None, findings)
+        return
     for class_name, (x0, y0, x1, y1) in objects:
         if class_name not in class_names:
-            findings.add(UNKNOWN_CLASS, f"{class_name} in {name}")
+            findings.add(UNKNOWN_CLASS, f"{class_name} in {findings.name(annotation)}")
         if problem := box_problem(x0 - 1, y0 - 1, x1, y1, width, height):  # from 1, the last pixel included
-            findings.add(BROKEN_BOX, f"{class_name} in {name} ({problem})")
-    return width, height
-
-
-def _text(element: Any, path: str) -> str:
-    text = element.findtext(path)
-    if text is None:
-        raise ValueError(f"no {path}")
-    return text.strip()
+            findings.add(BROKEN_BOX, f"{class_name} in {findings.name(annotation)} ({problem})")
+    check_image(image, (width, height), findings)
 
 
 def box_problem(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> str:
@@ -113,47 +105,36 @@ def coco_home(root: Path) -> Path:
     return root / "coco" if (root / "coco").is_dir() else root
 
 
-def check_coco(root: Path, layout: CocoBoxes, counts: tuple[int, int], findings: Findings, progress: Progress) -> None:
-    """Checks COCO's instances.
-
-    Args:
-        counts: images in train2017 and val2017.
-    """
-    home = coco_home(root)
-    for split, count in zip(("train2017", "val2017"), counts, strict=True):
-        file = home / f"annotations/instances_{split}.json"
-        name = file.relative_to(root).as_posix()
+def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> None:
+    """Checks COCO's instances."""
+    home = coco_home(findings.root)
+    for split, count in (("train2017", layout.num_train), ("val2017", layout.num_test)):
+        file, folder = home / f"annotations/instances_{split}.json", home / split
         if not file.is_file():
-            findings.add(MISSING, name)
-        if not has_folders(root, [home / split], findings) or not file.is_file():
+            findings.add(MISSING, file)
+        if not has_folders([folder], findings) or not file.is_file():
             continue
         progress(0, count, f"annotations of {split}")
         try:
             content = json.loads(file.read_bytes())
             images = {image["id"]: image for image in content["images"]}
-            if len(images) != count:
-                findings.add(WRONG_COUNT, f"{split} has {len(images):,}, not {count:,}")
-            _check_coco_annotations(content, images, name, findings, layout.known_empty)
-            _check_coco_images(list(images.values()), home / split, root, findings, progress)
+            check_count(split, len(images), count, findings)
+            _check_coco_annotations(content, images, layout.known_empty, findings.name(file), findings)
+
+            def check(image: Mapping[str, Any], folder: Path = folder) -> None:
+                check_image(folder / image["file_name"], (image["width"], image["height"]), findings)
+
+            for_each(list(images.values()), check, progress, f"images of {split}")
         except (ValueError, KeyError, TypeError, AttributeError):
-            findings.add(UNREADABLE_ANNOTATION, name)
-
-
-def _check_coco_images(
-    images: Sequence[Mapping[str, Any]], folder: Path, root: Path, findings: Findings, progress: Progress
-) -> None:
-    def check(image: Mapping[str, Any]) -> None:
-        check_image(folder / image["file_name"], (image["width"], image["height"]), root, findings)
-
-    for_each(images, check, progress, f"images of {folder.name}")
+            findings.add(UNREADABLE_ANNOTATION, file)
 
 
 def _check_coco_annotations(
     content: Mapping[str, Any],
     images: Mapping[int, Mapping[str, Any]],
+    known_empty: Collection[int],
     name: str,
     findings: Findings,
-    known_empty: Collection[int],
 ) -> None:
     categories = {category["id"] for category in content["categories"]}
     for kind in ("images", "annotations"):

@@ -1,22 +1,33 @@
-"""Checks a data set, once for as long as its files stay as they are."""
+"""Checks a data set, and does not read it again for as long as its files stay as they are."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.progress import Progress
 from transfer.doctor import boxes, classification, masks, stamp
-from transfer.doctor.files import Progress
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
-from transfer.rows import CityscapesMasks, CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, VocBoxes, VocMasks
+from transfer.rows import (
+    CityscapesMasks,
+    CocoBoxes,
+    DatasetRow,
+    DenseDataset,
+    LabelledDataset,
+    Layout,
+    VocBoxes,
+    VocMasks,
+)
+from transfer.trial import silent
 
 COMMAND = "tools/check_data.sh"
 
-# layout to what checks it: (root, layout, images for training and for the test, findings, progress)
-CHECKS: dict[type, Callable[[Path, Any, tuple[int, int], Findings, Progress], None]] = {
+# layout to what checks it: (layout, findings, progress)
+CHECKS: dict[type, Callable[[Any, Findings, Progress], None]] = {
     VocBoxes: boxes.check_voc,
     CocoBoxes: boxes.check_coco,
     VocMasks: masks.check_voc,
@@ -24,70 +35,66 @@ CHECKS: dict[type, Callable[[Path, Any, tuple[int, int], Findings, Progress], No
 }
 
 
-def no_progress(done: int, total: int, what: str) -> None:
-    """For those who do not want to see it."""
-
-
-def check_before_trials(
-    row: DatasetRow, data_root: Path, *, counts: bool = True, progress: Progress = no_progress
-) -> None:
+def check_before_trials(row: DatasetRow, data_root: Path, *, counts: bool = True, progress: Progress = silent) -> None:
     """Refuses to start on data that are incomplete or damaged.
-
-    The first time reads every file; after that, for as long as paths, sizes and times stay the same, the listing is
-    enough.
 
     Args:
         data_root: the data set's folder; exists.
         counts: also refuse another number of images than the protocol's; False where the user allowed it.
-        progress: called with (things done, things in all, what is being done).
 
     Raises:
         UserError: the first kind of problem, how many others there are, and how to see them all.
     """
     root = data_root.resolve()
+    sentences = examine_if_changed(row, root, progress).sentences(but=() if counts else (WRONG_COUNT,))
+    if sentences:
+        more = f" ({len(sentences) - 1} more kinds of problems)" if len(sentences) > 1 else ""
+        how = f"{COMMAND} {row.name} --data {root} lists everything and what to fetch"
+        raise UserError(f"{row.name} in {root}: {sentences[0]}{more}; {how}")
+
+
+def examine_if_changed(row: DatasetRow, root: Path, progress: Progress, *, again: bool = False) -> Findings:
+    """Everything that is wrong with a data set below its folder ``root``.
+
+    The first time reads every file; after data were found to be in order, for as long as paths, sizes and times stay
+    the same, the listing is enough.
+
+    Args:
+        progress: called with (things done, things in all, what is being done).
+        again: read every file in any case.
+    """
     seen = stamp.fingerprint(root, row.parts)
-    if stamp.is_known(row.name, root, seen):
-        return
+    if not again and stamp.is_known(row.name, root, seen):
+        return Findings(root)
     findings = examine(row, root, progress)
     if not findings.kinds():
         stamp.remember(row.name, root, seen)
-    sentences = findings.sentences(but=() if counts else (WRONG_COUNT,))
-    if not sentences:
-        return
-    first, *others = sentences
-    more = f" ({len(others)} more kinds of problems)" if others else ""
-    raise UserError(
-        f"{row.name} in {root}: {first}{more}; {COMMAND} {row.name} --data {root} lists everything and what to fetch"
-    )
-
-
-def examine(row: DatasetRow, root: Path, progress: Progress = no_progress) -> Findings:
-    """Everything that is wrong with a data set below its folder ``root``; reads every file."""
-    findings = Findings()
-    if isinstance(row, LabelledDataset):
-        classification.check(row, root, findings, progress)
-    elif isinstance(row, DenseDataset):
-        counts = _counts_in_manifest(row, root, findings)
-        if counts is None:
-            return findings
-        for layout in row.layouts:
-            wanted = (layout.num_train, layout.num_test)
-            if layout.manifest is not None:
-                wanted = (counts[layout.manifest[0]], counts[layout.manifest[1]])
-            CHECKS[type(layout)](root, layout, wanted, findings, progress)
     return findings
 
 
-def _counts_in_manifest(row: DenseDataset, root: Path, findings: Findings) -> dict[str, int] | None:
-    """The numbers that embedded data note in ``manifest.json``; None if it is missing or cannot be read."""
-    names = [name for layout in row.layouts for name in layout.manifest or ()]
-    manifest = root / "manifest.json"
-    if names and not manifest.is_file():
-        findings.add(MISSING, manifest.name)
-        return None
+def examine(row: DatasetRow, root: Path, progress: Progress = silent) -> Findings:
+    """Everything that is wrong with a data set below its folder ``root``; reads every file."""
+    findings = Findings(root)
+    if isinstance(row, LabelledDataset):
+        classification.check(row, findings, progress)
+    elif isinstance(row, DenseDataset):
+        for layout in row.layouts:
+            if with_counts := _with_counts(layout, findings):
+                CHECKS[type(layout)](with_counts, findings, progress)
+    return findings
+
+
+def _with_counts(layout: Layout, findings: Findings) -> Layout | None:
+    """The layout with the numbers of images that embedded data note in their manifest; None if it has none."""
+    if layout.manifest is None:
+        return layout
+    path = findings.root / "manifest.json"
     try:
-        counts = json.loads(manifest.read_text(encoding="utf-8"))["counts"] if names else {}
-        return {name: counts[name] for name in names}
+        counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
+        num_train, num_test = (counts[name] for name in layout.manifest)
+        return dataclasses.replace(layout, num_train=num_train, num_test=num_test)
+    except FileNotFoundError:
+        findings.add(MISSING, path)
     except (ValueError, KeyError, TypeError):
-        findings.add(UNREADABLE_ANNOTATION, manifest.name)
-        return None
+        findings.add(UNREADABLE_ANNOTATION, path)
+    return None

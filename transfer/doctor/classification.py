@@ -1,10 +1,9 @@
-"""Data sets of labelled images: what their rows say of them, and every image."""
+"""Data sets of labelled images: whether they hold what their rows say, and every image."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from transfer.doctor.files import Progress, check_image, for_each, repeated
+from common.progress import Progress
+from transfer.doctor.files import check_count, check_image, for_each, repeated
 from transfer.doctor.findings import (
     LEAK,
     MISSING,
@@ -22,47 +21,43 @@ from transfer.tasks.classification.datasets.image_folder import NotSortedError
 from transfer.tasks.classification.labelled import LabelledImages
 
 
-def check(row: LabelledDataset, root: Path, findings: Findings, progress: Progress) -> None:
+def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
     """Checks lists, numbers of images and classes, leaks between the splits, and every image to its last byte."""
-    listings = {split: listing for split in row.splits if (listing := _list(row, root, split, findings)) is not None}
+    root = findings.root
+    listings: dict[Split, LabelledImages] = {}
+    for split in row.splits:
+        try:
+            listings[split] = list_split(row, root, split)
+        except NotSortedError as error:
+            findings.add(NOT_SORTED, error.name)
+        except DataFileError as error:
+            findings.add(MISSING if error.missing else UNREADABLE_ANNOTATION, f"{error.name}{error.reason}")
+    called = {split: row.test_split if split == "test" else split for split in listings}
     for split, listing in listings.items():
-        if row.sizes and len(listing) != row.sizes[split]:
-            findings.add(WRONG_COUNT, f"{_called(row, split)} has {len(listing):,}, not {row.sizes[split]:,}")
+        if row.sizes:
+            check_count(called[split], len(listing), row.sizes[split], findings)
         for name in repeated(listing.names):
-            findings.add(REPEATED, f"{name} in {_called(row, split)}")
+            findings.add(REPEATED, f"{name} in {called[split]}")
     if "train" in listings and row.num_classes not in (0, num_classes := len(listings["train"].classes)):
         findings.add(WRONG_COUNT, f"train has {num_classes} classes, not {row.num_classes}")
-    _check_splits(listings, findings)
+    _check_leaks(listings, findings)
     for split, listing in listings.items():
         if listing.root is not None:  # else the images were read when they were listed
             for_each(
                 listing.names,
-                lambda name: check_image(root / name, None, root, findings),
+                lambda name: check_image(root / name, None, findings),
                 progress,
-                f"images of {row.name} {_called(row, split)}",
+                f"images of {row.name} {called[split]}",
             )
 
 
-def _called(row: LabelledDataset, split: Split) -> str:
-    return row.test_split if split == "test" else split
-
-
-def _list(row: LabelledDataset, root: Path, split: Split, findings: Findings) -> LabelledImages | None:
-    try:
-        return list_split(row, root, split)
-    except NotSortedError as error:
-        findings.add(NOT_SORTED, error.name)
-    except DataFileError as error:
-        findings.add(MISSING if error.missing else UNREADABLE_ANNOTATION, f"{error.name}{error.reason}")
-    return None
-
-
-def _check_splits(listings: dict[Split, LabelledImages], findings: Findings) -> None:
+def _check_leaks(listings: dict[Split, LabelledImages], findings: Findings) -> None:
+    """Images in several splits, and classes in one of them alone."""
     names = {split: set(listing.names) for split, listing in listings.items()}
-    training = names.get("train", set())
-    for name in training & names.get("val", set()):
+    train, val, test = (names.get(split, set()) for split in ("train", "val", "test"))
+    for name in train & val:
         findings.add(REPEATED, f"{name} in train and val")
-    for name in (training | names.get("val", set())) & names.get("test", set()):
+    for name in (train | val) & test:
         findings.add(LEAK, name)
     if "train" in listings and "test" in listings:
         for name in set(listings["train"].classes) ^ set(listings["test"].classes):

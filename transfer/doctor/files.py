@@ -10,21 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.doctor.findings import MISSING, REPEATED, UNREADABLE_IMAGE, WRONG_SIZE, Findings
+from common.progress import Progress
+from transfer.doctor.findings import MISSING, REPEATED, UNREADABLE_IMAGE, WRONG_COUNT, WRONG_SIZE, Findings
 
 Item = TypeVar("Item")
-Progress = Callable[[int, int, str], None]  # things done, things in all, what is being done
 
 CHUNK = 4096  # items that wait at a time
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on damaged files
 
 
 def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Progress, what: str) -> None:
-    """Calls ``check`` for every item, in as many threads as there are cores; decoders let go of Python's lock."""
+    """Calls ``check`` for every item, in as many threads as there are cores: decoders release Python's lock."""
     done = 0
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         for start in range(0, len(items), CHUNK):  # a million waiting tasks would take a gigabyte
@@ -33,55 +31,38 @@ def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Pro
                 progress(done, len(items), what)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image, after all of it has been decoded.
-
-    Raises:
-        OSError, SyntaxError, ValueError: it is damaged or not an image.
-    """
-    with warnings.catch_warnings(), Image.open(path) as image:
-        warnings.simplefilter("ignore")
-        size = image.size
-        image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work
-        image.load()
-    return size
-
-
-def labels(path: Path) -> NDArray[np.uint8]:
-    """(H, W) class indices of a mask; of a palette image the indices, not the colours.
-
-    Raises:
-        OSError, SyntaxError, ValueError: it is damaged, or its pixels are not single numbers.
-    """
-    with Image.open(path) as image:
-        if image.mode not in ("P", "L"):
-            raise ValueError(f"its pixels are {image.mode}, not class indices")
-        return np.asarray(image)
-
-
-def check_image(path: Path, wanted: tuple[int, int] | None, root: Path, findings: Findings) -> None:
-    """Is the image there, readable, and of the size (width, height) that its annotation gives?"""
-    name = path.relative_to(root).as_posix()
+def check_image(path: Path, wanted: tuple[int, int] | None, findings: Findings) -> None:
+    """Decodes the whole image, and compares its size with the (width, height) that its annotation gives."""
     if not path.is_file():
-        findings.add(MISSING, name)
+        findings.add(MISSING, path)
         return
     try:
-        size = image_size(path)
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            width, height = image.size
+            image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work
+            image.load()
     except BROKEN:
-        findings.add(UNREADABLE_IMAGE, name)
+        findings.add(UNREADABLE_IMAGE, path)
         return
-    if wanted is not None and size != wanted:
-        findings.add(WRONG_SIZE, f"{name} ({size[0]} x {size[1]}, not {wanted[0]} x {wanted[1]})")
+    if wanted not in (None, (width, height)):
+        findings.add(WRONG_SIZE, f"{findings.name(path)} ({width} x {height}, not {wanted[0]} x {wanted[1]})")
 
 
-def read_list(path: Path, root: Path, findings: Findings) -> list[str]:
-    """The names in a list, one a line, the first word of each; empty if there is no such file."""
+def check_count(split: str, found: int, wanted: int, findings: Findings) -> None:
+    """Compares a split's number of images with the published one."""
+    if found != wanted:
+        findings.add(WRONG_COUNT, f"{split} has {found:,}, not {wanted:,}")
+
+
+def read_list(path: Path, findings: Findings) -> list[str]:
+    """The names in a list, one per line, the first word of each; empty if there is no such file."""
     if not path.is_file():
-        findings.add(MISSING, path.relative_to(root).as_posix())
+        findings.add(MISSING, path)
         return []
     names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     for name in repeated(names):
-        findings.add(REPEATED, f"{name} in {path.relative_to(root).as_posix()}")
+        findings.add(REPEATED, f"{name} in {findings.name(path)}")
     return names
 
 
@@ -90,9 +71,9 @@ def repeated(items: Iterable[Any]) -> list[Any]:
     return [item for item, count in Counter(items).items() if count > 1]
 
 
-def has_folders(root: Path, folders: Iterable[Path], findings: Findings) -> bool:
-    """Notes folders that are missing; are they all there?"""
+def has_folders(folders: Iterable[Path], findings: Findings) -> bool:
+    """Whether all folders exist; notes those that do not."""
     missing = [folder for folder in folders if not folder.is_dir()]
     for folder in missing:
-        findings.add(MISSING, folder.relative_to(root).as_posix() + "/")
+        findings.add(MISSING, f"{findings.name(folder)}/")
     return not missing

@@ -19,7 +19,7 @@ def fingerprint(root: Path, parts: Sequence[str] | None) -> str:
     """Hash of the path, size and modification time of every file, without opening one.
 
     Args:
-        parts: folders and files below ``root``; what is not there counts as empty. None: all that is there.
+        parts: folders and files below ``root``; one that does not exist counts as empty. None: all of them.
     """
     digest = hashlib.sha256(f"doctor {VERSION}\n".encode())
     with os.scandir(root) as scan:
@@ -41,16 +41,17 @@ def _listing(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
 
 def is_known(name: str, root: Path, seen: str) -> bool:
     """Whether this data set was in order when it had this fingerprint."""
-    path = _path(name, root)
+    path = cache_path("checked", name, root, ".txt")
     return path.is_file() and path.read_text(encoding="utf-8") == seen
 
 
 def remember(name: str, root: Path, seen: str) -> None:
-    """Notes that it is; where nothing can be written, the next check is a whole one again."""
+    """Notes that it was; where nothing can be written, the next check reads everything again."""
     with contextlib.suppress(UserError, OSError):
-        write_text(_path(name, root), seen)
+        write_text(cache_path("checked", name, root, ".txt"), seen)
 
 
-def _path(name: str, root: Path) -> Path:
+def cache_path(kind: str, stem: str, folder: Path, suffix: str) -> Path:
+    """The user's own file for what is remembered about a folder of data."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "twist-transfer" / "checked" / f"{name}-{sha256_text(str(root))[:16]}.txt"
+    return cache / "twist-transfer" / kind / f"{stem}-{sha256_text(str(folder))[:16]}{suffix}"

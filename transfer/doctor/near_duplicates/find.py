@@ -1,4 +1,4 @@
-"""Counts test images that are near-duplicates of pre-training images, and writes what reports show of it."""
+"""Counts the test images that are near-duplicates of pre-training images, and writes the count for reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import UserError
 from common.files import write_text
-from transfer.doctor.files import Progress
+from common.progress import Progress
 from transfer.doctor.near_duplicates.hamming import nearest
 from transfer.doctor.near_duplicates.hashes import HASH, Hashes, hash_training
 from transfer.doctor.near_duplicates.held_out import hash_test_images
@@ -27,7 +27,7 @@ SPLIT_NAMES = ("train", "val", "test", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearDuplicates:
+class NearDuplicateCount:
     """What was found; the fields of ``near-duplicates/<dataset>.json``.
 
     Attributes:
@@ -52,7 +52,7 @@ class NearDuplicates:
 
 def find_near_duplicates(
     row: DatasetRow, root: Path, pretraining: Path, threshold: int, progress: Progress
-) -> tuple[NearDuplicates, int]:
+) -> tuple[NearDuplicateCount, int]:
     """Compares every test image, and its mirror image, with every pre-training image.
 
     Args:
@@ -76,7 +76,7 @@ def find_near_duplicates(
     distance, place, exact = _nearest(test.hashes, training, readable, progress)
     near = np.flatnonzero(distance <= threshold).tolist()
     nearest_first = sorted(near, key=lambda test_row: (not exact[test_row], distance[test_row], test_row))
-    found = NearDuplicates(
+    found = NearDuplicateCount(
         dataset=row.name,
         test_images=len(test.names),
         training_images=len(readable),
@@ -132,7 +132,7 @@ def source_name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if folder.name.lower() in SPLIT_NAMES else folder.name
 
 
-def write(found: NearDuplicates, runs: Path) -> Path:
+def write(found: NearDuplicateCount, runs: Path) -> Path:
     """Writes ``runs/near-duplicates/<dataset>.json``, whole or not at all; returns its path."""
     path = runs / "near-duplicates" / f"{found.dataset}.json"
     write_text(path, json.dumps({"format": FORMAT, "version": VERSION, **asdict(found)}, indent=1) + "\n")

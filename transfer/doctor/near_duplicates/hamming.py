@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.doctor.files import Progress
+from common.progress import Progress
 
 QUERIES = 8  # of a task
 CHUNK = 8192  # hashes that stay in a core's cache while a task's queries pass
@@ -20,7 +20,7 @@ def nearest(
     """The distance of each query's nearest hash in ``base``, and its row; of several the first.
 
     Exact, and fast enough: 50,000 queries against 1.28 million hashes are 64 billion XORs and bit counts, minutes on a
-    few cores (NumPy lets go of Python's lock).
+    few cores (NumPy releases Python's lock).
 
     Args:
         queries: (Q,) hashes.

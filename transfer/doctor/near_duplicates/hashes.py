@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +19,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from common.errors import UserError
-from common.files import atomic_path, sha256_text
-from transfer.doctor.files import BROKEN, Progress
+from common.files import atomic_path
+from common.progress import Progress
+from transfer.doctor.files import BROKEN
 from transfer.doctor.near_duplicates.stored import Stored
+from transfer.doctor.stamp import cache_path
 
 HASH = "phash, 64 bits; test images also mirrored"
 DRAFT_SIDE = 128  # a JPEG is decoded no larger than it must be for a side of so many pixels
-PART = 64  # images that a process takes at a time
-SAVED_EVERY = 50_000  # images: what is hashed when the command is killed need not be hashed again
-FEW = 1000  # are not worth the start of processes
+PART = 64  # images that a process is given at a time
+SAVED_EVERY = 50_000  # images: what was hashed before the command is killed need not be hashed again
+FEW = 1000  # images that are not worth the start of processes
 
 Values = tuple[int, int, int]
 
@@ -62,8 +65,12 @@ def perceptual_hash(image: Image.Image) -> int:
 
 def hash_image(image: Image.Image, content: bytes, *, mirrored: bool) -> Values:
     """Its hash, that of its mirror image if wanted, and the digest of its bytes."""
-    other = perceptual_hash(ImageOps.mirror(image)) if mirrored else 0
-    return perceptual_hash(image), other, int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+    return perceptual_hash(image), perceptual_hash(ImageOps.mirror(image)) if mirrored else 0, digest(content)
+
+
+def digest(content: bytes) -> int:
+    """64 bits that tell contents apart."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def hash_stored(item: Stored, mirrored: bool) -> Values | None:
@@ -78,22 +85,19 @@ def hash_stored(item: Stored, mirrored: bool) -> Values | None:
         return None
 
 
-def _hash_part(part: Sequence[Stored], mirrored: bool) -> list[Values | None]:
-    return [hash_stored(item, mirrored) for item in part]
-
-
 def hash_test(items: Sequence[Stored], progress: Progress) -> Hashes:
     """Hashes of test images and of their mirror images."""
-    return Hashes.of(list(_hash_all(items, True, lambda done: progress(done, len(items), "hashing test images"))))
+    return _hash_all(items, True, lambda done: progress(done, len(items), "hashing test images"))
 
 
 def hash_training(items: Sequence[Stored], folder: Path, progress: Progress) -> Hashes:
     """Hashes of pre-training images; those that are unchanged since the last time are not read again.
 
     Args:
-        folder: where they lie, for the memory's name.
+        folder: the images' root, by which their hashes are remembered.
     """
-    keys = np.array([_key(item) for item in items], dtype=np.uint64)
+    identities = (f"{item.name}\0{item.offset}\0{item.size}\0{item.mtime_ns}" for item in items)
+    keys = np.array([digest(text.encode("utf-8", "surrogateescape")) for text in identities], dtype=np.uint64)
     memory = _Memory.load(folder)
     plain, digests, known = memory.find(keys)
     waiting = np.flatnonzero(~known)
@@ -105,33 +109,24 @@ def hash_training(items: Sequence[Stored], folder: Path, progress: Progress) -> 
         def report(done: int, before: int = before) -> None:
             progress(before + done, len(items), "hashing pre-training images")
 
-        new = Hashes.of(list(_hash_all([items[row] for row in rows], False, report)))
+        new = _hash_all([items[row] for row in rows], False, report)
         plain[rows], digests[rows], readable[rows] = new.plain, new.digests, new.readable
         memory.add(keys[rows][new.readable], new.plain[new.readable], new.digests[new.readable])
         memory.save(folder)
     return Hashes(plain, np.zeros_like(plain), digests, readable)
 
 
-def _hash_all(items: Sequence[Stored], mirrored: bool, report: Callable[[int], None]) -> Iterator[Values | None]:
-    parts = [items[start : start + PART] for start in range(0, len(items), PART)]
-    done = 0
-    with _workers(len(items)) as workers:
-        for values in workers.map(_hash_part, parts, [mirrored] * len(parts)):
-            yield from values
-            done += len(values)
-            report(done)
-
-
-def _workers(num_images: int) -> Executor:
+def _hash_all(items: Sequence[Stored], mirrored: bool, report: Callable[[int], None]) -> Hashes:
     num_cores = len(os.sched_getaffinity(0))
-    if num_images < FEW:
-        return ThreadPoolExecutor(num_cores)
-    return ProcessPoolExecutor(num_cores, mp_context=multiprocessing.get_context("forkserver"))
-
-
-def _key(item: Stored) -> int:
-    text = f"{item.name}\0{item.offset}\0{item.size}\0{item.mtime_ns}"
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+    workers: Executor = ThreadPoolExecutor(num_cores)
+    if len(items) >= FEW:
+        workers = ProcessPoolExecutor(num_cores, mp_context=multiprocessing.get_context("forkserver"))
+    values: list[Values | None] = []
+    with workers:
+        for found in workers.map(functools.partial(hash_stored, mirrored=mirrored), items, chunksize=PART):
+            values.append(found)
+            report(len(values))
+    return Hashes.of(values)
 
 
 @dataclass
@@ -142,11 +137,16 @@ class _Memory:
     plain: NDArray[np.uint64]
     digests: NDArray[np.uint64]
 
+    @staticmethod
+    def path(folder: Path) -> Path:
+        """The file that remembers the images of a folder."""
+        return cache_path("hashes", f"phash{DRAFT_SIDE}", folder.resolve(), ".npz")
+
     @classmethod
     def load(cls, folder: Path) -> _Memory:
         """What is remembered of a folder; nothing if that cannot be read."""
         try:
-            with np.load(_memory_path(folder), allow_pickle=False) as file:
+            with np.load(cls.path(folder), allow_pickle=False) as file:
                 memory = cls(*(file[name].astype(np.uint64) for name in ("keys", "plain", "digests")))
             if len({len(memory.keys), len(memory.plain), len(memory.digests)}) == 1:
                 return memory
@@ -162,18 +162,13 @@ class _Memory:
         return self.plain[place], self.digests[place], self.keys[place] == keys
 
     def add(self, keys: NDArray[np.uint64], plain: NDArray[np.uint64], digests: NDArray[np.uint64]) -> None:
-        """Takes in images that were not known."""
+        """Adds images that were not known."""
         order = np.argsort(all_keys := np.concatenate([self.keys, keys]))
         self.keys = all_keys[order]
         self.plain = np.concatenate([self.plain, plain])[order]
         self.digests = np.concatenate([self.digests, digests])[order]
 
     def save(self, folder: Path) -> None:
-        """Remembers them; where nothing can be written, the next time all are hashed again."""
-        with contextlib.suppress(UserError, OSError), atomic_path(_memory_path(folder)) as temporary:
+        """Remembers them; where nothing can be written, all are hashed again the next time."""
+        with contextlib.suppress(UserError, OSError), atomic_path(self.path(folder)) as temporary:
             np.savez(temporary, keys=self.keys, plain=self.plain, digests=self.digests)
-
-
-def _memory_path(folder: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "twist-transfer" / "hashes" / f"phash{DRAFT_SIDE}-{sha256_text(str(folder.resolve()))[:16]}.npz"
