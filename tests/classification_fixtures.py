@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.datasets.voc2007 import VOC_CLASSES
-from transfer.tasks.classification.labelled import LabelledImages
 
 Colour = tuple[int, int, int]
 SPLITS = ("train", "val", "test")

@@ -82,7 +82,7 @@ def main() -> None:
     """In the process of its own: trials from stdin, what they touched to stdout."""
     import torch
 
-    from transfer.tasks.classification.labelled import OPENED
+    from transfer.tasks.classification.datasets.labelled import OPENED
 
     torch.set_num_threads(1)
     touched: list[str] = []

@@ -18,8 +18,9 @@ from common.files import sha256_file, sha256_text
 from pretrain.model import ProjectionHead, build_backbone
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
-from transfer.tasks.clustering import head as heads
+from transfer.tasks.classification.protocol import load_protocol
 from transfer.tasks.clustering import kmeans, task
+from transfer.tasks.clustering import network as heads
 from transfer.trial import Outcome, Trial, WeightsRef
 from transfer.weights.backbone import load_backbone
 
@@ -233,5 +234,5 @@ def test_every_name_of_the_command_has_a_benchmark_and_its_k_means_twin(name: st
     protocols = []
     for (benchmark,) in (BENCHMARKS[name], KMEANS[name]):
         planned = benchmarks.get(benchmark)
-        protocols.append(task.load_protocol(planned, ())[0])
+        protocols.append(load_protocol(planned, ())[0])
     assert dataclasses.replace(protocols[0], clusters_from="kmeans") == protocols[1]

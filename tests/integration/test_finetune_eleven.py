@@ -15,8 +15,10 @@ import torch
 from tests.classification_fixtures import FIXTURES, Written
 from tests.classification_trials import make_trial
 from tests.untouched import Asked, Watched, assert_untouched_until_scoring, watch
+from transfer import benchmarks
 from transfer.datasets import DATASETS
 from transfer.tasks.classification import grid_task, task
+from transfer.tasks.classification.protocol import load_protocol
 from transfer.trial import Trial
 
 QUICK = (
@@ -113,7 +115,7 @@ def test_a_killed_grid_goes_on_with_its_next_point_and_two_processes_share_it(tm
     assert task.run(trial) == whole
     assert not [what for what in steps if what.startswith("point 1 ")]
     shared = make_trial("pets-finetune", *QUICK, data=tmp_path / "pets", work_dir=tmp_path / "shared")
-    assert grid_task.run(shared, *task.resolve_config(shared), num_processes=2) == whole
+    assert grid_task.run(shared, *load_protocol(shared.benchmark, shared.overrides), num_processes=2) == whole
 
 
 def test_a_diverged_point_is_never_chosen_and_a_grid_of_them_is_an_error(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_diverged_point_is_never_chosen_and_a_grid_of_them_is_an_error(tmp_pat
 
 
 def test_weight_decay_and_norm_momentum_are_simclr_s() -> None:
-    protocol, _ = task.resolve_config(make_trial("dtd-finetune", data=Path(), work_dir=Path()))
+    protocol, _ = load_protocol(benchmarks.get("dtd-finetune"), ())
     assert (len(protocol.lrs), len(protocol.weight_decays)) == (7, 8)
     assert (protocol.lrs[0], protocol.lrs[-1]) == pytest.approx((1e-4, 0.1))
     assert protocol.weight_decays[0] == 0 and protocol.weight_decays[-1] == pytest.approx(1e-3)

@@ -14,6 +14,7 @@ from common.errors import UserError
 from tests.classification_trials import make_trial, run_until_killed
 from transfer.tasks.classification import finetune_task, task
 from transfer.tasks.classification.finetune import checkpoint_path
+from transfer.tasks.classification.protocol import load_protocol
 from transfer.trial import Outcome, Trial
 
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
@@ -65,7 +66,7 @@ def test_what_another_trial_left_is_not_taken_up(few_digits: Path, tmp_path: Pat
 def _weights(trial: Trial, num_processes: int) -> tuple[Outcome, dict[str, Any]]:
     """Outcome and final weights; these are read as they go to the scoring."""
     kept: dict[str, Any] = {}
-    protocol, difference = task.resolve_config(trial)
+    protocol, difference = load_protocol(trial.benchmark, trial.overrides)
 
     def keep(done: int, total: int, what: str) -> None:
         if what == "test images" and not kept:
@@ -134,7 +135,7 @@ def test_finetuning_fits_its_labelled_images_and_freezes_nothing(few_digits: Pat
 
     quick = ("epochs=12", "batch_size=10", "views.max_shift=0", "lr_backbone=0.01", "lr_head=0.1", "labels_fraction=1")
     trial = make_trial("demo-1pct", *quick, data=few_digits, work_dir=tmp_path)
-    protocol, _ = task.resolve_config(trial)
+    protocol, _ = load_protocol(trial.benchmark, trial.overrides)
     labelled = splits_of(trial).train
     before = torch_backbone(trial)[0].state_dict()
     model, backbone = finetune_task.train(trial, protocol, labelled)

@@ -12,7 +12,9 @@ import torch
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
+from transfer import benchmarks
 from transfer.tasks.classification import heads_task, task
+from transfer.tasks.classification.protocol import load_protocol
 
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
 NUM_STEPS = 6
@@ -73,7 +75,7 @@ def test_the_features_of_a_vit_are_what_its_parts_give(monkeypatch: pytest.Monke
 
 
 def test_the_official_head_is_that_of_the_architecture() -> None:
-    protocol, _ = task.resolve_config(make_trial("imagenet-linear", data=Path(), work_dir=Path()))
+    protocol, _ = load_protocol(benchmarks.get("imagenet-linear"), ())
     official = {
         arch: heads_task.head_settings(protocol, arch)[heads_task.OFFICIAL]
         for arch in ("resnet50", "resnet50w2", "deit_small", "vit_base")
@@ -118,7 +120,7 @@ def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path) -> No
                 kept.append(torch.load(path, weights_only=True)["state"]["heads"])
 
         trial = make_trial("demo-heads", *QUICK, data=few_digits, work_dir=work_dir, progress=keep)
-        protocol, difference = task.resolve_config(trial)
+        protocol, difference = load_protocol(trial.benchmark, trial.overrides)
         outcomes.append(heads_task.run(trial, protocol, difference, num_processes))
     for one, two in zip(kept[0]["pooled"], kept[1]["pooled"], strict=True):
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from common.errors import UserError
-from transfer.tasks.classification.labelled import held_out
+from transfer.tasks.classification.datasets.labelled import held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
 from transfer.tasks.classification.logistic import fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol

@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.errors import UserError
 from transfer import benchmarks
-from transfer.tasks.classification.labelled import LabelledImages, few_labels
+from transfer.tasks.classification.datasets.labelled import LabelledImages, few_labels
 from transfer.tasks.classification.protocol import (
     FinetuneProtocol,
     HeadsProtocol,

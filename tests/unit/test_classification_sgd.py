@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.finetune import summed_loss
-from transfer.tasks.classification.labelled import LabelledImages
 from transfer.tasks.classification.loader import Order, scoring_view, training_batches, training_view
 from transfer.tasks.classification.protocol import Views
 from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor, num_parts

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
+from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.label_list import listed, read_list
-from transfer.tasks.classification.labelled import LabelledImages, even_rows
 
 
 def folder(names: list[str], labels: list[int]) -> LabelledImages:

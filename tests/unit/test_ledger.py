@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transfer.tasks.classification.labelled import FINAL_SCORING, LabelledImages, SealedTest
+from transfer.tasks.classification.datasets.labelled import FINAL_SCORING, LabelledImages, SealedTest
 
 
 def images(num_images: int) -> LabelledImages:

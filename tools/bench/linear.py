@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from transfer.tasks.classification.labelled import LabelledImages
+    from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 Result = TypeVar("Result")
 PROBING_EPOCHS = 100  # of SGD on a frozen backbone: the usual linear probing on ImageNet
@@ -176,7 +176,7 @@ def compare_probing(images: LabelledImages, arch: str) -> None:
     import numpy as np
 
     from configs.classification.linear11 import CONFIG
-    from transfer.tasks.classification.labelled import held_out
+    from transfer.tasks.classification.datasets.labelled import held_out
     from transfer.tasks.classification.linear import Labelled, choose_l2, refit
 
     def extract() -> NDArray[np.float32]:

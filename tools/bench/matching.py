@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from common import cli
 from common.errors import UserError
 from transfer.tasks.clustering.matching import contingency_table, match
-from transfer.tasks.clustering.metrics import cluster_scores, matched_accuracy
+from transfer.tasks.clustering.scoring import cluster_scores, matched_accuracy
 
 TARGET = 1000.0  # times the double loop
 

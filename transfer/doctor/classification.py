@@ -18,7 +18,7 @@ from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import NotSortedError
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 
 def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:

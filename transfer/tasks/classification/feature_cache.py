@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.scoring import outputs
 from transfer.weights.backbone import Backbone

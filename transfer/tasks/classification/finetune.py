@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from transfer.record import Metric
-from transfer.tasks.classification.labelled import LabelledImages, Splits
+from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits
 from transfer.tasks.classification.loader import (
     Order,
     Transform,

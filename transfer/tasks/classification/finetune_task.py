@@ -7,9 +7,9 @@ from torch import nn
 from common.errors import UserError
 from common.files import sha256_file
 from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.finetune import checkpoint_path, fit, scored, training_order
 from transfer.tasks.classification.label_list import LIST_GUIDE, listed, read_list
-from transfer.tasks.classification.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.protocol import FinetuneProtocol
 from transfer.tasks.classification.sgd import SgdSettings, fitting_processes
 from transfer.tasks.classification.training import num_devices, this_group, train_in_processes

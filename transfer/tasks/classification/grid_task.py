@@ -13,8 +13,8 @@ from torch import nn
 
 from common.files import sha256_text, write_text
 from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits, held_out, joined
 from transfer.tasks.classification.finetune import checkpoint_path, fit, scored, training_order
-from transfer.tasks.classification.labelled import LabelledImages, Splits, held_out, joined
 from transfer.tasks.classification.loader import scoring_view
 from transfer.tasks.classification.protocol import GridProtocol, data_facts, val_fraction
 from transfer.tasks.classification.scoring import figures, outputs

@@ -16,8 +16,8 @@ from torch import Tensor
 from pretrain.model import RESNETS
 from transfer.record import Metric
 from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.heads import FrozenFeatures, Heads, feature_sizes, ranks
-from transfer.tasks.classification.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.loader import (
     Order,
     batches,

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from common.errors import UserError
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 LIST_GUIDE = (
     "SimCLR's lists define the benchmark, 1percent.txt and 10percent.txt in the folder imagenet_subsets of "

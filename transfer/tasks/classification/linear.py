@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from transfer.record import Metric
 from transfer.tasks.classification.datasets import splits_of
+from transfer.tasks.classification.datasets.labelled import LABEL_STREAM, LabelledImages, Splits, few_labels, held_out
 from transfer.tasks.classification.feature_cache import FeatureCache
-from transfer.tasks.classification.labelled import LABEL_STREAM, LabelledImages, Splits, few_labels, held_out
 from transfer.tasks.classification.loader import CenterCrop
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
@@ -30,7 +30,7 @@ class Labelled:
 
     Attributes:
         features: (N, D) of training and validation images.
-        labels: (N,), or (N, C) as :class:`transfer.tasks.classification.labelled.LabelledImages` has them.
+        labels: (N,), or (N, C) as :class:`transfer.tasks.classification.datasets.labelled.LabelledImages` has them.
         is_val: (N,), which of them are for validation.
     """
 

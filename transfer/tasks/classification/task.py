@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 from transfer.tasks.classification.protocol import load_protocol
 from transfer.trial import Outcome, Trial
@@ -23,11 +22,6 @@ def run(trial: Trial) -> Outcome:
     Raises:
         UserError: a bad checkpoint, override or data folder.
     """
-    protocol, difference = resolve_config(trial)
+    protocol, difference = load_protocol(trial.benchmark, trial.overrides)
     procedure = importlib.import_module(PROCEDURES[type(protocol).__name__])
     return procedure.run(trial, protocol, difference)
-
-
-def resolve_config(trial: Trial) -> tuple[Any, list[str]]:
-    """The protocol with the trial's overrides, and what they change."""
-    return load_protocol(trial.benchmark, trial.overrides)

@@ -1,4 +1,4 @@
-"""The two ways from images to clusters. Both are ready, and have seen training images only, before the test set is."""
+"""The two ways from images to clusters. Both are ready, having seen training images only, before the test is opened."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch import nn
 
 from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
-from transfer.tasks.classification.labelled import LabelledImages
-from transfer.tasks.clustering import head as heads
-from transfer.tasks.clustering import kmeans
-from transfer.tasks.clustering.forward import Reader, features_of, head_outputs
+from transfer.tasks.classification.datasets.labelled import LabelledImages
+from transfer.tasks.classification.loader import CenterCrop, center_crop
+from transfer.tasks.clustering import kmeans, network
+from transfer.tasks.clustering.network import Reader
 from transfer.tasks.clustering.protocol import ClusterProtocol
+from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
+from transfer.weights.of_trial import torch_backbone
 
 CLASS_HEAD = "class head"
 KMEANS = "k-means on frozen features"
 NUM_RANKED = 5  # what top5 and the picture of the three most likely classes need
 STATISTICS_STREAM, KMEANS_STREAM = 0, 1
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Assigned:
 
 @dataclass(frozen=True, kw_only=True)
 class Clusterer:
-    """Gives every image a cluster.
+    """Assigns a cluster to every image.
 
     Attributes:
         clusters_from: in words, e.g. :data:`CLASS_HEAD`.
@@ -62,76 +62,76 @@ class Clusterer:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a clusterer is made from: the network, images of the training split, and the trial's seed."""
-
-    module: BackboneModule
-    backbone: Backbone
-    is_random: bool
-    train: LabelledImages
-    reader: Reader
-    protocol: ClusterProtocol
-    seed: int
-    progress: Progress
-
-
-def make_clusterer(source: Source) -> Clusterer:
-    """By the class head or by k-means, as the protocol says for these weights.
+def make_clusterer(trial: Trial, protocol: ClusterProtocol, train: LabelledImages) -> tuple[Clusterer, Backbone]:
+    """By the class head or by k-means, as the protocol says for these weights; and where the weights came from.
 
     Raises:
-        UserError: the head is damaged, an image cannot be read, or there are fewer images than clusters.
+        UserError: a bad checkpoint or class head, an image that cannot be read, or fewer images than clusters.
     """
-    has_head = source.backbone.head is not None or source.is_random
-    if source.protocol.clusters_from == "kmeans" or not has_head:
-        return _by_kmeans(source)
-    return _by_head(source)
+    module, backbone = torch_backbone(trial)
+    view = center_crop(CenterCrop(resize=protocol.resize, crop=protocol.crop), backbone.preprocessing)
+    reader = Reader(view=view, batch_size=protocol.batch_size, device=trial.device)
+    has_head = backbone.head is not None or trial.weights.is_random
+    if protocol.clusters_from == "kmeans" or not has_head:
+        return _by_kmeans(trial, protocol, train, module, reader), backbone
+    return _by_head(trial, protocol, train, module, backbone, reader), backbone
 
 
-def _by_head(source: Source) -> Clusterer:
-    protocol, module = source.protocol, source.module
-    if source.is_random:
+def _by_head(
+    trial: Trial,
+    protocol: ClusterProtocol,
+    train: LabelledImages,
+    module: BackboneModule,
+    backbone: Backbone,
+    reader: Reader,
+) -> Clusterer:
+    if trial.weights.is_random:
         hidden, num_clusters = protocol.random_head_hidden, protocol.random_head_classes
-        head = heads.random_head(module.num_features, hidden, num_clusters, source.seed)
-        _estimate_statistics(source, nn.Sequential(module, head))
+        head = network.random_head(module.num_features, hidden, num_clusters, trial.seed)
+        _estimate_statistics(trial, protocol, train, nn.Sequential(module, head), reader)
     else:
-        head = heads.load_head(source.backbone)
-        assert source.backbone.head_config is not None
-        num_clusters = source.backbone.head_config["num_classes"]
+        head = network.load_head(backbone)
+        assert backbone.head_config is not None
+        num_clusters = backbone.head_config["num_classes"]
     k = min(NUM_RANKED, num_clusters)
 
     def assign(images: LabelledImages) -> Assigned:
-        outputs = head_outputs(module, head, images, source.reader, _counted(source, images, "test images"), k=k)
+        outputs = network.head_outputs(module, head, images, reader, _done(trial, images, "test images"), k=k)
         features = kmeans.normalise_(outputs.features)
         return Assigned(features=features, ranked=outputs.ranked, scores=outputs.probabilities)
 
     return Clusterer(clusters_from=CLASS_HEAD, num_clusters=num_clusters, score_name="probability", assign=assign)
 
 
-def _by_kmeans(source: Source) -> Clusterer:
-    protocol, module = source.protocol, source.module
-    if source.is_random:
-        _estimate_statistics(source, module)
-    num_clusters = protocol.kmeans_clusters or len(source.train.classes)
-    train = _drawn(source, protocol.kmeans_images, KMEANS_STREAM)
-    if len(train) < num_clusters:
+def _by_kmeans(
+    trial: Trial, protocol: ClusterProtocol, train: LabelledImages, module: BackboneModule, reader: Reader
+) -> Clusterer:
+    if trial.weights.is_random:
+        _estimate_statistics(trial, protocol, train, module, reader)
+    num_clusters = protocol.kmeans_clusters or len(train.classes)
+    fitted_on = _drawn(train, protocol.kmeans_images, trial.seed, KMEANS_STREAM)
+    if len(fitted_on) < num_clusters:
         raise UserError(
-            f"k-means with {num_clusters} clusters on {len(train)} images of {train.name}: "
+            f"k-means with {num_clusters} clusters on {len(fitted_on)} images of {train.name}: "
             "raise kmeans_images or lower kmeans_clusters"
         )
-    features = kmeans.normalise_(features_of(module, train, source.reader, _counted(source, train, "training images")))
-    source.progress(0, 1, "k-means")
+
+    def features_of(images: LabelledImages, what: str) -> NDArray[np.float32]:
+        return kmeans.normalise_(network.features_of(module, images, reader, _done(trial, images, what)))
+
+    features = features_of(fitted_on, "training images")
+    trial.progress(0, 1, "k-means")
     fitted = kmeans.fit(
         features,
         num_clusters,
         restarts=protocol.kmeans_restarts,
-        seed=source.seed,
+        seed=trial.seed,
         minibatch_above=protocol.kmeans_minibatch_above,
     )
-    source.progress(1, 1, "k-means")
+    trial.progress(1, 1, "k-means")
 
     def assign(images: LabelledImages) -> Assigned:
-        found = kmeans.normalise_(features_of(module, images, source.reader, _counted(source, images, "test images")))
+        found = features_of(images, "test images")
         ranked, closeness = kmeans.nearest(found, fitted.centres, k=min(NUM_RANKED, num_clusters))
         return Assigned(features=found, ranked=ranked, scores=closeness)
 
@@ -142,26 +142,27 @@ def _by_kmeans(source: Source) -> Clusterer:
         assign=assign,
         facts={
             "kmeans_algorithm": fitted.algorithm,
-            "kmeans_fitted_images": len(train),
+            "kmeans_fitted_images": len(fitted_on),
             "kmeans_iterations": fitted.num_iterations,
         },
     )
 
 
-def _drawn(source: Source, number: int, stream: int) -> LabelledImages:
+def _drawn(train: LabelledImages, number: int, seed: int, stream: int) -> LabelledImages:
     """Training images drawn from the seed, without a look at their labels; all of them, where there are fewer."""
-    rows = np.random.default_rng([source.seed, stream]).permutation(len(source.train))[:number]
-    return source.train.subset(rows)
+    return train.subset(np.random.default_rng([seed, stream]).permutation(len(train))[:number])
 
 
-def _estimate_statistics(source: Source, model: nn.Module) -> None:
+def _estimate_statistics(
+    trial: Trial, protocol: ClusterProtocol, train: LabelledImages, model: nn.Module, reader: Reader
+) -> None:
     """Gives a random initialisation's batch norms the statistics of training images."""
-    images = _drawn(source, source.protocol.random_statistics_images, STATISTICS_STREAM)
-    source.progress(0, len(images), "batch norm statistics")
-    num_batches = max(len(images) // source.reader.batch_size, 1)  # without the last, smaller batch
-    batches = islice(source.reader.batches(images), num_batches)
-    heads.estimate_statistics(model, batches, num_batches=num_batches, device=source.reader.device)
+    images = _drawn(train, protocol.random_statistics_images, trial.seed, STATISTICS_STREAM)
+    trial.progress(0, len(images), "batch norm statistics")
+    num_batches = max(len(images) // reader.batch_size, 1)  # without the last, smaller batch
+    batches = (views for _, views in islice(reader.batches(images), num_batches))
+    network.estimate_statistics(model, batches, num_batches=num_batches, device=reader.device)
 
 
-def _counted(source: Source, images: LabelledImages, what: str) -> Callable[[int], None]:
-    return lambda done: source.progress(done, len(images), what)
+def _done(trial: Trial, images: LabelledImages, what: str) -> Callable[[int], None]:
+    return lambda done: trial.progress(done, len(images), what)

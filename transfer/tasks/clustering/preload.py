@@ -4,7 +4,4 @@ import sklearn.cluster
 import sklearn.metrics  # noqa: F401
 
 import transfer.tasks.classification.datasets.image_folder
-import transfer.tasks.clustering.clusterer
-import transfer.tasks.clustering.pictures
-import transfer.tasks.clustering.scoring
-import transfer.weights.of_trial  # noqa: F401
+import transfer.tasks.clustering.task  # noqa: F401

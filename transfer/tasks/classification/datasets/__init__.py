@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from transfer.rows import LabelledDataset, Split
-from transfer.tasks.classification.labelled import LabelledImages, SealedTest, Splits
+from transfer.tasks.classification.datasets.labelled import LabelledImages, SealedTest, Splits
 from transfer.trial import Trial
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.files import sha256_text
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 TRAIN_PER_CLASS = 30
 IMAGES = "101_ObjectCategories"

@@ -8,7 +8,7 @@ import numpy as np
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 # The test list within the devkit has no labels; the one with labels was an archive of its own.
 ANNOTATIONS = {

@@ -13,8 +13,8 @@ from PIL import Image
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home, split_name
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.datasets.safe_pickle import load_arrays
-from transfer.tasks.classification.labelled import LabelledImages
 
 NUM_PIXELS = 32 * 32
 ROW_BYTES = 3 * NUM_PIXELS  # red, green, blue planes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 
 def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:

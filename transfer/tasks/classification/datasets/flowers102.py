@@ -8,7 +8,7 @@ import numpy as np
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 VARIABLES = {"train": "trnid", "val": "valid", "test": "tstid"}  # of setid.mat
 NUM_CLASSES = 102

@@ -13,7 +13,7 @@ from PIL import Image
 
 from common.errors import UserError
 from transfer.rows import LabelledDataset, Split
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 
 class DataFileError(UserError):

@@ -13,7 +13,7 @@ from typing import cast
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home, read_rgb, split_name
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 FOLDERS = {"train": "train", "test": "val"}
 # What counts as an image among the files in a folder; compared in lower case.

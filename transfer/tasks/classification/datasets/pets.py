@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 LISTS = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
 

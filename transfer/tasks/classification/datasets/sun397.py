@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 LISTS = {"train": "Training_01.txt", "test": "Testing_01.txt"}
 PLACES = ("Partitions", ".", "../Partitions", "..")  # from the folder of images, where the lists may have been unpacked

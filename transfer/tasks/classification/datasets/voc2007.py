@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transfer.datasets import VOC_CLASSES
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 # as the lists have it: -1 absent, 1 present, 0 present, but only "difficult" instances of it
 LABELS = {"-1": 0, "1": 1, "0": -1}

@@ -1,9 +1,10 @@
-"""Images through backbone and head in one pass, keeping of the logits no more than is scored."""
+"""A frozen backbone and its class head: where heads come from, and images through both in one pass."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,25 +13,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
-from transfer.tasks.classification.labelled import LabelledImages
+from pretrain.model import ProjectionHead
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import Transform, batches
+from transfer.weights.backbone import Backbone
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # fvcore.nn scripts its losses, which is deprecated, on import
+    from fvcore.nn.precise_bn import update_bn_stats
 
 Done = Callable[[int], None]  # called with the number of images done
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How images become batches for a device."""
+    """How images become batches on a device."""
 
-    transform: Transform
+    view: Transform
     batch_size: int
     device: str
 
-    def batches(self, images: LabelledImages) -> Iterator[Tensor]:
-        """(B, 3, H, W), in the order of the rows, on the device."""
-        found = batches(images, self.transform, batch_size=self.batch_size, device=self.device)
-        return (views for _, views in found)
+    def batches(self, images: LabelledImages, done: Done = lambda rows: None) -> Iterator[tuple[slice, Tensor]]:
+        """See :func:`transfer.tasks.classification.loader.batches`."""
+        return batches(images, self.view, batch_size=self.batch_size, device=self.device, done=done)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,42 @@ class HeadOutputs:
     features: NDArray[np.float32]
     ranked: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+
+
+def load_head(backbone: Backbone) -> ProjectionHead:
+    """The checkpoint's class head (TWIST's projection head with its NBS), loaded strictly.
+
+    Raises:
+        UserError: the head is damaged or not of this kind.
+    """
+    assert backbone.head is not None and backbone.head_config is not None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            head = ProjectionHead(**backbone.head_config)
+        head.load_state_dict(backbone.head, strict=True)
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the class head in {backbone.source} cannot be loaded ({reason}): it is damaged") from None
+    return head
+
+
+def random_head(in_features: int, hidden: int, num_classes: int, seed: int) -> ProjectionHead:
+    """A class head with torch's default initialisation, drawn from ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed)
+        return ProjectionHead(in_features, hidden, num_classes)
+
+
+def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], *, num_batches: int, device: str) -> None:
+    """Sets the running statistics of all batch norms to their means over batches (precise BN), in place.
+
+    Args:
+        batches: at least ``num_batches`` of (B, 3, H, W), normalised, of one size, on the device.
+    """
+    model.to(device).train()
+    with torch.inference_mode():
+        update_bn_stats(model, batches, num_iters=num_batches)
+    model.eval()
 
 
 def features_of(backbone: BackboneModule, images: LabelledImages, reader: Reader, done: Done) -> NDArray[np.float32]:
@@ -55,7 +98,7 @@ def head_outputs(
 ) -> HeadOutputs:
     """Features, and the head's k most likely classes, in eval mode, all in float32.
 
-    The logits of 50,000 images and 32,768 classes would be 6.5 GB: of each image no more than k are kept.
+    The logits of 50,000 images and 32,768 classes would be 6.5 GB: no more than k are kept of each image.
 
     Args:
         head: (B, D) features to (B, C) logits, C at least k.
@@ -85,18 +128,15 @@ def _features_by_batch(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Rows, and their features (B, D) on the device."""
     backbone.eval().to(reader.device)
-    start = 0
-    for batch in reader.batches(images):
+    for rows, views in reader.batches(images, done):
         with torch.inference_mode(), _without_tf32():
-            features = backbone(batch.to(reader.device, non_blocking=True)).float()
-        yield slice(start, start + len(batch)), features
-        start += len(batch)
-        done(start)
+            features = backbone(views).float()
+        yield rows, features
 
 
 @contextlib.contextmanager
 def _without_tf32() -> Iterator[None]:
-    """cuDNN's convolutions in full float32, which by default round their inputs to ten bits of mantissa."""
+    """cuDNN's convolutions in full float32; by default it rounds their inputs to ten bits of mantissa."""
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = convolutions.fp32_precision
     convolutions.fp32_precision = "ieee"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.tasks.clustering.matching import UNMATCHED, Matching
-from transfer.tasks.clustering.pictures.style import BLUE, INK, MUTED, SKY, without_frame
+from transfer.tasks.clustering.picture_style import BLUE, INK, MUTED, SKY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,23 +45,43 @@ def draw(usage: Usage) -> Figure:
     """A bar for each cluster, dark where it stands for a class."""
     from matplotlib.figure import Figure
 
+    num_clusters, num_unused = len(usage.sizes), usage.num_unused
     figure = Figure(figsize=(7.2, 3.2))
     axes = figure.add_axes((0.095, 0.16, 0.88, 0.66))
     _bars(axes, usage)
-    _even_share(axes, usage)
-    if usage.num_unused:
-        _unused(axes, usage)
-    without_frame(axes)
+    note: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "fontsize": 8.5}
+    axes.axhline(usage.even_share, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+    axes.annotate(
+        f"even share: {usage.even_share:.4g}",
+        xy=(1, usage.even_share),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        va="bottom",
+        **note,
+    )
+    if num_unused:
+        first = num_clusters - num_unused + 0.5
+        axes.axvspan(first, num_clusters + 0.5, color="#EEEEEE", zorder=0, linewidth=0)
+        axes.annotate(
+            f"{num_unused} unused",
+            xy=(first, 0.97),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, 0),
+            va="top",
+            color=MUTED,
+            **note,
+        )
+    axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("clusters, the largest first")
     axes.set_ylabel("test images")
-    used = len(usage.sizes) - usage.num_unused
-    figure.text(0.012, 0.965, f"{used} of {len(usage.sizes)} clusters used", va="top", fontsize=10, weight="bold")
+    title = f"{num_clusters - num_unused} of {num_clusters} clusters used"
+    figure.text(0.012, 0.965, title, va="top", fontsize=10, weight="bold")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2)
     return figure
 
 
 def _bars(axes: Axes, usage: Usage) -> None:
-    """Dark against light, and hatched where there is room, so that the two kinds are told apart without colour."""
+    """Dark against light, and hatched where there is room, so that the two kinds differ without colour."""
     from matplotlib.ticker import MaxNLocator
 
     many = len(usage.sizes) > MANY
@@ -84,33 +104,3 @@ def _bars(axes: Axes, usage: Usage) -> None:
         axes.set_yscale("log")
         axes.set_ylim(LOG_FLOOR, 1.6 * max(int(usage.sizes.max()), 2))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-
-
-def _even_share(axes: Axes, usage: Usage) -> None:
-    axes.axhline(usage.even_share, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
-    axes.annotate(
-        f"even share: {usage.even_share:.4g}",
-        xy=(1, usage.even_share),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=8.5,
-    )
-
-
-def _unused(axes: Axes, usage: Usage) -> None:
-    first = len(usage.sizes) - usage.num_unused + 0.5
-    axes.axvspan(first, len(usage.sizes) + 0.5, color="#EEEEEE", zorder=0, linewidth=0)
-    axes.annotate(
-        f"{usage.num_unused} unused",
-        xy=(first, 0.97),
-        xycoords=("data", "axes fraction"),
-        xytext=(-3, 0),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        color=MUTED,
-        fontsize=8.5,
-    )

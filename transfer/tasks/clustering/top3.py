@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.clustering.clusterer import Assigned
 from transfer.tasks.clustering.matching import UNMATCHED, Matching
-from transfer.tasks.clustering.pictures.style import BLUE, DPI, INK, MUTED, ORANGE, RULE, shorten
+from transfer.tasks.clustering.picture_style import BLUE, DPI, INK, MUTED, ORANGE, RULE, shorten
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
@@ -79,22 +77,18 @@ def choose(
         Shown(
             image=test.read(int(row)),
             true_name=names[int(test.labels[row])],
-            likely=_likely(assigned.ranked[row], assigned.scores[row], int(test.labels[row]), matching, names),
+            likely=tuple(
+                Likely(
+                    name=cluster_name(int(cluster), matching, names),
+                    score=float(score),
+                    verdict=_verdict(int(cluster), int(test.labels[row]), matching),
+                )
+                for cluster, score in zip(
+                    assigned.ranked[row, :NUM_LIKELY], assigned.scores[row, :NUM_LIKELY], strict=True
+                )
+            ),
         )
         for row in rows
-    )
-
-
-def _likely(
-    ranked: NDArray[np.int64], scores: NDArray[np.float32], label: int, matching: Matching, names: Sequence[str]
-) -> tuple[Likely, ...]:
-    return tuple(
-        Likely(
-            name=cluster_name(int(cluster), matching, names),
-            score=float(score),
-            verdict=_verdict(int(cluster), label, matching),
-        )
-        for cluster, score in zip(ranked[:NUM_LIKELY], scores[:NUM_LIKELY], strict=True)
     )
 
 
@@ -115,7 +109,7 @@ def cluster_name(cluster: int, matching: Matching, names: Sequence[str]) -> str:
 
 
 def draw(shown: Sequence[Shown], score_name: str) -> Figure:
-    """A grid of images, each with its true class and three bars; ticks and crosses tell right from wrong.
+    """A grid of images, each with its true class and three bars; ticks and crosses mark right and wrong.
 
     Args:
         score_name: what the bars show.
@@ -129,24 +123,23 @@ def draw(shown: Sequence[Shown], score_name: str) -> Figure:
     for index, item in enumerate(shown):
         row, column = divmod(index, NUM_COLUMNS)
         _draw_cell(figure, item, MARGIN + column * CELL_WIDTH, height - TOP - row * CELL_HEIGHT)
-    figure.text(MARGIN / width, 0.11 / height, _note(shown, score_name), color=MUTED, fontsize=8, va="bottom")
-    return figure
-
-
-def _note(shown: Sequence[Shown], score_name: str) -> str:
     note = f"Bars: {score_name}; solid where right. ✓ first is right, ✗ wrong."
     if any(likely.name.startswith("(") for item in shown for likely in item.likely):
         note += " (Parentheses: most frequent class of a cluster left over by the matching.)"
-    return note
+    figure.text(MARGIN / width, 0.11 / height, note, color=MUTED, fontsize=8, va="bottom")
+    return figure
 
 
 def _draw_cell(figure: Figure, item: Shown, left: float, top: float) -> None:
     """One image with its bars; ``left`` and ``top`` in inches from the lower left corner."""
+    from PIL import ImageOps
+
     width, height = figure.get_size_inches()
-    thumbnail = _thumbnail(item.image)
+    middle = ImageOps.fit(item.image, (THUMBNAIL, THUMBNAIL))  # bicubic
+    framed = np.asarray(ImageOps.expand(ImageOps.crop(middle, 1), 1, fill=RULE))
     side = THUMBNAIL / DPI
     below = top - 0.26 - side
-    figure.figimage(thumbnail, xo=round(left * DPI), yo=round(below * DPI))
+    figure.figimage(framed, xo=round(left * DPI), yo=round(below * DPI))
     mark, colour = ("✓", BLUE) if item.right else ("✗", ORANGE)
     figure.text(left / width, (top - 0.12) / height, mark, color=colour, va="center", fontsize=11, weight="bold")
     title = shorten(item.true_name, MAX_NAME + 7)
@@ -156,27 +149,11 @@ def _draw_cell(figure: Figure, item: Shown, left: float, top: float) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(NUM_LIKELY, 0)
     axes.axis("off")
-    for place, likely in enumerate(item.likely):
-        _draw_bar(axes, place, likely)
-
-
-def _draw_bar(axes: Axes, place: int, likely: Likely) -> None:
-    """Name and score above a bar on its track: solid where it is the true class, else hatched."""
-    axes.barh(place + 0.7, 1, height=0.3, color="#F2F2F2", linewidth=0)
-    axes.barh(place + 0.7, likely.score, height=0.3, linewidth=0, **BARS[likely.verdict])
-    axes.plot([0, 0], [place + 0.55, place + 0.85], color=INK, linewidth=0.8)
-    weight = "bold" if likely.verdict == "right" else "normal"
-    axes.text(0, place + 0.47, shorten(likely.name, MAX_NAME), va="bottom", fontsize=8, weight=weight)
-    axes.text(1.04, place + 0.7, _two_digits(likely.score), va="center", fontsize=8, color=MUTED)
-
-
-def _two_digits(score: float) -> str:
-    return "<0.01" if 0 < score < 0.005 else f"{score:.2f}"
-
-
-def _thumbnail(image: Image) -> NDArray[np.uint8]:
-    """The middle square in a thin frame, (S, S, 3)."""
-    from PIL import ImageOps
-
-    middle = ImageOps.fit(image, (THUMBNAIL, THUMBNAIL))  # bicubic
-    return np.asarray(ImageOps.expand(ImageOps.crop(middle, 1), 1, fill=RULE))
+    for place, likely in enumerate(item.likely):  # name and score above a bar on its track
+        score = "<0.01" if 0 < likely.score < 0.005 else f"{likely.score:.2f}"
+        weight = "bold" if likely.verdict == "right" else "normal"
+        axes.barh(place + 0.7, 1, height=0.3, color="#F2F2F2", linewidth=0)
+        axes.barh(place + 0.7, likely.score, height=0.3, linewidth=0, **BARS[likely.verdict])
+        axes.plot([0, 0], [place + 0.55, place + 0.85], color=INK, linewidth=0.8)
+        axes.text(0, place + 0.47, shorten(likely.name, MAX_NAME), va="bottom", fontsize=8, weight=weight)
+        axes.text(1.04, place + 0.7, score, va="center", fontsize=8, color=MUTED)

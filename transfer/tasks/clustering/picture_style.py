@@ -1,4 +1,4 @@
-"""What the pictures share: fonts, colours that every kind of colour vision tells apart, and how they are saved."""
+"""What the pictures share: fonts, colours that every kind of colour vision can distinguish, and how they are saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from common.files import atomic_path
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette
@@ -47,9 +46,3 @@ def save(draw: Callable[[], Figure], path: Path) -> Path:
 def shorten(text: str, length: int) -> str:
     """At most ``length`` characters."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
-
-
-def without_frame(axes: Axes) -> None:
-    """Leaves the lower and the left side only."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.tasks.clustering.matching import UNMATCHED, Matching
-from transfer.tasks.clustering.pictures.style import INK, MUTED, PAPER, shorten
+from transfer.tasks.clustering.picture_style import INK, MUTED, PAPER, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_CELLS = 250  # a side: finer cells could not be told apart
-MAX_NAMED = 30  # classes with their names beside the rows
-MAX_WRITTEN = 20  # clusters up to which the cells have their percentages
+MAX_CELLS = 250  # per side: finer cells could not be distinguished
+MAX_NAMED = 30  # classes up to which their names are beside the rows
+MAX_WRITTEN = 20  # clusters up to which percentages are written into the cells
 MAX_NAME = 20  # characters
 SIDE_INCHES = 5.4
 
@@ -47,8 +47,8 @@ class Confusion:
 def arrange(matching: Matching, names: Sequence[str]) -> Confusion:
     """Orders classes and clusters.
 
-    Clusters that the matching leaves over come last, those with the same most frequent class together, large ones
-    first. A class without images has a row of zeros.
+    Clusters left over by the matching come last, those with the same most frequent class together, large ones first. A
+    class without images has a row of zeros.
     """
     sizes, label_of = matching.sizes, matching.label_of
     matched = sorted(np.flatnonzero(label_of != UNMATCHED).tolist(), key=lambda cluster: label_of[cluster])
@@ -83,8 +83,10 @@ def draw(confusion: Confusion) -> Figure:
     from matplotlib.figure import Figure
 
     cells, block = pooled(confusion.shares, MAX_CELLS)
-    height, width = _size(cells.shape)
-    left, right, top, bottom = _left_inches(confusion), 0.95, 0.62, 0.52
+    cell = SIDE_INCHES / max(cells.shape)  # square, but no side of the matrix is under 1.6 inches
+    height, width = max(cell * cells.shape[0], 1.6), max(cell * cells.shape[1], 3.2)
+    longest = max(len(name) for name in confusion.rows) if len(confusion.rows) <= MAX_NAMED else 4
+    left, right, top, bottom = 0.45 + 0.085 * min(longest, MAX_NAME), 0.95, 0.62, 0.52
     figure = Figure(figsize=(left + width + right, top + height + bottom))
     total_width, total_height = figure.get_size_inches()
     box = (left / total_width, bottom / total_height, width / total_width, height / total_height)
@@ -92,37 +94,29 @@ def draw(confusion: Confusion) -> Figure:
     # By the root, so that a class spread over ten clusters is still seen.
     norm = PowerNorm(0.5, vmin=0, vmax=1)
     image = axes.imshow(cells, cmap="Blues", norm=norm, interpolation="nearest", aspect="auto")
-    bar = figure.add_axes(((left + width + 0.12) / total_width, box[1], 0.14 / total_width, box[3]))
-    _colour_bar(figure, image, bar, block)
+    bar_axes = figure.add_axes(((left + width + 0.12) / total_width, box[1], 0.14 / total_width, box[3]))
+    bar = figure.colorbar(image, cax=bar_axes, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+    bar.ax.set_yticklabels(["0", "1", "5", "10", "25", "50", "100"])
+    bar.set_label("% of the class" if block == 1 else "% of the class, largest of a block")
+    bar.outline.set_linewidth(0.5)
     _frame(axes, confusion, block)
     if len(confusion.columns) <= MAX_WRITTEN and len(confusion.rows) <= MAX_WRITTEN:
-        _write_cells(axes, confusion.shares)
-    figure.text(0.08 / total_width, 1 - 0.13 / total_height, _title(confusion), va="top", fontsize=10, weight="bold")
+        for (row, column), share in np.ndenumerate(confusion.shares):
+            if share >= 0.005:  # what rounds to 0 % stays empty
+                colour = PAPER if share > 0.3 else INK
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    title = f"{100 * confusion.accuracy:.1f} % right after matching"
+    figure.text(0.08 / total_width, 1 - 0.13 / total_height, title, va="top", fontsize=10, weight="bold")
     figure.text(0.08 / total_width, 1 - 0.36 / total_height, _note(confusion, block), va="top", color=MUTED)
     return figure
 
 
-def _size(shape: tuple[int, ...]) -> tuple[float, float]:
-    """Height and width of the matrix in inches: square cells, but no side under 1.6."""
-    cell = SIDE_INCHES / max(shape)
-    return max(cell * shape[0], 1.6), max(cell * shape[1], 3.2)
-
-
-def _left_inches(confusion: Confusion) -> float:
-    """Room for the names of the classes, or their numbers, and the axis' label."""
-    longest = max(len(name) for name in confusion.rows) if _named(confusion) else 4
-    return 0.45 + 0.085 * min(longest, MAX_NAME)
-
-
-def _named(confusion: Confusion) -> bool:
-    return len(confusion.rows) <= MAX_NAMED
-
-
 def _frame(axes: Axes, confusion: Confusion, block: int) -> None:
+    """Labels and ticks of both axes, and dashes where the matched classes and clusters end."""
     axes.set_xlabel("cluster, in the order of the classes matched with them")
     axes.set_ylabel("class")
     axes.tick_params(length=2)
-    if _named(confusion):
+    if len(confusion.rows) <= MAX_NAMED:
         axes.set_yticks(range(len(confusion.rows)), [shorten(name, MAX_NAME) for name in confusion.rows])
     else:
         _number_ticks(axes.yaxis, len(confusion.rows), block)
@@ -142,26 +136,6 @@ def _number_ticks(axis: Any, number: int, block: int) -> None:
     step = next(step for step in (5, 10, 20, 50, 100, 200, 500, 1000, 10_000) if number / step <= 10)
     positions = [1, *range(step, number + 1, step)]
     axis.set_ticks([(position - 1) // block for position in positions], [str(position) for position in positions])
-
-
-def _write_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
-    """Whole percentages; what rounds to 0 stays empty."""
-    for (row, column), share in np.ndenumerate(shares):
-        if share >= 0.005:
-            colour = PAPER if share > 0.3 else INK
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-
-
-def _colour_bar(figure: Figure, image: Any, axes: Axes, block: int) -> None:
-    bar = figure.colorbar(image, cax=axes, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
-    bar.ax.set_yticklabels(["0", "1", "5", "10", "25", "50", "100"])
-    what = "% of the class" if block == 1 else "% of the class, largest of a block"
-    bar.set_label(what)
-    bar.outline.set_linewidth(0.5)
-
-
-def _title(confusion: Confusion) -> str:
-    return f"{100 * confusion.accuracy:.1f} % right after matching"
 
 
 def _note(confusion: Confusion, block: int) -> str:
