@@ -229,10 +229,10 @@ def test_logits_that_are_no_numbers_are_a_failure_and_no_cluster(run: Callable[.
 
 @pytest.mark.parametrize("name", ["demo", "imagenet", "folder"])
 def test_every_name_of_the_command_has_a_benchmark_and_its_k_means_twin(name: str) -> None:
-    from transfer.commands.cluster import BENCHMARKS, KMEANS
+    from transfer.commands.trial_command import typed_names
 
     protocols = []
-    for (benchmark,) in (BENCHMARKS[name], KMEANS[name]):
-        planned = benchmarks.get(benchmark)
-        protocols.append(load_protocol(planned, ())[0])
+    for option in (None, "--kmeans"):
+        (benchmark,) = typed_names(benchmarks.CLUSTERING, option)[name]
+        protocols.append(load_protocol(benchmarks.get(benchmark), ())[0])
     assert dataclasses.replace(protocols[0], clusters_from="kmeans") == protocols[1]
