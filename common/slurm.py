@@ -1,4 +1,4 @@
-"""Slurm as both stages use it: what every job is asked for, whether Slurm is here, and where its jobs stand."""
+"""Slurm as both stages use it: what every job asks for, whether Slurm is here, and how its jobs are."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RUNNING, PENDING = "RUNNING", "PENDING"
 
 
 class SlurmSilentError(Exception):
-    """Slurm's controller does not answer now; the message is what its command said."""
+    """Slurm's controller does not answer; the message is what its command said."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
-    """How a job stands.
+    """How a job is.
 
     Attributes:
         state: squeue's long name, e.g. ``"PENDING"``.
-        reason: why it waits or why it ended, ``"None"`` where there is nothing to say.
-        nodes: where it runs; empty while it waits.
+        reason: why it is waiting or has ended; ``"None"`` where there is nothing to say.
+        nodes: where it runs; empty while it is waiting.
     """
 
     state: str
@@ -56,7 +56,7 @@ class SlurmArgs:
     partition: str | None = None
     """with --launcher slurm: the partition; default: the cluster's"""
     time: str = "1-00:00:00"
-    """time limit of a job: minutes, HH:MM:SS or D-HH:MM:SS; what has not ended by then is requeued and goes on"""
+    """time limit of a job: minutes, HH:MM:SS or D-HH:MM:SS; what has not ended by then is requeued and resumes"""
     mem: str | None = None
     """memory on a node, e.g. 32G"""
     account: str | None = None
@@ -77,10 +77,11 @@ class SlurmArgs:
 
 
 def given(args: Any) -> str | None:
-    """The first option of a dataclass of options that was set, as it is typed; None if all are left alone."""
-    for field, default in zip(fields(args), fields(type(args)()), strict=True):
-        if getattr(args, field.name) != getattr(type(args)(), default.name):
-            value = getattr(args, field.name)
+    """The first option, as it is typed, that differs from its default in a dataclass of options; None if none does."""
+    defaults = type(args)()
+    for field in fields(args):
+        value = getattr(args, field.name)
+        if value != getattr(defaults, field.name):
             return f"--{'no-' if value is False else ''}{field.name.replace('_', '-')}"
     return None
 
@@ -89,7 +90,7 @@ def minutes(text: str) -> int:
     """A time limit in minutes.
 
     Raises:
-        UserError: it is not of the form minutes, HH:MM:SS or D-HH:MM:SS, or is no time at all.
+        UserError: it is not of the form minutes, HH:MM:SS or D-HH:MM:SS, or is zero.
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
     if found:
@@ -111,7 +112,7 @@ def other_options(pairs: Iterable[str], owned: Iterable[str]) -> dict[str, str |
         owned: long options that are set in another way.
 
     Raises:
-        UserError: one is not of this form, or is owned.
+        UserError: a pair is not of this form, or its option is owned.
     """
     options: dict[str, str | bool] = {}
     for pair in pairs:
@@ -139,7 +140,7 @@ def require() -> None:
 
 
 def job_statuses(job_ids: Sequence[str]) -> dict[str, JobStatus]:
-    """How these jobs stand; those that Slurm has forgotten are left out.
+    """How these jobs are; those that Slurm has forgotten are left out.
 
     Args:
         job_ids: ``"12"``, or ``"12_3"`` for a task of an array.
@@ -175,7 +176,7 @@ def _ask(*command: str) -> dict[str, JobStatus]:
 def own_job_id() -> str:
     """The job that this process belongs to, ``"12"`` or ``"12_3"`` for a task of an array; empty outside of Slurm.
 
-    ``SLURM_JOB_ID`` will not do: of one task of an array it is the number of the whole array.
+    ``SLURM_JOB_ID`` does not suffice: within an array it does not say which task this is.
     """
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", "")

@@ -1,4 +1,4 @@
-"""Jobs through submitit: how they are submitted, and what both stages do on the node when Slurm wants them to stop."""
+"""Jobs through submitit: how they are submitted, and what both stages do on the node when Slurm asks them to stop."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import submitit
 
 ROOT = Path(__file__).resolve().parents[1]
-# Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM when it preempts or cancels. SIGUSR1 is
-# what many sites and people send by hand.
+# Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM when it preempts or cancels. Many sites
+# and people send SIGUSR1 by hand.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-# sbatch's options that are submitit's, have an option of their own here, or would break what is promised.
+# Options of sbatch that submitit sets, that have an option of their own here, or that would break a promise.
 OWNED = (
     "account", "array", "constraint", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks",
     "ntasks-per-node", "open-mode", "output", "partition", "qos", "requeue", "no-requeue", "signal", "time",
@@ -44,13 +44,13 @@ def submit(
     """Submits the tasks, several as one array, in jobs that Slurm may requeue.
 
     Args:
-        tasks: with a ``checkpoint`` method, by which submitit has them called again.
+        tasks: with a ``checkpoint`` method, through which submitit has them called again.
         folder: for submitit's files; on a file system that the nodes share.
-        max_timeouts: how many times a job may run into its time limit and go on.
-        signal_seconds: how long before the time limit the job is told.
+        max_timeouts: how many times a job may run into its time limit and resume.
+        signal_seconds: how long before the time limit the job is signalled.
         cpus: of each task.
         srun_args: options of the srun that starts the tasks.
-        parameters: more, in submitit's names.
+        parameters: further ones, under submitit's names.
 
     Raises:
         UserError: Slurm refuses.
@@ -63,7 +63,7 @@ def submit(
     executor.update_parameters(
         **of_all_jobs,
         signal_delay_s=signal_seconds,
-        # since Slurm 22.05 srun does not take the first from the job
+        # since Slurm 22.05 srun does not take the first one from the job
         srun_args=[f"--cpus-per-task={cpus}", *srun_args],
         **parameters,
     )
@@ -71,12 +71,28 @@ def submit(
         with executor.batch():
             return [executor.submit(task) for task in tasks]
     except submitit.core.utils.FailedJobError as error:
-        _clear_away_unsubmitted(folder)
-        raise UserError(f"Slurm refuses: {_what_sbatch_said(str(error))}") from None
+        # What submitit has written for jobs that Slurm then refused is not named for a job yet.
+        for pattern in ("[0-9a-f]" * 32 + ".pkl", ".submission_file_*.sh"):
+            for path in folder.glob(pattern):
+                if not path.is_symlink():
+                    path.unlink()
+        remove_empty(folder)
+        lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in str(error).splitlines()]
+        said = "; ".join(line for line in lines if line) or "sbatch gave no reason"
+        raise UserError(f"Slurm refuses: {said}") from None
 
 
 def sbatch_parameters(args: slurm.SlurmArgs, *, cpus: int, gpus_per_node: int) -> dict[str, object]:
-    """The options that all jobs have, in submitit's names."""
+    """The options that all jobs have, under submitit's names.
+
+    In the setup, ``args.setup`` comes first: it must not lose our PYTHONPATH.
+    """
+    # By the first line the node finds this code; by the second the shell survives a signal to the whole job.
+    path = os.pathsep.join(dict.fromkeys([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
+    node_setup = [
+        f"export PYTHONPATH={shlex.quote(path.rstrip(os.pathsep))}",
+        "trap : TERM USR1 USR2  # they are for the task; this shell waits for it",
+    ]
     chosen = {
         "partition": args.partition,
         "mem": args.mem,
@@ -89,29 +105,20 @@ def sbatch_parameters(args: slurm.SlurmArgs, *, cpus: int, gpus_per_node: int) -
         **{name: value for name, value in chosen.items() if value is not None},
         "time": args.minutes,
         "cpus_per_task": cpus,
-        "setup": [*args.setup, *node_setup()],
+        "setup": [*args.setup, *node_setup],
         "additional_parameters": {"requeue": True, **slurm.other_options(args.slurm, OWNED)},
     }
 
 
-def node_setup() -> list[str]:
-    """Shell lines by which the node finds this code, and its shell survives a signal that is sent to the whole job."""
-    path = os.pathsep.join(dict.fromkeys([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))
-    return [
-        f"export PYTHONPATH={shlex.quote(path.rstrip(os.pathsep))}",
-        "trap : TERM USR1 USR2  # they are for the task; this shell waits for it",
-    ]
-
-
 def submitits_handler() -> Callable[[int, None], object]:
-    """What submitit does at SIGUSR2: it has the job requeued and ends this process. To be asked for on the node."""
+    """What submitit does on SIGUSR2: it has the job requeued and ends this process. To be called on the node."""
     handler = signal.getsignal(signal.SIGUSR2)
     assert callable(handler), "submitit sets its handler before it calls a task"
     return handler
 
 
 def is_to_be_requeued() -> bool:
-    """Not when Slurm is ending this job already: to requeue it, which it does by itself, or because it is cancelled."""
+    """False when Slurm is ending this job already, to requeue it by itself or because it was cancelled."""
     job_id = slurm.own_job_id()
     try:
         status = slurm.job_statuses([job_id]).get(job_id)
@@ -122,7 +129,7 @@ def is_to_be_requeued() -> bool:
 
 @contextlib.contextmanager
 def signals_unwind() -> Iterator[None]:
-    """The first signal unwinds the block with SystemExit; further ones, which Slurm sends, do not disturb that."""
+    """Makes the first signal unwind the block with SystemExit; further ones, which Slurm sends, do not disturb that."""
 
     def stop(number: int, frame: object) -> None:
         ignore_signals()
@@ -132,32 +139,18 @@ def signals_unwind() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
-    except SystemExit:  # what runs in the block may have handlers of its own
+    except SystemExit:  # the block may have set handlers of its own
         ignore_signals()
         raise
 
 
 def ignore_signals() -> None:
-    """From here on Slurm's signals do nothing."""
+    """Makes Slurm's signals do nothing from here on."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def _clear_away_unsubmitted(folder: Path) -> None:
-    """What submitit has written for jobs that Slurm then refused: files that are not named for a job yet."""
-    for pattern in ("[0-9a-f]" * 32 + ".pkl", ".submission_file_*.sh"):
-        for path in folder.glob(pattern):
-            if not path.is_symlink():
-                path.unlink()
-    remove_empty(folder)
 
 
 def remove_empty(folder: Path) -> None:
     """Removes the folder if nothing is in it."""
     with contextlib.suppress(OSError):  # not empty
         folder.rmdir()
-
-
-def _what_sbatch_said(text: str) -> str:
-    lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.splitlines()]
-    return "; ".join(line for line in lines if line) or "sbatch gave no reason"

@@ -24,7 +24,7 @@ class LaunchArgs:
     device: str = "auto"
     """auto, cpu or cuda"""
     jobs: int = 0
-    """trials at a time at most; 0: as many as there are cores (CPU) or GPUs for them"""
+    """at most this many trials at a time; 0: as many as there are cores (CPU) or GPUs for them"""
     gpus_per_trial: int | None = None
     """GPUs of each trial; default: 1 for classification and clustering; for detection and segmentation all, over which
     their batch and its norm are spread"""
@@ -34,10 +34,10 @@ class LaunchArgs:
 
 
 def launch_device(args: LaunchArgs, benchmarks: Sequence[Benchmark]) -> str:
-    """The device that the trials are to have, ``"cpu"`` or ``"cuda"``. The launcher's options are checked too.
+    """The device that the trials are to have, ``"cpu"`` or ``"cuda"``; checks the launcher's options too.
 
     Raises:
-        UserError: an unknown device, an option of the other launcher, or on Slurm nothing says which device.
+        UserError: an unknown device, an option of the other launcher, or on Slurm no option that implies a device.
     """
     if args.launcher == "local":
         if option := slurm.given(args.cluster):

@@ -1,13 +1,13 @@
-"""Who runs a trial: a claim file that one process at a time has, on one machine or on many that share a file system.
+"""Who runs a trial: a claim file held by one process at a time, on one machine or on many that share a file system.
 
 A claim names its owner: host, process and the process's start. It is dead, and may be taken over, when
 
-- on the owner's own host, the process is gone (its start is compared too: process numbers come again);
+- on the owner's own host, the process is gone (its start is compared too, as process numbers are reused);
 - the owner was an earlier run of this very Slurm job: Slurm ends a run before it starts a requeued job again;
-- on any other host, where nobody can look, the owner has not touched the file for :data:`STALE_SECONDS`.
+- from any other host, which cannot see the process, the owner has not touched the file for :data:`STALE_SECONDS`.
 
-``flock`` would be released by the kernel, but is not kept between hosts by every network file system. What is used here
-is atomic everywhere: a hard link that fails where there is a file already, and a rename.
+``flock`` would be released by the kernel, but not every network file system honours it between hosts. What is used here
+is atomic everywhere: a hard link, which fails where there is a file already, and a rename.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Owner:
     """Who holds a claim.
 
     Attributes:
-        place: where ``pid`` has a meaning: the host, since when it runs, and its space of process numbers.
+        place: where ``pid`` has a meaning: the host, its boot, and its space of process numbers.
         started: when the process started, in the system's own terms.
-        token: of this one claim.
-        job: the Slurm job that it belongs to, ``"12"`` or ``"12_3"``; empty outside of Slurm.
+        token: unique to this claim.
+        job: the Slurm job that the process belongs to, ``"12"`` or ``"12_3"``; empty outside of Slurm.
         job_run: how many times that job had been requeued.
     """
 
@@ -68,7 +68,7 @@ class Claim:
         return read_owner(self.path) == self.owner
 
     def release(self) -> None:
-        """Lets go of it, and clears away what processes left that died while they tried to take it."""
+        """Lets go of the claim, and removes what was left by processes that died while trying to take it."""
         if self.holds():
             self.path.unlink(missing_ok=True)
         for left in self.path.parent.glob(f"{self.path.name}.*"):
@@ -80,7 +80,7 @@ class Claim:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
-        """Shows others that the owner lives while the block runs, then releases."""
+        """Shows others that the owner is alive while the block runs, then releases the claim."""
         ended = threading.Event()
 
         def beat() -> None:
@@ -100,7 +100,7 @@ class Claim:
 
 
 def take(path: Path) -> Claim | None:
-    """Takes the claim ``path``, a hidden file whose folder is made; None if a live owner has it or takes it just now.
+    """Takes the claim ``path``, a hidden file, and makes its folder; None if a live owner has it or is taking it.
 
     Raises:
         UserError: the folder cannot be made or written to.
@@ -119,31 +119,45 @@ def take(path: Path) -> Claim | None:
 def live_owner(path: Path) -> Owner | None:
     """Who holds the claim; None if nobody does, or a dead process."""
     owner = read_owner(path)
-    return owner if owner is not None and _is_alive(owner, path) else None
+    if owner is None:
+        return None
+    if owner.place == _place():
+        return owner if process_start(owner.pid) == owner.started else None
+    if owner.job and owner.job == own_job_id() and owner.job_run < own_restarts():
+        return None
+    # The clock that gives files beside the claim their times: on a network file system, the server's.
+    probe = path.with_name(temporary_name(f"{path.name}.{uuid.uuid4().hex}"))
+    try:
+        probe.touch()
+        return owner if probe.stat().st_mtime - path.stat().st_mtime < STALE_SECONDS else None
+    except FileNotFoundError:
+        return None  # released meanwhile
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Who is named in the claim, alive or not; None if there is no such file."""
+    """Who is named in the claim, dead or alive; None if there is no such file."""
     try:
         return Owner(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):  # half written when a process was killed or a machine lost its power
+    except (ValueError, TypeError):  # half written when a process was killed or a machine lost power
         return Owner(host="an unknown host", place="", pid=0, started="", token="")
 
 
 def end_claim_of(job: str, path: Path) -> None:
-    """Drops the claim if it is this Slurm job's, of which the caller knows that it has ended."""
+    """Removes the claim if it belongs to this Slurm job, which the caller knows to have ended."""
     owner = read_owner(path)
     if owner is not None and job and owner.job == job:
         path.unlink(missing_ok=True)
 
 
 def _take_over(candidate: Path, path: Path) -> bool:
-    """Replaces a dead owner's claim. Of several that try at once one wins.
+    """Replaces a dead owner's claim. Of several processes that try at once, one wins.
 
-    All of them must first take a second claim, the guard, and look again under it: so that nobody who found the owner
-    dead replaces the claim of one who has just taken over. A guard whose owner died is taken over in the same way.
+    All of them must first take a second claim, the guard, and look again while holding it, so that none that found the
+    owner dead replaces the claim of one that has just taken over. A dead owner's guard is taken over in the same way.
     """
     if live_owner(path) is not None:
         return False
@@ -162,7 +176,7 @@ def _take_over(candidate: Path, path: Path) -> bool:
 
 
 def _write(candidate: Path, owner: Owner) -> None:
-    """Writes the file that is to become the claim; its folder may be removed by others as often as it is made."""
+    """Writes the file that is to become the claim; others may remove its folder as often as it is made."""
     for _ in range(100):
         make_dir(candidate.parent)
         with contextlib.suppress(FileNotFoundError):
@@ -178,31 +192,10 @@ def _link(candidate: Path, path: Path) -> bool:
         return candidate.stat().st_nlink == 2  # over NFS a link may be made and its confirmation lost
     except OSError as error:
         raise UserError(
-            f"{path.parent} is on a file system without hard links ({error.strerror}), by which runners keep apart: "
+            f"{path.parent} is on a file system without hard links ({error.strerror}), which keep runners apart: "
             "choose another --out"
         ) from None
     return True
-
-
-def _is_alive(owner: Owner, path: Path) -> bool:
-    if owner.place == _place():
-        return process_start(owner.pid) == owner.started
-    if owner.job and owner.job == own_job_id() and owner.job_run < own_restarts():
-        return False
-    try:
-        return _file_system_now(path) - path.stat().st_mtime < STALE_SECONDS
-    except FileNotFoundError:
-        return False  # released while it was looked at
-
-
-def _file_system_now(path: Path) -> float:
-    """The time of the clock that gives files beside ``path`` their times: on a network file system, the server's."""
-    probe = path.with_name(temporary_name(f"{path.name}.{uuid.uuid4().hex}"))
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _myself() -> Owner:
@@ -220,7 +213,7 @@ def _myself() -> Owner:
 
 @functools.cache
 def _place() -> str:
-    """The host, its boot and its space of process numbers: containers on one host see others' numbers differently."""
+    """The host, its boot and its space of process numbers: containers on one host number processes differently."""
     facts = [platform.node()]
     with contextlib.suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())

@@ -1,4 +1,4 @@
-"""Which devices there are, how many a trial has, and who has which: pure but for :func:`visible_gpus`."""
+"""Which devices there are, how many a trial has, and who has which; pure except for :func:`visible_gpus`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def resolve_device(device: str) -> str:
-    """``"auto"`` to ``"cuda"`` where a GPU answers and is visible, else ``"cpu"``.
+    """Turns ``"auto"`` into ``"cuda"`` where a GPU answers and is visible, else into ``"cpu"``.
 
     Raises:
         UserError: an unknown device.
@@ -27,7 +27,7 @@ def resolve_device(device: str) -> str:
 
 
 def local_devices(device: str, jobs: int = 0) -> tuple[str, ...]:
-    """The devices of this machine that trials are given: names of GPUs, or on CPU ``jobs`` places, one a core for 0.
+    """This machine's devices for trials: names of GPUs, or on CPU ``jobs`` places (0: one per core).
 
     Raises:
         UserError: ``device`` is ``"cuda"`` and no GPU is visible.
@@ -41,7 +41,7 @@ def local_devices(device: str, jobs: int = 0) -> tuple[str, ...]:
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """GPUs of this machine as ``CUDA_VISIBLE_DEVICES`` names them; an outer setting of it is kept to."""
+    """GPUs of this machine as ``CUDA_VISIBLE_DEVICES`` names them; an outer setting of it is respected."""
     if shutil.which("nvidia-smi") is None:
         return ()
     listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
@@ -51,7 +51,7 @@ def visible_gpus() -> tuple[str, ...]:
 def gpus_of(listing: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The GPUs in the output of ``nvidia-smi -L`` that ``environment`` leaves visible.
 
-    As CUDA itself reads the variable: numbers or UUIDs, in this order, up to the first that is not there
+    The variable is read as CUDA reads it: numbers or UUIDs, in this order, up to the first that does not exist
     (CUDA C++ Programming Guide, "CUDA Environment Variables").
     """
     num_gpus = sum(line.startswith("GPU ") for line in listing.splitlines())
@@ -60,8 +60,8 @@ def gpus_of(listing: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     visible: list[str] = []
     for name in environment[VISIBLE].split(","):
         name = name.strip()
-        there = int(name) < num_gpus if name.isdigit() else name.startswith(("GPU-", "MIG-"))
-        if not there:
+        exists = int(name) < num_gpus if name.isdigit() else name.startswith(("GPU-", "MIG-"))
+        if not exists:
             break
         visible.append(name)
     return tuple(visible)
@@ -71,7 +71,7 @@ def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
     """How many GPUs a trial of ``task`` has.
 
     Classification and clustering have one. Detection and segmentation have all: their batch norm is synchronised over
-    the GPUs that share the batch, and the protocols' batches seldom fit one GPU.
+    the GPUs that share the batch, and the protocols' batches seldom fit on one GPU.
 
     Args:
         num_gpus: of the machine.
@@ -88,10 +88,10 @@ def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
 
 
 class DevicePool:
-    """Who has which device.
+    """Keeps account of who has which device.
 
     Args:
-        devices: all that are to be given out.
+        devices: all devices to be given out.
         jobs: trials that may hold devices at a time; 0 for no limit but the devices.
     """
 
@@ -101,7 +101,7 @@ class DevicePool:
         self._jobs_left = jobs or len(devices)
 
     def take(self, count: int) -> tuple[str, ...] | None:
-        """``count`` devices, the first that are free; None when there are not so many now."""
+        """The first ``count`` devices that are free; None if there are not so many now."""
         if count > len(self._free) or not self._jobs_left:
             return None
         taken, self._free = tuple(self._free[:count]), self._free[count:]

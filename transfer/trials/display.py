@@ -56,13 +56,6 @@ class TrialsDisplay:
     def started(self, plan: TrialPlan, device: str) -> None:
         self.board.start(plan.label, device)
 
-    def advanced(self, plan: TrialPlan, step: int, num_steps: int, what: str) -> None:
-        self.board.advance(plan.label, step, num_steps, what)
-
-    def waits(self, plan: TrialPlan) -> None:
-        """Another runner has let go of the trial."""
-        self.board.move(plan.label, WAITING)
-
     def left(self, plan: TrialPlan, owner: str) -> None:
         """Another runner has the trial."""
         self.board.move(plan.label, ELSEWHERE, owner)
@@ -92,22 +85,19 @@ def picture(board: Board, *, already_done: int, num_lines: int) -> Group:
         column.no_wrap, column.overflow = True, "ellipsis"
     shown = _chosen(board, max(num_lines - FRAME_LINES, 3))
     for row in shown:
-        eta = clock_text(board.seconds_left(row)) if row.state == RUNNING else ""
-        table.add_row(row.label, Text(row.state, STYLES[row.state]), _detail(row), eta, row.device)
+        detail, eta = row.detail, ""
+        if row.state == RUNNING:
+            detail += f" {row.step}/{row.num_steps}" if row.num_steps else ""
+            eta = clock_text(board.seconds_left(row))
+        elif row.state == DONE and row.began:
+            detail += f" in {clock_text(row.ended - row.began)}"
+        table.add_row(row.label, Text(row.state, STYLES[row.state]), Text(detail), eta, row.device)
     hidden = {state: len(board.of(state)) - sum(row.state == state for row in shown) for state in STYLES}
     folded = "  ".join(f"+ {count} {state}" for state, count in hidden.items() if count)
     num_done, num_failed = len(board.of(DONE)) + already_done, len(board.of(FAILED, REFUSED))
     failed = f", {num_failed} failed" if num_failed else ""
     total = f"{num_done} of {len(board.rows) + already_done} done{failed}, ETA {clock_text(board.all_seconds_left())}"
     return Group(table, Text(folded, "dim", no_wrap=True, overflow="ellipsis"), Text(total, "bold"))
-
-
-def _detail(row: BoardRow) -> Text:
-    if row.state == RUNNING and row.num_steps:
-        return Text(f"{row.detail} {row.step}/{row.num_steps}")
-    if row.state == DONE and row.began:
-        return Text(f"{row.detail} in {clock_text(row.ended - row.began)}")
-    return Text(row.detail)
 
 
 def _chosen(board: Board, num_rows: int) -> list[BoardRow]:

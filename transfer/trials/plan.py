@@ -102,12 +102,17 @@ def plan_trials(
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark.dataset, data, must_exist=must_exist)
+        manifest = root / "manifest.json"  # of embedded data; a user's own images are distinguished by their folder
+        if manifest.is_file():
+            identity: str | None = sha256_file(manifest)
+        else:
+            identity = str(root) if benchmark.dataset.is_own else None
         inputs = {
             "benchmark": benchmark.name,
             "protocol_version": benchmark.protocol_version,
             "config": _config_sha256(benchmark.config_path),
             "overrides": sorted(settings),
-            "data": _data_identity(benchmark, root),
+            "data": identity,
         }
         for seed in seeds:
             for ref in weights:
@@ -193,14 +198,6 @@ def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -
         how = "run tools/demo_data.sh" if row.embedded else "give --data DIR or set DATA_ROOT"
         raise UserError(f"no folder {root} with the data of {row.name}: {how}")
     return root.resolve()
-
-
-def _data_identity(benchmark: Benchmark, data: Path) -> str | None:
-    """What distinguishes data under one benchmark's name: embedded data's manifest, a user's own images' folder."""
-    manifest = data / "manifest.json"
-    if manifest.is_file():
-        return sha256_file(manifest)
-    return str(data) if benchmark.dataset.is_own else None
 
 
 def _config_sha256(path: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from common.errors import UserError
 from common.files import make_dir
 from transfer.task import task_of
+from transfer.trials.board import WAITING
 from transfer.trials.claim import take
 from transfer.trials.devices import DevicePool, gpus_per_trial, local_devices
 from transfer.trials.display import TrialsDisplay
@@ -148,7 +149,7 @@ class LocalRunner:
             elif not state.owner:
                 self.elsewhere.remove(trial)
                 self.waiting.insert(0, trial)
-                self.display.waits(trial.plan)
+                self.display.board.move(trial.plan.label, WAITING)
 
     def _start_what_fits(self) -> None:
         for trial in list(self.waiting):
@@ -190,14 +191,18 @@ class LocalRunner:
                 if trial.messages.poll():
                     kind, content = trial.messages.recv()
             if kind == "progress":
-                self.display.advanced(trial.plan, *content)
+                self.display.board.advance(trial.plan.label, *content)
             else:
                 self._end(trial, kind, content)
 
     def _end(self, trial: RunningTrial, kind: Any, content: str) -> None:
         """Takes in the last message of a trial (:func:`transfer.trials.process.trial_process`)."""
-        if kind == "died":
-            kind, content = "failed", self._record_death(trial)
+        if kind == "died":  # without a word: what it had started is ended, and its trial recorded
+            kill(trial.process)
+            content = f"its process died with exit code {trial.process.exitcode} (out of memory, or killed)"
+            gpus = trial.devices if self.uses_gpus else ()  # so that the record names them
+            call(self.context, record_death, trial.plan, content, time.monotonic() - trial.started_at, gpus=gpus)
+            kind = "failed"
         trial.process.join()
         trial.messages.close()
         if kind == "taken":
@@ -206,11 +211,3 @@ class LocalRunner:
             self.display.ended(trial.plan, kind, content)
         self.running.remove(trial)
         self.pool.give_back(trial.devices)
-
-    def _record_death(self, trial: RunningTrial) -> str:
-        """Ends what a process that died without a word had started, records its trial and returns the reason."""
-        kill(trial.process)
-        reason = f"its process died with exit code {trial.process.exitcode} (out of memory, or killed)"
-        gpus = trial.devices if self.uses_gpus else ()  # so that the record names them
-        call(self.context, record_death, trial.plan, reason, time.monotonic() - trial.started_at, gpus=gpus)
-        return reason

@@ -1,4 +1,4 @@
-"""What a user may say about trials on Slurm, and what each trial needs by it."""
+"""What a user may ask for trials on Slurm, and what each trial needs as a consequence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.slurm_jobs import OWNED
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 
-CPUS_PER_GPU = 4  # as many loading processes as the frameworks' configs start for a GPU
+CPUS_PER_GPU = 4  # the number of loading processes that the frameworks' configs start per GPU
 
 
 @dataclass(kw_only=True)
@@ -18,11 +18,11 @@ class TrialSlurmArgs(slurm.SlurmArgs):
     """Options of ``--launcher slurm``; each trial is a job."""
 
     cpus_per_trial: int | None = None
-    """CPU cores of each trial; default: 1 on CPU, else 4 a GPU"""
+    """CPU cores of each trial; default: 1 on CPU, else 4 per GPU"""
     max_parallel: int = 256
     """trials that may run at a time"""
     wait: bool = True
-    """watch the jobs until they have ended; --no-wait leaves once they are submitted"""
+    """watch the jobs until they have ended; --no-wait returns once they are submitted"""
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +45,7 @@ def need_of(plan: TrialPlan, args: TrialSlurmArgs, gpus_per_trial: int | None) -
     gpus = 0
     if plan.device == "cuda":
         if gpus_per_trial is None:
-            raise UserError("on Slurm nobody knows how many GPUs a node has: give --gpus-per-trial N")
+            raise UserError("this machine cannot tell how many GPUs a node of the cluster has: give --gpus-per-trial N")
         gpus = gpus_per_trial if task_of(plan.benchmark).uses_all_gpus else 1
     return Need(gpus=gpus, cpus=args.cpus_per_trial or max(1, CPUS_PER_GPU * gpus))
 
@@ -54,7 +54,7 @@ def check(args: TrialSlurmArgs, gpus_per_trial: int | None) -> None:
     """Checks the options before anything is planned.
 
     Raises:
-        UserError: Slurm is not here, or an option has a value that it cannot have.
+        UserError: Slurm is not here, or an option has an impossible value.
     """
     slurm.require()
     args.minutes  # noqa: B018 - raises what is wrong with it

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from common import slurm
 from common.errors import UserError
@@ -37,7 +35,11 @@ def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_tria
     summary = RunSummary(skipped=len(plans) - len(waiting))
     if not waiting:
         return summary
-    with _sole_submitter(notes.submission_folder(waiting[0])):
+    folder = notes.submission_folder(waiting[0])
+    # Of several commands at once, on any host, one submits at a time; the next one then finds what was submitted.
+    while (claim := take(folder.with_name(f".{folder.name}.claim"))) is None:
+        time.sleep(0.5)
+    with claim.kept():
         queued = _queued(waiting)
         has_job = {job.plan for job in queued}
         submitted = notes.submit([plan for plan in waiting if plan not in has_job], args, gpus_per_trial)
@@ -82,16 +84,6 @@ def _queued(plans: Sequence[TrialPlan]) -> list[TrialJob]:
             end_claim_of(job.job_id, job.plan.claim_path)
             job.forget()
     return found
-
-
-@contextlib.contextmanager
-def _sole_submitter(folder: Path) -> Iterator[None]:
-    """Lets one of several commands, on any host, submit at a time; the next one then finds what was submitted."""
-    path = folder.with_name(f".{folder.name}.claim")
-    while (claim := take(path)) is None:
-        time.sleep(0.5)
-    with claim.kept():
-        yield
 
 
 def _job_numbers(jobs: Sequence[TrialJob], between: str = ", ") -> str:

@@ -19,7 +19,7 @@ from transfer.trials.run_many import run_trials
 
 @dataclass(frozen=True)
 class TrialTask:
-    """One trial as submitit calls it; may be called again in a requeued job.
+    """One trial as submitit calls it, once more in each requeued job.
 
     Attributes:
         num_gpus: that the job has; 0 on CPU.
@@ -29,11 +29,7 @@ class TrialTask:
     num_gpus: int
 
     def __call__(self) -> str | None:
-        """Runs the trial.
-
-        Returns:
-            What is wrong with the input, in one sentence; None if the trial has a record now.
-        """
+        """Runs the trial; returns what is wrong with its input, in one sentence, or None if it now has a record."""
         requeue = submitits_handler()
         try:
             with signals_unwind():
@@ -48,5 +44,5 @@ class TrialTask:
         return None
 
     def checkpoint(self) -> DelayedSubmission:
-        """What submitit runs in the requeued job: the same; the trial goes on from its work folder."""
+        """What submitit runs in the requeued job: the same; the trial resumes from its work folder."""
         return DelayedSubmission(self)
