@@ -23,8 +23,8 @@ UNENDED = frozenset(
 RUNNING, PENDING = "RUNNING", "PENDING"
 
 
-class SlurmSilentError(Exception):
-    """Slurm's controller does not answer; the message is what its command said."""
+class SlurmSilentError(UserError):
+    """Slurm's controller does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +70,6 @@ class SlurmArgs:
     setup: tuple[str, ...] = ()
     """shell lines to run on the node first, e.g. "module load cuda" """
 
-    @property
-    def minutes(self) -> int:
-        """The time limit; part of a minute counts as a whole one."""
-        return minutes(self.time)
-
 
 def given(args: Any) -> str | None:
     """The first option, as it is typed, that differs from its default in a dataclass of options; None if none does."""
@@ -87,7 +82,7 @@ def given(args: Any) -> str | None:
 
 
 def minutes(text: str) -> int:
-    """A time limit in minutes.
+    """A time limit in minutes; part of a minute counts as a whole one.
 
     Raises:
         UserError: it is not of the form minutes, HH:MM:SS or D-HH:MM:SS, or is zero.
@@ -163,7 +158,8 @@ def _ask(*command: str) -> dict[str, JobStatus]:
         return {}
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode and command[0] == "squeue" and "Invalid job id" not in answer.stderr:
-        raise SlurmSilentError(answer.stderr.strip() or f"{command[0]} ended with {answer.returncode}")
+        said = answer.stderr.strip() or f"{command[0]} ended with {answer.returncode}"
+        raise SlurmSilentError(f"Slurm does not answer ({said}): try again when squeue works")
     statuses = {}
     for line in answer.stdout.splitlines():
         if line.count("|") == 3:

@@ -103,7 +103,7 @@ def sbatch_parameters(args: slurm.SlurmArgs, *, cpus: int, gpus_per_node: int) -
     }
     return {
         **{name: value for name, value in chosen.items() if value is not None},
-        "time": args.minutes,
+        "time": slurm.minutes(args.time),
         "cpus_per_task": cpus,
         "setup": [*args.setup, *node_setup],
         "additional_parameters": {"requeue": True, **slurm.other_options(args.slurm, OWNED)},

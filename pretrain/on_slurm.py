@@ -141,10 +141,7 @@ def _earlier_job(folder: Path) -> tuple[str, JobStatus | None]:
     if not note.is_file():
         return "", None
     job_id = str(json.loads(note.read_text(encoding="utf-8"))["job_id"])
-    try:
-        status = slurm.job_statuses([job_id]).get(job_id)
-    except slurm.SlurmSilentError as error:
-        raise UserError(f"Slurm does not answer ({error}): try again when squeue works") from None
+    status = slurm.job_statuses([job_id]).get(job_id)
     return (job_id, status) if status and not status.has_ended else ("", None)
 
 

@@ -103,10 +103,7 @@ def plan_trials(
     for benchmark in benchmarks:
         root = data_root(benchmark.dataset, data, must_exist=must_exist)
         manifest = root / "manifest.json"  # of embedded data; a user's own images are distinguished by their folder
-        if manifest.is_file():
-            identity: str | None = sha256_file(manifest)
-        else:
-            identity = str(root) if benchmark.dataset.is_own else None
+        identity = sha256_file(manifest) if manifest.is_file() else str(root) if benchmark.dataset.is_own else None
         inputs = {
             "benchmark": benchmark.name,
             "protocol_version": benchmark.protocol_version,

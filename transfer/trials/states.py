@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,10 +107,6 @@ def by_state(plans: Sequence[TrialPlan]) -> dict[State, tuple[int, ...]]:
 
 def ranges(seeds: Sequence[int]) -> str:
     """``(0, 1, 2, 5)`` as ``"0-2, 5"``."""
-    parts: list[list[int]] = []
-    for seed in sorted(seeds):
-        if parts and parts[-1][1] == seed - 1:
-            parts[-1][1] = seed
-        else:
-            parts.append([seed, seed])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)
+    runs = itertools.groupby(enumerate(sorted(seeds)), key=lambda placed: placed[1] - placed[0])
+    ends = [(run[0], run[-1]) for run in ([seed for _, seed in placed] for _, placed in runs)]
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in ends)

@@ -57,7 +57,7 @@ def check(args: TrialSlurmArgs, gpus_per_trial: int | None) -> None:
         UserError: Slurm is not here, or an option has an impossible value.
     """
     slurm.require()
-    args.minutes  # noqa: B018 - raises what is wrong with it
+    slurm.minutes(args.time)
     slurm.other_options(args.slurm, OWNED)
     counts = {
         "--gpus-per-trial": gpus_per_trial,

@@ -69,10 +69,7 @@ def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_tria
 def _queued(plans: Sequence[TrialPlan]) -> list[TrialJob]:
     """An earlier command's jobs that have not ended. Of those that ended without a record, the end is reported."""
     earlier = [job for plan in plans if (job := notes.load(plan))]
-    try:
-        statuses = slurm.job_statuses([job.job_id for job in earlier])
-    except slurm.SlurmSilentError as error:
-        raise UserError(f"Slurm does not answer ({error}): try again when squeue works") from None
+    statuses = slurm.job_statuses([job.job_id for job in earlier])
     found = []
     for job in earlier:
         status = statuses.get(job.job_id)
