@@ -16,7 +16,7 @@ from transfer.report.compare.results import build_report
 from transfer.report.lay_out.ablations import ablation_section, ablation_table
 from transfer.report.lay_out.curves import sweep_plot
 from transfer.report.lay_out.document import build_document
-from transfer.report.lay_out.table import Table
+from transfer.report.lay_out.tables import Table
 from transfer.report.read.ablation_files import Ablation, read
 from transfer.report.read.evidence import Evidence, find_evidence
 from transfer.report.read.trials import find_records

@@ -10,8 +10,7 @@ import pytest
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.benchmarks import BENCHMARKS
-from transfer.report.compare.comparisons import procedures
-from transfer.report.compare.results import group
+from transfer.report.compare.results import group, procedures
 from transfer.report.read.trials import find_records
 
 

@@ -11,7 +11,7 @@ from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
 from transfer.report.lay_out.paper_tables import paper_tables
-from transfer.report.lay_out.table import RowGroup, Table
+from transfer.report.lay_out.tables import RowGroup, Table
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.pretraining import Pretraining
 from transfer.report.write.html import render_html

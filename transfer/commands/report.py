@@ -17,7 +17,7 @@ from common.files import atomic_path, make_dir
 if TYPE_CHECKING:
     from transfer.report.compare.model import Report
     from transfer.report.lay_out.strips import Strip
-    from transfer.report.lay_out.table import Table
+    from transfer.report.lay_out.tables import Table
 
 COMMAND = "tools/report.sh"
 REPORT_HTML = "report.html"

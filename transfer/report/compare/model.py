@@ -108,7 +108,7 @@ class BenchmarkResult:
     Attributes:
         rows: baseline first, off protocol last.
         best: metric to the label of the row that is better than every other one on protocol, where tests show it
-            (:func:`~transfer.report.compare.comparisons.supported_best`).
+            (:func:`~transfer.report.compare.results.supported_best`).
     """
 
     key: BenchmarkKey
@@ -143,6 +143,10 @@ class Report:
     @property
     def records(self) -> list[TrialRecord]:
         return [record for benchmark in self.benchmarks for record in benchmark.records]
+
+    @property
+    def suites(self) -> list[str]:
+        return list(dict.fromkeys(benchmark.key.suite for benchmark in self.benchmarks))
 
     @property
     def rows(self) -> list[ResultRow]:

@@ -157,10 +157,6 @@ def _printed(benchmarks: Iterable[str]) -> tuple[PrintedRow, ...]:
     )
 
 
-def suites(report: Report) -> list[str]:
-    return list(dict.fromkeys(result.key.suite for result in report.benchmarks))
-
-
 def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
     """One row for each weights, baselines first, off protocol last; none if no benchmark of the form was run."""
     found: dict[tuple[bool, bool, str, str], dict[str, tuple[BenchmarkResult, ResultRow]]] = {}
@@ -185,10 +181,10 @@ def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
     return Average(suite, form, row, values, summarize(list(values.values())))
 
 
-def averages(report: Report, forms: list[Form]) -> Iterator[Average]:
+def averages(report: Report) -> Iterator[Average]:
     """Every average that the tables in the paper's form show."""
-    for suite in suites(report):
-        for form in forms:
+    for suite in report.suites:
+        for form in paper_forms():
             for row in measured_rows(report, suite, form):
                 if found := average(suite, form, row):
                     yield found

@@ -10,7 +10,15 @@ from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.curves import course_plot, far_points, sweep_plot
 from transfer.report.lay_out.provenance import Card
-from transfer.report.lay_out.table import Column, RowGroup, Table, TableRow, plain_table
+from transfer.report.lay_out.tables import (
+    Column,
+    RowGroup,
+    Table,
+    TableRow,
+    number_columns,
+    plain_table,
+    text_columns,
+)
 from transfer.report.read.ablation_files import Ablation, AblationRun, values
 from transfer.report.read.published import PublishedTable, paper_id, published_ablation
 
@@ -97,8 +105,8 @@ def ablation_table(ablation: Ablation) -> Table:
     """Settings down, figures across, the paper's columns first; published rows apart."""
     published = published_ablation(ablation.study)
     names = _figure_names(ablation, published)
-    columns = [Column("Setting", numeric=False), *(Column(_title(name), strong=name == MAIN) for name in names)]
-    columns.append(Column("Collapse", numeric=False))
+    figures = [Column(_title(name), strong=name == MAIN) for name in names]
+    columns = (*text_columns("Setting"), *figures, *text_columns("Collapse"))
     measured = []
     for setting, runs in ablation.by_setting().items():
         with_result = [run for run in runs if run.failure is None]
@@ -121,14 +129,13 @@ def ablation_table(ablation: Ablation) -> Table:
         if published.figure is None:
             form = f", in the form of {published.source.split(' of ')[0]}"
     caption = f"{ablation.title}{form}: mean ± standard deviation (runs); ACC and NMI in percent"
-    return Table(caption, tuple(columns), tuple(groups))
+    return Table(caption, columns, tuple(groups))
 
 
 def setting_cards(ablation: Ablation) -> Iterator[Card]:
     """One card for each setting: what it changes, and every run."""
     names = _figure_names(ablation, published_ablation(ablation.study))
-    columns = [Column("Seed"), *(Column(_title(name)) for name in names)]
-    columns += [Column(each, numeric=False) for each in ("Recipe", "Folder", "Collapse", "Failure")]
+    columns = number_columns("Seed", *map(_title, names)) + text_columns("Recipe", "Folder", "Collapse", "Failure")
     for setting, runs in ablation.by_setting().items():
         rows = [
             (

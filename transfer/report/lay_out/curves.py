@@ -9,7 +9,7 @@ from transfer.report.compare.statistics import summarize
 from transfer.report.draw.panels import Curve, Panel, draw_panels
 from transfer.report.draw.plot import PALETTE, Plot
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.table import Column, Table, plain_table
+from transfer.report.lay_out.tables import Table, number_columns, plain_table, text_columns
 from transfer.report.read.ablation_files import Ablation, values
 from transfer.report.read.pretraining import Pretraining
 from transfer.report.read.published import PublishedRow, published_ablation
@@ -54,8 +54,8 @@ def training_curves(found: Sequence[Pretraining]) -> TrainingCurves | None:
         return None
     shown = runs[:MAX_RUNS]
     plot = _logged_plot("pretraining", "Curves of pre-training", shown, WATCHED, range(len(shown)))
-    columns = [Column("Run", numeric=False), Column("Recipe", numeric=False), Column("Epochs"), Column("Steps")]
-    columns += [Column("Recipe's hash", numeric=False), Column("SHA-256 of its backbone", numeric=False)]
+    columns = [*text_columns("Run", "Recipe"), *number_columns("Epochs", "Steps")]
+    columns += text_columns("Recipe's hash", "SHA-256 of its backbone")
     rows = [
         (
             run.label,

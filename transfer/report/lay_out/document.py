@@ -11,7 +11,7 @@ from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
-from transfer.report.lay_out.figures import overview_plot, trial_plots
+from transfer.report.lay_out.figures import overview_plot, trial_plot
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
     Card,
@@ -21,7 +21,7 @@ from transfer.report.lay_out.provenance import (
     provenance_tables,
     scored_again,
 )
-from transfer.report.lay_out.table import Table
+from transfer.report.lay_out.tables import Table
 from transfer.report.read.trials import broken_seals
 
 # What lays out evidence and pictures is imported where there are some: most reports have none.
@@ -95,7 +95,6 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
     Args:
         strips: one per benchmark (:func:`~transfer.report.lay_out.strips.build_strips`); without any, no picture.
     """
-    shown = zip(report.benchmarks, trial_plots(report), strips or [None] * len(report.benchmarks), strict=True)
     sections = [
         Section(
             anchor=fmt.slug(result.key.suite, result.key.benchmark),
@@ -103,13 +102,13 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
             title=result.title,
             notes=tuple(notes(result)),
             overlaps=tuple(map(near_duplicates_sentence, report.evidence.near_duplicates_of(result.key.benchmark))),
-            plot=plot,
+            plot=trial_plot(report, result),
             results=tables.results_table(result),
             differences=tables.difference_table(result, report.wanted),
             trials=tables.trials_table(result),
             strip=strip,
         )
-        for result, plot, strip in shown
+        for result, strip in zip(report.benchmarks, strips or [None] * len(report.benchmarks), strict=True)
     ]
     pretraining, ablations, ablation_cards = None, [], []
     if report.evidence.pretraining:

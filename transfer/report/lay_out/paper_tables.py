@@ -14,11 +14,19 @@ from transfer.report.compare.paper import (
     average,
     measured_rows,
     paper_forms,
-    suites,
 )
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.table import Column, RowGroup, Table, TableRow
-from transfer.report.lay_out.tables import card_anchor, is_best, row_kind, row_label
+from transfer.report.lay_out.tables import (
+    Column,
+    RowGroup,
+    Table,
+    TableRow,
+    card_anchor,
+    is_best,
+    row_kind,
+    row_label,
+    text_columns,
+)
 from transfer.report.read.published import fact_text, paper_id
 
 FACT_TITLES = {"backbone": "Backbone", "epochs": "Epochs", "multi_crop": "Multi-crop"}
@@ -29,7 +37,7 @@ def paper_tables(report: Report) -> tuple[Table, ...]:
     forms = paper_forms()
     return tuple(
         _table(report, suite, form, rows)
-        for suite in suites(report)
+        for suite in report.suites
         for form in forms
         if (rows := measured_rows(report, suite, form))
     )
@@ -55,7 +63,7 @@ def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) 
     averages = [average(suite, form, row) for row in rows]
     averaged = any(averages)
     main = {result.key.benchmark: result.main_metric for result in report.benchmarks if result.key.suite == suite}
-    columns = [Column("Method", numeric=False)]
+    columns = text_columns("Method")
     columns += [Column(FACT_TITLES[name], numeric=name == "epochs") for name in form.facts]
     columns += [Column(place_title(form, each), strong=main.get(each.benchmark) == each.metric) for each in form.places]
     columns += [Column("Average")] if averaged else []
@@ -69,7 +77,7 @@ def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) 
             figures = [fmt.number(value, digits=1) for value in values]  # as printed: one digit
             printed.append(TableRow((row.method, *_facts(form, row.facts), *figures), "published"))
         groups.append(RowGroup(f"Published, not measured: Table {form.number} of {paper_id()}", tuple(printed)))
-    where = f"{suite}: " if len(suites(report)) > 1 else ""
+    where = f"{suite}: " if len(report.suites) > 1 else ""
     caption = f"{where}{form.title}, in the form of Table {form.number}: mean ± standard deviation (trials), in percent"
     if form.note:
         caption += f". {form.note}"

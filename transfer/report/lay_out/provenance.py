@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.paper import Average, averages, paper_forms
+from transfer.report.compare.paper import Average, averages
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
-from transfer.report.lay_out.table import Column, RowGroup, Table, TableRow, plain_table
-from transfer.report.lay_out.tables import benchmark_label, card_anchor, row_label, trial_value
+from transfer.report.lay_out.tables import (
+    RowGroup,
+    Table,
+    TableRow,
+    benchmark_label,
+    card_anchor,
+    number_columns,
+    plain_table,
+    row_label,
+    text_columns,
+    trial_value,
+)
 from transfer.report.read.trials import broken_seals
 
 if TYPE_CHECKING:
@@ -23,8 +33,6 @@ if TYPE_CHECKING:
 ERROR_CHARACTERS = 300  # of a failed trial's reason; the CSV and JSON files have the whole of it
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
 NOT_CONVERTED = "not converted"
-SEAL_BROKEN = "edited"
-SEAL_MISSING = "no hash"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def _weights_table(report: Report) -> Table:
     rows: dict[str, list[TrialRecord]] = {}
     for row in report.rows:
         rows.setdefault(row.label, []).extend(row.trials)
-    titles = ("Weights", "Architecture", "Format", "Proof: max abs difference", "Source", "SHA-256")
+    columns = text_columns("Weights", "Architecture", "Format", "Proof: max abs difference", "Source", "SHA-256")
     cells = []
     for label, records in sorted(rows.items()):
         weights = [record.weights for record in records]
@@ -65,7 +73,7 @@ def _weights_table(report: Report) -> Table:
             _listed(each.source for each in weights),
         )
         cells.append((label, *names, weights[0].sha256))
-    return plain_table("Weights", [Column(title, numeric=False) for title in titles], cells)
+    return plain_table("Weights", columns, cells)
 
 
 def _proof(record: TrialRecord) -> tuple[str, float] | None:
@@ -83,18 +91,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def _runs_table(report: Report) -> Table:
     """One row per benchmark and weights: what it cost and what it ran with."""
-    columns = (
-        Column("Weights", numeric=False),
-        Column("Done"),
-        Column("Failed"),
-        Column("Wall time"),
-        Column("Device-hours"),
-        Column("Peak memory"),
-        Column("Device", numeric=False),
-        Column("Commit", numeric=False),
-        Column("Config", numeric=False),
-        Column("Protocol", numeric=False),
-    )
+    columns = text_columns("Weights")
+    columns += number_columns("Done", "Failed", "Wall time", "Device-hours", "Peak memory")
+    columns += text_columns("Device", "Commit", "Config", "Protocol")
     groups = []
     for result in report.benchmarks:
         rows = [
@@ -113,7 +112,7 @@ def _runs_table(report: Report) -> Table:
             for row in result.rows
         ]
         groups.append(RowGroup(benchmark_label(report, result), tuple(TableRow(cells) for cells in rows)))
-    return Table("Runs: sums over the trials; peak memory is the largest", columns, tuple(groups))
+    return Table("Runs: sums over the trials; peak memory is the largest", tuple(columns), tuple(groups))
 
 
 def _commit(record: TrialRecord) -> str:
@@ -123,9 +122,9 @@ def _commit(record: TrialRecord) -> str:
 
 def _near_duplicates_table(found: Sequence[NearDuplicateCount]) -> tuple[Table, ...]:
     """Every count that was found; nothing without any."""
-    columns = [Column("Data set", numeric=False)]
-    columns += map(Column, ("Test images", "Near-duplicates", "Same file", "Pre-training images"))
-    columns += [Column("Source", numeric=False), Column("Hash", numeric=False)]
+    columns = text_columns("Data set")
+    columns += number_columns("Test images", "Near-duplicates", "Same file", "Pre-training images")
+    columns += text_columns("Source", "Hash")
     rows = [
         (
             each.data_set,
@@ -156,8 +155,8 @@ def _packages_table(report: Report) -> Table:
     for record in report.records:
         for name, version in record.packages.items():
             versions.setdefault(name, set()).add(version)
-    columns = (Column("Package", numeric=False), Column("Version", numeric=False))
-    return plain_table("Packages", columns, [(name, ", ".join(sorted(versions[name]))) for name in sorted(versions)])
+    rows = [(name, ", ".join(sorted(versions[name]))) for name in sorted(versions)]
+    return plain_table("Packages", text_columns("Package", "Version"), rows)
 
 
 def scored_again(record: TrialRecord) -> list[str]:
@@ -212,7 +211,7 @@ def cards(report: Report) -> tuple[Card, ...]:
         for result in report.benchmarks
         for row in result.rows
     ]
-    return (*rows, *(_average_card(each) for each in averages(report, paper_forms())))
+    return (*rows, *(_average_card(each) for each in averages(report)))
 
 
 def _facts(row: ResultRow) -> dict[str, str]:
@@ -250,18 +249,17 @@ def _facts(row: ResultRow) -> dict[str, str]:
 def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
     metrics = sorted((metric.name for metric in result.metrics), key=lambda name: name != result.main_metric)
     choices = list(dict.fromkeys(name for trial in row.trials for name in trial.choices))
-    columns = [Column("Seed"), *(Column(fmt.metric_title(name)) for name in metrics)]
-    columns += [Column(name.replace("_", " ")) for name in choices]
-    columns += [Column(title, numeric=False) for title in ("Figures", "Config", "Inputs", "Commit", "Device")]
-    columns += [Column("Hours"), Column("Peak memory")]
+    columns = number_columns("Seed", *map(fmt.metric_title, metrics), *(name.replace("_", " ") for name in choices))
+    columns += text_columns("Figures", "Config", "Inputs", "Commit", "Device")
+    columns += number_columns("Hours", "Peak memory")
     rows = []
     for trial in row.trials:
-        seal = SEAL_BROKEN if broken_seals([trial]) else fmt.short_hash(trial.metrics_sha256)
+        seal = "edited" if broken_seals([trial]) else fmt.short_hash(trial.metrics_sha256)
         cells = (
             f"{trial.seed}" + (" (failed)" if trial.status == "failed" else ""),
             *(trial_value(trial, name) for name in metrics),
             *(fmt.choice(trial.choices.get(name)) for name in choices),
-            seal if trial.metrics_sha256 else SEAL_MISSING,
+            seal if trial.metrics_sha256 else "no hash",
             fmt.short_hash(trial.config_sha256),
             fmt.short_hash(trial.inputs_sha256),
             _commit(trial),
@@ -275,7 +273,7 @@ def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
 
 def _average_card(average: Average) -> Card:
     """What was averaged: every column's figure for each seed that all of them have."""
-    columns = [Column("Column", numeric=False), *(Column(f"Seed {seed}") for seed in average.values)]
+    columns = [*text_columns("Column"), *number_columns(*(f"Seed {seed}" for seed in average.values))]
     rows = []
     for place in average.form.places:
         values = average.row.values(place)

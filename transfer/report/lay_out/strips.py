@@ -134,7 +134,7 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
 def _picture(
     trial: FoundTrial | None, name: str, label: str, sides: str, captions: Mapping[str, str]
 ) -> Picture | None:
-    content = trial.read(name) if trial else None
+    content = trial.picture(name) if trial else None
     if content is None:
         return None
     stem = PurePosixPath(name).stem

@@ -1,28 +1,88 @@
-"""The tables of the benchmarks, free of markup: every writer shows these same cells."""
+"""Tables free of markup, whose cells every writer shows, and those of the benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Floor, MetricInfo, Report, ResultRow
 from transfer.report.compare.statistics import ALPHA
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.table import Column, Kind, RowGroup, Table, TableRow
 
+MAX_SIDE_BY_SIDE = 6
 INFLATED = "Inflated references, not results: what the choice that is best on the test images would have given"
+Kind = Literal["measured", "baseline", "inflated", "floor", "published"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """``strong`` marks the main metric, in the title."""
+
+    title: str
+    numeric: bool = True
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row.
+
+    Attributes:
+        best: which cells hold a best value that the test supports.
+        card: id of the card that tells where the figures come from.
+        cell_cards: the same for each cell, where they come from several rows of the report.
+    """
+
+    cells: tuple[str, ...]
+    kind: Kind = "measured"
+    best: frozenset[int] = frozenset()
+    card: str = ""
+    cell_cards: tuple[str, ...] = ()
+
+    def card_of(self, index: int) -> str:
+        """Id of the cell's card; empty where nothing was measured."""
+        return self.cell_cards[index] if self.cell_cards else self.card
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows under one heading; None for the first ones."""
+
+    heading: str | None
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    columns: tuple[Column, ...]
+    groups: tuple[RowGroup, ...]
+
+    @property
+    def dense(self) -> bool:
+        """Whether a page has to save room across, and a phone cannot show it as a table."""
+        return len(self.columns) > MAX_SIDE_BY_SIDE
+
+
+def plain_table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of measured rows without headings between them."""
+    return Table(caption, tuple(columns), (RowGroup(None, tuple(TableRow(tuple(row)) for row in rows)),))
+
+
+def text_columns(*titles: str) -> list[Column]:
+    return [Column(title, numeric=False) for title in titles]
+
+
+def number_columns(*titles: str) -> list[Column]:
+    return [Column(title) for title in titles]
 
 
 def overview_table(report: Report) -> Table:
     """All benchmarks × weights: the main metric and its paired difference to the baseline."""
-    columns = (
-        Column("Weights", numeric=False),
-        Column("Mean ± sd (n)"),
-        Column("Difference to baseline, 95 % interval"),
-        Column("p"),
-        Column("p, Holm"),
-    )
+    numbers = number_columns("Mean ± sd (n)", "Difference to baseline, 95 % interval", "p", "p, Holm")
     groups = []
     for result in report.benchmarks:
         rows = []
@@ -42,7 +102,7 @@ def overview_table(report: Report) -> Table:
             best = frozenset({1} if _is_best_in_overview(row, result) else ())
             rows.append(TableRow(cells, row_kind(row), best, card_anchor(result, row)))
         groups.append(RowGroup(f"{benchmark_label(report, result)}: {main_metric_label(result)}", tuple(rows)))
-    return Table("Main metric of every benchmark", columns, tuple(groups))
+    return Table("Main metric of every benchmark", (*text_columns("Weights"), *numbers), tuple(groups))
 
 
 def _is_best_in_overview(row: ResultRow, result: BenchmarkResult) -> bool:
@@ -57,7 +117,7 @@ def results_table(result: BenchmarkResult) -> Table:
     main, metrics = result.main_metric, _main_first(result)
     names = [metric.name for metric in metrics]
     columns = [
-        Column("Weights", numeric=False),
+        *text_columns("Weights"),
         *(Column(metric_label(each), strong=each.name == main) for each in metrics),
     ]
     if main in names:
@@ -131,18 +191,9 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     Args:
         wanted: the difference that the number of trials is given for, in percentage points.
     """
-    columns = (
-        Column("Metric", numeric=False),
-        Column("Weights − baseline", numeric=False),
-        Column("Difference"),
-        Column("95 % interval"),
-        Column("p, t test"),
-        Column("p, Holm"),
-        Column("p, sign flips"),
-        Column("Smallest detectable"),
-        Column(f"More trials for {wanted:g}"),
-        Column("Common seeds"),
-    )
+    columns = text_columns("Metric", "Weights − baseline")
+    columns += number_columns("Difference", "95 % interval", "p, t test", "p, Holm", "p, sign flips")
+    columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds")
     rows = []
     for metric in _main_first(result):
         for row in result.rows:
@@ -164,7 +215,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
             )
             rows.append(TableRow(cells, card=card_anchor(result, row)))
     caption = "Paired differences over common seeds, in percentage points"
-    return Table(caption, columns, (RowGroup(None, tuple(rows)),)) if rows else None
+    return Table(caption, tuple(columns), (RowGroup(None, tuple(rows)),)) if rows else None
 
 
 def trials_table(result: BenchmarkResult) -> Table:
@@ -221,8 +272,7 @@ def main_metric_label(result: BenchmarkResult) -> str:
 
 def benchmark_label(report: Report, result: BenchmarkResult) -> str:
     """The benchmark's name, with its suite where the report has several."""
-    several = len({each.key.suite for each in report.benchmarks}) > 1
-    return f"{result.key.suite}/{result.key.benchmark}" if several else result.key.benchmark
+    return f"{result.key.suite}/{result.key.benchmark}" if len(report.suites) > 1 else result.key.benchmark
 
 
 def _main_first(result: BenchmarkResult) -> list[MetricInfo]:

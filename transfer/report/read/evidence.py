@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 COUNTS_FOLDER = "near-duplicates"
 OUTCOME_FILE = "ablation.json"
-CURVES_FILE, NOTE_FILE, ARCHIVED_CURVES_FILE = "metrics.jsonl", "finished.json", "pretraining.json"
+CURVES_FILE, ARCHIVED_CURVES_FILE = CURVES_FILES = ("metrics.jsonl", "pretraining.json")
+NOTE_FILE = "finished.json"
 COURSES_FOLDER = "courses"  # the logs of an ablation's runs in an archive, beside the ablation's outcome
 
 Read = Callable[[], bytes]
@@ -67,7 +68,7 @@ class Evidence:
             folder = f"ablations/{index}-{safe(ablation.label)}"
             found[f"{folder}/{OUTCOME_FILE}"] = ablation.content
             for number, run in enumerate(ablation.courses):
-                found[f"{folder}/{COURSES_FOLDER}/{number}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
+                found[f"{folder}/{COURSES_FOLDER}/{number:03d}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         for index, run in enumerate(self.pretraining):
             found[f"pretraining/{index}-{safe(run.label)}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         return found
@@ -94,18 +95,16 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
             ablations[where] = replace(outcome, courses=_courses(outcome, where, files))
     # The runs of an ablation are shown with it, not as runs of their own.
     arms = {_beside(where, run.folder) for where, ablation in ablations.items() for run in ablation.runs}
+    packed = {_beside(where, COURSES_FOLDER) for where in ablations}
     runs: list[Pretraining] = []
     for where, read in files.items():
-        path = PurePosixPath(where)
-        if path.name == ARCHIVED_CURVES_FILE and path.parent.parent.name != COURSES_FOLDER:
-            from transfer.report.read import pretraining
+        name, folder = PurePosixPath(where).name, _beside(where, ".")
+        if name in CURVES_FILES and folder not in arms and _beside(where, "..") not in packed:
+            from transfer.report.read.pretraining import read_archived, read_run
 
-            runs.append(pretraining.read_archived(read(), where))
-        elif path.name == CURVES_FILE and _beside(where, ".") not in arms:
-            from transfer.report.read import pretraining
-
-            note = files.get(str(path.parent / NOTE_FILE))
-            runs.append(pretraining.read_run(read(), note() if note else None, where))
+            note = files.get(str(PurePosixPath(where).parent / NOTE_FILE))
+            is_packed = name == ARCHIVED_CURVES_FILE
+            runs.append(read_archived(read(), where) if is_packed else read_run(read(), note and note(), where))
     return Evidence(
         near_duplicates=_agreeing(counts, lambda each: each.counts),
         ablations=_agreeing(ablations.values(), lambda each: each.content),
@@ -115,7 +114,7 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
 
 def holds_evidence(source: Path) -> bool:
     """Whether there is anything of these kinds below a folder or in an archive."""
-    names = (OUTCOME_FILE, CURVES_FILE, ARCHIVED_CURVES_FILE)
+    names = (OUTCOME_FILE, *CURVES_FILES)
     return any(_is_count(where) or PurePosixPath(where).name in names for where, _ in _files([source]))
 
 
@@ -130,10 +129,11 @@ def _files(sources: Sequence[Path]) -> Iterator[tuple[str, Read]]:
             for name in sorted(names):
                 if name.endswith((".json", ".jsonl")):
                     path = Path(folder, name)
-                    yield str(path), partial(_read_file, path)
+                    yield str(path), partial(read_file, path)
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The file's content. Raises UserError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -148,7 +148,7 @@ def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pre
     for run in (run for run in outcome.runs if run.failure is None):
         path = f"{_beside(where, run.folder)}/{CURVES_FILE}"
         if path in files or Path(path).is_file():  # an ablation's runs may be outside the given folders
-            lines = files[path]() if path in files else _read_file(Path(path))
+            lines = files[path]() if path in files else read_file(Path(path))
             found.append(replace(read_run(lines, None, path), label=run.setting))
     archived = [path for path in files if path.startswith(f"{_beside(where, COURSES_FOLDER)}/")]
     return tuple(found or [read_archived(files[path](), path) for path in archived])

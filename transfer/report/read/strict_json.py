@@ -42,34 +42,33 @@ def read_object(content: bytes, where: str, *, form: str, version: int, build: C
 def whole(raw: Mapping[str, Any], name: str) -> int:
     """A count. Raises ValueError, KeyError."""
     value = raw[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{name} is {value!r}, not a count")
-    return value
+    return int(_checked(value, name, type(value) is int and value >= 0, "a count"))
 
 
 def text(raw: Mapping[str, Any], name: str) -> str:
     """A text. Raises ValueError, KeyError."""
-    if not isinstance(raw[name], str):
-        raise ValueError(f"{name} is {raw[name]!r}, not a text")
-    return str(raw[name])
+    return str(_checked(raw[name], name, isinstance(raw[name], str), "a text"))
 
 
 def texts(raw: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """A list of texts. Raises ValueError, KeyError."""
-    if not isinstance(raw[name], list) or not all(isinstance(each, str) for each in raw[name]):
-        raise ValueError(f"{name} is {raw[name]!r}, not a list of texts")
-    return tuple(raw[name])
+    value = raw[name]
+    holds = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return tuple(_checked(value, name, holds, "a list of texts"))
 
 
 def numbers(raw: Mapping[str, Any], name: str) -> dict[str, float]:
     """Name to finite number. Raises ValueError, KeyError."""
-    if not isinstance(raw[name], dict):
-        raise ValueError(f"{name} is {raw[name]!r}, not an object of numbers")
-    return {key: number(value, f"{name} {key}") for key, value in raw[name].items()}
+    found = _checked(raw[name], name, isinstance(raw[name], dict), "an object of numbers")
+    return {key: number(value, f"{name} {key}") for key, value in found.items()}
 
 
 def number(value: Any, name: str) -> float:
     """A finite number. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, not a number")
-    return float(value)
+    return float(_checked(value, name, type(value) in (int, float) and math.isfinite(value), "a number"))
+
+
+def _checked(value: Any, name: str, holds: bool, what: str) -> Any:
+    if not holds:
+        raise ValueError(f"{name} is {value!r}, not {what}")
+    return value

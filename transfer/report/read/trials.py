@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.files import sha256_text
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.report.read.archive import is_archive, read_archive
-from transfer.report.read.evidence import holds_evidence
+from transfer.report.read.evidence import holds_evidence, read_file
 
 MAX_PICTURE_BYTES = 1 << 20
 MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by the files' first bytes
@@ -33,11 +33,19 @@ TrialKey = tuple[str, str, str, str, int]  # suite, benchmark, weights' name and
 
 @dataclass(frozen=True)
 class FoundTrial:
-    """A record and where it was found; ``read`` returns a picture by its path from the record's folder, or None."""
+    """A record and where it was found; ``read`` returns a file by its path from the record's folder, or None."""
 
     where: str
     record: TrialRecord
     read: Callable[[str], bytes | None]
+
+    def picture(self, name: str) -> bytes | None:
+        """A picture beside the record; None if it is missing, not a picture, or its name leads out of the folder."""
+        path = PurePosixPath(name)
+        if path.suffix.lower() not in PICTURE_SUFFIXES or path.is_absolute() or ".." in path.parts:
+            return None
+        content = self.read(name)
+        return content if content and len(content) <= MAX_PICTURE_BYTES and media_type(content) else None
 
 
 def find_records(sources: Sequence[Path]) -> list[TrialRecord]:
@@ -111,11 +119,8 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
             )
         paths |= {path.resolve(): path for path in found}
     for path in sorted(paths.values()):
-        try:
-            record = TrialRecord.load(path)
-        except OSError as error:
-            raise UserError(f"cannot read {path} ({error.strerror}): mend it or report on another folder") from None
-        yield FoundTrial(str(path), record, partial(_read_picture, path.parent))
+        record = TrialRecord.from_bytes(read_file(path), str(path))
+        yield FoundTrial(str(path), record, partial(_read_below, path.parent))
     for archive in (source for source in sources if is_archive(source)):
         files = read_archive(archive)
         names = [name for name in sorted(files) if PurePosixPath(name).name == RECORD_NAME]
@@ -123,35 +128,21 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
             raise UserError(f"there is no {RECORD_NAME} in {archive}: pack the folder of the runs again")
         for name in names:
             where = f"{archive}:{name}"
-            read = partial(_picture_in_archive, files, PurePosixPath(name).parent)
-            yield FoundTrial(where, TrialRecord.from_bytes(files[name], where), read)
+            record = TrialRecord.from_bytes(files[name], where)
+            yield FoundTrial(where, record, partial(_read_packed, files, PurePosixPath(name).parent))
 
 
-def _read_picture(folder: Path, name: str) -> bytes | None:
-    """A picture below a record's folder; None if it is missing, not a picture, or leads out of the folder."""
-    if not _is_picture_name(name):
-        return None
+def _read_below(folder: Path, name: str) -> bytes | None:
+    """At most one byte more than a picture may have; None if there is no such file, or if it is outside the folder."""
     try:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
             return None
         with path.open("rb") as file:
-            content = file.read(MAX_PICTURE_BYTES + 1)
+            return file.read(MAX_PICTURE_BYTES + 1)
     except (OSError, ValueError):  # not readable; a name that no file can have
         return None
-    return content if _is_picture(content) else None
 
 
-def _picture_in_archive(files: Mapping[str, bytes], folder: PurePosixPath, name: str) -> bytes | None:
-    content = files.get((folder / name).as_posix(), b"")
-    return content if _is_picture_name(name) and _is_picture(content) else None
-
-
-def _is_picture_name(name: str) -> bool:
-    """Whether it ends like a picture's and leads nowhere else."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.is_absolute() and ".." not in path.parts
-
-
-def _is_picture(content: bytes) -> bool:
-    return len(content) <= MAX_PICTURE_BYTES and bool(media_type(content))
+def _read_packed(files: Mapping[str, bytes], folder: PurePosixPath, name: str) -> bytes | None:
+    return files.get((folder / name).as_posix())

@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
 from common.files import sha256_text
+from transfer.record import TrialRecord
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.paper import averages, paper_forms
+from transfer.report.compare.paper import averages
 from transfer.report.lay_out.paper_tables import measured_label
 from transfer.report.lay_out.provenance import notes
 from transfer.report.read.evidence import Evidence
@@ -23,61 +24,50 @@ if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
 SCHEMA_VERSION = 3
-CSV_COLUMNS = (
-    "suite",
-    "benchmark",
-    "weights",
-    "weights_sha256",
-    "arch",
-    "seed",
-    "status",
-    "metric",
-    "value",
-    "direction",
-    "main_metric",
-    "on_protocol",
-    "deviations",
-    "protocol_version",
-    "config_sha256",
-    "git_commit",
-    "git_dirty",
-    "device",
-    "wall_seconds",
-    "device_hours",
-    "peak_bytes",
-    "error",
-)
 
 
 def render_csv(report: Report) -> str:
-    """One row per trial and metric; a failed trial has one row, without metric and value."""
+    """One row per trial and metric of a report on records; a failed trial has one row, without metric and value."""
+    rows = [
+        _csv_cells(row, trial, name, is_main=name == result.main_metric)
+        for result in report.benchmarks
+        for row in result.rows
+        for trial in row.trials
+        for name in ([None] if trial.status == "failed" else trial.metrics)
+    ]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
-    for result in report.benchmarks:
-        for row in result.rows:
-            writer.writerows(_csv_rows(row, result.main_metric))
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
-def _csv_rows(row: ResultRow, main_metric: str) -> Iterator[dict[str, object]]:
-    as_recorded = ["suite", "benchmark", "seed", "status", "protocol_version", "config_sha256", "git_commit"]
-    as_recorded += ["git_dirty", "device", "wall_seconds", "device_hours", "peak_bytes"]
-    for trial in row.trials:
-        common = {name: getattr(trial, name) for name in as_recorded} | {
-            "weights": row.label,
-            "weights_sha256": trial.weights.sha256,
-            "arch": trial.weights.arch,
-            "on_protocol": row.procedure.on_protocol,
-            "deviations": "; ".join(row.procedure.deviations),
-            "error": trial.error or "",
-        }
-        if trial.status == "failed":
-            yield common
-            continue
-        for name, metric in trial.metrics.items():
-            figure = {"metric": name, "value": metric.value, "direction": metric.direction}
-            yield common | figure | {"main_metric": name == main_metric}
+def _csv_cells(row: ResultRow, trial: TrialRecord, metric: str | None, *, is_main: bool) -> dict[str, object]:
+    """Column to cell; without a metric, its columns are empty."""
+    return {
+        "suite": trial.suite,
+        "benchmark": trial.benchmark,
+        "weights": row.label,
+        "weights_sha256": trial.weights.sha256,
+        "arch": trial.weights.arch,
+        "seed": trial.seed,
+        "status": trial.status,
+        "metric": metric,
+        "value": trial.metrics[metric].value if metric else "",
+        "direction": trial.metrics[metric].direction if metric else "",
+        "main_metric": is_main if metric else "",
+        "on_protocol": row.procedure.on_protocol,
+        "deviations": "; ".join(row.procedure.deviations),
+        "protocol_version": trial.protocol_version,
+        "config_sha256": trial.config_sha256,
+        "git_commit": trial.git_commit,
+        "git_dirty": trial.git_dirty,
+        "device": trial.device,
+        "wall_seconds": trial.wall_seconds,
+        "device_hours": trial.device_hours,
+        "peak_bytes": trial.peak_bytes,
+        "error": trial.error or "",
+    }
 
 
 def render_ablations_csv(ablations: Sequence[Ablation]) -> str:
@@ -122,7 +112,7 @@ def json_content(report: Report) -> dict[str, Any]:
                 "benchmarks": list(average.form.benchmarks),
                 "average": asdict(average.summary) | {"values": average.values},
             }
-            for average in averages(report, paper_forms())
+            for average in averages(report)
         ],
         **_evidence(report.evidence),
         "records": [

@@ -10,7 +10,7 @@ from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.paper_tables import paper_tables
-from transfer.report.lay_out.table import Table
+from transfer.report.lay_out.tables import Table
 
 ESCAPES = {
     "\\": r"\textbackslash{}",

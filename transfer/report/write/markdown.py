@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out.document import Document, Section
-from transfer.report.lay_out.table import Table
+from transfer.report.lay_out.tables import Table
 
 if TYPE_CHECKING:
     from transfer.report.lay_out.ablations import AblationSection
