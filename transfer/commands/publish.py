@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,14 +14,20 @@ from tyro.conf import Positional, arg
 from common import cli
 from common.errors import UserError
 from common.files import atomic_path, make_dir, sha256_file, write_text
+from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
 from transfer.report.write.data import read_json
+from transfer.report.write.markdown import escape
 
 COMMAND = "tools/publish.sh"
 CARD = "README.md"
 PROOF = "proof.json"
 REPORT = "report.json"
 MAX_NAMED = 5  # weights in an error's one sentence
+# The hub's name of the task that a metric belongs to, by the metric's first word.
+TASKS = {"box": "object-detection", "mask": "image-segmentation", "miou": "image-segmentation"}
+
+Measured = tuple[dict[str, Any], dict[str, Any]]  # a benchmark of report.json, and one of its rows
 
 
 @dataclass
@@ -51,7 +57,7 @@ class Args:
 
 
 @dataclass(frozen=True)
-class Weights:
+class ConvertedWeights:
     """A converted file. ``proof``: this target's, as ``<stem>.proof.json`` holds it."""
 
     path: Path
@@ -60,11 +66,18 @@ class Weights:
 
 def main(args: Args) -> None:
     report = read_json(args.report)
-    found = find_converted(args.checkpoint)
-    source = found.proof["source"]["sha256"] if found else sha256_file(args.checkpoint)
+    weights = find_converted(args.checkpoint)
+    source = weights.proof["source"]["sha256"] if weights else sha256_file(args.checkpoint)
     measured = measured_rows(report, source, args.report)
     out = make_dir(args.out)
-    weights = found or _convert(args, out)
+    if weights is None:
+        from transfer.weights.backbone import load_backbone
+        from transfer.weights.convert.convert import convert, get_target
+
+        backbone = load_backbone(args.checkpoint, args.which)
+        converted = convert(backbone, get_target(args.to, backbone.arch), out, args.checkpoint.stem)
+        converted.proof_path.unlink()  # its content goes into the folder's own proof.json
+        weights = ConvertedWeights(converted.path, converted.proof)
     if weights.path.resolve() != (out / weights.path.name).resolve():
         with atomic_path(out / weights.path.name) as temporary:
             shutil.copyfile(weights.path, temporary)
@@ -74,7 +87,7 @@ def main(args: Args) -> None:
     print(out / CARD)
 
 
-def find_converted(path: Path) -> Weights | None:
+def find_converted(path: Path) -> ConvertedWeights | None:
     """The weight file with its proof, if that is what the path names; None for any other checkpoint.
 
     Raises:
@@ -91,150 +104,111 @@ def find_converted(path: Path) -> Weights | None:
                 continue
             if proof["weights_sha256"] != sha256_file(path):
                 raise UserError(f"{path} is not the file that {proof_path} proves: convert the checkpoint again")
-            return Weights(path, proof)
+            return ConvertedWeights(path, proof)
     return None
 
 
-def _convert(args: Args, out: Path) -> Weights:
-    from transfer.weights.backbone import load_backbone
-    from transfer.weights.convert.convert import convert, get_target
-
-    backbone = load_backbone(args.checkpoint, args.which)
-    converted = convert(backbone, get_target(args.to, backbone.arch), out, args.checkpoint.stem)
-    converted.proof_path.unlink()  # its content goes into the folder's own proof.json
-    return Weights(converted.path, converted.proof)
-
-
-def measured_rows(report: dict[str, Any], source: str, where: Path) -> list[dict[str, Any]]:
-    """What the report measured on protocol with a checkpoint: dicts with the benchmark's and the row's fields.
+def measured_rows(report: dict[str, Any], source: str, where: Path) -> list[Measured]:
+    """What the report measured on protocol with a checkpoint.
 
     Args:
         source: SHA-256 of the checkpoint's file.
         where: of the report, for errors.
 
     Raises:
-        UserError: the report has nothing of these weights.
+        UserError: the report has no trial of these weights.
     """
-    rows = [
-        {"benchmark": benchmark, "row": row}
-        for benchmark in report["benchmarks"]
-        for row in benchmark["weights"]
+    rows = [(benchmark, row) for benchmark in report["benchmarks"] for row in benchmark["weights"]]
+    found = [
+        (benchmark, row)
+        for benchmark, row in rows
         if row["sha256"] == source and row["on_protocol"] and any(each["n"] for each in row["metrics"].values())
     ]
-    if not rows:
-        known = sorted({f"{row['label']} ({row['sha256'][:8]})" for b in report["benchmarks"] for row in b["weights"]})
+    if not found:
+        known = sorted({f"{row['label']} ({row['sha256'][:8]})" for _, row in rows})
         raise UserError(
             f"{where} has no trial on protocol of the checkpoint {source[:8]}: run its transfer trials and report "
             f"again (it has {', '.join(known[:MAX_NAMED])}{', …' if len(known) > MAX_NAMED else ''})"
         )
-    return rows
+    return found
 
 
-def model_card(weights: Weights, measured: Sequence[dict[str, Any]], name: str, licence: str | None) -> str:
+def model_card(weights: ConvertedWeights, measured: Sequence[Measured], name: str, licence: str | None) -> str:
     """``README.md``: front matter with the model-index, then what a reader must know."""
     import yaml
 
     proof = weights.proof
-    matter: dict[str, Any] = {
-        "library_name": {"timm": "timm"}.get(proof["target"], "pytorch"),
-        "tags": ["self-supervised-learning", "backbone", proof["arch"], proof["target"]],
-        **({"license": licence} if licence else {}),
-        "model-index": [{"name": name, "results": list(_results(measured))}],
-    }
-    front = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{front}---\n\n# {_plain(name)}\n\n" + "\n\n".join(_body(weights, measured)) + "\n"
-
-
-def _results(measured: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Entries of the model-index: one for each benchmark, all its metrics with mean, spread and number of trials."""
-    for each in measured:
-        benchmark, row = each["benchmark"], each["row"]
-        yield {
-            "task": {"type": _task(benchmark["main_metric"]), "name": benchmark["title"]},
+    results = [
+        {
+            "task": {
+                "type": TASKS.get(benchmark["main_metric"].split("_")[0], "image-classification"),
+                "name": benchmark["title"],
+            },
             "dataset": {"type": benchmark["benchmark"], "name": benchmark["title"]},
             "metrics": [
                 {
-                    "type": name,
-                    "name": f"{fmt.metric_title(name)}, mean of {fmt.plural(figures['n'], 'trial')}",
+                    "type": metric,
+                    "name": f"{fmt.metric_title(metric)}, mean of {fmt.plural(figures['n'], 'trial')}",
                     "value": round(figures["mean"], 4),
                 }
-                for name, figures in row["metrics"].items()
+                for metric, figures in row["metrics"].items()
                 if figures["n"]
             ],
         }
+        for benchmark, row in measured
+    ]
+    matter: dict[str, Any] = {
+        "library_name": "timm" if proof["target"] == "timm" else "pytorch",
+        "tags": ["self-supervised-learning", "backbone", proof["arch"], proof["target"]],
+        **({"license": licence} if licence else {}),
+        "model-index": [{"name": name, "results": results}],
+    }
+    front = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{front}---\n\n# {escape(name)}\n\n" + "\n\n".join(_body(weights, measured)) + "\n"
 
 
-TASKS = {"box": "object-detection", "mask": "image-segmentation", "miou": "image-segmentation"}
-
-
-def _task(main_metric: str) -> str:
-    """The hub's name of the task that a metric belongs to."""
-    return TASKS.get(main_metric.split("_")[0], "image-classification")
-
-
-def _body(weights: Weights, measured: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _body(weights: ConvertedWeights, measured: Sequence[Measured]) -> list[str]:
     proof = weights.proof
     source = proof["source"]
     largest = max(float(stage["max_abs_difference"]) for stage in proof["stages"].values())
-    yield (
-        f"A {_plain(proof['arch'])} backbone for {_plain(proof['target'])}, converted from {_plain(source['file'])} "
-        f"({_plain(source['format'])}, {_plain(source['which'])}). {_plain(proof['target'])}'s own backbone, loaded "
-        f"from this file, gave the source's feature maps at every stage: largest difference {largest:.3g}, rule "
-        f"{_plain(proof['rule'])}."
+    arch, target = escape(proof["arch"]), escape(proof["target"])
+    file, form, network, rule = (
+        escape(str(text)) for text in (source["file"], source["format"], source["which"], proof["rule"])
     )
-    yield "## Measured"
-    yield _table(measured)
-    yield (
+    mean, std = (", ".join(f"{value:g}" for value in proof[each]) for each in ("mean", "std"))
+    return [
+        f"A {arch} backbone for {target}, converted from {file} ({form}, {network}). {target}'s own backbone, loaded "
+        "from this file, gave the source's feature maps at every stage: largest difference "
+        f"{largest:.3g}, rule {rule}.",
+        "## Measured",
+        _table(measured),
         "In percent, mean ± sample standard deviation (trials), on protocol. Differences are paired by seed, with "
-        f"their 95 % interval. Every trial is in [{REPORT}]({REPORT})."
-    )
-    yield "## Files"
-    yield "\n".join(
-        [
-            f"- `{weights.path.name}`: SHA-256 `{proof['weights_sha256']}`",
-            f"- `{PROOF}`: the conversion's proof; source SHA-256 `{source['sha256']}`",
-            f"- `{REPORT}`: every trial and statistic",
-        ]
-    )
-    yield "## Input"
-    yield (
-        f"{proof['colour_order']} images, mean {_numbers(proof['mean'])}, standard deviation {_numbers(proof['std'])}."
-    )
+        f"their 95 % interval. Every trial is in [{REPORT}]({REPORT}).",
+        "## Files",
+        f"- `{weights.path.name}`: SHA-256 `{proof['weights_sha256']}`\n"
+        f"- `{PROOF}`: the conversion's proof; source SHA-256 `{source['sha256']}`\n"
+        f"- `{REPORT}`: every trial and statistic",
+        "## Input",
+        f"{proof['colour_order']} images, mean ({mean}), standard deviation ({std}).",
+    ]
 
 
-def _table(measured: Sequence[dict[str, Any]]) -> str:
+def _table(measured: Sequence[Measured]) -> str:
     lines = ["| Benchmark | Metric | Result | Difference | To |", "| --- | --- | ---: | ---: | --- |"]
-    for each in measured:
-        benchmark, row = each["benchmark"], each["row"]
+    for benchmark, row in measured:
         for name, figures in row["metrics"].items():
             if not figures["n"]:
                 continue
-            spread = f" ± {fmt.number(figures['sd'])}" if figures["sd"] is not None else ""
-            lines.append(
-                f"| {_plain(benchmark['title'])} | {_plain(fmt.metric_title(name))} "
-                f"| {fmt.number(figures['mean'])}{spread} ({figures['n']}) | {_difference(row, name)} "
-                f"| {_plain(row['baseline'] or '')} |"
-            )
+            result = fmt.summary(SampleSummary(figures["n"], figures["mean"], figures["sd"], None))
+            compared = row["differences"].get(name, {}).get("summary") or {"mean": None}
+            difference = ""
+            if compared["mean"] is not None:
+                bounds = compared["interval"]
+                shown = f" {fmt.signed_interval(Interval(**bounds))}" if bounds else ""
+                difference = fmt.signed(compared["mean"]) + shown
+            names = escape(benchmark["title"]), escape(fmt.metric_title(name))
+            lines.append(f"| {' | '.join((*names, result, difference, escape(row['baseline'] or '')))} |")
     return "\n".join(lines)
-
-
-def _difference(row: dict[str, Any], metric: str) -> str:
-    summary = row["differences"].get(metric, {}).get("summary")
-    if not summary or summary["mean"] is None:
-        return ""
-    bounds = summary["interval"]
-    shown = f" [{fmt.signed(bounds['low'])}, {fmt.signed(bounds['high'])}]" if bounds else ""
-    return fmt.signed(summary["mean"]) + shown
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
-
-
-def _plain(text: str) -> str:
-    from transfer.report.write.markdown import escape
-
-    return escape(str(text))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from common.files import atomic_path, make_dir
 if TYPE_CHECKING:
     from transfer.report.compare.model import Report
     from transfer.report.lay_out.strips import Strip
-    from transfer.report.lay_out.tables import Table
 
 COMMAND = "tools/report.sh"
 REPORT_HTML = "report.html"
@@ -156,8 +155,16 @@ def summary_text(report: Report) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    if report.benchmarks:
+        from transfer.report.lay_out.tables import overview_table
+
+        shown = [overview_table(report)]
+    else:
+        from transfer.report.lay_out.ablations import ablation_table
+
+        shown = [ablation_table(each) for each in report.evidence.ablations]
     buffer = io.StringIO()
-    for content in _summary_tables(report):
+    for content in shown:
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
         for column in content.columns:
             table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
@@ -168,18 +175,6 @@ def summary_text(report: Report) -> str:
                 table.add_row(Text(f"  {first}"), *map(Text, others))
         Console(file=buffer, width=1000, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
-
-
-def _summary_tables(report: Report) -> list[Table]:
-    if report.benchmarks:
-        from transfer.report.lay_out.tables import overview_table
-
-        return [overview_table(report)]
-    if not report.evidence.ablations:
-        return []
-    from transfer.report.lay_out.ablations import ablation_table
-
-    return [ablation_table(each) for each in report.evidence.ablations]
 
 
 if __name__ == "__main__":

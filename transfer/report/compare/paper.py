@@ -100,33 +100,22 @@ def paper_forms() -> list[Form]:
     """In the paper's order; those of the embedded data follow the ones they are modelled on."""
     forms = []
     for entry in published_file()["tables"]:
-        if "matrix" in entry:
-            forms.append(_matrix_form(entry))
-            continue
+        labels: dict[str, str] = entry.get("benchmarks", {})
+        averages = {}
+        if name := entry.get("matrix"):  # one benchmark for each of eleven data sets
+            matrix = published_file()["matrices"][name]
+            labels = {f"{data_set}-{name}": column["label"] for data_set, column in matrix["columns"].items()}
+            averages = {row["method"]: row["average"] for row in matrix["rows"]}
         number, title, facts = entry["table"], entry["title"], tuple(entry["facts"])
-        labels: dict[str, str] = entry["benchmarks"]
         places = _places((name, name, label) for name, label in labels.items())
-        forms.append(Form(number, title, facts, places, _printed(labels)))
+        printed = _printed(labels, averages)
+        forms.append(Form(number, title, facts, places, printed, bool(averages), entry.get("note", "")))
         if "digits" in entry:
             pairs = zip(entry["digits"], labels.items(), strict=False)  # the paper's table may have more columns
             places = _places((digits, paper, label) for digits, (paper, label) in pairs)
             only_backbone = tuple(name for name in facts if name == "backbone")
             forms.append(Form(number, f"{title.split(' on ')[0]} on digits", only_backbone, places, ()))
     return forms
-
-
-def _matrix_form(entry: Mapping[str, Any]) -> Form:
-    matrix = published_file()["matrices"][entry["matrix"]]
-    places = tuple(
-        Place(f"{data_set}-{entry['matrix']}", column["metric"], column["label"])
-        for data_set, column in matrix["columns"].items()
-    )
-    keys = [(place.benchmark, place.metric) for place in places]
-    printed = tuple(
-        PrintedRow(row["method"], {}, dict(zip(keys, row["values"], strict=True)), row["average"])
-        for row in matrix["rows"]
-    )
-    return Form(entry["table"], entry["title"], (), places, printed, averaged=True, note=entry["note"])
 
 
 def _places(columns: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
@@ -143,7 +132,7 @@ def _places(columns: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def _printed(benchmarks: Iterable[str]) -> tuple[PrintedRow, ...]:
+def _printed(benchmarks: Iterable[str], averages: Mapping[str, float]) -> tuple[PrintedRow, ...]:
     """Rows with one method, note and facts over all benchmarks, in the paper's order."""
     found: dict[str, tuple[PublishedRow, dict[tuple[str, str], float]]] = {}
     for benchmark in benchmarks:
@@ -152,7 +141,7 @@ def _printed(benchmarks: Iterable[str]) -> tuple[PrintedRow, ...]:
             _, values = found.setdefault(row.label, (row, {}))
             values |= {(benchmark, metric): value for metric, value in row.values.items()}
     return tuple(
-        PrintedRow(f"{row.method}, {row.note}" if row.note else row.method, row.facts, values)
+        PrintedRow(f"{row.method}, {row.note}" if row.note else row.method, row.facts, values, averages.get(row.method))
         for row, values in found.values()
     )
 

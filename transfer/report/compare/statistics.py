@@ -87,12 +87,10 @@ def summarize(values: Sequence[float]) -> SampleSummary:
     if not np.isfinite(sample).all():
         raise ValueError(f"not finite: {list(values)}")
     n = sample.size
-    if n == 0:
-        return SampleSummary(n=0, mean=None, sd=None, interval=None)
-    if n == 1:
-        return SampleSummary(n=1, mean=float(sample[0]), sd=None, interval=None)
-    if np.ptp(sample) <= ROUNDING * max(1.0, float(np.abs(sample).max())):
-        return SampleSummary(n=n, mean=float(sample[0]), sd=0.0, interval=None)
+    is_identical = n > 1 and np.ptp(sample) <= ROUNDING * max(1.0, float(np.abs(sample).max()))
+    if n < 2 or is_identical:
+        mean, sd = float(sample[0]) if n else None, 0.0 if is_identical else None
+        return SampleSummary(n=n, mean=mean, sd=sd, interval=None)
     mean, sd = float(sample.mean()), float(sample.std(ddof=1))
     if n < MIN_TRIALS:
         return SampleSummary(n=n, mean=mean, sd=sd, interval=None)

@@ -30,15 +30,6 @@ class Mark:
     hollow: bool = False
     heading: str | None = None
 
-    @property
-    def extent(self) -> list[float]:
-        middle = [] if self.mean is None else [self.mean]
-        return [*self.points, *(self.interval or ()), *middle]
-
-    @property
-    def face(self) -> str:
-        return PAPER if self.hollow else self.colour
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -112,7 +103,8 @@ def _figure(layout: Layout, marks: Sequence[Mark], unit: str, floors: Mapping[st
     _draw_marks(axes, [(mark, top + layout.line_offset) for mark, top in zip(marks, tops, strict=True)])
     if zero:
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
-    _draw_floors(axes, floors, [value for mark in marks for value in mark.extent])
+    values = [value for mark in marks for value in (*mark.points, *(mark.interval or ()), mark.mean)]
+    _draw_floors(axes, floors, [value for value in values if value is not None])
     return figure
 
 
@@ -158,7 +150,8 @@ def _tick(value: float, line: float, half: float) -> Stroke:
 
 
 def _scatter(axes: Axes, points: Sequence[tuple[Mark, float, float]], **style: Any) -> None:
-    colours, faces = [mark.colour for mark, _, _ in points], [mark.face for mark, _, _ in points]
+    colours = [mark.colour for mark, _, _ in points]
+    faces = [PAPER if mark.hollow else mark.colour for mark, _, _ in points]
     across, down = [value for _, value, _ in points], [line for _, _, line in points]
     axes.scatter(across, down, facecolor=faces, edgecolor=colours, **style)
 

@@ -68,37 +68,30 @@ def ablation_section(ablation: Ablation) -> AblationSection:
     notes = [f"{run.setting}, seed {run.seed} has no result: {run.failure}" for run in ablation.runs if run.failure]
     if ablation.edited:
         notes.append("The outcome's file was edited after it was written.")
-    described = (name for name in ablation.columns if name in ablation.meanings)
+    meanings = ablation.meanings
+    described = [f"{_title(name)}: {meanings[name]}." for name in ablation.columns if name in meanings]
     plot = sweep_plot(ablation)
+    caption = [
+        "Dot: one run. Line: through the means. Bar: 95 % interval, from three runs on. Dashed: untrained network."
+    ]
+    published = published_ablation(ablation.study)
+    if published and published.figure:
+        caption.append(f"In the form of Figure {published.figure} of {paper_id()}, which prints no numbers.")
+    if published and published.rows:
+        caption.append(f"Published, not measured: {published.source} ({published.setting}).")
+    if far := far_points(ablation):
+        caption.append(f"Too far off to share the axis: {'; '.join(far)}.")
     return AblationSection(
         anchor=f"ablation-of-{fmt.slug(*map(str, ablation.identity))}",
         heading=f"Ablation: {ablation.title[0].lower()}{ablation.title[1:]}",
         subtitle=f"Pre-training with one thing changed at a time: {recipe}, {seeds} of each setting.",
         notes=tuple(notes),
         plot=plot,
-        caption=_caption(ablation) if plot else "",
+        caption=" ".join(caption) if plot else "",
         course=course_plot(ablation),
         table=ablation_table(ablation),
-        legend=(
-            *(f"{_title(name)}: {ablation.meanings[name]}." for name in described),
-            f"Images: {_images(ablation)}.",
-        ),
+        legend=(*described, f"Images: {_images(ablation)}."),
     )
-
-
-def _caption(ablation: Ablation) -> str:
-    """How to read the plot, and what the paper has in its place."""
-    parts = [
-        "Dot: one run. Line: through the means. Bar: 95 % interval, from three runs on. Dashed: untrained network."
-    ]
-    published = published_ablation(ablation.study)
-    if published and published.figure:
-        parts.append(f"In the form of Figure {published.figure} of {paper_id()}, which prints no numbers.")
-    if published and published.rows:
-        parts.append(f"Published, not measured: {published.source} ({published.setting}).")
-    if far := far_points(ablation):
-        parts.append(f"Too far off to share the axis: {'; '.join(far)}.")
-    return " ".join(parts)
 
 
 def ablation_table(ablation: Ablation) -> Table:

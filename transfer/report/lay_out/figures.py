@@ -9,7 +9,7 @@ from transfer.report.compare.statistics import SampleSummary
 from transfer.report.draw.marks import Mark, draw
 from transfer.report.draw.plot import BASELINE_COLOUR, PALETTE, Plot
 from transfer.report.lay_out import format as fmt
-from transfer.report.lay_out.tables import benchmark_label, main_metric_label, main_summary, row_label
+from transfer.report.lay_out.tables import benchmark_label, main_metric_label, row_label
 
 
 def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
@@ -17,8 +17,8 @@ def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
     main, colours = result.main_metric, _colours(report)
     marks = []
     for row in result.rows:
-        points = tuple(row.values(main).values())
-        marks.append(_mark(row, colours, row.metrics.get(main), figures=main_summary(row, result), points=points))
+        summary, points = row.metrics.get(main), tuple(row.values(main).values())
+        marks.append(_mark(row, colours, summary, figures=fmt.summary(summary), points=points))
     if not any(mark.points for mark in marks):
         return None
     floors = {}

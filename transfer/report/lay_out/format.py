@@ -65,9 +65,9 @@ def signed(value: float | None, *, digits: int = 2) -> str:
     return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
 
 
-def summary(figures: SampleSummary) -> str:
+def summary(figures: SampleSummary | None) -> str:
     """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``."""
-    if figures.n == 0:
+    if figures is None or figures.n == 0:
         return NOTHING
     spread = f" ± {number(figures.sd)}" if figures.sd is not None else ""
     return f"{number(figures.mean)}{spread} ({figures.n})"

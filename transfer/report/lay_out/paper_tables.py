@@ -104,7 +104,7 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
         cells.append(fmt.summary(figures))
         cards.append(card_anchor(result, run))
     if averaged:
-        cells.append(fmt.summary(over_all.summary) if over_all else fmt.NOTHING)
+        cells.append(fmt.summary(over_all.summary if over_all else None))
         cards.append(average_anchor(over_all) if over_all else "")
     return TableRow(tuple(cells), row_kind(first), frozenset(best), cell_cards=tuple(cards))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.paper import Average, averages
+from transfer.report.compare.paper import averages
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
 from transfer.report.lay_out.tables import (
@@ -19,6 +19,7 @@ from transfer.report.lay_out.tables import (
     TableRow,
     benchmark_label,
     card_anchor,
+    main_first,
     number_columns,
     plain_table,
     row_label,
@@ -201,7 +202,7 @@ def notes(result: BenchmarkResult) -> list[str]:
 
 def cards(report: Report) -> tuple[Card, ...]:
     """One card for each row of each benchmark, and for each average over benchmarks."""
-    rows = [
+    found = [
         Card(
             anchor=card_anchor(result, row),
             title=f"{benchmark_label(report, result)}: {row_label(row)}",
@@ -211,7 +212,23 @@ def cards(report: Report) -> tuple[Card, ...]:
         for result in report.benchmarks
         for row in result.rows
     ]
-    return (*rows, *(_average_card(each) for each in averages(report)))
+    for average in averages(report):
+        seeds = average.values
+        columns = [*text_columns("Column"), *number_columns(*(f"Seed {seed}" for seed in seeds))]
+        figures = []
+        for place in average.form.places:
+            values = average.row.values(place)
+            figures.append((place_title(average.form, place), *(fmt.number(values[seed]) for seed in seeds)))
+        figures.append(("Average", *map(fmt.number, seeds.values())))
+        found.append(
+            Card(
+                anchor=average_anchor(average),
+                title=f"{average.form.title}: {measured_label(average.row)}, average",
+                facts=(("Figures", "each column's own provenance opens from its cell of the table"),),
+                trials=plain_table("Averaged", columns, figures),
+            )
+        )
+    return tuple(found)
 
 
 def _facts(row: ResultRow) -> dict[str, str]:
@@ -247,7 +264,7 @@ def _facts(row: ResultRow) -> dict[str, str]:
 
 
 def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
-    metrics = sorted((metric.name for metric in result.metrics), key=lambda name: name != result.main_metric)
+    metrics = [metric.name for metric in main_first(result)]
     choices = list(dict.fromkeys(name for trial in row.trials for name in trial.choices))
     columns = number_columns("Seed", *map(fmt.metric_title, metrics), *(name.replace("_", " ") for name in choices))
     columns += text_columns("Figures", "Config", "Inputs", "Commit", "Device")
@@ -269,19 +286,3 @@ def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
         )
         rows.append(cells)
     return plain_table("Trials", columns, rows)
-
-
-def _average_card(average: Average) -> Card:
-    """What was averaged: every column's figure for each seed that all of them have."""
-    columns = [*text_columns("Column"), *number_columns(*(f"Seed {seed}" for seed in average.values))]
-    rows = []
-    for place in average.form.places:
-        values = average.row.values(place)
-        rows.append((place_title(average.form, place), *(fmt.number(values[seed]) for seed in average.values)))
-    rows.append(("Average", *map(fmt.number, average.values.values())))
-    return Card(
-        anchor=average_anchor(average),
-        title=f"{average.form.title}: {measured_label(average.row)}, average",
-        facts=(("Figures", "each column's own provenance opens from its cell of the table"),),
-        trials=plain_table("Averaged", columns, rows),
-    )

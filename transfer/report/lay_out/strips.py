@@ -112,14 +112,14 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
     sides = task_of(benchmark).picture_sides if benchmark else OTHER_SIDES
     is_clustering = benchmark is not None and benchmark.task == CLUSTERING
     captions = CLUSTERING_PICTURES if is_clustering else {}
+    order = list(captions.values())  # others as the record lists them
     firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
     rows = []
     for row, record in firsts:
         label = f"{row_label(row)}, seed {record.seed}"
         trial = trials.get(trial_key(record))
         pictures = [_picture(trial, name, label, sides, captions) for name in record.pictures]
-        if is_clustering:
-            pictures.sort(key=_rank_of_clustering)
+        pictures.sort(key=lambda each: order.index(each.caption) if each and each.caption else len(order))
         lost = pictures.count(None)
         note = f"{lost} of {fmt.plural(len(pictures), 'picture')} missing beside the record, or unreadable"
         rows.append(StripRow(label, record, tuple(pictures), note if lost else ""))
@@ -141,9 +141,3 @@ def _picture(
     caption = captions.get(stem, "")
     alt = f"{label}: {caption}" if caption else f"{label}, image {stem}: {sides}"
     return Picture(name, content, alt, caption)
-
-
-def _rank_of_clustering(picture: Picture | None) -> int:
-    """Pictures in the page's order, lost and unknown ones last."""
-    captions = list(CLUSTERING_PICTURES.values())
-    return captions.index(picture.caption) if picture and picture.caption else len(captions)

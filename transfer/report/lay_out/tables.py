@@ -32,7 +32,7 @@ class TableRow:
 
     Attributes:
         best: which cells hold a best value that the test supports.
-        card: id of the card that tells where the figures come from.
+        card: id of the card that shows where the figures come from.
         cell_cards: the same for each cell, where they come from several rows of the report.
     """
 
@@ -63,7 +63,7 @@ class Table:
 
     @property
     def dense(self) -> bool:
-        """Whether a page has to save room across, and a phone cannot show it as a table."""
+        """Whether a page has to save width, and a phone cannot show it as a table."""
         return len(self.columns) > MAX_SIDE_BY_SIDE
 
 
@@ -88,14 +88,11 @@ def overview_table(report: Report) -> Table:
         rows = []
         for row in result.rows:
             compared = row.differences.get(result.main_metric)
-            if row.is_baseline:
-                difference = "baseline"
-            else:
-                difference = fmt.difference(compared.summary) if compared else "no baseline"
+            difference = fmt.difference(compared.summary) if compared else "no baseline"
             cells = (
                 row_label(row),
-                main_summary(row, result),
-                difference,
+                fmt.summary(row.metrics.get(result.main_metric)),
+                "baseline" if row.is_baseline else difference,
                 fmt.p_value(compared.p_value if compared else None),
                 fmt.p_value(compared.p_holm_overview if compared else None),
             )
@@ -114,12 +111,9 @@ def _is_best_in_overview(row: ResultRow, result: BenchmarkResult) -> bool:
 
 def results_table(result: BenchmarkResult) -> Table:
     """Rows: weights, floors, published figures. Columns: metrics, and the interval of the main one."""
-    main, metrics = result.main_metric, _main_first(result)
-    names = [metric.name for metric in metrics]
-    columns = [
-        *text_columns("Weights"),
-        *(Column(metric_label(each), strong=each.name == main) for each in metrics),
-    ]
+    main, names = result.main_metric, [metric.name for metric in main_first(result)]
+    columns = text_columns("Weights")
+    columns += [Column(metric_label(metric), strong=metric.name == main) for metric in main_first(result)]
     if main in names:
         columns.insert(2, Column("95 % interval"))
 
@@ -140,35 +134,31 @@ def results_table(result: BenchmarkResult) -> Table:
 
     def inflated(row: ResultRow) -> TableRow:
         """Never bold and in no comparison: a choice that has seen the test images is not measured by them."""
-        figures = [fmt.summary(row.inflated[name]) if name in row.inflated else fmt.NOTHING for name in names]
-        return TableRow(
-            cells(f"{row_label(row)}, best choice on test", figures), "inflated", card=card_anchor(result, row)
-        )
+        label = f"{row_label(row)}, best choice on test"
+        figures = cells(label, (fmt.summary(row.inflated.get(name)) for name in names))
+        return TableRow(figures, "inflated", card=card_anchor(result, row))
 
-    groups = [
-        RowGroup(None, tuple(measured(row) for row in result.rows if row.procedure.on_protocol)),
-        RowGroup(
-            "Off protocol: not comparable with the rows above",
-            tuple(measured(row) for row in result.rows if not row.procedure.on_protocol),
-        ),
-        RowGroup(INFLATED, tuple(inflated(row) for row in result.rows if row.inflated)),
-        RowGroup(
-            "Floors: reached without training",
-            tuple(
-                TableRow(cells(f"{floor.name} (floor)", (floor_value(floor, name) for name in names)), "floor")
-                for floor in result.floors
-            ),
-        ),
+    on_protocol = [measured(row) for row in result.rows if row.procedure.on_protocol]
+    off_protocol = [measured(row) for row in result.rows if not row.procedure.on_protocol]
+    floors = [
+        TableRow(cells(f"{floor.name} (floor)", (floor_value(floor, name) for name in names)), "floor")
+        for floor in result.floors
     ]
+    groups: dict[str | None, list[TableRow]] = {
+        None: on_protocol,
+        "Off protocol: not comparable with the rows above": off_protocol,
+        INFLATED: [inflated(row) for row in result.rows if row.inflated],
+        "Floors: reached without training": floors,
+    }
     if result.published:
-        published = [  # as printed: one digit
-            cells(row.label, (fmt.number(row.values.get(name), digits=1) for name in names))
+        heading = f"Published, not measured: {result.published.source} ({result.published.setting})"
+        groups[heading] = [  # as printed: one digit
+            TableRow(cells(row.label, (fmt.number(row.values.get(name), digits=1) for name in names)), "published")
             for row in result.published.rows
         ]
-        heading = f"Published, not measured: {result.published.source} ({result.published.setting})"
-        groups.append(RowGroup(heading, tuple(TableRow(row, "published") for row in published)))
     caption = "Mean ± sample standard deviation (trials), in percent"
-    return Table(caption, tuple(columns), tuple(group for group in groups if group.rows))
+    filled = (RowGroup(heading, tuple(rows)) for heading, rows in groups.items() if rows)
+    return Table(caption, tuple(columns), tuple(filled))
 
 
 def is_best(row: ResultRow, result: BenchmarkResult, metric: str) -> bool:
@@ -195,7 +185,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     columns += number_columns("Difference", "95 % interval", "p, t test", "p, Holm", "p, sign flips")
     columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds")
     rows = []
-    for metric in _main_first(result):
+    for metric in main_first(result):
         for row in result.rows:
             if row.baseline is None:
                 continue
@@ -220,17 +210,15 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
 
 def trials_table(result: BenchmarkResult) -> Table:
     """Every trial's value of every metric, one row per trial."""
-    metrics = _main_first(result)
-    columns = [Column("Seed")]
-    columns += [Column(fmt.metric_title(each.name), strong=each.name == result.main_metric) for each in metrics]
+    names = [metric.name for metric in main_first(result)]
+    columns = [Column(fmt.metric_title(name), strong=name == result.main_metric) for name in names]
     groups = []
     for row in result.rows:
-        cells = [(str(trial.seed), *(trial_value(trial, metric.name) for metric in metrics)) for trial in row.done] + [
-            (f"{trial.seed} (failed)", *[fmt.NOTHING] * len(metrics)) for trial in row.failed
-        ]
+        cells = [(str(trial.seed), *(trial_value(trial, name) for name in names)) for trial in row.done]
+        cells += [(f"{trial.seed} (failed)", *[fmt.NOTHING] * len(names)) for trial in row.failed]
         card = card_anchor(result, row)
         groups.append(RowGroup(row_label(row), tuple(TableRow(each, card=card) for each in cells)))
-    return Table("Every trial, in percent", tuple(columns), tuple(groups))
+    return Table("Every trial, in percent", (*number_columns("Seed"), *columns), tuple(groups))
 
 
 def trial_value(trial: TrialRecord, metric: str) -> str:
@@ -255,12 +243,6 @@ def row_label(*rows: ResultRow) -> str:
     return f"{first.label} ({', '.join(marks)})" if marks else first.label
 
 
-def main_summary(row: ResultRow, result: BenchmarkResult) -> str:
-    """Mean ± sd (n) of the main metric."""
-    figures = row.metrics.get(result.main_metric)
-    return fmt.summary(figures) if figures else fmt.NOTHING
-
-
 def metric_label(metric: MetricInfo) -> str:
     return fmt.metric_title(metric.name) + (" (lower is better)" if metric.direction == "lower" else "")
 
@@ -275,5 +257,5 @@ def benchmark_label(report: Report, result: BenchmarkResult) -> str:
     return f"{result.key.suite}/{result.key.benchmark}" if len(report.suites) > 1 else result.key.benchmark
 
 
-def _main_first(result: BenchmarkResult) -> list[MetricInfo]:
+def main_first(result: BenchmarkResult) -> list[MetricInfo]:
     return sorted(result.metrics, key=lambda metric: metric.name != result.main_metric)

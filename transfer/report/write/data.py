@@ -18,7 +18,6 @@ from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
 from transfer.report.lay_out.paper_tables import measured_label
 from transfer.report.lay_out.provenance import notes
-from transfer.report.read.evidence import Evidence
 
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
@@ -97,6 +96,7 @@ def render_json(report: Report, sources: Sequence[str] = ()) -> str:
 
 def json_content(report: Report) -> dict[str, Any]:
     """What ``report.json`` says about the records and the evidence, in containers that JSON has."""
+    evidence = report.evidence
     content = {
         "options": {"baseline": report.baseline, "difference": report.wanted},
         "confidence": stats.CONFIDENCE,
@@ -114,7 +114,20 @@ def json_content(report: Report) -> dict[str, Any]:
             }
             for average in averages(report)
         ],
-        **_evidence(report.evidence),
+        "near_duplicates": [
+            {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "content"}
+            for counted in evidence.near_duplicates
+        ],
+        "ablations": [_ablation(each) for each in evidence.ablations],
+        "pretraining": [
+            {
+                "label": run.label,
+                "facts": run.facts,
+                "last_step": run.last_step,
+                "last": {name: points[-1][1] for name, points in run.curves.items()},
+            }
+            for run in evidence.pretraining
+        ],
         "records": [
             {
                 "suite": record.suite,
@@ -167,26 +180,6 @@ def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
         "floors": {floor.name: floor.ranges for floor in result.floors},
         "published": asdict(result.published) if result.published else None,
         "notes": notes(result),
-    }
-
-
-def _evidence(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
-    """``near_duplicates``, ``ablations`` and ``pretraining``."""
-    return {
-        "near_duplicates": [
-            {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "content"}
-            for counted in evidence.near_duplicates
-        ],
-        "ablations": [_ablation(each) for each in evidence.ablations],
-        "pretraining": [
-            {
-                "label": run.label,
-                "facts": run.facts,
-                "last_step": run.last_step,
-                "last": {name: points[-1][1] for name, points in run.curves.items()},
-            }
-            for run in evidence.pretraining
-        ],
     }
 
 

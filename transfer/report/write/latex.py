@@ -13,14 +13,8 @@ from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import Table
 
 ESCAPES = {
+    **{character: f"\\{character}" for character in "{}$&%#_"},
     "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "%": r"\%",
-    "#": r"\#",
-    "_": r"\_",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",

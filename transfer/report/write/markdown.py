@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out.document import Document, Section
 from transfer.report.lay_out.tables import Table
-
-if TYPE_CHECKING:
-    from transfer.report.lay_out.ablations import AblationSection
 
 FIGURES = "report-figures"
 
 
 def render_markdown(document: Document) -> str:
     """The report as GitHub-flavoured Markdown."""
-    blocks = [f"# {document.title}", escape(" · ".join(document.lead))]
-    blocks += [f"> **Note:** {escape(warning)}" for warning in document.warnings]
+    blocks = [f"# {document.title}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
     if document.overview_table:
         blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
     for section in document.sections:
@@ -31,7 +27,10 @@ def render_markdown(document: Document) -> str:
         shown = document.pretraining
         blocks += ["## Pre-training", *_image(shown.plot), *([shown.note] if shown.note else []), *_table(shown.runs)]
     for ablation in document.ablations:
-        blocks += _ablation(ablation)
+        blocks += [f"## {escape(ablation.heading)}", escape(ablation.subtitle), *_notes(ablation.notes)]
+        blocks += [*_image(ablation.plot), *([escape(ablation.caption)] if ablation.caption else [])]
+        blocks += [*_table(ablation.table), *_image(ablation.course)]
+        blocks.append("\n".join(f"- {escape(line)}" for line in ablation.legend))
     if document.reading:
         blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading)]
     if document.provenance:
@@ -45,20 +44,14 @@ def _section(section: Section) -> list[str]:
     blocks = [f"## {escape(section.heading)}"]
     if section.title != section.heading:
         blocks.append(escape(section.title))
-    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
-    blocks += [escape(sentence) for sentence in section.overlaps]
-    blocks += [*_image(section.plot), *_table(section.results)]
+    blocks += [*_notes(section.notes), *map(escape, section.overlaps), *_image(section.plot), *_table(section.results)]
     if section.differences:
         blocks += _table(section.differences)
     return [*blocks, "<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
 
 
-def _ablation(section: AblationSection) -> list[str]:
-    blocks = [f"## {escape(section.heading)}", escape(section.subtitle)]
-    blocks += [f"> **Note:** {escape(note)}" for note in section.notes]
-    blocks += [*_image(section.plot), *([escape(section.caption)] if section.caption else []), *_table(section.table)]
-    blocks += _image(section.course)
-    return [*blocks, "\n".join(f"- {escape(line)}" for line in section.legend)]
+def _notes(notes: Sequence[str]) -> list[str]:
+    return [f"> **Note:** {escape(note)}" for note in notes]
 
 
 def _image(plot: Plot | None) -> list[str]:
