@@ -100,13 +100,13 @@ def _differences(reported: Cells, computed: Cells) -> Iterator[str]:
         return MISSING if value == MISSING else json.dumps(value, ensure_ascii=False)
 
     for name in dict.fromkeys([*reported, *computed]):
-        told, found = reported.get(name, MISSING), computed.get(name, MISSING)
-        if isinstance(told, float) and isinstance(found, float) and VALUES not in name:
-            same = math.isclose(told, found, rel_tol=ROUNDING, abs_tol=ROUNDING)
+        stated, found = reported.get(name, MISSING), computed.get(name, MISSING)
+        if isinstance(stated, float) and isinstance(found, float) and VALUES not in name:
+            same = math.isclose(stated, found, rel_tol=ROUNDING, abs_tol=ROUNDING)
         else:
-            same = type(told) is type(found) and bool(told == found)
+            same = type(stated) is type(found) and bool(stated == found)
         if not same:
-            yield f"{name}: the report says {shown(told)}, the records give {shown(found)}"
+            yield f"{name}: the report says {shown(stated)}, the records give {shown(found)}"
 
 
 def _cells(content: dict[str, Any]) -> Cells:

@@ -17,7 +17,7 @@ WANTED_DIFFERENCE = 1.0  # percentage point: what papers argue about
 
 @dataclass(frozen=True, order=True)
 class Weights:
-    """Which initialisation: two files of one name are two initialisations."""
+    """An initialisation; two files with the same name are two initialisations."""
 
     name: str
     sha256: str
@@ -59,7 +59,7 @@ class ResultRow:
     """The trials of one initialisation that ran one procedure.
 
     Attributes:
-        label: the weights' name, with the start of their hash where two files share the name.
+        label: the weights' name, with the start of their hash where two files share it.
         done, failed: by seed.
         metrics: metric name to its summary over the done trials; n = 0 where none reported it.
         inflated: the same for what the best choice on the test images would have given: a reference, never a result.

@@ -40,7 +40,7 @@ class Form:
             :class:`~transfer.report.read.published.PublishedRow`.
         printed: the published rows; empty for the same form on the embedded data, where nothing was published.
         averaged: whether the mean over all columns ends a row; then the headings name no metric.
-        note: what the headings leave out.
+        note: what the headings do not say.
     """
 
     number: int
@@ -62,7 +62,7 @@ class MeasuredRow:
 
     Attributes:
         runs: by benchmark.
-        mark: tells off-protocol rows of the same weights apart, e.g. ``"config bbbbbbbb"``; mostly empty.
+        mark: distinguishes several off-protocol rows of the same weights, e.g. ``"config bbbbbbbb"``; mostly empty.
     """
 
     runs: dict[str, tuple[BenchmarkResult, ResultRow]]
@@ -133,7 +133,7 @@ def _places(columns: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
 
 
 def _printed(benchmarks: Iterable[str], averages: Mapping[str, float]) -> tuple[PrintedRow, ...]:
-    """Rows with one method, note and facts over all benchmarks, in the paper's order."""
+    """One row per method, note and facts over all benchmarks, in the paper's order."""
     found: dict[str, tuple[PublishedRow, dict[tuple[str, str], float]]] = {}
     for benchmark in benchmarks:
         table = published_table(benchmark)
@@ -161,7 +161,7 @@ def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
 
 
 def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
-    """None unless every column of the form was measured, with a seed that all have."""
+    """None unless every column of the form was measured, with at least one seed in common."""
     columns = [row.values(place) for place in form.places]
     seeds = sorted(set.intersection(*(set(values) for values in columns))) if columns else []
     if not form.averaged or not seeds:

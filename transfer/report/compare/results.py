@@ -76,7 +76,7 @@ def build_report(
 
 
 def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord]]:
-    """Suites by name; within them benchmarks in the order of the table of benchmarks, unknown ones last."""
+    """Suites by name; within each, benchmarks in the order of the table of benchmarks, unknown ones last."""
     groups: dict[BenchmarkKey, list[TrialRecord]] = {}
     for record in records:
         groups.setdefault(BenchmarkKey(record.suite, record.benchmark), []).append(record)
@@ -108,7 +108,7 @@ def _metrics(records: Iterable[TrialRecord]) -> tuple[MetricInfo, ...]:
             if directions.setdefault(name, metric.direction) != metric.direction:
                 raise UserError(
                     f"{record.suite}/{record.benchmark}: {name} is better higher in some records and lower in "
-                    "others: report on them apart"
+                    "others: report on them separately"
                 )
     return tuple(MetricInfo(name, direction) for name, direction in directions.items())
 
@@ -146,7 +146,7 @@ def _rows(records: list[TrialRecord], metrics: tuple[MetricInfo, ...], labels: d
     """One row for each initialisation and procedure.
 
     A trial that failed before its config was resolved does not say what it ran: it is shown with the trials of the
-    same weights, those on protocol first.
+    same weights, preferably those on protocol.
     """
     done: dict[tuple[Weights, Procedure], list[TrialRecord]] = {}
     for index, procedure in sorted(procedures(records).items(), key=lambda item: item[1]):
@@ -224,7 +224,7 @@ def compare_with_baselines(
 
 
 def _baseline_of(row: ResultRow, baselines: Sequence[ResultRow]) -> ResultRow | None:
-    """The baseline that ran the same procedure: with several, the one of the same architecture."""
+    """The baseline that ran the same procedure; of several, the one with the same architecture."""
     candidates = [each for each in baselines if each.procedure == row.procedure]
     same_arch = [each for each in candidates if each.arch == row.arch]
     return next((choice[0] for choice in (same_arch, candidates) if len(choice) == 1), None)
@@ -250,9 +250,9 @@ def correct_over_the_overview(results: Sequence[BenchmarkResult]) -> list[Benchm
 
 
 def supported_best(rows: Sequence[ResultRow], metric: MetricInfo) -> ResultRow | None:
-    """The on-protocol row that is better than each other one by the paired t test, Holm-corrected over them.
+    """The on-protocol row that is better than every other one by the paired t test, Holm-corrected over them.
 
-    None where there is no other row, where the test leaves one of them open, or where a pair has no test.
+    None where there is no other row, where the test does not decide about one of them, or where a pair has no test.
     """
     sign = 1 if metric.direction == "higher" else -1
     means = [(sign * (row.metrics[metric.name].mean or 0.0), row) for row in rows if row.metrics[metric.name].n]

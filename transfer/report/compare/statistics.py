@@ -34,7 +34,7 @@ class SampleSummary:
     """Repeated measurements of one figure.
 
     Attributes:
-        n: how many there are; 0 leaves every other field None.
+        n: how many there are; with 0, every other field is None.
         sd: sample standard deviation (n - 1 in the denominator); None below two values.
         interval: 95 % t interval of the mean; None below :data:`MIN_TRIALS` values, and None when all values are
             identical: equal trials show that the seed has no influence, not that the mean is known without error.
@@ -108,7 +108,7 @@ def paired_difference(
     Args:
         values: seed to figure.
         baseline: seed to figure.
-        wanted: the difference that ``more_trials`` is about, in the figure's unit; None leaves it out.
+        wanted: the difference that ``more_trials`` is about, in the figure's unit; None for no such number.
     """
     seeds = tuple(sorted(values.keys() & baseline.keys()))
     differences = [values[seed] - baseline[seed] for seed in seeds]
@@ -211,7 +211,7 @@ def _signed_sums(magnitudes: np.ndarray) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (Scand. J. Statist. 6, 1979); comparisons without a test stay None, uncounted."""
+    """Holm's step-down correction (Scand. J. Statist. 6, 1979); what has no test stays None and does not count."""
     tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0

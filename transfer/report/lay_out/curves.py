@@ -31,7 +31,7 @@ WATCHED = {
 }
 WATCHED_IN_ABLATIONS = {
     **{name: WATCHED[name] for name in ("loss", "sharpness", "diversity")},
-    "grad_before_nbs": ("Gradient before the norm", 1),
+    "grad_before_nbs": ("Gradient before the norm (10⁻⁴)", 10_000),
     "std_r_after_nbs": ("Std. over classes, at the softmax", 1),
     "train_nmi": WATCHED["train_nmi"],
 }
@@ -40,7 +40,7 @@ SWEPT_FIGURES = {"acc": "Linear accuracy (%)", "nmi": "NMI of the class head (%)
 
 @dataclass(frozen=True)
 class TrainingCurves:
-    """``note``: what the plot leaves out; ``runs``: one row per run."""
+    """``note``: what the plot does not show; ``runs``: one row per run."""
 
     plot: Plot
     runs: Table
@@ -114,8 +114,8 @@ def _logged_plot(
 def sweep_plot(ablation: Ablation) -> Plot | None:
     """Accuracy and NMI over what is swept, as in the paper's figures 3 and 4; None where nothing is swept.
 
-    Every run is a dot, a line goes through the means, and 95 % intervals are drawn from three runs on. Published points
-    are beside them, hollow and unjoined, where they are near enough to share the axis.
+    Every run is a dot, a line goes through the means, and 95 % intervals are drawn where there are three runs.
+    Published points are beside them, hollow and unjoined, where they are near enough to share the axis.
     """
     if ablation.swept is None or not _swept_numbers(ablation):
         return None

@@ -36,17 +36,18 @@ READING = (
     "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
     "trial is one process with one seed, and every trial's value is listed. A figure opens the card of its trials: "
     "seeds, hashes, code, versions, device, hours.",
-    "95 % intervals are Student's t; below three trials there is none, and no test. A difference is paired: weights "
-    "minus baseline for the same seed, over the seeds that both have. p is of the two-sided paired t test; Holm: "
-    "corrected for all comparisons of the table; sign flips: the exact permutation test, which assumes no normal "
-    "distribution and cannot go below 2 / 2ⁿ (0.0625 with five pairs).",
-    "Bold: better than every other weights on protocol, by the paired t test at 5 %, Holm-corrected over them; "
-    "in the overview over all benchmarks. Where nothing is bold, these trials do not tell which is best.",
-    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
-    "in 80 % of the cases (two-sided, 5 %). A true difference smaller than that is likely to be missed. More trials: "
-    "how many would have to be added to find the difference in the column's title.",
-    "Failed trials are counted and in no average. Off-protocol trials are averaged and compared only with trials that "
-    "ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the records.",
+    "95 % intervals are Student's t; below three trials there is neither an interval nor a test. Differences are "
+    "paired: weights minus baseline for the same seed, over the seeds that both have. p: two-sided paired t test; "
+    "Holm: corrected for all comparisons in the table; sign flips: the exact permutation test, which does not assume "
+    "a normal distribution and cannot go below 2 / 2ⁿ (0.0625 with five pairs).",
+    "Bold: better than all other weights on protocol, by the paired t test at 5 %, Holm-corrected over them; in the "
+    "overview, over all benchmarks. Where nothing is bold, these trials do not show which is best.",
+    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would "
+    "find in 80 % of cases (two-sided, 5 %). A smaller true difference is likely to be missed. More trials: how many "
+    "would have to be added to find the difference in the column's title.",
+    "Failed trials are counted but excluded from averages. Off-protocol trials are averaged and compared only with "
+    "trials that ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the "
+    "records.",
 )
 
 
@@ -163,9 +164,9 @@ def _warnings(report: Report) -> tuple[str, ...]:
     failed = sum(len(row.failed) for row in report.rows)
     off = sum(len(row.done) for row in report.rows if not row.procedure.on_protocol)
     if failed:
-        found.append(f"{fmt.plural(failed, 'trial')} failed: in no average, reasons below.")
+        found.append(f"{fmt.plural(failed, 'trial')} failed: excluded from averages, reasons below.")
     if off:
-        found.append(f"{fmt.plural(off, 'trial')} ran off protocol: marked wherever shown.")
+        found.append(f"{fmt.plural(off, 'trial')} ran off protocol: marked wherever they are shown.")
     if few := sum(0 < len(row.done) < MIN_TRIALS for row in report.rows):
         found.append(
             f"{few} of {fmt.plural(len(report.rows), 'row')} have fewer than {MIN_TRIALS} trials: no interval and no "

@@ -1,4 +1,4 @@
-"""Figures as text: one place decides digits, signs and the words for what is missing."""
+"""Figures as text: digits, signs, and the words for what is missing."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def number(value: float | None, *, digits: int = 2) -> str:
 
 
 def significant(value: float | None) -> str:
-    """``"2.10"``, three significant digits, for figures that are no percentages."""
+    """``"2.10"``, three significant digits, for figures that are not percentages."""
     return NOTHING if value is None else f"{value:#.3g}".removesuffix(".").replace("-", "−")
 
 
 def printed(value: float | None) -> str:
-    """A published figure that is no percentage, with the digits that it is printed with."""
+    """A published figure that is not a percentage, with the digits that it is printed with."""
     return NOTHING if value is None else "0" if value == 0 else str(value).replace("-", "−")
 
 
-def signed(value: float | None, *, digits: int = 2) -> str:
+def signed(value: float | None) -> str:
     """As :func:`number`, with a plus sign before what is above zero."""
-    text = number(value, digits=digits)
-    return f"+{text}" if value is not None and float(f"{value:.{digits}f}") > 0 else text
+    text = number(value)
+    return f"+{text}" if value is not None and float(f"{value:.2f}") > 0 else text
 
 
 def summary(figures: SampleSummary | None) -> str:
@@ -86,7 +86,7 @@ def signed_interval(bounds: Interval | None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Two significant digits; below 0.001 only that."""
+    """Two significant digits; below 0.001, only that it is."""
     if value is None:
         return NOTHING
     if value < 0.001:
@@ -103,12 +103,12 @@ def choice(value: object) -> str:
 
 
 def count(number: int) -> str:
-    """``"12 345"``, with narrow spaces that no line breaks at."""
+    """``"12 345"``, with narrow no-break spaces."""
     return f"{number:,}".replace(",", "\u202f")
 
 
 def more_trials(number: int | None) -> str:
-    """Of a test that could be planned: how many, or that it is beyond reason."""
+    """How many more trials a test needs, or that it needs too many."""
     return count(number) if number is not None else f"> {count(MAX_TRIALS_NEEDED)}"
 
 

@@ -1,4 +1,4 @@
-"""Tables free of markup, whose cells every writer shows, and those of the benchmarks."""
+"""Tables free of markup, whose cells every writer shows; among them those of the benchmarks."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def results_table(result: BenchmarkResult) -> Table:
         return TableRow(figures, row_kind(row), indices, card_anchor(result, row))
 
     def inflated(row: ResultRow) -> TableRow:
-        """Never bold and in no comparison: a choice that has seen the test images is not measured by them."""
+        """Never bold and in no comparison: test images do not measure a choice that has seen them."""
         label = f"{row_label(row)}, best choice on test"
         figures = cells(label, (fmt.summary(row.inflated.get(name)) for name in names))
         return TableRow(figures, "inflated", card=card_anchor(result, row))
@@ -234,7 +234,7 @@ def floor_value(floor: Floor, metric: str) -> str:
 
 
 def row_label(*rows: ResultRow) -> str:
-    """The weights of one row, or of the rows of several benchmarks, and what a reader must know before the figures."""
+    """The weights of one row, or of the rows of several benchmarks, and what a reader must know first."""
     first = rows[0]
     failed, done = sum(len(row.failed) for row in rows), sum(len(row.done) for row in rows)
     marks = ["baseline"] if first.is_baseline else []

@@ -55,7 +55,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
             raise _refused(path, f"{changed[0]!r} is not what the manifest says")
         return files
     except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"cannot read {path} as an archive of records ({error}): get it again") from None
+        raise UserError(f"cannot read {path} as an archive of records ({error}): fetch it again") from None
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> dict[str, bytes]:
@@ -66,7 +66,7 @@ def _members(archive: tarfile.TarFile, path: Path) -> dict[str, bytes]:
         if not entry.isreg():
             raise _refused(path, f"{entry.name!r} is not a plain file")
         if entry.size > MAX_FILE_BYTES or len(files) >= MAX_FILES:
-            raise _refused(path, f"at {entry.name!r} it is over {MAX_FILE_BYTES >> 20} MiB a file or {MAX_FILES} files")
+            raise _refused(path, f"at {entry.name!r} it exceeds {MAX_FILE_BYTES >> 20} MiB a file or {MAX_FILES} files")
         if entry.name in files:
             raise _refused(path, f"{entry.name!r} is in it twice")
         content = archive.extractfile(entry)

@@ -106,7 +106,7 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
             is_packed = name == ARCHIVED_CURVES_FILE
             runs.append(read_archived(read(), where) if is_packed else read_run(read(), note and note(), where))
     return Evidence(
-        near_duplicates=_agreeing(counts, lambda each: each.counts),
+        near_duplicates=_agreeing(counts, lambda each: replace(each, content=b"")),
         ablations=_agreeing(ablations.values(), lambda each: each.content),
         pretraining=_distinct(runs),
     )
@@ -137,7 +137,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): mend it or report on another folder") from None
+        raise UserError(f"cannot read {path} ({error.strerror}): repair it or report on another folder") from None
 
 
 def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pretraining, ...]:
@@ -181,5 +181,5 @@ def _is_count(where: str) -> bool:
 
 
 def _beside(where: str, folder: str) -> str:
-    """A folder given relative to a file's, as a path without detours."""
+    """A folder given relative to a file's folder, as a normalised path."""
     return os.path.normpath(PurePosixPath(where).parent / folder)

@@ -38,10 +38,6 @@ class NearDuplicateCount:
         """Two counts with the same identity must agree."""
         return self.data_set, self.training_source, self.threshold, self.hash
 
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        return self.test_images, self.training_images, self.near_duplicates, self.exact
-
 
 def read(content: bytes, where: str) -> NearDuplicateCount:
     """The content of a ``near-duplicates/<data set>.json``. Raises UserError if it is not such a file."""

@@ -63,7 +63,7 @@ def read_run(lines: bytes, note: bytes | None, where: str) -> Pretraining:
         facts = _facts(json.loads(note)) if note else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{where} does not hold the curves of a pre-training run ({error}): mend it, or move it out of the folders"
+            f"{where} does not hold the curves of a pre-training run ({error}): repair it, or move it elsewhere"
         ) from None
     for name, points in curves.items():
         if len(points) > MAX_POINTS:

@@ -30,7 +30,7 @@ def read_object(content: bytes, where: str, *, form: str, version: int, build: C
     try:
         raw = loads(content.decode("utf-8"))
         if not isinstance(raw, dict):
-            raise ValueError("no object")
+            raise ValueError("not an object")
         if (raw.get("format"), raw.get("version")) != (form, version):
             raise ValueError(f"format {raw.get('format')!r} version {raw.get('version')!r}")
         return build(raw)

@@ -1,1 +1,1 @@
-"""The forms of a report: HTML, Markdown, LaTeX, CSV and JSON."""
+"""The forms of a report: HTML, Markdown, LaTeX, CSV, JSON and archives."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from transfer.report.draw.plot import Plot
-from transfer.report.lay_out.document import Document, Section
+from transfer.report.lay_out.document import Document
 from transfer.report.lay_out.tables import Table
 
 FIGURES = "report-figures"
@@ -18,7 +18,11 @@ def render_markdown(document: Document) -> str:
     if document.overview_table:
         blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
     for section in document.sections:
-        blocks += _section(section)
+        title = [escape(section.title)] if section.title != section.heading else []
+        blocks += [f"## {escape(section.heading)}", *title, *_notes(section.notes), *map(escape, section.overlaps)]
+        blocks += [*_image(section.plot), *_table(section.results)]
+        blocks += _table(section.differences) if section.differences else []
+        blocks += ["<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
     if document.paper:
         blocks.append("## Beside the paper")
     for table in document.paper:
@@ -38,16 +42,6 @@ def render_markdown(document: Document) -> str:
     for table in document.provenance:
         blocks += _table(table)
     return "\n\n".join(blocks) + "\n"
-
-
-def _section(section: Section) -> list[str]:
-    blocks = [f"## {escape(section.heading)}"]
-    if section.title != section.heading:
-        blocks.append(escape(section.title))
-    blocks += [*_notes(section.notes), *map(escape, section.overlaps), *_image(section.plot), *_table(section.results)]
-    if section.differences:
-        blocks += _table(section.differences)
-    return [*blocks, "<details><summary>Every trial</summary>", *_table(section.trials), "</details>"]
 
 
 def _notes(notes: Sequence[str]) -> list[str]:
