@@ -131,23 +131,20 @@ def is_to_be_requeued() -> bool:
 def signals_unwind() -> Iterator[None]:
     """Makes the first signal unwind the block with SystemExit; further ones, which Slurm sends, do not disturb that."""
 
+    def handle_all(handler: Callable[[int, Any], None] | signal.Handlers) -> None:
+        for number in SIGNALS:
+            signal.signal(number, handler)
+
     def stop(number: int, frame: object) -> None:
-        ignore_signals()
+        handle_all(signal.SIG_IGN)
         sys.exit(128 + number)
 
-    for number in SIGNALS:
-        signal.signal(number, stop)
+    handle_all(stop)
     try:
         yield
     except SystemExit:  # the block may have set handlers of its own
-        ignore_signals()
+        handle_all(signal.SIG_IGN)
         raise
-
-
-def ignore_signals() -> None:
-    """Makes Slurm's signals do nothing from here on."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def remove_empty(folder: Path) -> None:

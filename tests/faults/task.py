@@ -68,7 +68,7 @@ def _wait_for(path: Path) -> None:
 
 
 def _train(trial: Trial, num_steps: int) -> list[Path]:
-    """Weights that trials share, steps that go on where a killed trial was, then a picture."""
+    """Weights that trials share, steps that resume where a killed trial was, then a picture."""
     if not num_steps:
         return []
     with atomic_path(trial.weights_dir / "weights.txt") as temporary:

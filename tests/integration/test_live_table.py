@@ -35,11 +35,11 @@ class Terminal:
         fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 100, 0, 0))
         self.written = ""
 
-    def read_until(self, told: Callable[[str], object]) -> None:
-        """Reads until ``told`` is true of all text so far; fails the test after a minute."""
+    def read_until(self, is_there: Callable[[str], object]) -> None:
+        """Reads until ``is_there`` is true of all text so far; fails the test after a minute."""
         deadline = time.monotonic() + 60
         os.set_blocking(self.screen, False)
-        while not told(self.text):
+        while not is_there(self.text):
             assert time.monotonic() < deadline, self.text
             try:
                 self.written += os.read(self.screen, 65536).decode(errors="replace")
@@ -52,7 +52,7 @@ class Terminal:
         while True:
             try:
                 piece = os.read(self.screen, 65536)
-            except OSError:  # how Linux tells that the last process has closed the terminal
+            except OSError:  # how Linux says that the last process has closed the terminal
                 piece = b""
             if not piece:
                 os.close(self.screen)

@@ -145,7 +145,7 @@ def test_somebody_s_own_images_in_another_folder_are_other_trials(tmp_path: Path
         return plan.inputs_sha256
 
     assert inputs("a", "folder-cluster") != inputs("b", "folder-cluster")
-    assert inputs("a", "imagenet-cluster") == inputs("b", "imagenet-cluster")  # the name tells which images
+    assert inputs("a", "imagenet-cluster") == inputs("b", "imagenet-cluster")  # the name says which images
 
 
 def test_a_temporary_folder_is_refused_that_is_a_byte_too_long_for_sockets(

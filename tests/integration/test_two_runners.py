@@ -48,7 +48,7 @@ def test_a_trial_of_a_live_runner_is_left_to_it_and_waited_for(tmp_path: Path) -
     first = start_runner(tmp_path, *options, num_trials=1)
     wait_until((tmp_path / "starts").is_file)
     second = start_runner(tmp_path, *options, num_trials=4)
-    wait_until(lambda: set(records(tmp_path)) == {1, 2, 3})  # it goes on with the others
+    wait_until(lambda: set(records(tmp_path)) == {1, 2, 3})  # it runs the others
     assert first.poll() is None and second.poll() is None
     (tmp_path / "runs" / "go").touch()
     assert "done 1, elsewhere 0" in said(first)

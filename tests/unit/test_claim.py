@@ -55,7 +55,7 @@ def test_a_dead_process_is_taken_over_and_a_reused_number_is_not_mistaken_for_it
     path = tmp_path / ".claim"
     lay(path, dead_owner())
     assert take(path)
-    lay(path, replace(claim._myself(), started="12"))  # this process's number, another start
+    lay(path, replace(claim._myself(), started="12"))  # this process's number, with another start
     assert live_owner(path) is None and take(path)
 
 
@@ -119,7 +119,7 @@ def test_a_taker_that_died_with_the_guard_stops_nobody(tmp_path: Path) -> None:
 
 
 def _take_again_and_again(path: Path, kernel_lock: Path, log: Path) -> None:
-    """While it has the claim it also holds a lock of the kernel, which on one host is sure to be had by one alone."""
+    """While it has the claim it also holds a kernel lock, which on one host certainly only one process can hold."""
     with kernel_lock.open() as witness, log.open("ab", buffering=0) as told:
         while True:
             mine = take(path)

@@ -31,14 +31,12 @@ class Watch:
     """The trials of one command that are in Slurm's hands.
 
     Attributes:
-        seen: the last status of each job.
         ended_at: when a job without a record was first seen to have ended.
     """
 
     def __init__(self, jobs: Sequence[TrialJob], display: TrialsDisplay) -> None:
         self.jobs = list(jobs)
         self.display = display
-        self.seen: dict[str, JobStatus] = {}
         self.ended_at: dict[str, float] = {}
 
     def run(self) -> None:
@@ -77,20 +75,15 @@ class Watch:
         return self._end(job, "failed", _record_end(job, status, last_words))
 
     def _show(self, job: TrialJob, status: JobStatus) -> None:
-        before = self.seen.get(job.job_id)
-        if before == status:
-            return
-        self.seen[job.job_id] = status
-        row = self.display.board.rows[job.plan.label]
-        if status.state == slurm.RUNNING:
-            if before is None or before.state != slurm.RUNNING:
-                self.display.started(job.plan, status.nodes)
-                row.detail = f"job {job.job_id}"
-        elif status.state == slurm.PENDING:
-            has_run = row.state == RUNNING
-            self.display.board.move(job.plan.label, WAITING, f"job {job.job_id} {status}")
-            if has_run:
-                self.display.line(f"{job.plan.label}: job {job.job_id} is requeued")
+        label = job.plan.label
+        row, why = self.display.board.rows[label], f"job {job.job_id} {status}"
+        if status.state == slurm.RUNNING and row.state != RUNNING:
+            self.display.started(job.plan, status.nodes)
+            row.detail = f"job {job.job_id}"
+        elif status.state == slurm.PENDING and (row.state, row.detail) != (WAITING, why):
+            if row.state == RUNNING:
+                self.display.line(f"{label}: job {job.job_id} is requeued")
+            self.display.board.move(label, WAITING, why)
 
     def _end(self, job: TrialJob, end: End, result: str) -> bool:
         """Counts the end of the trial, and removes what its job needed; True, as of :meth:`_look`."""
