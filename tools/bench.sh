@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Hot spots of pre-training against textbook implementations: bench.sh [augmentation] [loss] [lars] [step]
+# Hot spots against plain implementations: bench.sh [augmentation|loss|lars|step|coco-metrics|matching|linear ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 exec "$PYTHON" -m tools.bench.main "$@"

@@ -17,8 +17,8 @@ from pretrain.data.images import decode
 from pretrain.data.seeds import sample_seed
 from pretrain.recipe import Augmentation
 from tests.views import CROPS, IMAGES, PHOTOGRAPH, Array
+from tools.bench.augmentation import textbook_views
 from tools.bench.photographs import jpeg
-from tools.bench.textbook_views import textbook_views
 
 NUM_SEEDS = 4000
 LEAST_P = 1e-3  # the seeds are fixed: a test of a right distribution passes always, or never did

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ import torch
 from common.errors import UserError
 from pretrain.recipe import Crops, Data, Model, Recipe, Schedule
 from tests.conftest import ROOT, run_module
-from tools.bench import loss, main, measure, step
+from tools.bench import main, measure, training
 from tools.bench.case import Case
 from tools.bench.measure import Comparison, compare, peak_mib
 
@@ -71,6 +72,22 @@ def test_both_ways_are_measured_in_turn_after_one_call_of_each(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("slow", "expected"),
+    [("textbook", ["ours", "ours", "textbook", "ours", "ours"]), ("both", ["ours", "textbook"])],
+)
+def test_ways_that_take_minutes_run_once_and_one_of_many_equal_parts_counts_for_all(
+    slow: Literal["textbook", "both"], expected: list[str]
+) -> None:
+    order: list[str] = []
+    ways = (lambda: order.append("ours"), lambda: order.append("textbook"))
+    case = Case("slow", "", "s", *ways, 1.0, slow=slow, textbook_factor=1e9)
+    comparison = compare(case, repeats=3, threads=1, device=CPU)
+    assert order == expected
+    assert len(comparison.ours) == len(expected) - 1 - (slow == "textbook") and len(comparison.textbook) == 1
+    assert comparison.textbook[0] > 10 and comparison.spread[0] <= comparison.ratio <= comparison.spread[1]
+
+
+@pytest.mark.parametrize(
     ("kind", "target", "ratio", "is_reached"),
     [
         ("speedup", 2.9, 3.0, True),
@@ -100,9 +117,9 @@ def toy_hot_spot(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     def install(target: float) -> None:
         module = types.ModuleType("toy_hot_spot")
-        module.cases = lambda: [toy(target=target)]  # type: ignore[attr-defined]
+        module.cases = lambda args: [toy(target=target)]  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "toy_hot_spot", module)
-        monkeypatch.setattr(main, "HOT_SPOTS", {"toy": "toy_hot_spot"})
+        monkeypatch.setattr(main, "CASES", {"toy": "toy_hot_spot:cases"})
 
     return install
 
@@ -113,8 +130,10 @@ def test_command_prints_one_line_a_case_and_writes_every_figure(
     toy_hot_spot(2.5)
     path = tmp_path / "bench.json"
     assert main.main(main.Args(repeats=2, threads=1, json=path, check=True)) == 0
-    (printed,) = capsys.readouterr().out.splitlines()
-    assert printed.startswith("toy: speedup 3.00 [3.00, 3.00]") and printed.endswith("at least 2.5: reached")
+    header, printed = capsys.readouterr().out.splitlines()
+    assert header.split() == ["case", "kind", "ratio", "quartiles", "ours", "textbook", "threads", "calls", "target"]
+    assert " ".join(printed.split()).startswith("toy speedup 3.00 [3.00, 3.00] 4 MiB 12 MiB 1 2 ")
+    assert printed.endswith("at least 2.5: reached")
     content = json.loads(path.read_text())
     (case,) = content["cases"]
     assert case["ours"] == pytest.approx([4, 4], abs=0.01) and case["textbook"] == pytest.approx([12, 12], abs=0.01)
@@ -142,7 +161,7 @@ def test_list_says_what_would_be_measured_and_measures_nothing(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (main.Args(hot_spots=("los",)), "did you mean 'loss'"),
+        (main.Args(cases=("los",)), "did you mean 'loss'"),
         (main.Args(repeats=0), "--repeats is 0"),
         (main.Args(threads=-1), "--threads is -1"),
     ],
@@ -152,7 +171,7 @@ def test_misuse_is_one_clear_sentence(args: main.Args, says: str) -> None:
         main.main(args)
 
 
-def test_help_names_the_hot_spots_and_imports_no_torch(tmp_path: Path) -> None:
+def test_help_names_the_cases_and_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['bench', '--help']\n"
         "from common import cli; from tools.bench import main\n"
@@ -162,13 +181,13 @@ def test_help_names_the_hot_spots_and_imports_no_torch(tmp_path: Path) -> None:
     )
     done = run_module("quick_help", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 0, done.stderr
-    for name in ("tools/bench.sh", *main.HOT_SPOTS, "--threads", "--check"):
+    for name in ("tools/bench.sh", *main.CASES, "--threads", "--check"):
         assert name in done.stdout
 
 
 def test_both_ways_of_the_loss_case_do_the_same_work() -> None:
     torch.manual_seed(0)
-    ours, plain = loss.losses(torch.randn(4, 8, 16, requires_grad=True))
+    ours, plain = training.losses(torch.randn(4, 8, 16, requires_grad=True))
     assert ours().item() == pytest.approx(plain().item(), rel=1e-5)
 
 
@@ -182,9 +201,9 @@ def test_both_ways_of_the_step_case_see_the_same_views_and_change_their_weights(
         crops=Crops(global_size=32, num_local=2, local_size=24),
         schedule=Schedule(warmup_epochs=0),
     )
-    views = step.random_views(recipe)
+    views = training.random_views(recipe)
     assert [tuple(view.shape) for view in views] == [(4, 3, 32, 32)] * 2 + [(4, 3, 24, 24)] * 2
-    for make in (step.OurStep, step.PlainStep):
+    for make in (training.OurStep, training.PlainStep):
         one = make(recipe, views)
         weights = [param for param in one.model.parameters() if param.ndim > 1]  # biases before a norm have no gradient
         before = [weight.detach().clone() for weight in weights]

@@ -1,17 +1,14 @@
-"""``python -m tools.bench.coco_metrics``: COCO's figures by the fast way and by pycocotools in turn, as a ratio."""
+"""COCO's twelve figures of generated detections, from the list of detections on, by the fast way and by pycocotools."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from common import cli
 from common.errors import UserError
+from tools.bench.case import Args, Case
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures
 
 HEIGHT, WIDTH = 480, 640  # the usual size of a COCO image
@@ -19,51 +16,18 @@ TARGETS: dict[IouType, float] = {"bbox": 5.0, "segm": 3.0}
 NAMES: dict[IouType, str] = {"bbox": "box", "segm": "mask"}
 
 
-@dataclass(frozen=True)
-class Args:
-    """Measures the evaluation of generated detections: 80 classes, 7 objects and 100 detections an image.
-
-    From the list of detections to the twelve figures, as a trial has it. Both ways run in turn in one process; the
-    ratio is that of the medians.
-    """
-
-    images: int = 200
-    """images for boxes; masks take a quarter of them"""
-    repeats: int = 5
-    """measurements of each way"""
-
-
-def main(args: Args) -> int:
-    if args.images < 4 or args.repeats < 1:
-        raise UserError("--images must be 4 or more, and --repeats 1 or more")
+def coco_metrics_cases(args: Args) -> list[Case]:
+    """Boxes and masks, with 80 classes, about 7 objects and 100 detections per image."""
+    num_images = 200 if args.images is None else args.images
+    if num_images < 4:
+        raise UserError(f"--images is {num_images}: coco-metrics needs 4 or more")
+    made = []
     for iou_type, target in TARGETS.items():
-        num_images = args.images if iou_type == "bbox" else args.images // 4
-        ground_truth, detections = generate(num_images, seed=0, with_masks=iou_type == "segm")
-        ours, oracle = _measure(ground_truth, detections, iou_type, args.repeats)
-        ratios = [slow / fast for fast, slow in zip(ours, oracle, strict=True)]
-        ratio = statistics.median(oracle) / statistics.median(ours)
-        print(
-            f"{NAMES[iou_type]}: {ratio:.2f} times pycocotools [{min(ratios):.2f}, {max(ratios):.2f}] "
-            f"(ours {statistics.median(ours):.3f} s, pycocotools {statistics.median(oracle):.3f} s, "
-            f"{num_images} images, {len(detections)} detections, {args.repeats} pairs); "
-            f"target {target:g}: {'reached' if ratio >= target else 'MISSED'}"
-        )
-    return cli.EXIT_DONE
-
-
-def _measure(
-    ground_truth: dict[str, Any], detections: list[dict[str, Any]], iou_type: IouType, repeats: int
-) -> tuple[list[float], list[float]]:
-    def seconds(call: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        call()
-        return time.perf_counter() - start
-
-    ours, oracle = [], []
-    for _ in range(repeats + 1):
-        ours.append(seconds(lambda: coco_figures(ground_truth, detections, iou_type)))
-        oracle.append(seconds(lambda: coco_figures(ground_truth, detections, iou_type, oracle=True)))
-    return ours[1:], oracle[1:]  # the first of each pays for imports
+        of_type = num_images if iou_type == "bbox" else num_images // 4
+        ours = partial(coco_figures, *generate(of_type, seed=0, with_masks=iou_type == "segm"), iou_type)
+        what = f"COCO's figures of {NAMES[iou_type]} detections in {of_type} images, against pycocotools"
+        made.append(Case(f"coco-metrics-{NAMES[iou_type]}", what, "s", ours, partial(ours, oracle=True), target))
+    return made
 
 
 def generate(
@@ -89,7 +53,15 @@ def generate(
         for each in objects:
             annotations.append({"id": len(annotations) + 1, "image_id": image["id"], **_shape(each, with_masks)})
         for _ in range(0 if image["id"] % 11 == 0 else num_detections):
-            found = _detection(rng, objects, num_classes)
+            origin = objects[rng.integers(len(objects))] if objects and rng.random() < 0.6 else None
+            origin = origin or _object(rng, num_classes)
+            jitter = rng.normal(scale=0.1 * max(origin["bbox"][2:]), size=4)
+            x, y, width, height = (float(value) for value in np.add(origin["bbox"], jitter))
+            found = {
+                "category_id": origin["category_id"],
+                "bbox": [x, y, max(width, 2.0), max(height, 2.0)],
+                "score": round(float(rng.random()), 3),
+            }
             detections.append({"image_id": image["id"], **_shape(found, with_masks)})
     categories = [{"id": number, "name": f"class {number}"} for number in range(1, num_classes + 1)]
     return {"images": images, "annotations": annotations, "categories": categories}, detections
@@ -106,18 +78,6 @@ def _object(rng: np.random.Generator, num_classes: int) -> dict[str, Any]:
     }
 
 
-def _detection(rng: np.random.Generator, objects: list[dict[str, Any]], num_classes: int) -> dict[str, Any]:
-    near = objects[rng.integers(len(objects))] if objects and rng.random() < 0.6 else None
-    origin = near or _object(rng, num_classes)
-    jitter = rng.normal(scale=0.1 * max(origin["bbox"][2:]), size=4)
-    x, y, width, height = (float(value) for value in np.add(origin["bbox"], jitter))
-    return {
-        "category_id": origin["category_id"],
-        "bbox": [x, y, max(width, 2.0), max(height, 2.0)],
-        "score": round(float(rng.random()), 3),
-    }
-
-
 def _shape(each: dict[str, Any], with_mask: bool) -> dict[str, Any]:
     if not with_mask:
         return each
@@ -130,7 +90,3 @@ def _shape(each: dict[str, Any], with_mask: bool) -> dict[str, Any]:
     rle = {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")}
     area = {"area": float(mask.area(encoded))} if "area" in each else {}
     return {**each, **area, "segmentation": rle}
-
-
-if __name__ == "__main__":
-    cli.run(Args, main, prog="python -m tools.bench.coco_metrics")

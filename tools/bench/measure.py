@@ -1,9 +1,10 @@
-"""Wall time and memory of calls, and the comparison of the two ways of a case in one run."""
+"""Wall time and memory of calls, and the two ways of a case measured in turn."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import threadpoolctl
 import torch
 
 from tools.bench.case import Case
@@ -24,10 +26,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both ways of a case, measured one after the other and again.
+    """Both ways of a case, measured in turn.
 
     Attributes:
-        ours, textbook: one figure a repeat, in the case's unit.
+        ours, textbook: one figure per measurement, in the case's unit; a slow textbook has one.
     """
 
     case: Case
@@ -36,14 +38,19 @@ class Comparison:
     textbook: tuple[float, ...]
 
     @property
+    def medians(self) -> tuple[float, float]:
+        """Ours and the textbook's."""
+        return statistics.median(self.ours), statistics.median(self.textbook)
+
+    @property
     def ratio(self) -> float:
         """Ratio of the medians, the way round that the case's kind has it."""
-        return self._ratio(statistics.median(self.ours), statistics.median(self.textbook))
+        return self._ratio(*self.medians)
 
     @property
     def spread(self) -> tuple[float, float]:
         """First and third quartile of the ratios of neighbouring measurements; of one pair, its ratio twice."""
-        ratios = [self._ratio(ours, textbook) for ours, textbook in zip(self.ours, self.textbook, strict=True)]
+        ratios = [self._ratio(*pair) for pair in zip(self.ours, itertools.cycle(self.textbook))]
         if len(ratios) == 1:
             return ratios[0], ratios[0]
         low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
@@ -61,10 +68,7 @@ class Comparison:
         """Plain values: what was measured, every figure, the ratio with its spread, and the target."""
         case = self.case
         return {
-            "name": case.name,
-            "what": case.what,
-            "unit": case.unit,
-            "kind": case.kind,
+            **{name: getattr(case, name) for name in ("name", "what", "unit", "kind")},
             "threads": self.threads,
             "ours": self.ours,
             "textbook": self.textbook,
@@ -78,15 +82,21 @@ class Comparison:
 def compare(case: Case, *, repeats: int, threads: int, device: torch.device) -> Comparison:
     """Measures both ways in turn (ours, textbook, ours, ...), after one call of each that does not count.
 
-    What else the machine does falls on both ways alike, as far as it lasts longer than a call.
+    Whatever else the machine does slows down both ways alike, as far as it lasts longer than a call.
     """
     threads = case.threads or threads
-    torch.set_num_threads(threads)
-    measure = MEASURES[case.unit]
-    case.ours()
-    case.textbook()
-    pairs = [(measure(case.ours, device), measure(case.textbook, device)) for _ in range(repeats)]
-    return Comparison(case, threads, *zip(*pairs, strict=True))
+    measure, ours, textbook = MEASURES[case.unit], [], []
+    with threadpoolctl.threadpool_limits(threads):
+        torch.set_num_threads(threads)
+        if case.slow != "both":
+            case.ours()
+        if case.slow is None:
+            case.textbook()
+        for repeat in range(1 if case.slow == "both" else repeats):
+            ours.append(measure(case.ours, device))
+            if repeat == 0 or case.slow is None:
+                textbook.append(measure(case.textbook, device) * case.textbook_factor)
+    return Comparison(case, threads, tuple(ours), tuple(textbook))
 
 
 def wall_seconds(call: Callable[[], object], device: torch.device) -> float:
@@ -113,7 +123,12 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
     """
     gc.collect()
     if device.type == "cuda":
-        return _peak_cuda_bytes(call, device) / MIB
+        _wait_for(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        _wait_for(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
     activities = [torch.profiler.ProfilerActivity.CPU]
     with _quiet_stderr(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         call()
@@ -121,12 +136,22 @@ def peak_mib(call: Callable[[], object], device: torch.device) -> float:
         trace = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    return _highest_sum([event for event in events if event.get("name") == "[memory]"]) / MIB
+    blocks: dict[int, int] = {}
+    level = highest = 0
+    for event in sorted((event for event in events if event.get("name") == "[memory]"), key=lambda event: event["ts"]):
+        address, size = event["args"]["Addr"], event["args"]["Bytes"]
+        if size > 0:
+            blocks[address] = size
+            level += size
+            highest = max(highest, level)
+        else:  # a block from before the call is not the call's to count
+            level -= blocks.pop(address, 0)
+    return highest / MIB
 
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
-    """The profiler's library writes a line on each start and stop, past Python and whatever the log level."""
+    """Silences the profiler's library, which writes a line on each start and stop, past Python and any log level."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
@@ -136,30 +161,6 @@ def _quiet_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def _highest_sum(events: list[dict[str, Any]]) -> int:
-    """The largest total of the blocks that were both allocated and not yet released."""
-    blocks: dict[int, int] = {}
-    level = highest = 0
-    for event in sorted(events, key=lambda event: event["ts"]):
-        address, size = event["args"]["Addr"], event["args"]["Bytes"]
-        if size > 0:
-            blocks[address] = size
-            level += size
-            highest = max(highest, level)
-        else:  # a block from before the call is not the call's to count
-            level -= blocks.pop(address, 0)
-    return highest
-
-
-def _peak_cuda_bytes(call: Callable[[], object], device: torch.device) -> int:
-    _wait_for(device)
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    call()
-    _wait_for(device)
-    return torch.cuda.max_memory_allocated(device) - before
 
 
 MEASURES: dict[str, Callable[[Callable[[], object], torch.device], float]] = {"s": wall_seconds, "MiB": peak_mib}
