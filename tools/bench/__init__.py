@@ -1,1 +1,1 @@
-"""Harnesses that time and compare hot spots: ``python -m tools.bench.main`` and one module a subject."""
+"""``tools/bench.sh``: times hot spots against plain implementations. ``main`` is the command, ``case`` lists the cases."""

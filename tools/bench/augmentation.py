@@ -74,26 +74,17 @@ def textbook_view(
         kind: 0, 1 or 2 for the first global, the second global or a local view; they differ in blur and solarize.
     """
     jitter = T.ColorJitter(settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    blur = T.Lambda(lambda image: image.filter(ImageFilter.GaussianBlur(random.uniform(*settings.blur_sigma))))
     view: Callable[[Image.Image], Tensor] = T.Compose(
         [
             T.RandomResizedCrop(size, scale=scale, interpolation=InterpolationMode.BICUBIC),
             T.RandomHorizontalFlip(settings.flip),
             T.RandomApply([jitter], p=settings.jitter),
             T.RandomGrayscale(settings.gray),
-            T.RandomApply([GaussianBlur(settings.blur_sigma)], p=settings.blur[kind]),
+            T.RandomApply([blur], p=settings.blur[kind]),
             T.RandomSolarize(threshold=128, p=settings.solarize[kind]),
             T.ToTensor(),
             T.Normalize(IMAGENET_MEAN, IMAGENET_STD),
         ]
     )
     return view
-
-
-class GaussianBlur:
-    """Blurs by a sigma drawn from a range of pixels."""
-
-    def __init__(self, sigma: tuple[float, float]) -> None:
-        self.sigma = sigma
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(*self.sigma)))

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from transfer.tasks.classification.holdout import held_out
 
 from common.errors import UserError
 from configs.classification.linear11 import CONFIG
@@ -29,7 +28,7 @@ from tools.bench.case import Args, Case
 from transfer import datasets
 from transfer.rows import LabelledDataset
 from transfer.tasks.classification.datasets import list_split
-from transfer.tasks.classification.labelled import LabelledImages
+from transfer.tasks.classification.datasets.labelled import LabelledImages, held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
 from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.logistic import fit_path

@@ -17,7 +17,7 @@ from tools.bench.case import CASES, Args, Case
 if TYPE_CHECKING:
     from tools.bench.measure import Comparison
 
-COLUMNS = {"case": 22, "kind": 9, "ratio": 8, "quartiles": 18, "ours": 11, "textbook": 11, "threads": 8, "calls": 6}
+COLUMNS = {"case": 22, "kind": 9, "ratio": 8, "quartiles": 18, "ours": 12, "textbook": 12, "threads": 8, "calls": 6}
 
 
 def main(args: Args) -> int:

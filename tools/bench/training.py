@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pretrain.distributed import Process
 from pretrain.loss import textbook
 from pretrain.loss.twist import multicrop_twist_loss
-from pretrain.model import TwistModel, build_backbone
+from pretrain.model import ProjectionHead, TwistModel, build_backbone
 from pretrain.model.build import build_model
 from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Optim, Recipe, Schedule
 from pretrain.run.optim import build_optimizer
@@ -127,23 +127,14 @@ class PlainStep:
 
 
 class PlainTwist(nn.Module):
-    """torchvision's ResNet and the head, module by module; each view goes through the backbone on its own."""
+    """torchvision's ResNet and the head; each view goes through the backbone on its own."""
 
     def __init__(self, settings: Model) -> None:
         super().__init__()
         self.backbone = torchvision.models.get_model(settings.backbone)
         in_features = self.backbone.fc.in_features
         self.backbone.fc = nn.Identity()
-        self.head = nn.Sequential(
-            nn.Linear(in_features, settings.hidden),
-            nn.BatchNorm1d(settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, settings.hidden),
-            nn.BatchNorm1d(settings.hidden),
-            nn.ReLU(),
-            nn.Linear(settings.hidden, settings.num_classes),
-            nn.BatchNorm1d(settings.num_classes, affine=False),
-        )
+        self.head = ProjectionHead(in_features, settings.hidden, settings.num_classes)
 
     def forward(self, views: list[Tensor]) -> Tensor:
         """V views (B, 3, S, S) to logits (V, B, C)."""
