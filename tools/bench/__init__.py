@@ -1,1 +1,1 @@
-"""``tools/bench.sh``: times hot spots against plain implementations. ``main`` is the command, ``case`` lists the cases."""
+"""``tools/bench.sh``: hot spots timed against plain implementations; ``case`` lists them, ``main`` is the command."""
