@@ -16,13 +16,22 @@ from torch import Tensor, nn
 
 import configs.pretrain
 from common.errors import UserError
+from common.files import sha256_file
 from configs.pretrain import ablations
+from configs.pretrain.ablations import Study
+from tests.classification_trials import make_trial
 from tests.conftest import ROOT, run_module
+from transfer import datasets
 from transfer.ablation import evaluate, runs
-from transfer.ablation.evaluate import Evaluator, find_splits
-from transfer.ablation.study import Study
+from transfer.ablation.evaluate import Evaluator
 from transfer.commands import ablate
 from transfer.report.read import ablation_files
+from transfer.tasks.classification import task
+from transfer.tasks.classification.datasets import open_splits
+from transfer.tasks.classification.loader import CenterCrop, center_crop
+from transfer.tasks.clustering.network import Reader
+from transfer.trial import WeightsRef
+from transfer.weights.backbone import IMAGENET
 
 PER_CLASS = {"train": 96, "val": 10}
 # 30 steps; without warm-up, or most of them would be part of it.
@@ -66,13 +75,17 @@ def args(images: Path, out: Path, study: str = "terms") -> ablate.Args:
 
 
 def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "terms" / "results.csv").open(newline="") as table:
+    with (out / "terms" / "ablations.csv").open(newline="") as table:
         return {row["setting"]: row for row in csv.DictReader(table)}
 
 
-def gradients(row: dict[str, str]) -> list[float]:
+def run_folder(out: Path, row: dict[str, str]) -> Path:
+    return out / "terms" / row["folder"]
+
+
+def gradients(out: Path, row: dict[str, str]) -> list[float]:
     """Of a run's logged steps, in their order."""
-    lines = [json.loads(line) for line in (Path(row["folder"]) / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run_folder(out, row) / "metrics.jsonl").read_text().splitlines()]
     return [line["grad_before_nbs"] for line in lines if line["kind"] == "step"]
 
 
@@ -81,8 +94,8 @@ def test_without_sharpness_table_8s_collapsed_signature_appears_and_the_sentinel
     assert "collapse: for 3 logged steps every class has nearly the same logit" in collapsed["sentinel"]
     assert float(collapsed["sharpness"]) > math.log(16) - 0.05 and float(collapsed["diversity"]) > math.log(16) - 0.05
     assert (
-        float(collapsed["grad"]) < 0.1 * gradients(collapsed)[0]
-        and float(healthy["grad"]) > 0.1 * gradients(healthy)[0]
+        float(collapsed["grad"]) < 0.1 * gradients(out, collapsed)[0]
+        and float(healthy["grad"]) > 0.1 * gradients(out, healthy)[0]
     )
     assert float(collapsed["std_r_after"]) < 0.3 and float(collapsed["std_c_after"]) > 0.9
     assert not healthy["sentinel"]
@@ -91,25 +104,26 @@ def test_without_sharpness_table_8s_collapsed_signature_appears_and_the_sentinel
 
 def test_report_sets_published_figures_apart_from_measured_ones(out: Path) -> None:
     text = (out / "terms" / "report.md").read_text()
-    measured, published = text.split("## Published, not measured here")
-    assert "| both | 1.51 | 7.87 | 0.02 | 70.9 |" in published and "70.9" not in measured
-    assert "| diversity alone |" in measured and "| untrained network |" in measured
-    assert measured.count("| collapse |") == 1 and measured.count("| quiet |") == 1
-    for figure in ("course.png", "course.svg"):
-        assert (out / "terms" / figure).stat().st_size > 1000
-    assert "](course.png)" in measured
+    measured, published = text.split("Published, not measured: Table 8")
+    assert "| *both* | *1.51* | *7.87* | *0.02* | *70.9* |" in published and "70.9" not in measured
+    assert "| diversity alone |" in measured and "| untrained network (floor) |" in measured
+    (collapsed,) = (line for line in measured.splitlines() if line.startswith("| diversity alone |"))
+    (healthy,) = (line for line in measured.splitlines() if line.startswith("| both |"))
+    assert collapsed.endswith("| 1 of 1 |") and healthy.endswith("| none |")
+    (figure,) = (out / "terms" / "report-figures").glob("course-*.png")
+    assert figure.stat().st_size > 1000 and f"](report-figures/{figure.name})" in text
 
 
 def test_every_figure_of_a_run_is_in_the_csv_and_comes_from_its_own_files(out: Path) -> None:
     for row in rows(out).values():
-        folder = Path(row["folder"])
+        folder = run_folder(out, row)
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         last = [line for line in lines if line["kind"] == "step" and line["epoch"] == 1]
         assert len(last) == STEPS // 2 // 3
         assert float(row["loss"]) == pytest.approx(sum(line["loss"] for line in last) / len(last))
         assert float(row["used_classes"]) == lines[-1]["used_classes"]
         evaluation = json.loads((folder / "evaluation.json").read_text())
-        assert float(row["acc"]) == evaluation["acc"] and float(row["nmi"]) == evaluation["nmi"]
+        assert float(row["acc"]) == 100 * evaluation["acc"] and float(row["nmi"]) == 100 * evaluation["nmi"]
         assert (evaluation["num_train"], evaluation["num_val"]) == (960, 100)
 
 
@@ -119,8 +133,8 @@ def test_outcome_file_tells_reports_the_same_figures_in_percent_under_a_hash(out
     assert (ablation.num_train, ablation.num_val) == (960, 100) and 0 < ablation.untrained["acc"] <= 100
     for run in ablation.runs:
         row = rows(out)[run.setting]
-        assert (out / "terms" / run.folder).resolve() == Path(row["folder"]).resolve()
-        assert run.figures["acc"] == pytest.approx(100 * float(row["acc"]))
+        assert (out / "terms" / run.folder / "metrics.jsonl").is_file()
+        assert run.figures["acc"] == float(row["acc"])
         assert run.figures["loss"] == float(row["loss"]) and run.failure is None
     changed = (out / "terms" / "ablation.json").read_bytes().replace(b'"seed": 0', b'"seed": 7')
     assert ablation_files.read(changed, "ablation.json").edited
@@ -131,9 +145,9 @@ def test_finished_ablation_started_again_trains_nothing_and_writes_the_same_repo
 ) -> None:
     monkeypatch.setitem(ablations.STUDIES, "terms", lambda: two_terms)
     monkeypatch.setattr(runs, "LAUNCHER", Path("/nonexistent"))
-    before = {path: path.read_bytes() for path in sorted((out / "terms").iterdir())}
+    before = {path: path.read_bytes() for path in (out / "terms").rglob("*.*")}
     assert ablate.main(args(images, out)) == 0
-    assert {path: path.read_bytes() for path in sorted((out / "terms").iterdir())} == before
+    assert {path: path.read_bytes() for path in (out / "terms").rglob("*.*")} == before
 
 
 def test_run_that_failed_is_a_failed_row_and_the_command_says_so(
@@ -149,7 +163,7 @@ def test_run_that_failed_is_a_failed_row_and_the_command_says_so(
     monkeypatch.setattr(runs, "LAUNCHER", launcher)
     assert ablate.main(args(images, tmp_path / "out")) == 1
     report = (tmp_path / "out" / "terms" / "report.md").read_text()
-    assert "| diversity alone | failed |" in report and "pre-training failed with code 1" in report
+    assert "| diversity alone (1 of 1 failed) |" in report and "pre-training failed with code 1" in report
     ablation = ablation_files.read((tmp_path / "out" / "terms" / "ablation.json").read_bytes(), "ablation.json")
     assert [(run.failure is not None, bool(run.figures)) for run in ablation.runs] == [(True, False), (False, True)]
     row = rows(tmp_path / "out")["diversity alone"]
@@ -185,13 +199,19 @@ def test_every_study_changes_only_what_it_says_in_every_recipe(name: str, recipe
     assert any(run.recipe != base for run in planned)
 
 
-class BrightnessNetwork(nn.Module):
-    """Stands for a network: the feature is the mean brightness, the classes are dark and bright."""
+class Brightness(nn.Module):
+    """Stands for a backbone: the feature is the mean brightness."""
 
-    def backbone(self, images: Tensor) -> Tensor:
+    num_features = 1
+
+    def forward(self, images: Tensor) -> Tensor:
         return images.mean(dim=(1, 2, 3)).unsqueeze(1)
 
-    def head(self, features: Tensor) -> Tensor:
+
+class DarkOrBright(nn.Module):
+    """Stands for its head."""
+
+    def forward(self, features: Tensor) -> Tensor:
         return torch.cat([-features, features], dim=1)
 
 
@@ -205,9 +225,9 @@ def write_images(folder: Path, brightness: dict[str, tuple[int, ...]]) -> None:
 def test_evaluation_scores_val_alone(tmp_path: Path) -> None:
     write_images(tmp_path / "train", {"dark": (0, 10, 20, 30, 40), "bright": (215, 225, 235, 245, 255)})
     write_images(tmp_path / "val", {"dark": (5, 15, 250, 25), "bright": (220, 230, 240, 250)})
-    preprocessing = {"size": 8, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}
-    splits = find_splits(tmp_path)
-    result = evaluate.evaluate(BrightnessNetwork(), preprocessing, splits, torch.device("cpu"))  # type: ignore[arg-type]
+    splits = open_splits(datasets.get("folder"), tmp_path)  # type: ignore[arg-type]
+    reader = Reader(view=center_crop(CenterCrop(resize=8, crop=8), IMAGENET), batch_size=4, device="cpu")
+    result = evaluate.evaluate(Brightness(), DarkOrBright(), splits.train, splits.test.open(), reader)  # type: ignore[arg-type]
     assert result.acc == 7 / 8
     assert 0 < result.nmi < 1
     assert (result.num_train, result.num_val) == (10, 8)
@@ -216,8 +236,8 @@ def test_evaluation_scores_val_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "val", "says"),
     [
-        (("0", "1"), (), "has no val/<class>/<image> beside its train"),
-        (("0", "1"), ("0",), "need the same class folders"),
+        (("0", "1"), (), "has no val/: lay the images out"),
+        (("0", "1"), ("0",), "with the same classes in both"),
         (("0",), ("0",), "at least two"),
     ],
 )
@@ -241,6 +261,19 @@ def test_untrained_network_is_evaluated_once(images: Path, tmp_path: Path) -> No
     assert 0.2 < first.acc < 1
 
 
+def test_linear_accuracy_is_that_of_the_linear_benchmarks(images: Path, tmp_path: Path) -> None:
+    """Of the same weights and images: one record of `demo-linear` with all labels, and one evaluation."""
+    evaluator, recipe = Evaluator(images, "cpu"), runs.base_recipe("demo", SMALL)
+    first = evaluator.untrained(recipe, tmp_path)
+    (network,) = tmp_path.rglob("backbone.pth")
+    overrides = ("labels_per_class=none", "val_fraction=none", "choose_by=metric")
+    trial = make_trial("demo-linear", *overrides, data=images, work_dir=tmp_path / "work")
+    ref = WeightsRef(name="untrained", source=str(network), sha256=sha256_file(network))
+    outcome = task.run(dataclasses.replace(trial, weights=ref))
+    assert outcome.metrics["top1"].value == 100 * first.acc
+    assert outcome.choices["l2"] == first.l2
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -262,7 +295,7 @@ def test_misuse_is_one_clear_sentence(
 def test_help_lists_the_studies_and_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['ablate', '--help']\n"
-        "from common import cli; from pretrain import ablate\n"
+        "from common import cli; from transfer.commands import ablate\n"
         "try: cli.run(ablate.Args, ablate.main, prog='tools/ablate.sh')\n"
         "except SystemExit as end: assert not end.code\n"
         "assert not {'torch', 'sklearn', 'matplotlib'} & set(sys.modules)\n"

@@ -12,10 +12,10 @@ from types import FrameType
 import configs.pretrain
 from common import cli, overrides
 from common.errors import UserError
+from configs.pretrain.ablations import Arm, Study
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run.finished import is_finished
 from pretrain.run.preemption import EXIT_PREEMPTED, SIGNALS, Preempted
-from transfer.ablation.study import Arm, Study
 
 # An ablation is about TWIST's loss: its runs end with the first stage.
 FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)
@@ -24,7 +24,7 @@ LAUNCHER = Path(__file__).parents[2] / "tools" / "pretrain.sh"
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One setting with one seed.
 
     Attributes:
@@ -39,8 +39,8 @@ class Run:
     out: Path
 
 
-def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int, out: Path) -> list[Run]:
-    """The runs of a study, seed by seed, so that a table of all settings is there early.
+def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int, out: Path) -> list[PlannedRun]:
+    """The runs of a study, seed by seed, so that all settings have a result early.
 
     Args:
         changes: the user's overrides; a setting's own come after them.
@@ -56,7 +56,7 @@ def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int,
             own = (*FIRST_STAGE_ONLY, *changes, *arm.overrides, f"seed={seed}")
             recipe = overrides.apply(configs.pretrain.get(recipe_name), own)
             folder = out / "runs" / f"{recipe_name}-seed{seed}-{recipe_sha256(recipe)[:8]}"
-            runs.append(Run(arm, seed, recipe, own, folder))
+            runs.append(PlannedRun(arm, seed, recipe, own, folder))
     return runs
 
 
@@ -69,11 +69,11 @@ def base_recipe(recipe_name: str, changes: Sequence[str]) -> Recipe:
     return overrides.apply(configs.pretrain.get(recipe_name), (*FIRST_STAGE_ONLY, *changes))
 
 
-def pretrain(run: Run, data: Path, device: str) -> str | None:
-    """Trains, or goes on training, unless the run is finished.
+def pretrain(run: PlannedRun, data: Path, device: str) -> str | None:
+    """Trains, or resumes the training, unless the run is finished. Requests to stop are passed on to it.
 
     Returns:
-        Why there is no result, or None. A run that failed is tried again next time.
+        Why there is no result, or None. A run that failed is started again next time.
 
     Raises:
         UserError: the settings or the data are refused.
@@ -83,26 +83,21 @@ def pretrain(run: Run, data: Path, device: str) -> str | None:
     if is_finished(run.out, run.recipe):
         return None
     line = [str(LAUNCHER), run.recipe.name, *run.changes]
-    code = _call([*line, "--data", str(data), "--out", str(run.out), "--device", device])
-    if code == cli.EXIT_BAD_USE:
-        raise UserError(f"the run of {run.arm.label!r} was refused: see the line above")
-    if code == EXIT_PREEMPTED:
-        raise Preempted(f"stopped within the run of {run.arm.label!r}: start the same command again to go on")
-    if code == EXIT_INTERRUPTED:
-        raise KeyboardInterrupt
-    return f"pre-training failed with code {code}, see its last line" if code else None
-
-
-def _call(line: Sequence[str]) -> int:
-    """Runs a command and passes requests to stop on to it."""
-    with subprocess.Popen(line) as child:
+    with subprocess.Popen([*line, "--data", str(data), "--out", str(run.out), "--device", device]) as child:
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             child.send_signal(number)
 
         before = {number: signal.signal(number, pass_on) for number in SIGNALS}
         try:
-            return child.wait()
+            code = child.wait()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+    if code == cli.EXIT_BAD_USE:
+        raise UserError(f"the run of {run.arm.label!r} was refused: see the line above")
+    if code == EXIT_PREEMPTED:
+        raise Preempted(f"stopped within the run of {run.arm.label!r}: start the same command again to resume")
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return f"pre-training failed with code {code}, see its last line" if code else None

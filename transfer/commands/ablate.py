@@ -16,6 +16,7 @@ from configs.pretrain import ablations
 from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
 from pretrain.train import default_data
 from transfer.ablation import runs
+from transfer.commands.report import summary_text, write_report
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Args:
       epochs     length of the training (figure 3)
       multicrop  number of local crops
 
-    Each run is an ordinary pre-training run in a folder below OUT/runs. Killed and started again, it goes on where it
-    was; finished runs are not repeated, in other studies neither. Writes OUT/STUDY/report.md, results.csv, plots, and
-    ablation.json, which tools/report.sh shows in the form of the paper's tables and figures.
+    Each run is an ordinary pre-training run in a folder below OUT/runs. Killed and started again, the command resumes;
+    finished runs are not repeated, nor in other studies. Writes OUT/STUDY/ablation.json, and beside it the report that
+    tools/report.sh makes of it, in the form of the paper's tables and figures.
 
     example: tools/ablate.sh terms --data data/digits/imagefolder --seeds 3
     """
@@ -52,7 +53,7 @@ class Args:
 
 
 def main(args: Args) -> int:
-    """Plans the runs, carries out those that are not done, and writes the report."""
+    """Plans the runs, carries out those that are not finished, and writes the outcome with its report."""
     if args.seeds < 1:
         raise UserError(f"--seeds is {args.seeds}: give a whole number from 1 up")
     study = ablations.get(args.study)
@@ -61,13 +62,11 @@ def main(args: Args) -> int:
     base = runs.base_recipe(args.recipe, args.overrides)
     data = args.data or default_data(base)
 
-    from transfer.ablation import report  # torch, scikit-learn and matplotlib, which --help does without
-    from transfer.ablation.evaluate import Evaluator
-    from transfer.ablation.outcome import collect
-    from transfer.ablation.outcome_file import OUTCOME_NAME, outcome_text
+    from transfer.ablation.evaluate import Evaluator  # torch and scikit-learn, which --help does without
+    from transfer.ablation.outcome import OUTCOME_NAME, outcome_text, run_content
 
-    evaluator = Evaluator(data, args.device)
-    outcomes = []
+    evaluator, folder = Evaluator(data, args.device), out / study.name
+    contents, failed = [], False
     for number, run in enumerate(planned, start=1):
         print(f"[{number}/{len(planned)}] {run.arm.label}, seed {run.seed}: {run.out}", file=sys.stderr, flush=True)
         try:
@@ -75,13 +74,14 @@ def main(args: Args) -> int:
         except Preempted as stop:
             print(stop, file=sys.stderr)
             return EXIT_PREEMPTED
-        outcomes.append(collect(run, None if failure else evaluator.finished(run.out), failure))
-    floor = evaluator.untrained(base, out / "runs")
-    document = report.Report(study, args.recipe, args.overrides, data, outcomes, floor)
-    folder = out / study.name
-    print(f"report: {report.write(document, folder)}")
-    write_text(folder / OUTCOME_NAME, outcome_text(document, folder))
-    return cli.EXIT_TRIAL_FAILED if any(outcome.failure for outcome in outcomes) else cli.EXIT_DONE
+        contents.append(run_content(run, None if failure else evaluator.finished(run.out), failure, folder))
+        failed |= failure is not None
+    untrained = evaluator.untrained(base, out / "runs")
+    write_text(folder / OUTCOME_NAME, outcome_text(study, args.recipe, args.overrides, data, untrained, contents))
+    ablation, page = write_report([folder])
+    print(summary_text(ablation))
+    print(page)
+    return cli.EXIT_TRIAL_FAILED if failed else cli.EXIT_DONE
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from transfer.tasks.classification.loader import CenterCrop
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
 from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor
-from transfer.trial import Outcome, Trial
+from transfer.trial import Outcome, Trial, silent
 from transfer.weights.of_trial import torch_backbone
 
 OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
@@ -57,7 +57,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         RuntimeError: the classifier that is scored has not converged.
     """
     splits = splits_of(trial)
-    row, num_fits = splits.row, len(protocol.l2_grid)
+    row = splits.row
     module, backbone = torch_backbone(trial)
     cache = FeatureCache(
         folder=trial.weights_dir / "features",
@@ -71,17 +71,9 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
     def extract(images: LabelledImages) -> NDArray[np.float32]:
         return cache.features(images, trial.data, done=lambda rows: trial.progress(rows, len(images), "features"))
 
-    def progress(what: str) -> Done:
-        return lambda fits: trial.progress(fits, num_fits, what)
-
     labelled = _labelled(splits, protocol, trial.seed, extract)
-    choice = choose_l2(labelled, protocol, row.metric, device=trial.device, done=progress("choosing l2"))
-    path = refit(labelled, protocol, device=trial.device, done=progress("fitting all"))
-    if not (chosen := path[choice.l2]).is_converged:
-        raise RuntimeError(
-            f"the fit with l2 = {chosen.l2:g} stopped after {chosen.iterations} iterations at a relative gradient "
-            f"norm of {chosen.gradient_norm:.1e}, not {protocol.tolerance:g}: raise max_iter or tolerance"
-        )
+    choice, path = fit_chosen(labelled, protocol, row.metric, device=trial.device, progress=trial.progress)
+    chosen = path[choice.l2]
     test = splits.test.open()
     features = extract(test)
     # The figures that every l2 would have given; all but one of them are for the inflated reference alone.
@@ -124,6 +116,38 @@ def _labelled(
         is_val = np.repeat([False, True], [len(train), len(val)])
         features, labels = np.concatenate([features, extract(val)]), np.concatenate([labels, val.labels])
     return Labelled(features=features, labels=labels, is_val=is_val, num_classes=len(train.classes))
+
+
+def fit_chosen(
+    labelled: Labelled,
+    protocol: LinearProtocol,
+    metric: str,
+    *,
+    device: str,
+    progress: Callable[[int, int, str], None] = silent,
+) -> tuple[Choice, dict[float, Solution]]:
+    """The l2 that is best on the validation images, and the fits of all labelled images with every l2.
+
+    Args:
+        metric: see :func:`choose_l2`.
+
+    Raises:
+        RuntimeError: the fit with the chosen l2 has not converged.
+    """
+    num_fits = len(protocol.l2_grid)
+
+    def done(what: str) -> Done:
+        return lambda fits: progress(fits, num_fits, what)
+
+    choice = choose_l2(labelled, protocol, metric, device=device, done=done("choosing l2"))
+    path = refit(labelled, protocol, device=device, done=done("fitting all"))
+    chosen = path[choice.l2]
+    if not chosen.is_converged:
+        raise RuntimeError(
+            f"the fit with l2 = {chosen.l2:g} stopped after {chosen.iterations} iterations at a relative gradient "
+            f"norm of {chosen.gradient_norm:.1e}, not {protocol.tolerance:g}: raise max_iter or tolerance"
+        )
+    return choice, path
 
 
 def choose_l2(
