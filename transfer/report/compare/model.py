@@ -120,10 +120,6 @@ class BenchmarkResult:
     published: PublishedTable | None
     best: dict[str, str]
 
-    @property
-    def records(self) -> list[TrialRecord]:
-        return [record for row in self.rows for record in row.trials]
-
 
 @dataclass(frozen=True)
 class Report:
@@ -142,7 +138,7 @@ class Report:
 
     @property
     def records(self) -> list[TrialRecord]:
-        return [record for benchmark in self.benchmarks for record in benchmark.records]
+        return [record for row in self.rows for record in row.trials]
 
     @property
     def suites(self) -> list[str]:

@@ -186,7 +186,7 @@ def notes(result: BenchmarkResult) -> list[str]:
                 f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(result.main_metric)}, so the "
                 "seed has no influence on it and no interval can be given."
             )
-    done = [record for record in result.records if record.status == "done"]
+    done = [record for row in result.rows for record in row.done]
     mixed = {
         "devices": {record.device for record in done},
         "commits": {_commit(record) for record in done},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -116,9 +116,13 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
     firsts = [(row, row.done[0]) for row in result.rows if row.done and row.done[0].pictures]
     rows = []
     for row, record in firsts:
-        label = f"{row_label(row)}, seed {record.seed}"
-        trial = trials.get(trial_key(record))
-        pictures = [_picture(trial, name, label, sides, captions) for name in record.pictures]
+        label, trial = f"{row_label(row)}, seed {record.seed}", trials[trial_key(record)]
+        pictures = []
+        for name in record.pictures:
+            content, stem = trial.picture(name), PurePosixPath(name).stem
+            caption = captions.get(stem, "")
+            alt = f"{label}: {caption}" if caption else f"{label}, image {stem}: {sides}"
+            pictures.append(None if content is None else Picture(name, content, alt, caption))
         pictures.sort(key=lambda each: order.index(each.caption) if each and each.caption else len(order))
         lost = pictures.count(None)
         note = f"{lost} of {fmt.plural(len(pictures), 'picture')} missing beside the record, or unreadable"
@@ -129,15 +133,3 @@ def _strip(result: BenchmarkResult, trials: dict[TrialKey, FoundTrial]) -> Strip
     images = "the same test images in the same order" if same else "test images, not the same for all"
     what = sides if is_clustering else f"{images}: {sides}"
     return Strip(f"First done trial of each initialisation, {what}.", tuple(rows), large=is_clustering)
-
-
-def _picture(
-    trial: FoundTrial | None, name: str, label: str, sides: str, captions: Mapping[str, str]
-) -> Picture | None:
-    content = trial.picture(name) if trial else None
-    if content is None:
-        return None
-    stem = PurePosixPath(name).stem
-    caption = captions.get(stem, "")
-    alt = f"{label}: {caption}" if caption else f"{label}, image {stem}: {sides}"
-    return Picture(name, content, alt, caption)
