@@ -1,4 +1,4 @@
-"""What a kind of trial is: the one thing that runners, plans, preflight and reports ask about it."""
+"""What a kind of trial is: the one object that runners, plans, preflight and reports ask about it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from transfer.protocol_lock import Schedule, Verdict
 from transfer.rows import Benchmark
-from transfer.trial import Outcome, Trial
-from transfer.work import Asked, Counted, Work
+from transfer.trial import Outcome, Trial, TrialSettings
+from transfer.work import ModelCost, Work
 
 if TYPE_CHECKING:
     from transfer.record import TrialRecord
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreseen:
-    """Where a trial will stand with respect to its protocol, with the schedules of the protocol and of its own."""
+    """How a trial will relate to its protocol, with the protocol's schedule and its own."""
 
     verdict: Verdict
     protocol: Schedule
@@ -29,12 +29,12 @@ class Task(ABC):
     """A kind of trial; the package of each task has one instance, ``TASK``. Creating it imports no framework.
 
     Attributes:
-        preload: module that imports all that a trial needs, so that trials can be forked from a process that has it.
+        preload: module that imports everything a trial needs, so that trials can be forked from a process that has it.
         metrics: what its trials measure, for the README.
         picture_sides: what its pictures show, for reports.
         target: framework that weights are converted for (a key of ``transfer.weights.convert.convert.TARGETS``);
             None: they are used as they are.
-        uses_all_gpus: a trial has all GPUs, over which its batch and batch norm are spread; otherwise one.
+        uses_all_gpus: whether a trial has all GPUs, over which its batch and batch norm are spread, or one.
     """
 
     preload: str
@@ -71,27 +71,30 @@ class Task(ABC):
         return ""
 
     def foresee(self, trial: Trial) -> Foreseen | None:
-        """Where the trial will stand; None if its protocol has no schedule to compare."""
+        """How the trial will relate to its protocol; None if that has no schedule to compare."""
         return None
 
-    def planned(self, asked: Asked) -> Work:
+    def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
         """What a trial that is to be run computes; unknown unless the task describes it. Imports no torch.
+
+        Args:
+            arch: of the weights; None where nobody knows it yet.
 
         Raises:
             UserError: an override that the task refuses.
         """
-        return Work(arch=asked.arch, phases=())
+        return Work(arch=arch, phases=())
 
-    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+    def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         """What a trial that ran computed. Imports no torch."""
         return Work(arch=record.weights.arch, phases=())
 
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
-        """Overrides that cut the training to so many iterations, for a probe; none if trials report each step."""
+        """Overrides that cut the training to this many iterations, for a probe; none if trials report each step."""
         return ()
 
-    def count(self, benchmark: Benchmark) -> Counted:
-        """What one image costs in the benchmark's model, counted while it runs; imports the framework."""
+    def count(self, benchmark: Benchmark) -> ModelCost:
+        """What one image costs in the benchmark's model, counted as it runs; imports the framework."""
         raise NotImplementedError(f"trials of {benchmark.name} are not counted as a whole")
 
 

@@ -5,24 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from transfer.rows import Benchmark
-
 TRAINING = "training"  # the phase that ``shortened`` cuts, by whatever name the trial's progress calls it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is known of a trial before it is started.
-
-    Attributes:
-        arch: of the weights; None where nobody knows it yet.
-        rescale: see :class:`~transfer.trial.Trial`.
-    """
-
-    benchmark: Benchmark
-    overrides: tuple[str, ...] = ()
-    rescale: int | None = None
-    arch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,13 +26,13 @@ class Flop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """Of a protocol's whole model, heads included.
+class ModelCost:
+    """What a protocol's whole model costs, heads included.
 
     Attributes:
-        train: for an image of a training step, forward and backward.
-        test: for a test image.
-        num_parameters, num_trained: all, and those that are not frozen.
+        train: an image of a training step, forward and backward.
+        test: a test image.
+        num_parameters, num_trained: all parameters, and those that are not frozen.
     """
 
     train: Flop
@@ -58,13 +41,13 @@ class Counted:
     num_trained: int
 
     def checkpoint_bytes(self, *, adam: bool) -> int:
-        """A state to go on from: parameters, and for those that are trained one value (SGD) or two (Adam) more."""
+        """A state to resume from: parameters, and for those that are trained one more value (SGD) or two (Adam)."""
         return 4 * self.num_parameters + 4 * self.num_trained * (2 if adam else 1)
 
 
 @dataclass(frozen=True)
 class BackbonePass:
-    """An image's way through a backbone alone; :mod:`transfer.planner.flop` counts it."""
+    """One image's forward pass through a backbone alone; :mod:`transfer.planner.flop` counts it."""
 
     arch: str
     image_size: int
@@ -76,11 +59,11 @@ class Phase:
 
     Attributes:
         what: its name in the trial's progress.
-        num_images: that pass the network.
-        steps: in the count of the trial's progress, if that is not images.
-        reported: the trial's progress tells of it.
-        trains: there is a backward pass.
-        cost: of one image; for a :class:`BackbonePass` of the forward pass. None: nobody counted it.
+        num_images: those that pass through the network.
+        trains: whether there is a backward pass.
+        cost: of one image; a :class:`BackbonePass` is the forward pass alone. None: nobody counted it.
+        steps: as the trial's progress counts them, if not by images.
+        reported: whether the trial's progress mentions it.
     """
 
     what: str
@@ -97,16 +80,16 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All of a trial that takes time in proportion to something.
+    """Everything in a trial that takes time in proportion to something.
 
     Attributes:
         arch: of the backbone; None: unknown.
-        phases: in their order; none: nobody described this protocol.
+        phases: in order; none: nobody described this protocol.
         variant: settings that change what one image costs: works of different variants are not compared.
         uncounted: what takes time and is in no phase, or is unknown.
-        notes: of the task to itself, for ``shortened``.
-        disk: what the trial will leave on disk by name, in bytes, as far as it can be told beforehand.
-        shared_disk: the same, once for all trials from the same weights; random ones are others for each seed.
+        notes: for the task's own ``shortened``.
+        disk: what the trial will write, by name, in bytes, as far as it can be foreseen.
+        shared_disk: the same, once for all trials from the same weights; each seed of random weights counts as one.
     """
 
     arch: str | None
@@ -119,10 +102,10 @@ class Work:
 
 
 def variant(changes: Sequence[str], prefixes: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of a trial's changes that are of settings with these beginnings, as sorted ``"KEY=value"``.
+    """The changes of a trial whose settings have one of these prefixes, as sorted ``"KEY=value"``.
 
     Args:
-        changes: ``"KEY=value"`` as the user gives it, or ``"KEY: protocol value -> value"`` as records have it.
+        changes: ``"KEY=value"`` as users give it, or ``"KEY: protocol value -> value"`` as records have it.
     """
     found = []
     for change in changes:

@@ -10,8 +10,10 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from common.errors import UserError
 from tests.conftest import run_module
 from transfer import benchmarks
-from transfer.preflight.protocol import forewarning, forewarnings
+from transfer.preflight import settings
+from transfer.preflight.settings import forewarnings
 from transfer.record import Metric
+from transfer.task import task_of
 from transfer.trial import Outcome
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.run_one import make_record
@@ -31,6 +33,13 @@ def make_plan(name: str, data: Path, runs: Path, *overrides: str, rescale: int |
         rescale=rescale,
     )
     return plan
+
+
+def forewarning(plan: TrialPlan) -> str | None:
+    """As the preflight says it, with the framework in this process."""
+    foreseen = task_of(plan.benchmark).foresee(plan.trial())
+    assert foreseen is not None
+    return settings.forewarning(plan, foreseen)
 
 
 @pytest.mark.parametrize(("name", "key"), [("voc", DET_BATCH), ("coco", DET_BATCH), ("seg-voc", SEG_BATCH)])

@@ -13,33 +13,40 @@ from tests.report_records import done
 from transfer import benchmarks
 from transfer.planner.devices import Machine, recorded_device
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
-from transfer.planner.history import Past, gather
+from transfer.planner.history import PastTrial, gather
 from transfer.task import task_of
 from transfer.tasks.costs import COSTS
 from transfer.tasks.segmentation import config as segmentation
-from transfer.work import Asked, BackbonePass, Flop, Phase, Work
+from transfer.trial import TrialSettings, WeightsRef
+from transfer.work import BackbonePass, Flop, Phase, Work
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
 
 
 def work_of(name: str, *overrides: str, rescale: int | None = None, arch: str | None = None) -> Work:
-    benchmark = benchmarks.get(name)
-    return task_of(benchmark).planned(Asked(benchmark=benchmark, overrides=overrides, rescale=rescale, arch=arch))
+    settings = TrialSettings(
+        benchmark=benchmarks.get(name),
+        weights=WeightsRef(name="w", source="w.pth", sha256="0" * 64),
+        seed=0,
+        data=Path("nowhere"),
+        overrides=overrides,
+        device="cpu",
+        rescale=rescale,
+    )
+    return task_of(settings.benchmark).planned_work(settings, arch)
 
 
 def question(name: str, *overrides: str, machine: Machine = CPU) -> Question:
     work = work_of(name, *overrides)
-    return Question(
-        benchmark=benchmarks.get(name), arch=work.arch, on_protocol=not overrides, work=work, machine=machine
-    )
+    return Question(benchmark=benchmarks.get(name), on_protocol=not overrides, work=work, machine=machine)
 
 
-def past(wall_seconds: float, **changes: Any) -> Past:
-    return Past(done(50.0, wall_seconds=wall_seconds, **changes), Path("nowhere"))
+def past(wall_seconds: float, **changes: Any) -> PastTrial:
+    return PastTrial(done(50.0, wall_seconds=wall_seconds, **changes), Path("nowhere"))
 
 
-def segmented(wall_seconds: float, name: str = "demo-seg", iterations: int = 30) -> Past:
+def segmented(wall_seconds: float, name: str = "demo-seg", iterations: int = 30) -> PastTrial:
     """A recorded segmentation: four images in each iteration, 100 test images."""
     overrides = [] if iterations == 30 else [f"train_cfg.max_iters={iterations}"]
     config, difference = segmentation.resolve_config(benchmarks.get(name).config_path, overrides)
@@ -123,7 +130,6 @@ def test_another_architecture_is_scaled_by_operations_and_not_taken_as_equal() -
     known.__dict__["work"] = classified("resnet18")
     wanted = Question(
         benchmark=benchmarks.get("demo-linear"),
-        arch="resnet50",
         on_protocol=True,
         work=classified("resnet50"),
         machine=CPU,
@@ -153,14 +159,14 @@ def detection_config(iterations: int) -> dict[str, Any]:
 def test_a_probe_goes_before_other_benchmarks_and_after_records_of_the_same() -> None:
     measured = Estimate(kind="probe", device_seconds=5.0, source="probe")
     asked = question("demo-seg-frozen")
-    assert estimate(asked, [segmented(70.0)], lambda _: measured) == measured
+    assert estimate(asked, [segmented(70.0)], lambda: measured) == measured
     same = past(3.0, benchmark="demo-seg-frozen")
-    assert estimate(asked, [same], lambda _: measured).device_seconds == 3.0
+    assert estimate(asked, [same], lambda: measured).device_seconds == 3.0
 
 
 def test_a_probe_that_failed_says_why_where_nothing_else_is_known() -> None:
     failed = Estimate(kind="unknown", device_seconds=None, source="unknown, the probe failed: no such thing")
-    assert estimate(question("demo-seg"), [], lambda _: failed) == failed
+    assert estimate(question("demo-seg"), [], lambda: failed) == failed
 
 
 def test_the_gpu_table_is_asked_for_by_name_and_says_what_it_assumes() -> None:

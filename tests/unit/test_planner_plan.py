@@ -17,7 +17,7 @@ from transfer.commands.plan import PlanArgs
 from transfer.planner.devices import Machine
 from transfer.planner.disk import folder_bytes
 from transfer.planner.history import gather
-from transfer.planner.planning import Plan, Planner
+from transfer.planner.planning import PlannedTrials, Planner
 from transfer.planner.show import as_json, duration, show, size
 from transfer.trials.claim import take
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
@@ -56,8 +56,8 @@ def record(plan: TrialPlan, wall_seconds: float = 30.0, **changes: object) -> No
     dataclasses.replace(found, **changes).save(plan.record_path)  # type: ignore[arg-type]
 
 
-def planned(runs: Path, plans: list[TrialPlan], machine: Machine = CPU, jobs: int = 0) -> Plan:
-    return Planner(pasts=gather([runs]), machine=machine, jobs=jobs).plan(plans)
+def planned(runs: Path, plans: list[TrialPlan], machine: Machine = CPU, jobs: int = 0) -> PlannedTrials:
+    return Planner(past_trials=gather([runs]), machine=machine, jobs=jobs).plan(plans)
 
 
 def test_half_done_counts_the_other_half(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_dense_trials_share_all_gpus_and_classification_has_one_each(tmp_path: P
     assert plan.wall_seconds == 4 * 100.0 + 10.0
 
 
-def shown(plan: Plan, *, terminal: bool = False) -> str:
+def shown(plan: PlannedTrials, *, terminal: bool = False) -> str:
     console = Console(width=200, force_terminal=terminal, record=True, file=io.StringIO())
     show(plan, console)
     return console.export_text()

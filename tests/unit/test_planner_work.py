@@ -15,7 +15,7 @@ from tests.unit.test_planner_estimate import work_of
 from transfer import benchmarks
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.planner.flop import of_work
-from transfer.planner.history import Past
+from transfer.planner.history import PastTrial
 from transfer.task import task_of
 from transfer.tasks.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
 from transfer.tasks.detection.config import resolve_config, resolved_text
@@ -33,7 +33,7 @@ def phases(work: Work) -> dict[str, tuple[int, int]]:
 
 def recorded_work(name: str, resolved_config: str, *difference: str) -> Work:
     record = done(1.0, benchmark=name, resolved_config=resolved_config, protocol_difference=list(difference))
-    work = Past(record, Path("nowhere")).work
+    work = PastTrial(record, Path("nowhere")).work
     assert work is not None
     return work
 

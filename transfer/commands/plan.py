@@ -66,8 +66,8 @@ def show_plan(plans: Sequence[TrialPlan], args: PlanArgs, *, jobs: int, num_gpus
         UserError: an unknown GPU, or an override that the task refuses.
     """
     target = machine(plans[0].device, jobs=jobs, gpu=args.gpu, gpus=args.gpus)
-    pasts = gather([plans[0].runs, *args.from_runs])
-    planner = Planner(pasts=pasts, machine=target, jobs=jobs, num_gpus=num_gpus, probing=args.probe)
+    past_trials = gather([plans[0].runs, *args.from_runs])
+    planner = Planner(past_trials=past_trials, machine=target, jobs=jobs, num_gpus=num_gpus, probing=args.probe)
     plan = planner.plan(plans)
     if args.json:
         print(as_json(plan))

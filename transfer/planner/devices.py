@@ -44,12 +44,12 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
 
     Args:
         device: ``"cpu"`` or ``"cuda"``: see :func:`transfer.trials.devices.resolve_device`.
-        jobs: trials at a time, on CPU; 0: one a core.
-        gpu: ``--gpu``; then ``device`` does not matter.
-        gpus: how many GPUs; None: those that are here, or one of the named kind.
+        jobs: trials at a time, on CPU; 0: one per core.
+        gpu: ``--gpu``, in which case ``device`` does not matter.
+        gpus: how many GPUs; None: those of this machine, or one of the named kind.
 
     Raises:
-        UserError: an unknown GPU, or less than one.
+        UserError: an unknown GPU, or fewer than one.
     """
     if gpus is not None and gpus < 1:
         raise UserError(f"--gpus is {gpus}: a plan is for at least one")
@@ -59,23 +59,20 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
         return Machine(device="cuda", name=GPUS[gpu].title, num_devices=gpus or 1, gpu=gpu)
     if device == "cuda":
         visible = visible_gpus()
-        name = _name_of_gpu() if visible else UNKNOWN_GPU
+        names = []
+        if visible:
+            query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+            names = subprocess.run(query, capture_output=True, text=True).stdout.strip().splitlines()
+        name = names[0] if names else UNKNOWN_GPU
         return Machine(device="cuda", name=name, num_devices=gpus or len(visible) or 1)
     if gpus is not None:
         raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")
     # As transfer.trials.provenance names it: the runner gives each trial one thread.
-    return Machine(
-        device="cpu", name=f"cpu {platform.machine()}, 1 thread", num_devices=len(local_devices(device, jobs))
-    )
+    name = f"cpu {platform.machine()}, 1 thread"
+    return Machine(device="cpu", name=name, num_devices=len(local_devices(device, jobs)))
 
 
 def recorded_device(record: TrialRecord) -> tuple[str, int]:
     """Name and number of the devices that a trial had; ``"NVIDIA H200 x 8"`` is eight of the first."""
     name, times, count = record.device.rpartition(" x ")
     return (name, int(count)) if times and count.isdigit() else (record.device, 1)
-
-
-def _name_of_gpu() -> str:
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    names = subprocess.run(command, capture_output=True, text=True).stdout.strip().splitlines()
-    return names[0] if names else UNKNOWN_GPU

@@ -1,13 +1,14 @@
-"""How much disk trials take, from folders of recorded ones where there are any, else from what a task can tell."""
+"""How much disk space trials take: as much as recorded ones did, else as much as their task can foresee."""
 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.planner.history import Past
+from transfer.planner.history import PastTrial
 from transfer.record import RECORD_NAME
 from transfer.rows import Benchmark
 from transfer.tasks.costs import NUM_PARAMETERS
@@ -15,11 +16,10 @@ from transfer.work import Work
 
 CHECKPOINTS, PICTURES, RECORDS, REST = "checkpoints", "pictures", "records", "logs and the rest"
 PROOF_SUFFIX = ".proof.json"  # beside each weight file
-CONVERTED = "converted weights"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class DiskItem:
     """A kind of files; ``num_bytes`` is None where nobody knows."""
 
     what: str
@@ -28,76 +28,62 @@ class Item:
 
 
 def of_trials(
-    benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int, *, num_initialisations: int = 1
-) -> list[Item]:
-    """What ``num_trials`` trials of a benchmark will leave: in their folders, and once for each initialisation."""
-    shared = [
-        Item(what=what, num_bytes=num_initialisations * size, source="the protocol and its images")
+    benchmark: Benchmark, work: Work, past_trials: Sequence[PastTrial], num_trials: int, num_initialisations: int
+) -> tuple[DiskItem, ...]:
+    """What ``num_trials`` trials of a benchmark will write: in their folders, and once for each initialisation."""
+    items = [
+        DiskItem(what=what, num_bytes=num_initialisations * size, source="the protocol and its images")
         for what, size in work.shared_disk.items()
     ]
-    return [*shared, *_of_folders(benchmark, work, pasts, num_trials)]
-
-
-def _of_folders(benchmark: Benchmark, work: Work, pasts: Sequence[Past], num_trials: int) -> list[Item]:
-    same = [
+    folders = [
         folder_bytes(past.folder)
-        for past in pasts
-        if past.record.benchmark == benchmark.name and past.record.protocol_version == benchmark.protocol_version
+        for past in past_trials
+        if (past.record.benchmark, past.record.protocol_version) == (benchmark.name, benchmark.protocol_version)
     ]
-    if same:
-        source = f"median of {len(same)} recorded trials" if len(same) > 1 else "1 recorded trial"
-        kinds = sorted({what for sizes in same for what in sizes})
-        return [
-            Item(
-                what=what,
-                num_bytes=round(num_trials * statistics.median(sizes.get(what, 0) for sizes in same)),
-                source=source,
-            )
-            for what in kinds
-        ]
-    items = [
-        Item(what=what, num_bytes=num_trials * size, source="the protocol and its model")
-        for what, size in work.disk.items()
-    ]
-    return [*items, Item(what="pictures, records and logs", num_bytes=None, source="no recorded trial")]
+    if folders:
+        source = f"median of {len(folders)} recorded trials" if len(folders) > 1 else "1 recorded trial"
+        for what in sorted({what for sizes in folders for what in sizes}):
+            median = statistics.median(sizes.get(what, 0) for sizes in folders)
+            items.append(DiskItem(what=what, num_bytes=round(num_trials * median), source=source))
+    else:
+        for what, size in work.disk.items():
+            items.append(DiskItem(what=what, num_bytes=num_trials * size, source="the protocol and its model"))
+        items.append(DiskItem(what="pictures, records and logs", num_bytes=None, source="no recorded trial"))
+    return tuple(items)
 
 
 def folder_bytes(folder: Path) -> dict[str, int]:
     """Bytes of a trial's folder by kind of file."""
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            kind = _kind(path.relative_to(folder))
-            sizes[kind] = sizes.get(kind, 0) + path.stat().st_size
-    return sizes
+        if path.is_symlink() or not path.is_file():
+            continue
+        if path.name == RECORD_NAME:
+            kind = RECORDS
+        elif path.suffix in (".pth", ".pt"):
+            kind = CHECKPOINTS
+        else:
+            kind = PICTURES if "pictures" in path.relative_to(folder).parts else REST
+        sizes[kind] += path.stat().st_size
+    return dict(sizes)
 
 
-def _kind(path: Path) -> str:
-    if path.name == RECORD_NAME:
-        return RECORDS
-    if path.suffix in (".pth", ".pt"):
-        return CHECKPOINTS
-    return PICTURES if "pictures" in path.parts else REST
-
-
-def of_weights(target: str | None, arch: str | None, weights_dir: Path | None, num_files: int) -> Item | None:
-    """Converted weights that are not there yet; None if the task converts none.
+def of_weights(target: str, arch: str | None, weights_dir: Path, num_files: int) -> DiskItem:
+    """Converted weights that do not exist yet.
 
     Args:
-        target: framework that the task has its weights converted for.
-        weights_dir: where the initialisation's are kept; None if that is not known.
-        num_files: one a checkpoint; one a seed of a random initialisation.
+        target: the framework that the task has its weights converted for.
+        weights_dir: where the initialisation's converted weights are kept.
+        num_files: one for a checkpoint; one per seed for a random initialisation.
     """
-    if target is None or not num_files:
-        return None
-    files = list((weights_dir / target).iterdir()) if weights_dir and (weights_dir / target).is_dir() else []
-    there = [path for path in files if not path.name.endswith(PROOF_SUFFIX)]
-    missing = max(num_files - len(there), 0)
+    folder = weights_dir / target
+    files = [path for path in folder.iterdir() if not path.name.endswith(PROOF_SUFFIX)] if folder.is_dir() else []
+    missing = max(num_files - len(files), 0)
     num_parameters = NUM_PARAMETERS.get(arch or "")
-    what = f"{CONVERTED} for {target}"
+    what = f"converted weights for {target}"
     if not missing:
-        return Item(what=what, num_bytes=0, source=f"{len(there)} there")
+        return DiskItem(what=what, num_bytes=0, source=f"{len(files)} converted already")
     if num_parameters is None:
-        return Item(what=what, num_bytes=None, source="the architecture is not known")
+        return DiskItem(what=what, num_bytes=None, source="the architecture is not known")
     source = f"{missing} x 4 bytes x {num_parameters / 1e6:.1f} M parameters"
-    return Item(what=what, num_bytes=missing * 4 * num_parameters, source=source)
+    return DiskItem(what=what, num_bytes=missing * 4 * num_parameters, source=source)

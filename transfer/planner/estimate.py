@@ -11,7 +11,7 @@ from common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
 from transfer.benchmarks import BENCHMARKS
 from transfer.planner import flop
 from transfer.planner.devices import Machine
-from transfer.planner.history import Past
+from transfer.planner.history import PastTrial
 from transfer.rows import Benchmark
 from transfer.work import Flop, Work
 
@@ -24,7 +24,7 @@ class Estimate:
 
     Attributes:
         device_seconds: wall-clock seconds times devices; None: unknown.
-        low, high: the lowest and highest of what the estimate rests on, scaled as it is; None: there is one alone.
+        low, high: the range of what the estimate rests on, scaled as it is; None: it rests on a single figure.
         source: what it rests on, in words.
     """
 
@@ -45,70 +45,76 @@ class Question:
     """A trial whose time is asked for.
 
     Attributes:
-        arch: of the weights; None: unknown.
         on_protocol: neither overrides nor another batch.
-        work: without phases where nobody described it.
+        work: what it computes; without phases where nobody described it.
     """
 
     benchmark: Benchmark
-    arch: str | None
     on_protocol: bool
     work: Work
     machine: Machine
 
 
 def estimate(
-    question: Question, pasts: Sequence[Past], probe: Callable[[Question], Estimate] | None = None
+    question: Question, past_trials: Sequence[PastTrial], probe: Callable[[], Estimate] | None = None
 ) -> Estimate:
-    """The first that there is of: recorded trials of the same benchmark, a probe, recorded trials of the same task
+    """The first that exists of: recorded trials of the same benchmark, a probe, recorded trials of the same task
     scaled by floating-point operations, the table of GPUs; else :func:`unknown`.
 
     Args:
         probe: measures on this machine; None: nobody asked for that.
     """
-    here = [past for past in pasts if question.machine.is_kind_of(past.device_name)]
+    here = [past for past in past_trials if question.machine.is_kind_of(past.device_name)]
     if found := from_benchmark(question, here):
         return found
-    measured = probe(question) if probe is not None else None
+    measured = probe() if probe is not None else None
     if measured is not None and measured.device_seconds is not None:
         return measured
-    return from_task(question, here) or from_table(question) or measured or _nothing_known(question)
-
-
-def _nothing_known(question: Question) -> Estimate:
+    if found := from_task(question, here) or from_table(question) or measured:
+        return found
     if question.machine.gpu is not None:
         return unknown("its operations are not counted: give records of this GPU with --from")
     return unknown()
 
 
-def from_benchmark(question: Question, pasts: Sequence[Past]) -> Estimate | None:
-    """The median of recorded trials of this benchmark and architecture; of other lengths only if there are no equal."""
-    same = [past for past in pasts if _same_benchmark(past, question)]
-    equal = [past for past in same if _same_work(past, question)]
+def from_benchmark(question: Question, past_trials: Sequence[PastTrial]) -> Estimate | None:
+    """The median of recorded trials of this benchmark and architecture; of other lengths only if none has the same."""
+    benchmark, work = question.benchmark, question.work
+    same = [
+        past
+        for past in past_trials
+        if (past.record.benchmark, past.record.protocol_version) == (benchmark.name, benchmark.protocol_version)
+        and work.arch in (None, past.record.weights.arch)
+    ]
+    equal = [
+        (past, past.device_seconds)
+        for past in same
+        if (question.on_protocol and not past.record.protocol_difference)
+        or (past.work and work.phases and (past.work.variant, past.work.phases) == (work.variant, work.phases))
+    ]
     if equal:
-        return _median([past.device_seconds for past in equal], "recorded", _named(equal))
-    seconds, scaled = [], []
-    for past in same:
-        if past.work and past.work.variant == question.work.variant and (size := _size(past.work)):
-            seconds.append(past.device_seconds * _size(question.work) / size)
-            scaled.append(past)
-    return _median(seconds, "recorded, scaled", f"{_named(scaled)}, scaled by images") if seconds else None
+        return _median(equal, "recorded")
+    scaled = [
+        (past, past.device_seconds * _size(work) / size)
+        for past in same
+        if past.work and past.work.variant == work.variant and (size := _size(past.work))
+    ]
+    return _median(scaled, "recorded, scaled", ", scaled by images") if scaled else None
 
 
-def from_task(question: Question, pasts: Sequence[Past]) -> Estimate | None:
+def from_task(question: Question, past_trials: Sequence[PastTrial]) -> Estimate | None:
     """Recorded trials of other benchmarks of the task, or of another architecture, scaled by operations."""
     task = question.benchmark.task
-    others = [past for past in pasts if past.record.benchmark in BENCHMARKS and past.work]
-    others = [past for past in others if BENCHMARKS[past.record.benchmark].task == task]
+    others = [past for past in past_trials if past.work and BENCHMARKS[past.record.benchmark].task == task]
     wanted = flop.of_work(question.work) if others else None  # it may import torch
     if not wanted:
         return None
-    seconds, scaled = [], []
-    for past in others:
-        if past.work and (counted := flop.of_work(past.work)):
-            seconds.append(past.device_seconds * wanted.total / counted.total)
-            scaled.append(past)
-    return _median(seconds, "recorded, scaled", f"{_named(scaled)}, scaled by FLOP") if seconds else None
+    scaled = [
+        (past, past.device_seconds * wanted.total / counted.total)
+        for past in others
+        if past.work and (counted := flop.of_work(past.work))
+    ]
+    return _median(scaled, "recorded, scaled", ", scaled by FLOP") if scaled else None
 
 
 def from_table(question: Question) -> Estimate | None:
@@ -126,11 +132,11 @@ def from_table(question: Question) -> Estimate | None:
 def gpu_seconds(counted: Flop, gpu: str) -> tuple[float, float]:
     """Seconds of one GPU: at the utilisation of a well-fed classifier, and at a V100's speed.
 
-    Tasks train without mixed precision, so that by torch's defaults convolutions are in TF32 where the GPU has it and
+    Tasks train without mixed precision, so torch by default computes convolutions in TF32 where the GPU has it, and
     matrix products in single precision. What ResNet-50 reaches with large batches is the most to hope for. Dense
-    tasks have two images a GPU at a time, small kernels and much to do between them, which a faster GPU does not
-    hasten: on a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN
-    on eight), and no GPU here is slower than that. Their geometric mean is the estimate.
+    tasks have two images per GPU, small kernels and much to do between them, which a faster GPU does not speed up: on
+    a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN on eight),
+    and no GPU here is slower than that. The geometric mean of both is the estimate.
     """
     facts, v100 = GPUS[gpu], GPUS["v100"].fp32_tflops * FP32_EFFICIENCY
     products = facts.fp32_tflops * FP32_EFFICIENCY
@@ -143,30 +149,14 @@ def assumptions(gpu: str) -> str:
     """What estimates from the table rest on, in words."""
     facts = GPUS[gpu]
     products = f"{100 * FP32_EFFICIENCY:g} % of {facts.fp32_tflops:g} TFLOP/s in FP32"
-    uncounted = "loading images and the test's figures are not counted"
+    uncounted = "loading images and computing the test's metrics are not counted"
     if facts.tf32_tflops is None:
         return f"assumed utilisation of one {facts.title}: {products}; {uncounted}"
     convolutions = f"{100 * TF32_EFFICIENCY:g} % of {facts.tf32_tflops:g} TFLOP/s in TF32"
     return (
         f"assumed utilisation of one {facts.title}: at best {convolutions} for convolutions and {products} for matrix "
-        f"products, at worst the speed of a V100; estimated is their geometric mean; {uncounted}"
+        f"products, at worst the speed of a V100; the estimate is their geometric mean; {uncounted}"
     )
-
-
-def _same_benchmark(past: Past, question: Question) -> bool:
-    record, benchmark = past.record, question.benchmark
-    return (
-        (record.benchmark, record.protocol_version) == (benchmark.name, benchmark.protocol_version)
-        and question.arch in (None, record.weights.arch)
-    )  # fmt: skip
-
-
-def _same_work(past: Past, question: Question) -> bool:
-    if past.on_protocol and question.on_protocol:
-        return True
-    if past.work is None or not question.work.phases:
-        return False
-    return (past.work.variant, past.work.phases) == (question.work.variant, question.work.phases)
 
 
 def _size(work: Work) -> float:
@@ -174,19 +164,18 @@ def _size(work: Work) -> float:
     return sum(phase.num_images * (flop.FORWARD_AND_BACKWARD if phase.trains else 1) for phase in work.phases)
 
 
-def _median(seconds: Sequence[float], kind: Kind, source: str) -> Estimate:
-    several = len(seconds) > 1
+def _median(trials: Sequence[tuple[PastTrial, float]], kind: Kind, how: str = "") -> Estimate:
+    """Of each trial's seconds; from ``"median of 5 records of demo-voc on cpu x86_64, 1 thread"``."""
+    names = sorted({past.record.benchmark for past, _ in trials})
+    devices = sorted({past.device_name for past, _ in trials})
+    seconds = [seconds for _, seconds in trials]
+    source = f"of {', '.join(names)} on {', '.join(devices)}{how}"
+    if len(seconds) == 1:
+        return Estimate(kind=kind, device_seconds=seconds[0], source=f"1 record {source}")
     return Estimate(
         kind=kind,
         device_seconds=statistics.median(seconds),
-        source=f"median of {source}" if several else source,
-        low=min(seconds) if several else None,
-        high=max(seconds) if several else None,
+        source=f"median of {len(seconds)} records {source}",
+        low=min(seconds),
+        high=max(seconds),
     )
-
-
-def _named(pasts: Sequence[Past]) -> str:
-    """``"5 records of demo-voc on cpu x86_64, 1 thread"``."""
-    names = sorted({past.record.benchmark for past in pasts})
-    devices = sorted({past.device_name for past in pasts})
-    return f"{len(pasts)} record{'s' if len(pasts) > 1 else ''} of {', '.join(names)} on {', '.join(devices)}"

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import functools
 
-from transfer.work import BackbonePass, Flop, Phase, Work
+from transfer.work import BackbonePass, Flop, Work
 
 FORWARD_AND_BACKWARD = 3  # backward takes twice as many: the gradients of inputs and of weights
 
 
-def of_phase(phase: Phase) -> Flop | None:
-    """All images of a phase; None if nobody counted one."""
-    if phase.cost is None:
-        return None
-    cost, times = phase.cost, phase.num_images
-    if isinstance(cost, BackbonePass):
-        cost, times = of_backbone(cost), times * (FORWARD_AND_BACKWARD if phase.trains else 1)
-    return Flop(times * cost.convolutions, times * cost.products)
-
-
 def of_work(work: Work) -> Flop | None:
-    """All phases; None if one of them is not counted, or none is described."""
-    counted = [of_phase(phase) for phase in work.phases]
-    if not counted or None in counted:
-        return None
-    known = [flop for flop in counted if flop]
-    return Flop(sum(flop.convolutions for flop in known), sum(flop.products for flop in known))
+    """The sum over all images of all phases; None if one of them is not counted, or none is described."""
+    convolutions = products = 0.0
+    for phase in work.phases:
+        cost, times = phase.cost, phase.num_images
+        if cost is None:
+            return None
+        if isinstance(cost, BackbonePass):
+            cost, times = of_backbone(cost), times * (FORWARD_AND_BACKWARD if phase.trains else 1)
+        convolutions += times * cost.convolutions
+        products += times * cost.products
+    return Flop(convolutions, products) if work.phases else None
 
 
 @functools.cache

@@ -16,8 +16,8 @@ from transfer.work import Work
 
 
 @dataclass(frozen=True)
-class Past:
-    """A done trial, with the folder of its record."""
+class PastTrial:
+    """A trial that is done, with the folder of its record."""
 
     record: TrialRecord
     folder: Path
@@ -31,25 +31,21 @@ class Past:
         """Wall-clock seconds times devices."""
         return self.record.wall_seconds * recorded_device(self.record)[1]
 
-    @property
-    def on_protocol(self) -> bool:
-        return not self.record.protocol_difference
-
     @functools.cached_property
     def work(self) -> Work | None:
-        """What it computed; None if the benchmark is not known or its settings cannot be read any more."""
+        """What it computed; None if the benchmark is unknown or its settings can no longer be read."""
         benchmark = BENCHMARKS.get(self.record.benchmark)
         if benchmark is None or benchmark.protocol_version != self.record.protocol_version:
             return None
         try:
-            return task_of(benchmark).recorded(self.record, benchmark)
+            return task_of(benchmark).recorded_work(self.record, benchmark)
         except (KeyError, TypeError, ValueError, UserError):
             return None
 
 
-def gather(roots: Iterable[Path]) -> list[Past]:
-    """Done trials below some folders, each once; what cannot be read teaches nothing and is left to reports to name."""
-    found: dict[str, Past] = {}
+def gather(roots: Iterable[Path]) -> list[PastTrial]:
+    """The done trials below some folders, each once; records that cannot be read are left for reports to name."""
+    found: dict[str, PastTrial] = {}
     for root in roots:
         for path in sorted(root.rglob(RECORD_NAME)):
             try:
@@ -57,5 +53,5 @@ def gather(roots: Iterable[Path]) -> list[Past]:
             except (UserError, OSError):
                 continue
             if record.status == "done" and record.wall_seconds > 0:
-                found[record.to_text()] = Past(record, path.parent)
+                found[record.to_text()] = PastTrial(record, path.parent)
     return list(found.values())

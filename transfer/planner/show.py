@@ -9,22 +9,41 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from transfer.planner.estimate import Estimate
-from transfer.planner.planning import Plan, Row
+from transfer.planner.planning import PlannedRow, PlannedTrials
 from transfer.trials.states import MEANING, ranges
 
 GIB, MIB = 2**30, 2**20
 
 
-def show(plan: Plan, console: Console) -> None:
-    """Tables on a terminal, the same as lines of text elsewhere."""
+def show(plan: PlannedTrials, console: Console) -> None:
+    """Prints a table on a terminal, and lines of text elsewhere; the totals below."""
+    places = "places for trials" if plan.machine.device == "cpu" else "devices"
+    jobs = f", {plan.jobs} trials at a time" if plan.jobs and plan.machine.device == "cuda" else ""
+    title = f"plan for {plan.machine.num_devices} {places}, {plan.machine.name}{jobs}; nothing is started"
+    lines = []
     if console.is_terminal:
-        console.print(_table(plan))
-    for line in [*([] if console.is_terminal else _lines(plan)), *_totals(plan)]:
+        table = Table(title=title, title_justify="left", show_lines=True)
+        for heading in ("benchmark", "weights", "trials", "one trial", "device-hours", "source", "disk"):
+            table.add_column(heading, overflow="fold")
+        for row in plan.rows:
+            time, hours, source = _time(row)
+            trials, files = "\n".join(_seeds(row)), "\n".join(_disk(row))
+            table.add_row(row.benchmark, _weights(row), trials, time, hours, source, files)
+        console.print(table)
+    else:
+        lines.append(title)
+        for row in plan.rows:
+            lines += [f"{row.benchmark} · {_weights(row)}", f"  trials  {'; '.join(_seeds(row))}"]
+            if row.estimate:
+                time, hours, source = _time(row)
+                in_all = "" if row.device_seconds is None else f", {hours} device-hours in all"
+                lines += [f"  time    {time} per trial{in_all}", f"  source  {source}"]
+                lines += [f"  disk    {line}" for line in _disk(row)]
+    for line in [*lines, *_totals(plan)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def as_json(plan: Plan) -> str:
+def as_json(plan: PlannedTrials) -> str:
     """All of a plan, with seconds and bytes; null is unknown."""
     content: dict[str, Any] = {
         "machine": dataclasses.asdict(plan.machine),
@@ -64,23 +83,28 @@ def size(num_bytes: int | None) -> str:
     return f"{num_bytes / MIB:.0f} MiB" if num_bytes >= MIB else f"{num_bytes / 1024:.0f} KiB"
 
 
-def _seeds(row: Row) -> list[str]:
+def _seeds(row: PlannedRow) -> list[str]:
     return [f"{len(seeds)} {MEANING[state]} (seed {ranges(seeds)})" for state, seeds in row.seeds.items()]
 
 
-def _trial(row: Row, estimate: Estimate) -> str:
-    if estimate.device_seconds is None:
-        return "unknown"
-    devices = f" on {row.num_devices} devices" if row.num_devices > 1 else ""
-    spread = ""
-    if estimate.low is not None and estimate.high is not None:
-        low, high = (max(value, 0.0) / row.num_devices for value in (estimate.low, estimate.high))
-        spread = f" ({duration(low)} to {duration(high)})"
-    return f"{duration(estimate.device_seconds / row.num_devices)}{spread}{devices}"
+def _time(row: PlannedRow) -> tuple[str, str, str]:
+    """Of one trial with its range, of all in device-hours, and where this is known from; empty if none is to be run."""
+    estimate, num_devices = row.estimate, row.num_devices
+    if estimate is None:
+        return "", _hours(0.0), ""
+    time = "unknown"
+    if estimate.device_seconds is not None:
+        time = duration(estimate.device_seconds / num_devices)
+        if estimate.low is not None and estimate.high is not None:
+            low, high = (duration(max(value, 0.0) / num_devices) for value in (estimate.low, estimate.high))
+            time += f" ({low} to {high})"
+        if num_devices > 1:
+            time += f" on {num_devices} devices"
+    return time, _hours(row.device_seconds), estimate.source
 
 
-def _disk(row: Row) -> list[str]:
-    """What is known of the row's disk, and where from; what is not is said once for the whole plan."""
+def _disk(row: PlannedRow) -> list[str]:
+    """What is known of the row's files, and where from; the totals say once what is unknown."""
     by_source: dict[str, list[str]] = {}
     for item in row.disk:
         if item.num_bytes is not None:
@@ -88,45 +112,11 @@ def _disk(row: Row) -> list[str]:
     return [f"{', '.join(found)} ({source})" for source, found in by_source.items()]
 
 
-def _table(plan: Plan) -> Table:
-    table = Table(title=_title(plan), title_justify="left", show_lines=True)
-    for heading in ("benchmark", "weights", "trials", "one trial", "device-hours", "source", "disk"):
-        table.add_column(heading, overflow="fold")
-    for row in plan.rows:
-        table.add_row(
-            row.benchmark,
-            _weights(row),
-            "\n".join(_seeds(row)),
-            _trial(row, row.estimate) if row.estimate else "",
-            _hours(row.device_seconds),
-            row.estimate.source if row.estimate else "",
-            "\n".join(_disk(row)),
-        )
-    return table
-
-
-def _lines(plan: Plan) -> list[str]:
-    lines = [_title(plan)]
-    for row in plan.rows:
-        lines += [f"{row.benchmark} · {_weights(row)}", f"  trials  {'; '.join(_seeds(row))}"]
-        if row.estimate:
-            hours = "" if row.device_seconds is None else f", {_hours(row.device_seconds)} device-hours in all"
-            lines += [f"  time    {_trial(row, row.estimate)} a trial{hours}", f"  source  {row.estimate.source}"]
-            lines += [f"  disk    {line}" for line in _disk(row)]
-    return lines
-
-
-def _weights(row: Row) -> str:
+def _weights(row: PlannedRow) -> str:
     return f"{row.weights} ({row.arch or 'architecture unknown'})"
 
 
-def _title(plan: Plan) -> str:
-    places = "places for trials" if plan.machine.device == "cpu" else "devices"
-    jobs = f", {plan.jobs} trials at a time" if plan.jobs and plan.machine.device == "cuda" else ""
-    return f"plan for {plan.machine.num_devices} {places}, {plan.machine.name}{jobs}; nothing is started"
-
-
-def _totals(plan: Plan) -> list[str]:
+def _totals(plan: PlannedTrials) -> list[str]:
     num_trials = sum(len(seeds) for row in plan.rows for seeds in row.seeds.values())
     num_to_run = sum(row.num_to_run for row in plan.rows)
     lines = [f"total: {num_to_run} of {num_trials} trials to run"]

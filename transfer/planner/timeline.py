@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from transfer.work import TRAINING, Work
 
+PHASE_SECONDS = 20.0  # a phase is watched for so long
+WORTH_WAITING_SECONDS = 60.0  # and to its end if that is so near: then what follows is seen too
+
 
 @dataclass(frozen=True)
 class Tick:
@@ -22,14 +25,14 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Of one trial.
+    """How long a trial takes.
 
     Attributes:
         wall_seconds: of the whole trial.
         deviation: standard error of this from the variation between steps; drift in longer runs is not in it.
         parts: what was measured, in words.
-        unseen: phases that nobody watched.
-        to_the_end: else what comes after the last of the phases was not watched either.
+        unseen: phases that were not watched.
+        to_the_end: whether what comes after the last phase was watched too.
     """
 
     wall_seconds: float
@@ -68,7 +71,8 @@ def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bo
         rate, error = _rate(steady)
         seconds += remaining * rate
         variance += (remaining * error) ** 2
-        parts.append(f"{first.what} {_pace(rate)} over {steady[-1].done - first.done} steps")
+        pace = f"{rate:.2f} s" if rate >= 1 else f"{1000 * rate:.3g} ms"
+        parts.append(f"{first.what} {pace} over {steady[-1].done - first.done} steps")
     if not parts:
         return None
     seen = {tick.what for tick in ticks}
@@ -81,7 +85,7 @@ def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bo
 
 
 def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
-    """Reports of one thing being done; one that begins again, such as features of another split, is another."""
+    """The reports of each thing done; one that begins again, such as features of another split, counts as another."""
     groups: list[list[Tick]] = []
     for tick in ticks:
         before = groups[-1][-1] if groups else None
@@ -93,7 +97,7 @@ def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
 
 
 def _rate(ticks: Sequence[Tick]) -> tuple[float, float]:
-    """Seconds a step, and the standard error of that mean."""
+    """Seconds per step, and the standard error of that mean."""
     num_steps = ticks[-1].done - ticks[0].done
     rate = (ticks[-1].seconds - ticks[0].seconds) / num_steps
     paces = [
@@ -104,5 +108,14 @@ def _rate(ticks: Sequence[Tick]) -> tuple[float, float]:
     return rate, statistics.stdev(paces) / len(paces) ** 0.5 if len(paces) > 1 else 0.0
 
 
-def _pace(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+def pace_is_known(ticks: Sequence[Tick]) -> bool:
+    """Whether the present phase was watched long enough, and its end is far.
+
+    Training ends soon, by :meth:`transfer.task.Task.shortened` or not at all: what comes after it is worth waiting for.
+    """
+    last = ticks[-1]
+    phase = [tick for tick in ticks if tick.what == last.what]
+    elapsed = last.seconds - phase[0].seconds
+    if last.what == TRAINING or elapsed < PHASE_SECONDS or last.done == phase[0].done:
+        return False
+    return elapsed / (last.done - phase[0].done) * (last.total - last.done) > WORTH_WAITING_SECONDS

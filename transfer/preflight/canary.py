@@ -1,8 +1,8 @@
 """Canaries: one short trial with a known outcome, before hours are spent on the long ones.
 
-A set-up can be wrong in ways that no check sees: a data set with shifted boxes, a library that rounds otherwise, a
-learning rate for another batch. A short trial from a random initialisation, and one from supervised weights where
-they are given, then leave the band in which such trials end.
+A set-up can be wrong in ways that no check sees: a data set with shifted boxes, a library that rounds differently, a
+learning rate for another batch. Then a short trial from a random initialisation, or one from supervised weights where
+these are given, ends outside the band in which such trials end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run_canaries(
     Canaries are recorded beside the runs, in ``<runs>-canary``: they are in no report.
 
     Args:
-        plans: the trials that follow; data, device and batch are theirs.
+        plans: the trials that follow, with the same data, device and batch.
         launch: runs trials where those that follow will run, and returns when they have ended.
         supervised: supervised weights for a second canary of each benchmark.
 
@@ -39,19 +39,26 @@ def run_canaries(
         UserError: a benchmark has no canary, or none for supervised weights; a band was missed, or a canary failed.
     """
     firsts = {plan.benchmark: plan for plan in reversed(plans)}
-    canaries = {benchmark: _plans(plan, supervised) for benchmark, plan in reversed(firsts.items())}
+    canaries = {benchmark: _canaries_before(plan, supervised) for benchmark, plan in reversed(firsts.items())}
     launch([plan for found in canaries.values() for plan in found.values()])
     lines = []
     for benchmark, found in canaries.items():
-        figures = {kind: _figure(plan) for kind, plan in found.items()}
+        figures = {}
+        for kind, plan in found.items():
+            record = TrialRecord.load(plan.record_path)
+            if record.status == "failed":
+                raise UserError(
+                    f"the canary {plan.label} failed: {record.error}: mend the set-up before the long trials"
+                )
+            figures[kind] = record.metrics[benchmark.main_metric].value
         if what := missed(benchmark, figures):
             raise UserError(f"{what}: mend the set-up before the long trials, or leave --canary out")
         lines += [f"canary: {kind} ends at {benchmark.main_metric} {figure:.2f}" for kind, figure in figures.items()]
     return lines
 
 
-def _plans(plan: TrialPlan, supervised: Path | None) -> dict[str, TrialPlan]:
-    """The canaries that go before a trial, by what they start from."""
+def _canaries_before(plan: TrialPlan, supervised: Path | None) -> dict[str, TrialPlan]:
+    """The canaries of a trial's benchmark, by what they start from."""
     canary = plan.benchmark.canary
     if canary is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS.values() if benchmark.canary)
@@ -101,10 +108,3 @@ def missed(benchmark: Benchmark, figures: dict[str, float]) -> str | None:
             f"{figures[SUPERVISED]:.2f}, no better than {figures[RANDOM]:.2f} from {RANDOM}"
         )
     return None
-
-
-def _figure(plan: TrialPlan) -> float:
-    record = TrialRecord.load(plan.record_path)
-    if record.status == "failed":
-        raise UserError(f"the canary {plan.label} failed: {record.error}: mend the set-up before the long trials")
-    return record.metrics[plan.benchmark.main_metric].value

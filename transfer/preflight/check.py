@@ -1,4 +1,4 @@
-"""The one order in which every command and suite checks its trials: what is cheapest to find out comes first."""
+"""The one order in which every command and suite checks its trials: what is cheapest to find out is checked first."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.progress import progress_bar
+from transfer import doctor
 from transfer.preflight.canary import run_canaries
-from transfer.preflight.data import check_data
-from transfer.preflight.protocol import forewarnings
-from transfer.preflight.settings import check_settings
+from transfer.preflight.settings import check_settings, forewarnings
 from transfer.preflight.weights import check_architectures, check_weights
 from transfer.trials.plan import TrialPlan
 from transfer.trials.states import unfinished
 
+# Settings by which a trial asks for other data than its protocol's.
+DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")
+
 
 @dataclass(kw_only=True)
 class CanaryArgs:
-    """Whether a short trial with a known outcome comes before the long ones."""
+    """Whether short trials with a known outcome come before the long ones."""
 
     canary: bool = False
     """first run one short trial from a random initialisation, and stop if it does not end where it should"""
@@ -59,3 +62,17 @@ def check_before_trials(
     if args.canary:
         for line in run_canaries(waiting, launch, args.canary_weights):
             print(line, file=sys.stderr)
+
+
+def check_data(plans: Sequence[TrialPlan]) -> None:
+    """Refuses data that are incomplete or damaged; the first time it reads every file.
+
+    Another number of images than the protocol's is refused unless an override asks for other data.
+
+    Raises:
+        UserError: see :func:`transfer.doctor.check_before_trials`.
+    """
+    with progress_bar("checking the data") as progress:
+        for row, root, overrides in {(plan.benchmark.dataset, plan.data, plan.overrides): None for plan in plans}:
+            counts = not any(override.startswith(DATA_SETTINGS) for override in overrides)
+            doctor.check_before_trials(row, root, counts=counts, progress=progress)

@@ -12,59 +12,52 @@ from transfer.trials.process import call, fork_server
 from transfer.trials.run_one import remove_empty_folders
 from transfer.weights.arch import arch_of
 from transfer.weights.backbone import architecture
-from transfer.work import Asked
 
 
 def check_architectures(plans: Sequence[TrialPlan]) -> None:
-    """Compares the architecture of all weights that are there with the one that each benchmark's config has.
+    """Compares the architecture of all weights that exist with the one that each benchmark's config has.
 
     Raises:
         UserError: there is no architecture of this name, or it is not the benchmark's.
     """
-    for benchmark, weights, overrides, rescale in {
-        (plan.benchmark, plan.weights, plan.overrides, plan.rescale): None for plan in plans
-    }:
-        if weights.is_random:
-            architecture.get(arch_of(weights) or "")
-        found = arch_of(weights)
-        asked = Asked(benchmark=benchmark, overrides=overrides, rescale=rescale, arch=found)
-        wanted = task_of(benchmark).planned(asked).arch
-        if found is None or wanted is None or _is_same(found, wanted):
+
+    def compared(arch: str) -> str | int:
+        """Of ResNets only the depth; the proof of the conversion shows the rest."""
+        return architecture.RESNETS[arch].depth if arch in architecture.RESNETS else arch
+
+    different = {(plan.benchmark, plan.weights, plan.overrides, plan.rescale): plan for plan in plans}
+    for plan in different.values():
+        benchmark, task, found = plan.benchmark, task_of(plan.benchmark), arch_of(plan.weights)
+        if plan.weights.is_random:
+            architecture.get(found or "")
+        wanted = task.planned_work(plan, found).arch
+        if found is None or wanted is None or compared(found) == compared(wanted):
             continue
         fitting = [
             other.name
             for other in BENCHMARKS.values()
             if (other.task, other.dataset, other.option, other.arch) == (benchmark.task, benchmark.dataset, None, found)
         ]
-        way_out = f"use {' or '.join(fitting)}" if fitting else task_of(benchmark).how_to_fit(benchmark, found)
-        is_not = f"{benchmark.name} is for a {wanted}, {weights.source} is a {found}"
+        way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)
+        is_not = f"{benchmark.name} is for a {wanted}, {plan.weights.source} is a {found}"
         raise UserError(f"{is_not}: give weights of a {wanted}, or {way_out}")
 
 
-def _is_same(found: str, wanted: str) -> bool:
-    """Of ResNets only the depth is compared; the proof of the conversion shows the rest."""
-    specs = [architecture.RESNETS.get(arch) for arch in (found, wanted)]
-    return found == wanted or (specs[0] is not None and specs[1] is not None and specs[0].depth == specs[1].depth)
-
-
 def check_weights(plans: Sequence[TrialPlan]) -> None:
-    """Reads every checkpoint, and converts it for the frameworks that it is to be used in, where trials will find it.
+    """Reads every checkpoint, and converts it for the frameworks that will use it, where trials will find it.
 
-    In a process that is forked from the trials' own server: frameworks are imported once.
+    In processes that are forked from the trials' own server: frameworks are imported once.
 
     Raises:
         UserError: a checkpoint is damaged, unknown or ambiguous, has no proven conversion, or does not fit a benchmark.
     """
-    firsts = {(plan.benchmark.name, plan.weights): plan for plan in reversed(plans)}
-    opened = [plan for plan in firsts.values() if task_of(plan.benchmark).target or not plan.weights.is_random]
-    if opened:
-        call(fork_server(plans), _check_all, opened[::-1])
-
-
-def _check_all(plans: Sequence[TrialPlan]) -> None:
+    firsts: dict[tuple[str, object], TrialPlan] = {}
     for plan in plans:
+        if task_of(plan.benchmark).target or not plan.weights.is_random:
+            firsts.setdefault((plan.benchmark.name, plan.weights), plan)
+    for plan in firsts.values():
         try:
-            task_of(plan.benchmark).check_weights(plan.trial())
+            call(fork_server(plans), task_of(plan.benchmark).check_weights, plan.trial())
         except UserError as error:
             remove_empty_folders(plan)
             raise UserError(f"{plan.benchmark.name} from {plan.weights.name}: {error}") from None

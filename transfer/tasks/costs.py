@@ -2,73 +2,73 @@
 
 from __future__ import annotations
 
-from transfer.work import Counted, Flop
+from transfer.work import Flop, ModelCost
 
-COSTS: dict[str, Counted] = {
-    "voc": Counted(
+COSTS: dict[str, ModelCost] = {
+    "voc": ModelCost(
         train=Flop(9.747e11, 3.978e10), test=Flop(5.577e11, 2.59e10), num_parameters=42_759_348, num_trained=42_759_348
     ),
-    "coco": Counted(
+    "coco": ModelCost(
         train=Flop(1.185e12, 4.072e10), test=Flop(6.636e11, 2.651e10), num_parameters=45_711_152, num_trained=45_711_152
     ),
-    "voc-c4": Counted(
+    "voc-c4": ModelCost(
         train=Flop(2.822e12, 6.354e08), test=Flop(1.794e12, 4.137e08), num_parameters=33_234_160, num_trained=33_234_160
     ),
-    "coco-c4": Counted(
+    "coco-c4": ModelCost(
         train=Flop(2.938e12, 2.523e09), test=Flop(1.977e12, 1.642e09), num_parameters=35_966_828, num_trained=35_966_828
     ),
-    "voc-vit-b": Counted(
+    "voc-vit-b": ModelCost(
         train=Flop(7.51e11, 1.657e12), test=Flop(4.403e11, 1.03e12), num_parameters=107_262_004, num_trained=107_262_004
     ),
-    "voc-deit-s": Counted(
+    "voc-deit-s": ModelCost(
         train=Flop(7.048e11, 5.733e11), test=Flop(4.154e11, 3.835e11), num_parameters=40_867_924, num_trained=40_867_924
     ),
-    "coco-vit-b": Counted(
+    "coco-vit-b": ModelCost(
         train=Flop(9.373e11, 2.291e12),
         test=Flop(4.403e11, 1.031e12),
         num_parameters=110_213_808,
         num_trained=110_213_808,
     ),
-    "coco-deit-s": Counted(
+    "coco-deit-s": ModelCost(
         train=Flop(8.306e11, 8.14e11), test=Flop(4.154e11, 3.841e11), num_parameters=43_819_728, num_trained=43_819_728
     ),
-    "voc-frozen": Counted(
+    "voc-frozen": ModelCost(
         train=Flop(7.886e11, 3.978e10), test=Flop(5.577e11, 2.59e10), num_parameters=42_706_228, num_trained=19_251_316
     ),
-    "coco-frozen": Counted(
+    "coco-frozen": ModelCost(
         train=Flop(9.409e11, 4.072e10), test=Flop(6.636e11, 2.651e10), num_parameters=45_658_032, num_trained=22_203_120
     ),
-    "demo-voc": Counted(
+    "demo-voc": ModelCost(
         train=Flop(3.098e09, 3.133e08), test=Flop(1.052e09, 8.159e07), num_parameters=12_240_189, num_trained=12_240_189
     ),
-    "demo-voc-frozen": Counted(
+    "demo-voc-frozen": ModelCost(
         train=Flop(1.368e09, 3.133e08), test=Flop(1.052e09, 8.159e07), num_parameters=12_230_589, num_trained=1_063_677
     ),
-    "demo-coco": Counted(
+    "demo-coco": ModelCost(
         train=Flop(3.391e09, 3.133e08), test=Flop(1.229e09, 8.159e07), num_parameters=12_330_558, num_trained=12_330_558
     ),
-    "seg-voc": Counted(
+    "seg-voc": ModelCost(
         train=Flop(2.629e11, 0), test=Flop(1.183e11, 0), num_parameters=28_478_933, num_trained=28_478_933
     ),
-    "seg-cityscapes": Counted(
+    "seg-cityscapes": ModelCost(
         train=Flop(6.078e11, 0), test=Flop(7.151e11, 0), num_parameters=28_478_675, num_trained=28_478_675
     ),
-    "demo-seg": Counted(
+    "demo-seg": ModelCost(
         train=Flop(4.007e09, 0), test=Flop(1.361e09, 0), num_parameters=11_487_810, num_trained=11_487_810
     ),
-    "seg-voc-vit-b": Counted(
+    "seg-voc-vit-b": ModelCost(
         train=Flop(2.133e11, 6.385e11), test=Flop(9.603e10, 3.038e11), num_parameters=96_864_661, num_trained=96_864_661
     ),
-    "seg-voc-deit-s": Counted(
+    "seg-voc-deit-s": ModelCost(
         train=Flop(8.912e10, 1.887e11), test=Flop(4.014e10, 9.343e10), num_parameters=25_652_629, num_trained=25_652_629
     ),
-    "seg-voc-frozen": Counted(
+    "seg-voc-frozen": ModelCost(
         train=Flop(4.337e10, 0), test=Flop(5.799e10, 0), num_parameters=23_588_756, num_trained=80_724
     ),
-    "seg-cityscapes-frozen": Counted(
+    "seg-cityscapes-frozen": ModelCost(
         train=Flop(1.01e11, 0), test=Flop(3.512e11, 0), num_parameters=23_581_068, num_trained=73_036
     ),
-    "demo-seg-frozen": Counted(
+    "demo-seg-frozen": ModelCost(
         train=Flop(1.19e09, 0), test=Flop(1.187e09, 0), num_parameters=11_187_116, num_trained=10_604
     ),
 }

@@ -35,7 +35,7 @@ def row(name: str) -> str:
         counted = task_of(benchmark).count(benchmark)
     train, test = (f"Flop({flop.convolutions:.4g}, {flop.products:.4g})" for flop in (counted.train, counted.test))
     parameters = f"num_parameters={counted.num_parameters:_}, num_trained={counted.num_trained:_}"
-    return f'    "{name}": Counted(train={train}, test={test}, {parameters}),'
+    return f'    "{name}": ModelCost(train={train}, test={test}, {parameters}),'
 
 
 if __name__ == "__main__":

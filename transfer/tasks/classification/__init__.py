@@ -5,8 +5,8 @@ from __future__ import annotations
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Task
-from transfer.trial import Outcome, Trial
-from transfer.work import Asked, Work
+from transfer.trial import Outcome, Trial, TrialSettings
+from transfer.work import Work
 
 
 class Classification(Task):
@@ -31,15 +31,15 @@ class Classification(Task):
 
         trial_backbone(trial)
 
-    def planned(self, asked: Asked) -> Work:
+    def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
         from transfer.tasks.classification import work
 
-        return work.planned(asked)
+        return work.planned_work(settings, arch)
 
-    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+    def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         from transfer.tasks.classification import work
 
-        return work.recorded(record, benchmark)
+        return work.recorded_work(record, benchmark)
 
 
 TASK = Classification()

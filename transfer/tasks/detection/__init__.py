@@ -10,8 +10,8 @@ from transfer.compat import prepare_detectron2
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Foreseen, Task
-from transfer.trial import Outcome, Trial
-from transfer.work import Asked, Counted, Work
+from transfer.trial import Outcome, Trial, TrialSettings
+from transfer.work import ModelCost, Work
 
 prepare_detectron2()
 
@@ -53,20 +53,20 @@ class Detection(Task):
         cfg, protocol = resolve_config(trial), protocol_config(trial.benchmark.config_path, device=trial.device)
         return Foreseen(verdict=judged(cfg, protocol), protocol=schedule(protocol), used=schedule(cfg))
 
-    def planned(self, asked: Asked) -> Work:
+    def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
         from transfer.tasks.detection import work
 
-        return work.planned(asked)
+        return work.planned_work(settings)
 
-    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+    def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         from transfer.tasks.detection import work
 
-        return work.recorded(record, benchmark)
+        return work.recorded_work(record, benchmark)
 
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
 
-    def count(self, benchmark: Benchmark) -> Counted:
+    def count(self, benchmark: Benchmark) -> ModelCost:
         from transfer.tasks.detection.counting import count
 
         return count(benchmark)

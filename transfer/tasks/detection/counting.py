@@ -15,12 +15,12 @@ from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.trainer import seeded_model
-from transfer.work import Counted
+from transfer.work import ModelCost
 
 NUM_OBJECTS = 8  # COCO has 7.3 in an image, VOC 2.4; a quarter of the sampled regions are objects at most
 
 
-def count(benchmark: Benchmark) -> Counted:
+def count(benchmark: Benchmark) -> ModelCost:
     """Trains one step and tests one image of 4:3 at the protocol's mean size, on CPU; seconds to a minute."""
     cfg = protocol_config(benchmark.config_path, device="cpu")
     cfg.freeze()
@@ -34,7 +34,7 @@ def count(benchmark: Benchmark) -> Counted:
         model.eval()([{"image": _image(cfg.INPUT.MIN_SIZE_TEST)}])
     num_trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Counted(train=train, test=flop_of(counter), num_parameters=num_parameters, num_trained=num_trained)
+    return ModelCost(train=train, test=flop_of(counter), num_parameters=num_parameters, num_trained=num_trained)
 
 
 def _image(height: int) -> Tensor:

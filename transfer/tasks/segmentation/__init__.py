@@ -5,9 +5,9 @@ from __future__ import annotations
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Foreseen, Task
-from transfer.trial import Outcome, Trial
+from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.weights.backbone.architecture import VITS
-from transfer.work import Asked, Counted, Work
+from transfer.work import ModelCost, Work
 
 
 class Segmentation(Task):
@@ -49,15 +49,15 @@ class Segmentation(Task):
         verdict = judged(config, path, difference)
         return Foreseen(verdict=verdict, protocol=schedule(load_protocol(path)), used=schedule(config))
 
-    def planned(self, asked: Asked) -> Work:
+    def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
         from transfer.tasks.segmentation import work
 
-        return work.planned(asked)
+        return work.planned_work(settings)
 
-    def recorded(self, record: TrialRecord, benchmark: Benchmark) -> Work:
+    def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         from transfer.tasks.segmentation import work
 
-        return work.recorded(record, benchmark)
+        return work.recorded_work(record, benchmark)
 
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         """A warm-up longer than the probe is cut with it."""
@@ -65,7 +65,7 @@ class Segmentation(Task):
             return (f"train_cfg.max_iters={iterations}",)
         return (f"train_cfg.max_iters={iterations}", "param_scheduler.0.begin=1", "param_scheduler.1.end=1")
 
-    def count(self, benchmark: Benchmark) -> Counted:
+    def count(self, benchmark: Benchmark) -> ModelCost:
         from transfer.tasks.segmentation.counting import count
 
         return count(benchmark)

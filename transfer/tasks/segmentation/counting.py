@@ -11,12 +11,12 @@ from transfer.compat import prepare_mmseg
 from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.segmentation.config import load_protocol
-from transfer.work import Counted
+from transfer.work import ModelCost
 
 NUM_IMAGES = 2  # batch norms refuse one value
 
 
-def count(benchmark: Benchmark) -> Counted:
+def count(benchmark: Benchmark) -> ModelCost:
     """Trains one step at the protocol's crop and tests images of 4:3 at its scale, on CPU; seconds to a minute."""
     prepare_mmseg()
     from mmengine.registry import DefaultScope
@@ -40,7 +40,7 @@ def count(benchmark: Benchmark) -> Counted:
     train = flop_of(counter, NUM_IMAGES)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(torch.rand(1, 3, *_test_size(config)), mode="tensor")
-    return Counted(
+    return ModelCost(
         train=train,
         test=flop_of(counter),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
