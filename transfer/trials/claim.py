@@ -108,7 +108,13 @@ def take(path: Path) -> Claim | None:
     owner = _myself()
     candidate = path.with_name(temporary_name(f"{path.name}.{owner.token}"))
     try:
-        _write(candidate, owner)
+        for _ in range(100):
+            make_dir(candidate.parent)
+            with contextlib.suppress(FileNotFoundError):  # others may remove the folder as often as it is made
+                candidate.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+                break
+        else:
+            raise OSError(f"{candidate.parent} vanishes again and again")
         if _link(candidate, path) or _take_over(candidate, path):
             return Claim(path, owner)
         return None
@@ -173,16 +179,6 @@ def _take_over(candidate: Path, path: Path) -> bool:
         return True
     finally:
         guard.release()
-
-
-def _write(candidate: Path, owner: Owner) -> None:
-    """Writes the file that is to become the claim; others may remove its folder as often as it is made."""
-    for _ in range(100):
-        make_dir(candidate.parent)
-        with contextlib.suppress(FileNotFoundError):
-            candidate.write_text(json.dumps(asdict(owner)), encoding="utf-8")
-            return
-    raise OSError(f"{candidate.parent} vanishes again and again")
 
 
 def _link(candidate: Path, path: Path) -> bool:

@@ -25,7 +25,6 @@ from transfer.task import task_of
 from transfer.trials.devices import VISIBLE
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_one import TakenError, run_trial
-from transfer.trials.summary import BY_ANOTHER
 
 DEATH_SECONDS = 5.0  # a killed process is gone once its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -145,7 +144,7 @@ def trial_process(plan: TrialPlan, messages: Connection) -> None:
         if ran_here:
             send(record.status, record.error or plan.main_result(record))
         else:
-            send("done elsewhere", BY_ANOTHER)
+            send("done elsewhere", "by another runner")
 
 
 def _in_fork(

@@ -24,7 +24,7 @@ from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, ended_by_sigterm, fork_server, kill, start, trial_process
 from transfer.trials.run_one import record_death
 from transfer.trials.states import TrialState, recorded_state, state_of, unfinished
-from transfer.trials.summary import BY_ANOTHER, End, RunSummary
+from transfer.trials.summary import End, RunSummary
 
 POLL_SECONDS = 1.0  # how often the trials of other runners are looked at
 
@@ -76,7 +76,7 @@ class WaitingTrial:
         if state.conflict:  # the other runner has other settings
             return "refused", state.conflict
         if state.name == "done":
-            return "done elsewhere", BY_ANOTHER
+            return "done elsewhere", "by another runner"
         if state.record and state.failed_since(self.failure_ns):
             return "failed", f"{state.record.error} (in another runner)"
         return None

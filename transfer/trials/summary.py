@@ -10,7 +10,6 @@ from common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 from transfer.trials.plan import TrialPlan
 
 End = Literal["done", "done elsewhere", "failed", "refused"]
-BY_ANOTHER = "by another runner"  # the result of a trial that was done elsewhere
 
 
 @dataclass
