@@ -1,4 +1,4 @@
-"""Images in WebDataset shards, read one by one: the tar headers are read once into an index of where each image lies.
+"""Images in WebDataset shards, read one by one: the tar headers are read once into an index of where each image is.
 
 A sample is ``<key>.jpg`` (or another image) and, if there are labels, ``<key>.cls`` or a ``<key>.json`` with ``label``.
 """
@@ -33,8 +33,8 @@ class TarShards:
 
     Attributes:
         shards: the files.
-        places: where each image lies; labels are all 0 where there are none.
-        keys: what each image is called in its shard.
+        places: where each image is; labels are all 0 where there are none.
+        keys: the name of each image in its shard.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TarShards:
         """Reads the index, or makes it.
 
         Args:
-            index_dirs: where the index may lie; it is written to the first of them that can be written to.
+            index_dirs: where the index may be; it is written to the first of them that can be written to.
             index_name: of the index; shards of another split in the same folder need another one.
             max_open: shards that this process keeps open.
 
@@ -51,14 +51,16 @@ class TarShards:
             UserError: a shard is damaged, holds no image or lacks some labels.
         """
         self.shards = shards
-        state = _state(shards)
-        found = (_load_index(home / index_name, state) for home in index_dirs)
-        index = next((each for each in found if each is not None), None)
+        stats = [(path.name, path.stat()) for path in shards]
+        # What has to be unchanged for an index to be valid.
+        state = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+        index = next(filter(None, (_load_index(home / index_name, state) for home in index_dirs)), None)
         if index is None:
-            index = _build_index(shards)
+            index = places, names = _build_index(shards)
             home = next((home for home in index_dirs if os.access(home, os.W_OK) or not home.exists()), None)
             if home is not None:
-                _save_index(home / index_name, state, *index)
+                with atomic_path(home / index_name) as temporary:
+                    np.savez_compressed(temporary, state=_bytes(state), places=places, keys=_bytes("\n".join(names)))
         self.places, keys = index
         self.keys = PackedNames(keys)
         self._max_open = max_open
@@ -76,7 +78,7 @@ class TarShards:
                 os.close(self._open.popitem(last=False)[1])
             self._open[shard] = os.open(self.shards[shard], os.O_RDONLY)
         self._open.move_to_end(shard)
-        return os.pread(self._open[shard], size, offset)  # takes no note of a position, so processes can share the file
+        return os.pread(self._open[shard], size, offset)  # has no file position, so processes can share the file
 
 
 def find_shards(folder: Path, split: str = "train") -> list[Path]:
@@ -88,12 +90,6 @@ def find_shards(folder: Path, split: str = "train") -> list[Path]:
     if any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()):
         return []  # class folders; the archives they came in may still be there
     return [path for path in found if split in path.name] or found
-
-
-def _state(shards: list[Path]) -> str:
-    """What has to be unchanged for an index to be valid."""
-    stats = [(path.name, path.stat()) for path in shards]
-    return "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
 
 
 def _build_index(shards: list[Path]) -> tuple[Places, list[str]]:
@@ -129,34 +125,33 @@ def _samples(shard: Path) -> Iterator[dict[str, Any]]:
     """
     from webdataset.tariterators import group_by_keys  # imports torch
 
+    def members(archive: tarfile.TarFile) -> Iterator[dict[str, Any]]:
+        end = 0
+        for member in archive:
+            end = member.offset_data
+            if not member.isreg():
+                continue
+            end += -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+            if re.match(r"__[^/]*__($|/)", member.name):  # the format's notes about itself
+                continue
+            content: Any = (member.offset_data, member.size)
+            if member.name.rpartition(".")[2].lower() in _LABELS:
+                file = archive.extractfile(member)
+                assert file is not None
+                content = file.read()
+            yield {"fname": member.name, "data": content, "__url__": str(shard)}
+        # tarfile takes a header that is cut short for the end.
+        with shard.open("rb") as raw:
+            raw.seek(end)
+            if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it ends too early")
+
     try:
         with tarfile.open(shard, "r:") as archive:
-            yield from group_by_keys(_members(archive, shard))
+            yield from group_by_keys(members(archive))
     except (tarfile.TarError, OSError, ValueError) as error:
         reason = str(error.args[0]) if error.args else "unreadable"
         raise UserError(f"the shard {shard} is damaged ({reason}): fetch or write it again") from None
-
-
-def _members(archive: tarfile.TarFile, shard: Path) -> Iterator[dict[str, Any]]:
-    end = 0
-    for member in archive:
-        end = member.offset_data
-        if not member.isreg():
-            continue
-        end += -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        if re.match(r"__[^/]*__($|/)", member.name):  # the format's notes about itself
-            continue
-        content: Any = (member.offset_data, member.size)
-        if member.name.rpartition(".")[2].lower() in _LABELS:
-            file = archive.extractfile(member)
-            assert file is not None
-            content = file.read()
-        yield {"fname": member.name, "data": content, "__url__": str(shard)}
-    # tarfile takes a header that is cut short for the end.
-    with shard.open("rb") as raw:
-        raw.seek(end)
-        if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("it ends too early")
 
 
 def _label(shard: Path, sample: dict[str, Any]) -> int | None:
@@ -174,7 +169,7 @@ def _label(shard: Path, sample: dict[str, Any]) -> int | None:
 
 
 def _load_index(path: Path, state: str) -> tuple[Places, list[str]] | None:
-    """The index at ``path``; None if there is none, or the shards are others by now."""
+    """The index at ``path``; None if there is none, or the shards have changed since."""
     try:
         with np.load(path) as saved:
             if saved["state"].tobytes().decode() != state:
@@ -182,11 +177,6 @@ def _load_index(path: Path, state: str) -> tuple[Places, list[str]] | None:
             return saved["places"], saved["keys"].tobytes().decode().split("\n")
     except (OSError, ValueError, KeyError, EOFError):
         return None
-
-
-def _save_index(path: Path, state: str, places: Places, keys: list[str]) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, state=_bytes(state), places=places, keys=_bytes("\n".join(keys)))
 
 
 def _bytes(text: str) -> NDArray[np.uint8]:

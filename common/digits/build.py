@@ -20,7 +20,7 @@ CROWD_EVERY = 10  # COCO: every tenth scene has a crowd
 
 
 def generate(out: Path) -> dict[str, Any]:
-    """Writes the embedded data into ``out`` unless they are there already.
+    """Writes the embedded data into ``out`` unless it is there already.
 
     Returns:
         The manifest: ``version``, ``seed``, ``counts`` and ``sha256`` of the tree.
@@ -38,17 +38,22 @@ def generate(out: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=parent, prefix=f".{out.name}.") as scratch:
             tree = Path(scratch) / "digits"
             manifest = _build(tree)
-            _move(tree, out)
+            try:
+                tree.replace(out)  # takes the place of an empty folder too
+            except OSError:
+                # Another process was quicker if the same bytes are there.
+                if read_manifest(out) is None:
+                    raise
     except OSError as error:
         raise UserError(f"cannot write the digits to {out} ({error.strerror}): choose another --out") from None
     return manifest
 
 
 def read_manifest(out: Path) -> dict[str, Any] | None:
-    """The manifest of data that are complete, or None where there are none.
+    """The manifest of complete data, or None where there is none.
 
     Raises:
-        UserError: the data are of another version.
+        UserError: the data is of another version.
     """
     path = out / MANIFEST
     if not path.is_file():
@@ -81,7 +86,7 @@ def _build(root: Path) -> dict[str, Any]:
     from common.digits.source import load_digits, split_digits
     from common.digits.voc import write_voc
 
-    # One stream for each part: a change to one leaves the others' bytes alone.
+    # One random stream for each part: a change to one leaves the others' bytes alone.
     split_rng, voc_train_rng, voc_test_rng, coco_train_rng, coco_val_rng = map(
         np.random.default_rng, np.random.SeedSequence(SEED).spawn(5)
     )
@@ -111,12 +116,3 @@ def _build(root: Path) -> dict[str, Any]:
     manifest = {"version": VERSION, "seed": SEED, "counts": counts, "sha256": tree_sha256(root)}
     write_text(root / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return manifest
-
-
-def _move(tree: Path, out: Path) -> None:
-    try:
-        tree.replace(out)  # takes the place of an empty folder too
-    except OSError:
-        # Another process was quicker: the same bytes are there.
-        if read_manifest(out) is None:
-            raise

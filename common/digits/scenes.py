@@ -34,9 +34,9 @@ class SceneObject:
 
     Attributes:
         label: 0 to 9.
-        mask: (128, 128) bool, the pixels that belong to it and can be seen.
+        mask: (128, 128) bool, its visible pixels.
         box: ``(x0, y0, x1, y1)`` around the mask; ``x1`` and ``y1`` lie outside.
-        digits: row numbers in the source of the digits that it is made of.
+        digits: row numbers, in the source, of the digits that it is made of.
     """
 
     label: int
@@ -76,7 +76,12 @@ class SceneComposer:
 
     def compose(self, *, with_crowd: bool = False) -> Scene:
         """The next scene, of three to seven digits and perhaps a crowd."""
-        patches = [self._digit_patch() for _ in range(int(self._rng.integers(*NUM_RANGE, endpoint=True)))]
+        patches = []
+        for _ in range(int(self._rng.integers(*NUM_RANGE, endpoint=True))):
+            row = self._next_digit()
+            height = int(self._rng.integers(*HEIGHT_RANGE, endpoint=True))
+            ink = resize_to_height(crop_to_ink(self._digits.images[row]), height)
+            patches.append(_Patch(ink, int(self._digits.labels[row]), (int(self._digits.indices[row]),)))
         # the largest first: what is still to be placed then finds room more easily
         patches.sort(key=lambda patch: -patch.ink.size)
         if with_crowd:
@@ -87,12 +92,6 @@ class SceneComposer:
         if not self._queue:
             self._queue = self._rng.permutation(len(self._digits)).tolist()
         return self._queue.pop()
-
-    def _digit_patch(self) -> _Patch:
-        row = self._next_digit()
-        height = int(self._rng.integers(*HEIGHT_RANGE, endpoint=True))
-        ink = resize_to_height(crop_to_ink(self._digits.images[row]), height)
-        return _Patch(ink, int(self._digits.labels[row]), (int(self._digits.indices[row]),))
 
     def _crowd_patch(self) -> _Patch:
         num = int(self._rng.integers(*CROWD_NUM_RANGE, endpoint=True))
@@ -109,15 +108,21 @@ class SceneComposer:
         return _Patch(ink, label, tuple(int(self._digits.indices[row]) for row in rows), is_crowd=True)
 
     def _place(self, patches: list[_Patch]) -> Scene:
+        """Puts each patch where it hardly covers another one; one that finds no such place is left out."""
         image = np.zeros((SCENE_SIZE, SCENE_SIZE), dtype=np.uint8)
         boxes: list[tuple[int, int, int, int]] = []
         objects: list[SceneObject] = []
         for patch in patches:
-            box = self._find_place(patch.ink.shape, boxes)
-            if box is None:
+            height, width = patch.ink.shape
+            for _ in range(PLACING_TRIES):
+                x0 = int(self._rng.integers(0, SCENE_SIZE - width, endpoint=True))
+                y0 = int(self._rng.integers(0, SCENE_SIZE - height, endpoint=True))
+                box = (x0, y0, x1 := x0 + width, y1 := y0 + height)
+                if all(covered_share(box, other) <= MAX_COVERED for other in boxes):
+                    break
+            else:
                 continue
             boxes.append(box)
-            x0, y0, x1, y1 = box
             contrast = self._rng.uniform(*CONTRAST_RANGE)
             region = image[y0:y1, x0:x1]
             taken = np.zeros_like(image, dtype=bool)
@@ -129,18 +134,6 @@ class SceneComposer:
             np.maximum(region, (patch.ink * contrast).astype(np.uint8), out=region)
             objects.append(SceneObject(patch.label, mask, mask_box(mask), patch.digits, patch.is_crowd))
         return Scene(image, tuple(objects))
-
-    def _find_place(
-        self, shape: tuple[int, ...], boxes: list[tuple[int, int, int, int]]
-    ) -> tuple[int, int, int, int] | None:
-        height, width = shape
-        for _ in range(PLACING_TRIES):
-            x0 = int(self._rng.integers(0, SCENE_SIZE - width, endpoint=True))
-            y0 = int(self._rng.integers(0, SCENE_SIZE - height, endpoint=True))
-            box = (x0, y0, x0 + width, y0 + height)
-            if all(covered_share(box, other) <= MAX_COVERED for other in boxes):
-                return box
-        return None
 
 
 def crop_to_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
