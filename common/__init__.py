@@ -1,1 +1,1 @@
-"""What both stages share: the user's errors, files that are never half written, command lines, embedded data."""
+"""What both stages share: errors for the user, files that are never half written, command lines, embedded data."""

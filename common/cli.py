@@ -44,6 +44,6 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_DONE
     except KeyboardInterrupt:
-        print("interrupted: start the same command again to go on", file=sys.stderr)
+        print("interrupted: start the same command again to resume", file=sys.stderr)
         code = 130
     sys.exit(code or EXIT_DONE)

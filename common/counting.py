@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def counted_forward(network: nn.Module, shape: tuple[int, ...], num_inputs: int = 2) -> FlopCounterMode:
-    """A counter that has seen one forward pass of ``num_inputs`` inputs; batch norms refuse one.
+    """Counts one forward pass of ``num_inputs`` inputs, at least two, because batch norms refuse one.
 
     It counts matrix products, convolutions and attention; the rest (norms, activations, pooling) is bound by memory
     and small. A multiplication and its addition are two operations.
@@ -23,7 +23,7 @@ def counted_forward(network: nn.Module, shape: tuple[int, ...], num_inputs: int 
 
 
 def shares(counter: FlopCounterMode) -> tuple[float, float]:
-    """Operations that a counter saw in convolutions, and in all else."""
+    """The operations that a counter saw in convolutions, and in everything else."""
     found = {str(operation): flop for operation, flop in counter.get_flop_counts()["Global"].items()}
     convolutions = sum(flop for operation, flop in found.items() if "convolution" in operation)
     return float(convolutions), float(sum(found.values()) - convolutions)

@@ -16,7 +16,7 @@ from common.process import process_start
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; it becomes ``path`` when the block ends well, else it vanishes.
+    """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and is removed if not.
 
     Raises:
         UserError: the folder cannot be made or written to.
@@ -33,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def temporary_name(stem: str, suffix: str = "") -> str:
-    """A name for a file that this process is writing: tells others on this host when it never will be finished.
+    """A name for a file that this process is writing; by it others on this host see when it will never be finished.
 
     The suffix stays last: savers such as matplotlib and torch choose a format by it.
     """
@@ -41,20 +41,20 @@ def temporary_name(stem: str, suffix: str = "") -> str:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a process of this host, which is gone, was writing the file under a :func:`temporary_name`."""
+    """Whether the file has a :func:`temporary_name` of a process of this host that is gone."""
     match = re.fullmatch(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", path.name, re.DOTALL)
     return match is not None and process_start(int(match[1])) is None
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what processes of this host were writing below ``folder`` when they were killed."""
+    """Removes the files below ``folder`` that processes of this host were writing when they were killed."""
     for path in folder.rglob(".*.tmp*"):
         if is_unfinished(path):
             path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, whole or not at all; leaves the file alone if it already says this."""
+    """Writes ``text`` as UTF-8, whole or not at all; an equal file is not touched."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""GPUs to plan for, and what share of their peak training reaches."""
+"""GPUs to plan for, and the share of their peak that training reaches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Gpu:
         memory_gib: in GiB.
         fp32_tflops: outside tensor cores, operands in single precision.
         tf32_tflops: of tensor cores with operands in TF32; None if they do not know it.
-        has_bf16: else the throughput is float16's, which the pre-training engine does not train in.
+        has_bf16: otherwise the throughput is float16's, in which the pre-training engine does not train.
     """
 
     title: str

@@ -12,8 +12,8 @@ from common.files import sha256_text
 class PackedNames:
     """Strings by their index.
 
-    Loading processes share the memory that they are forked with for as long as it is not written to. Of a list of
-    strings each would come to have a copy, a gigabyte for a few million names: Python writes reference counts.
+    Loading processes share the memory that they are forked with for as long as nothing writes to it. A list of strings
+    would end up copied into each of them, a gigabyte for a few million names, because Python writes reference counts.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -67,8 +67,7 @@ def parse(text: str, wanted: Any, key: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if text.lower() == "none" and type(None) in arguments:
             return None
-        inner = [argument for argument in arguments if argument is not type(None)]
-        return parse(text, inner[0], key)
+        return parse(text, next(argument for argument in arguments if argument is not type(None)), key)
     if origin is typing.Literal:
         if text not in arguments:
             raise unknown_name(f"value of {key!r}", text, arguments)

@@ -1,4 +1,4 @@
-"""Whether a process lives."""
+"""Whether a process is alive, and since when."""
 
 from __future__ import annotations
 

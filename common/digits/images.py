@@ -1,4 +1,4 @@
-"""Image files whose bytes depend on the pixels alone; and the ImageFolder layout."""
+"""Image files whose bytes depend on the pixels alone, and the ImageFolder layout."""
 
 from __future__ import annotations
 
@@ -17,15 +17,10 @@ def save_jpeg(image: NDArray[np.uint8], path: Path) -> None:
     rgb.save(path, quality=95, subsampling=0, optimize=False, progressive=False)
 
 
-def save_png(image: NDArray[np.uint8], path: Path) -> None:
-    """Writes a grey (H, W) image as an RGB PNG."""
-    Image.fromarray(image).convert("RGB").save(path, compress_level=6)
-
-
 def write_imagefolder(root: Path, digits: Digits) -> int:
-    """Writes ``root/<class>/<row number in the source>.png`` and returns the number of images."""
+    """Writes ``root/<class>/<row number in the source>.png``, RGB, and returns the number of images."""
     for label in np.unique(digits.labels):
         (root / str(label)).mkdir(parents=True)
     for image, label, index in zip(digits.images, digits.labels, digits.indices, strict=True):
-        save_png(image, root / str(label) / f"{index:04d}.png")
+        Image.fromarray(image).convert("RGB").save(root / str(label) / f"{index:04d}.png", compress_level=6)
     return len(digits)
