@@ -84,7 +84,7 @@ class TarShards:
 def find_shards(folder: Path, split: str = "train") -> list[Path]:
     """The shards of a split: ``*.tar`` in ``folder``, where there are no folders beside them.
 
-    Where training and validation shards lie together, only those with ``split`` in their names.
+    Where training and validation shards are in one folder, only those with ``split`` in their names.
     """
     found = sorted(folder.glob("*.tar"))
     if any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()):

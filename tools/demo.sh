@@ -15,7 +15,7 @@ and from random ones, and writes the report. Ten to fifteen minutes on two cores
   --trials N  trials of each benchmark and initialisation (default 5)
   --out DIR   where everything goes (default runs): DIR/pretrain/demo, DIR/demo/<benchmark>/..., DIR/demo/report.html
 
-Kill it at any moment and start it again: it goes on where it was. Finished, it changes nothing.
+Kill it at any moment and start it again: it resumes where it was. Finished, it changes nothing.
 HELP
 }
 while [[ $# -gt 0 ]]; do

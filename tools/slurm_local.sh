@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'HELP'
-usage: tools/slurm_local.sh start DIR    starts it; everything of it lies in DIR (a short path, empty or absent)
+usage: tools/slurm_local.sh start DIR    starts it; all its files are in DIR (a short path, empty or absent)
        tools/slurm_local.sh stop DIR     cancels its jobs, ends its daemons and removes DIR
 
 Then `export SLURM_CONF=DIR/slurm.conf`, and sbatch, squeue and --launcher slurm find it. Two nodes of four CPUs each,

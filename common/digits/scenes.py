@@ -35,7 +35,7 @@ class SceneObject:
     Attributes:
         label: 0 to 9.
         mask: (128, 128) bool, its visible pixels.
-        box: ``(x0, y0, x1, y1)`` around the mask; ``x1`` and ``y1`` lie outside.
+        box: ``(x0, y0, x1, y1)`` around the mask; ``x1`` and ``y1`` are outside.
         digits: row numbers, in the source, of the digits that it is made of.
     """
 

@@ -1,6 +1,6 @@
 """The random decisions about views of photographs: torchvision's distributions, drawn for all views at once.
 
-All of them follow from the image's seed, so the training device can draw the colors again without being told.
+All of them follow from the image's seed, so the training device can draw the same colors again by itself.
 """
 
 from __future__ import annotations

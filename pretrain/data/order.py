@@ -61,20 +61,12 @@ class TrainingOrder:
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        images: OrderedImages,
-        *,
-        first_epoch: int = 0,
-        first_step: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        self, recipe: Recipe, images: OrderedImages, *, step: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         """Begins anywhere in the run, for any process.
 
         Args:
-            first_epoch: epochs that are done.
-            first_step: steps that are done in the epoch after them.
+            step: steps that are done.
 
         Raises:
             UserError: the batch cannot be cut into equal parts, or these be shared in equal pieces.
@@ -88,20 +80,19 @@ class TrainingOrder:
             )
         self.steps_per_epoch = len(images) // batch_size
         self._recipe, self._images = recipe, images
-        self._first_epoch, self._first_step = first_epoch, first_step
-        self._rank, self._world_size = rank, world_size
+        self._step, self._rank, self._world_size = step, rank, world_size
 
     def __len__(self) -> int:
-        num_epochs = self._recipe.total_epochs - self._first_epoch
-        return (num_epochs * self.steps_per_epoch - self._first_step) * self._recipe.data.accumulation
+        return (self._recipe.total_epochs * self.steps_per_epoch - self._step) * self._recipe.data.accumulation
 
     def __iter__(self) -> Iterator[list[Key]]:
-        part = self._recipe.data.batch_size // self._recipe.data.accumulation
+        batch_size = self._recipe.data.batch_size
+        part = batch_size // self._recipe.data.accumulation
         share = part // self._world_size
-        for epoch in range(self._first_epoch, self._recipe.total_epochs):
+        first_epoch, first_step = divmod(self._step, self.steps_per_epoch)
+        for epoch in range(first_epoch, self._recipe.total_epochs):
             order = epoch_order(self._recipe, epoch, len(self._images), self._images.shard_sizes)
-            first_step = self._first_step if epoch == self._first_epoch else 0
-            first, end = (step * self._recipe.data.batch_size for step in (first_step, self.steps_per_epoch))
-            for start in range(first, end, part):
+            for start in range(first_step * batch_size, self.steps_per_epoch * batch_size, part):
                 mine = start + self._rank * share
                 yield [(epoch, index) for index in order[mine : mine + share]]
+            first_step = 0

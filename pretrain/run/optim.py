@@ -106,7 +106,7 @@ def _momentum_step(
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
-    """A view of the tensor as one row, in the order in which ``like`` lies in memory; a copy if it lies otherwise."""
+    """A view of the tensor as one row, in the memory order of ``like``; a copy if its own is another."""
     if not _same_layout(tensor, like):
         tensor = torch.empty_like(like).copy_(tensor)
     if tensor.is_contiguous():

@@ -96,7 +96,7 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, counted from 0; so many are done."""
+        """The epoch that is under way, counted from 0: the number of epochs that are done."""
         return self.step // self.steps_per_epoch
 
     def resume(self, saved: Content) -> None:
@@ -118,14 +118,7 @@ class Trainer:
             self.save()  # the run was killed between the checkpoint and the note, or a file was lost
             return
         recipe, process = self.recipe, self.process
-        order = TrainingOrder(
-            recipe,
-            self.dataset,
-            first_epoch=self.epoch,
-            first_step=self.step % self.steps_per_epoch,
-            rank=process.rank,
-            world_size=process.world_size,
-        )
+        order = TrainingOrder(recipe, self.dataset, step=self.step, rank=process.rank, world_size=process.world_size)
         stopwatch = Stopwatch(load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda"))
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)
         self.curves = monitor.Curves(self.out, self.step) if process.is_first else None

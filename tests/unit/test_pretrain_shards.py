@@ -80,7 +80,7 @@ def test_training_on_shards_sees_what_training_on_a_folder_sees(folder: Path, tm
     loaded = [
         [batch for parts in load_steps(settings, dataset, order, pin_memory=False) for batch in parts]
         for dataset in datasets
-        for order in [TrainingOrder(settings, dataset, first_step=1)]
+        for order in [TrainingOrder(settings, dataset, step=1)]
     ]
     assert len(loaded[0]) == 6
     for ours, expected in zip(*loaded, strict=True):
