@@ -68,7 +68,7 @@ def test_by_metric_the_best_score_wins_and_ties_go_to_the_lower_loss() -> None:
 def test_the_choice_does_not_hang_on_anything_but_training_and_validation_images() -> None:
     """Refits come after it, and see all labelled images."""
     data = labelled()
-    solutions = refit(data, protocol(), device="cpu")
+    solutions = {each.l2: each for each in refit(data, protocol(), device="cpu")}
     alone = next(fit_path(data.features, data.labels, 3, (0.1,), tolerance=1e-6, max_iter=500))
     assert list(solutions) == sorted(GRID, reverse=True)
     assert np.allclose(solutions[0.1].weight, alone.weight, atol=1e-5)

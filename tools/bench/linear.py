@@ -144,7 +144,7 @@ def probing_cases(images: LabelledImages, arch: str, threads: int) -> list[Case]
         is_val = held_out(labels, 0.2, 0)
         labelled = Labelled(features=cached(), labels=labels, is_val=is_val, num_classes=len(images.classes))
         choose_l2(labelled, CONFIG, "top1", device="cpu")
-        refit(labelled, CONFIG, device="cpu")
+        list(refit(labelled, CONFIG, device="cpu"))
 
     whats = {
         "linear-probing": "one pass and all fits",  # the first call makes the pass

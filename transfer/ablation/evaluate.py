@@ -27,7 +27,7 @@ from transfer import datasets
 from transfer.rows import LabelledDataset
 from transfer.tasks.classification.datasets import open_splits
 from transfer.tasks.classification.datasets.labelled import LabelledImages, held_out
-from transfer.tasks.classification.linear import Labelled, fit_chosen
+from transfer.tasks.classification.linear import Labelled, choose_l2, converged, refit
 from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.scoring import topk_accuracy
 from transfer.tasks.clustering.network import Reader, features_of, head_outputs, load_head
@@ -125,12 +125,14 @@ def evaluate(
         is_val=held_out(train.labels, val_fraction, seed=0),
         num_classes=len(train.classes),
     )
-    choice, path = fit_chosen(labelled, protocol, "top1", device=reader.device)
+    l2 = choose_l2(labelled, protocol, "top1", device=reader.device).l2
+    fits = refit(labelled, protocol, device=reader.device)  # weaker l2, which take longest, are not needed
+    classifier = converged(next(solution for solution in fits if solution.l2 == l2), protocol)
     outputs = head_outputs(backbone, head, val, reader, lambda rows: None, k=1)
     return Evaluation(
-        acc=topk_accuracy(path[choice.l2].scores(outputs.features), val.labels, 1),
+        acc=topk_accuracy(classifier.scores(outputs.features), val.labels, 1),
         nmi=float(normalized_mutual_info_score(val.labels, outputs.ranked[:, 0])),
-        l2=choice.l2,
+        l2=l2,
         num_train=len(train),
         num_val=len(val),
     )

@@ -16,12 +16,10 @@ from transfer.tasks.classification.loader import CenterCrop
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
 from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor
-from transfer.trial import Outcome, Trial, silent
+from transfer.trial import Outcome, Trial
 from transfer.weights.of_trial import torch_backbone
 
 OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
-
-Done = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         RuntimeError: the classifier that is scored has not converged.
     """
     splits = splits_of(trial)
-    row = splits.row
+    row, num_fits = splits.row, len(protocol.l2_grid)
     module, backbone = torch_backbone(trial)
     cache = FeatureCache(
         folder=trial.weights_dir / "features",
@@ -72,8 +70,18 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         return cache.features(images, trial.data, done=lambda rows: trial.progress(rows, len(images), "features"))
 
     labelled = _labelled(splits, protocol, trial.seed, extract)
-    choice, path = fit_chosen(labelled, protocol, row.metric, device=trial.device, progress=trial.progress)
-    chosen = path[choice.l2]
+    choice = choose_l2(
+        labelled,
+        protocol,
+        row.metric,
+        device=trial.device,
+        done=lambda fits: trial.progress(fits, num_fits, "choosing l2"),
+    )
+    path: dict[float, Solution] = {}
+    for solution in refit(labelled, protocol, device=trial.device):
+        path[solution.l2] = solution
+        trial.progress(len(path), num_fits, "fitting all")
+    chosen = converged(path[choice.l2], protocol)
     test = splits.test.open()
     features = extract(test)
     # The figures that every l2 would have given; all but one of them are for the inflated reference alone.
@@ -118,40 +126,13 @@ def _labelled(
     return Labelled(features=features, labels=labels, is_val=is_val, num_classes=len(train.classes))
 
 
-def fit_chosen(
+def choose_l2(
     labelled: Labelled,
     protocol: LinearProtocol,
     metric: str,
     *,
     device: str,
-    progress: Callable[[int, int, str], None] = silent,
-) -> tuple[Choice, dict[float, Solution]]:
-    """The l2 that is best on the validation images, and the fits of all labelled images with every l2.
-
-    Args:
-        metric: see :func:`choose_l2`.
-
-    Raises:
-        RuntimeError: the fit with the chosen l2 has not converged.
-    """
-    num_fits = len(protocol.l2_grid)
-
-    def done(what: str) -> Done:
-        return lambda fits: progress(fits, num_fits, what)
-
-    choice = choose_l2(labelled, protocol, metric, device=device, done=done("choosing l2"))
-    path = refit(labelled, protocol, device=device, done=done("fitting all"))
-    chosen = path[choice.l2]
-    if not chosen.is_converged:
-        raise RuntimeError(
-            f"the fit with l2 = {chosen.l2:g} stopped after {chosen.iterations} iterations at a relative gradient "
-            f"norm of {chosen.gradient_norm:.1e}, not {protocol.tolerance:g}: raise max_iter or tolerance"
-        )
-    return choice, path
-
-
-def choose_l2(
-    labelled: Labelled, protocol: LinearProtocol, metric: str, *, device: str, done: Done = lambda fits: None
+    done: Callable[[int], None] = lambda fits: None,
 ) -> Choice:
     """Fits the training images with every l2 and takes the one that is best on the validation images.
 
@@ -174,15 +155,23 @@ def choose_l2(
     return min(choices, key=lambda choice: (-choice.score, choice.loss))
 
 
-def refit(
-    labelled: Labelled, protocol: LinearProtocol, *, device: str, done: Done = lambda fits: None
-) -> dict[float, Solution]:
-    """Fits all labelled images, validation images included, with every l2."""
-    solutions: dict[float, Solution] = {}
-    for solution in _path(labelled, np.ones_like(labelled.is_val), protocol, device):
-        solutions[solution.l2] = solution
-        done(len(solutions))
-    return solutions
+def refit(labelled: Labelled, protocol: LinearProtocol, *, device: str) -> Iterator[Solution]:
+    """Fits all labelled images, validation images included, with every l2 from the strongest to the weakest."""
+    return _path(labelled, np.ones_like(labelled.is_val), protocol, device)
+
+
+def converged(solution: Solution, protocol: LinearProtocol) -> Solution:
+    """The solution, which is about to be scored.
+
+    Raises:
+        RuntimeError: it has not converged.
+    """
+    if not solution.is_converged:
+        raise RuntimeError(
+            f"the fit with l2 = {solution.l2:g} stopped after {solution.iterations} iterations at a relative gradient "
+            f"norm of {solution.gradient_norm:.1e}, not {protocol.tolerance:g}: raise max_iter or tolerance"
+        )
+    return solution
 
 
 def _path(labelled: Labelled, rows: NDArray[np.bool_], protocol: LinearProtocol, device: str) -> Iterator[Solution]:
