@@ -193,7 +193,7 @@ def test_k_means_finds_separate_blobs_and_ranks_centres_by_distance(minibatch_ab
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(4), 25)
     features = (10 * np.eye(4)[labels] + rng.normal(size=(100, 4))).astype(np.float32)
-    fitted = kmeans.fit(features, 4, restarts=3, seed=0, minibatch_above=minibatch_above)
+    fitted = kmeans.fit_kmeans(features, 4, restarts=3, seed=0, minibatch_above=minibatch_above)
     assert fitted.algorithm == algorithm
     ranked, closeness = kmeans.nearest(features, fitted.centres, k=3)
     assert len({(a, b) for a, b in zip(labels.tolist(), ranked[:, 0].tolist(), strict=True)}) == 4

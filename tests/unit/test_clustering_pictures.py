@@ -103,7 +103,7 @@ def test_fewer_than_three_clusters_have_fewer_bars() -> None:
     images, assigned = some_images(4, 2)
     shown = top3.choose(images, assigned, match(np.array([[2, 1], [0, 0], [0, 1]])), NAMES, number=9, seed=0)
     assert [len(item.likely) for item in shown] == [2, 2, 2, 2]
-    assert top3.draw(shown, "probability")
+    assert top3.draw_top3(shown, "probability")
 
 
 @pytest.mark.parametrize(("num_labels", "num_clusters"), [(10, 10), (10, 64), (12, 3), (5, 1), (1000, 1200)])
@@ -113,8 +113,8 @@ def test_pictures_are_small_files_and_the_same_bytes_every_time(
     matching = big(num_labels, num_clusters)
     names = [f"class ${number}$ of a long name" for number in range(num_labels)]
     for name, draw in {
-        "confusion": lambda: confusion.draw(confusion.arrange(matching, names)),
-        "usage": lambda: usage.draw(usage.measure(matching)),
+        "confusion": lambda: confusion.draw_confusion(confusion.arrange(matching, names)),
+        "usage": lambda: usage.draw_usage(usage.measure(matching)),
     }.items():
         first, second = (save(draw, tmp_path / f"{name}-{number}.png").read_bytes() for number in (0, 1))
         assert first == second
@@ -127,9 +127,9 @@ def test_the_picture_of_images_stays_small_with_noise_and_ignores_the_user_s_sty
 
     images, assigned = some_images(20, 5)
     shown = top3.choose(images, assigned, MATCHING, NAMES, number=9, seed=0)
-    first = save(lambda: top3.draw(shown, "probability"), tmp_path / "first.png").read_bytes()
+    first = save(lambda: top3.draw_top3(shown, "probability"), tmp_path / "first.png").read_bytes()
     with rc_context({"figure.facecolor": "black", "font.size": 20, "lines.linewidth": 9}):
-        second = save(lambda: top3.draw(shown, "probability"), tmp_path / "second.png").read_bytes()
+        second = save(lambda: top3.draw_top3(shown, "probability"), tmp_path / "second.png").read_bytes()
     assert first == second
     assert len(first) < 1 << 20
     with Image.open(tmp_path / "first.png") as picture:

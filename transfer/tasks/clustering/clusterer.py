@@ -15,8 +15,15 @@ from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
-from transfer.tasks.clustering import kmeans, network
-from transfer.tasks.clustering.network import Reader
+from transfer.tasks.clustering.kmeans import fit_kmeans, nearest, normalise_
+from transfer.tasks.clustering.network import (
+    Reader,
+    estimate_statistics,
+    features_of,
+    head_outputs,
+    load_head,
+    random_head,
+)
 from transfer.tasks.clustering.protocol import ClusterProtocol
 from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
@@ -87,17 +94,17 @@ def _by_head(
 ) -> Clusterer:
     if trial.weights.is_random:
         hidden, num_clusters = protocol.random_head_hidden, protocol.random_head_classes
-        head = network.random_head(module.num_features, hidden, num_clusters, trial.seed)
+        head = random_head(module.num_features, hidden, num_clusters, trial.seed)
         _estimate_statistics(trial, protocol, train, nn.Sequential(module, head), reader)
     else:
-        head = network.load_head(backbone)
+        head = load_head(backbone)
         assert backbone.head_config is not None
         num_clusters = backbone.head_config["num_classes"]
     k = min(NUM_RANKED, num_clusters)
 
     def assign(images: LabelledImages) -> Assigned:
-        outputs = network.head_outputs(module, head, images, reader, _done(trial, images, "test images"), k=k)
-        features = kmeans.normalise_(outputs.features)
+        outputs = head_outputs(module, head, images, reader, _done(trial, images, "test images"), k=k)
+        features = normalise_(outputs.features)
         return Assigned(features=features, ranked=outputs.ranked, scores=outputs.probabilities)
 
     return Clusterer(clusters_from=CLASS_HEAD, num_clusters=num_clusters, score_name="probability", assign=assign)
@@ -116,12 +123,12 @@ def _by_kmeans(
             "raise kmeans_images or lower kmeans_clusters"
         )
 
-    def features_of(images: LabelledImages, what: str) -> NDArray[np.float32]:
-        return kmeans.normalise_(network.features_of(module, images, reader, _done(trial, images, what)))
+    def normalised(images: LabelledImages, what: str) -> NDArray[np.float32]:
+        return normalise_(features_of(module, images, reader, _done(trial, images, what)))
 
-    features = features_of(fitted_on, "training images")
+    features = normalised(fitted_on, "training images")
     trial.progress(0, 1, "k-means")
-    fitted = kmeans.fit(
+    fitted = fit_kmeans(
         features,
         num_clusters,
         restarts=protocol.kmeans_restarts,
@@ -131,8 +138,8 @@ def _by_kmeans(
     trial.progress(1, 1, "k-means")
 
     def assign(images: LabelledImages) -> Assigned:
-        found = features_of(images, "test images")
-        ranked, closeness = kmeans.nearest(found, fitted.centres, k=min(NUM_RANKED, num_clusters))
+        found = normalised(images, "test images")
+        ranked, closeness = nearest(found, fitted.centres, k=min(NUM_RANKED, num_clusters))
         return Assigned(features=found, ranked=ranked, scores=closeness)
 
     return Clusterer(
@@ -161,7 +168,7 @@ def _estimate_statistics(
     trial.progress(0, len(images), "batch norm statistics")
     num_batches = max(len(images) // reader.batch_size, 1)  # without the last, smaller batch
     batches = (views for _, views in islice(reader.batches(images), num_batches))
-    network.estimate_statistics(model, batches, num_batches=num_batches, device=reader.device)
+    estimate_statistics(model, batches, num_batches=num_batches, device=reader.device)
 
 
 def _done(trial: Trial, images: LabelledImages, what: str) -> Callable[[int], None]:

@@ -77,7 +77,7 @@ def pooled(shares: NDArray[np.float64], max_cells: int) -> tuple[NDArray[np.floa
     return padded.reshape(height // size, size, width // size, size).max(axis=(1, 3)), size
 
 
-def draw(confusion: Confusion) -> Figure:
+def draw_confusion(confusion: Confusion) -> Figure:
     """A square cell for each class and cluster, darker for more; of many classes, blocks of them."""
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure

@@ -33,7 +33,9 @@ def normalise_(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return normalised
 
 
-def fit(features: NDArray[np.float32], num_clusters: int, *, restarts: int, seed: int, minibatch_above: int) -> Centres:
+def fit_kmeans(
+    features: NDArray[np.float32], num_clusters: int, *, restarts: int, seed: int, minibatch_above: int
+) -> Centres:
     """Euclidean k-means from k-means++ starts; of ``restarts`` the one of least inertia.
 
     Args:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from transfer.tasks.clustering import confusion, top3, usage
 from transfer.tasks.clustering.clusterer import Assigned
+from transfer.tasks.clustering.confusion import arrange, draw_confusion
 from transfer.tasks.clustering.matching import Matching
 from transfer.tasks.clustering.picture_style import save
+from transfer.tasks.clustering.top3 import choose, draw_top3
+from transfer.tasks.clustering.usage import draw_usage, measure
 from transfer.trial import Trial
 
 # "n01440764 tench, Tinca tinca": the list in Kaggle's ImageNet, and one of the same form that a user writes
@@ -33,11 +35,11 @@ def draw_pictures(
         UserError: an image or the list of names cannot be read.
     """
     names = read_class_names(trial.data, test.classes)
-    shown = top3.choose(test, assigned, matching, names, number=num_shown, seed=trial.seed)
+    shown = choose(test, assigned, matching, names, number=num_shown, seed=trial.seed)
     figures = {
-        "confusion.png": lambda: confusion.draw(confusion.arrange(matching, names)),
-        "usage.png": lambda: usage.draw(usage.measure(matching)),
-        "top3.png": lambda: top3.draw(shown, score_name),
+        "confusion.png": lambda: draw_confusion(arrange(matching, names)),
+        "usage.png": lambda: draw_usage(measure(matching)),
+        "top3.png": lambda: draw_top3(shown, score_name),
     }
     paths = []
     for number, (name, figure) in enumerate(figures.items()):

@@ -108,7 +108,7 @@ def cluster_name(cluster: int, matching: Matching, names: Sequence[str]) -> str:
     return "(empty cluster)" if main == UNMATCHED else f"({names[main]})"
 
 
-def draw(shown: Sequence[Shown], score_name: str) -> Figure:
+def draw_top3(shown: Sequence[Shown], score_name: str) -> Figure:
     """A grid of images, each with its true class and three bars; ticks and crosses mark right and wrong.
 
     Args:

@@ -41,7 +41,7 @@ def measure(matching: Matching) -> Usage:
     return Usage(sizes=matching.sizes[order], matched=matching.label_of[order] != UNMATCHED)
 
 
-def draw(usage: Usage) -> Figure:
+def draw_usage(usage: Usage) -> Figure:
     """A bar for each cluster, dark where it stands for a class."""
     from matplotlib.figure import Figure
 
