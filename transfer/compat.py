@@ -1,7 +1,7 @@
 """Lets Detectron2 0.6 and MMSegmentation 1.2 run with current torch, NumPy and Pillow.
 
-Call :func:`prepare_detectron2` or :func:`prepare_mmseg` before importing the framework. Each line does nothing
-where it is not needed: with a compiled Detectron2 or a full mmcv, their own operators are used.
+Call :func:`prepare_detectron2` or :func:`prepare_mmseg` before importing the framework. Where a line is not needed it
+does nothing: with a compiled Detectron2 or a full mmcv, their own operators are used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MissingCompiledOpError(RuntimeError):
 
 
 class _StandIn(types.ModuleType):
-    """Takes the place of a compiled extension: any operator can be looked up, none can be called."""
+    """Stands in for a compiled extension: any operator can be looked up, none can be called."""
 
     def __init__(self, name: str, remedy: str, known: dict[str, Any]) -> None:
         super().__init__(name)
@@ -72,7 +72,7 @@ def prepare_detectron2() -> None:
         # NumPy 1.24 removed them; the VOC loader and the class histogram use them
         if name not in np.__dict__:
             setattr(np, name, builtin)
-    # torch.meshgrid without indexing, torch.cuda.amp.autocast: warned of at every step, nothing to act on
+    # torch.meshgrid without indexing, torch.cuda.amp.autocast: they warn at every step, and there is nothing to act on
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(detectron2|fvcore)\.")
     warnings.filterwarnings("ignore", message="torch.meshgrid")
     warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.* is deprecated", category=FutureWarning)
@@ -82,17 +82,12 @@ def prepare_mmseg() -> None:
     """Makes ``import mmseg`` and resuming an mmengine Runner work here. Idempotent."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     _stand_in("mmcv", "_ext", INSTALL_MMCV, {})
-    _make_mmengine_checkpoints_safe()
-
-
-def _make_mmengine_checkpoints_safe() -> None:
-    """Lets an mmengine checkpoint be written and read with ``weights_only=True``."""
     import numpy as np
     import torch
     from mmengine.logging import HistoryBuffer
 
-    # A HistoryBuffer pickles its class's methods, which can only be read back by allowing `getattr`: an open door.
-    # They are the class's own and need not be in the file.
+    # So that an mmengine checkpoint can be written and read with weights_only=True. A HistoryBuffer pickles its class's
+    # methods, which can only be read back by allowing `getattr`: an open door. They need not be in the file.
     HistoryBuffer.__getstate__ = lambda buffer: {**buffer.__dict__, "statistics_methods": {}}
     # The message hub is HistoryBuffers of NumPy arrays and scalars. These are named; everything else stays refused.
     allowed: list[Any] = [

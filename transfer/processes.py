@@ -1,8 +1,8 @@
-"""One process for each GPU, in one group: what Detectron2 and MMEngine find when they are started in each of them.
+"""One process per GPU, all in one group, which Detectron2 and MMEngine find when they are started in each of them.
 
 Detectron2's own launcher imports the framework before it can be prepared for current libraries
-(:mod:`transfer.compat`) and refuses to run without GPUs; MMEngine's knows NCCL and torchrun alone. With the group and
-torchrun's environment variables there, both frameworks have nothing left to launch.
+(:mod:`transfer.compat`) and refuses to run without GPUs; MMEngine's supports NCCL and torchrun alone. With the group
+and torchrun's environment variables in place, both frameworks have nothing left to launch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ RESULT, PROGRESS, END = "result", "progress", "end"
 def launch(
     function: Callable[[Any, Report], Result], job: Any, *, num_processes: int, device: str, progress: Report
 ) -> Result:
-    """Calls ``function(job, report)`` in ``num_processes`` processes of one group; here if it is one.
+    """Calls ``function(job, report)`` in ``num_processes`` processes of one group; in this process if it is one.
 
     Args:
         function: importable by name.
-        job: can be pickled.
+        job: anything that can be pickled.
         device: ``"cuda"`` (process i has GPU i) or ``"cpu"``.
         progress: called in this process with what rank 0 reports.
 
@@ -45,7 +45,16 @@ def launch(
         return function(job, progress)
     messages = torch.multiprocessing.get_context("spawn").SimpleQueue()
     results: list[Result] = []
-    listener = threading.Thread(target=_listen, args=(messages, progress, results))
+
+    def listen() -> None:
+        while (message := messages.get())[0] != END:
+            kind, content = message
+            if kind == PROGRESS:
+                progress(*content)
+            else:
+                results.append(content)
+
+    listener = threading.Thread(target=listen)
     listener.start()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -56,17 +65,6 @@ def launch(
         messages.put((END, None))
         listener.join()
     return results[0]
-
-
-def _listen(messages: Any, progress: Report, results: list[Any]) -> None:
-    while True:
-        kind, content = messages.get()
-        if kind == END:
-            return
-        if kind == PROGRESS:
-            progress(*content)
-        else:
-            results.append(content)
 
 
 def _process(

@@ -1,15 +1,15 @@
 """The protocol lock: did a trial run its named protocol, the same protocol with another batch, or something else?
 
-Detection and segmentation are sensitive to the batch: half of it without its schedule has cost 5 AP where someone
-reported it. Fewer GPUs therefore either keep the batch (:func:`accumulation`) or change all that goes with it
-(:func:`rescaled`). Pure functions of settings that a task reads from its framework's config; no torch.
+Detection and segmentation are sensitive to the batch: half of it without its schedule has cost 5 AP in one report.
+Fewer GPUs therefore either keep the batch (:func:`accumulation`) or change all that goes with it (:func:`rescaled`).
+Pure functions of settings that a task reads from its framework's config; no torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.errors import UserError
@@ -25,7 +25,7 @@ class Schedule:
     """What goes with the batch.
 
     Attributes:
-        batch_size: images a step, over all GPUs.
+        batch_size: images per step, over all GPUs.
         learning_rate: the base, after warm-up.
         iterations, milestones, warmup_iterations: in steps; milestones are where the rate drops.
     """
@@ -39,7 +39,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """``difference`` in words, for the record: empty on protocol."""
+    """How a trial relates to its protocol; ``difference`` is in words, for the record, and empty on protocol."""
 
     standing: Standing
     difference: list[str]
@@ -69,7 +69,7 @@ def _scaled(iterations: int, schedule: Schedule, batch_size: int) -> int:
 
 
 def judge(protocol: Schedule, used: Schedule, difference: Sequence[str], schedule_keys: Collection[str]) -> Verdict:
-    """Where a trial stands.
+    """How a trial relates to its protocol.
 
     It is rescaled if it differs in its batch, has exactly the schedule of :func:`rescaled` for that batch, and differs
     in nothing else; however that came about, by ``--rescale`` or setting by setting.
@@ -82,25 +82,21 @@ def judge(protocol: Schedule, used: Schedule, difference: Sequence[str], schedul
     if not difference:
         return Verdict(standing="on protocol", difference=[])
     other = [line for line in difference if line.partition(": ")[0] not in schedule_keys]
-    if not other and used.batch_size != protocol.batch_size and _equal(used, rescaled(protocol, used.batch_size)):
-        summary = f"rescaled from batch {protocol.batch_size} to {used.batch_size}"
-        return Verdict(standing="rescaled", difference=[summary, *difference])
+    if not other and used.batch_size != protocol.batch_size:
+        expected = rescaled(protocol, used.batch_size)
+        # learning rates are written by hand: 0.0025 is 0.02 / 8
+        same_rate = math.isclose(used.learning_rate, expected.learning_rate, rel_tol=1e-9)
+        if same_rate and replace(used, learning_rate=expected.learning_rate) == expected:
+            summary = f"rescaled from batch {protocol.batch_size} to {used.batch_size}"
+            return Verdict(standing="rescaled", difference=[summary, *difference])
     return Verdict(standing="off protocol", difference=list(difference))
-
-
-def _equal(one: Schedule, other: Schedule) -> bool:
-    """Learning rates are written by hand: 0.0025 is 0.02 / 8."""
-    return math.isclose(one.learning_rate, other.learning_rate, rel_tol=1e-9) and (
-        (one.batch_size, one.iterations, one.milestones, one.warmup_iterations)
-        == (other.batch_size, other.iterations, other.milestones, other.warmup_iterations)
-    )
 
 
 def accumulation(batch_size: int, *, num_devices: int, device_bytes: int, image_bytes: int) -> int:
     """Into how many parts each device's share of the batch must be divided to fit into its memory; 1: none.
 
     Args:
-        batch_size: images a step, over all devices, which divide it evenly.
+        batch_size: images per step, over all devices, which divide it evenly.
         device_bytes: memory of one device.
         image_bytes: what training takes for one image.
 
