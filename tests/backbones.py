@@ -19,11 +19,11 @@ def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
     from pretrain import model
     from pretrain.model.vit import ViTBackbone
     from transfer.weights.backbone import architecture
-    from transfer.weights.convert import plain_vit
+    from transfer.weights.convert import libraries
 
     spec = architecture.ViTSpec(48, 3, depth=4)
     patch.setitem(architecture.VITS, NARROW_VIT, spec)
-    patch.setitem(plain_vit.TIMM_NAMES, NARROW_VIT, "vit_base_patch16_224")
+    patch.setitem(libraries.TIMM_NAMES, NARROW_VIT, "vit_base_patch16_224")
 
     def build(drop_path: float) -> ViTBackbone:
         return ViTBackbone(num_features=spec.width, num_heads=spec.num_heads, depth=spec.depth, drop_path=drop_path)

@@ -21,9 +21,9 @@ from transfer import benchmarks
 from transfer.commands.convert import Args, main
 from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import load_backbone, random_backbone
-from transfer.weights.convert.convert import RESNET_TARGETS, read_proofs
+from transfer.weights.convert.convert import RESNET_TARGETS, converted_weights, read_proofs
 from transfer.weights.convert.target import key_table
-from transfer.weights.of_trial import converted_weights, torch_backbone
+from transfer.weights.of_trial import torch_backbone
 
 TARGET = "torchvision"  # the quickest to import; the steps are the same for every target
 

@@ -13,10 +13,10 @@ from common.files import sha256_file
 from tests.backbones import trained_like
 from transfer.weights.backbone import IMAGENET, Backbone
 from transfer.weights.backbone.architecture import RESNETS, expected_shapes
+from transfer.weights.backbone.naming import Naming
 from transfer.weights.convert.convert import RESNET_TARGETS, convert, read_proofs
-from transfer.weights.convert.loaded import check_same_shapes
 from transfer.weights.convert.proof import prove
-from transfer.weights.convert.target import ConversionError, key_table
+from transfer.weights.convert.target import ConversionError, check_same_shapes, check_same_tensors, key_table
 
 STAGES = RESNETS["resnet18"].stages
 FRAMEWORKS = ["detectron2", "mmseg"]
@@ -52,13 +52,10 @@ def test_framework_computes_the_sources_features_at_every_stage(
 
 @pytest.mark.parametrize("arch", RESNETS)
 def test_detectron2_names_and_shapes_every_tensor_as_the_key_table_does(arch: str) -> None:
-    from detectron2.layers import ShapeSpec
-    from detectron2.modeling.backbone import build_resnet_backbone
-
-    from transfer.weights.convert.detectron2 import build_cfg
+    from transfer.weights.convert.detectron2 import build_resnet
 
     with torch.device("meta"):
-        model = build_resnet_backbone(build_cfg(settings_with("detectron2", arch)), ShapeSpec(channels=3))
+        model = build_resnet(settings_with("detectron2", arch))
     file = key_table(RESNET_TARGETS["detectron2"], arch).forward(meta_state(arch))
     check_same_shapes(model.state_dict(), file, "Detectron2")
 
@@ -194,12 +191,10 @@ def test_teacher_in_the_place_of_the_student_is_caught(target: str, resnet18: Ba
 
 
 def test_wrong_key_table_is_caught_and_leaves_nothing(resnet18: Backbone, tmp_path: Path) -> None:
-    def permuted(key: str) -> str:
-        swap = {"layer2.0.bn1.bias": "layer2.0.bn2.bias", "layer2.0.bn2.bias": "layer2.0.bn1.bias"}
-        return swap.get(key, key)
-
+    one, other = "layer2.0.bn1.bias", "layer2.0.bn2.bias"
+    permuted = Naming(((one, other), (other, one), ("{p}", "{p}")))
     with pytest.raises(ConversionError, match="features of res3 differ"):
-        convert(resnet18, dataclasses.replace(RESNET_TARGETS["mmseg"], rename=permuted), tmp_path, "weights")
+        convert(resnet18, dataclasses.replace(RESNET_TARGETS["mmseg"], naming=permuted), tmp_path, "weights")
     assert_nothing_written(tmp_path)
 
 
@@ -222,7 +217,8 @@ def test_dead_network_proves_nothing(resnet18: Backbone, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("layout", ["fpn", "c4"])
 def test_stock_detector_takes_every_tensor_from_model_weights(layout: str, resnet50: Backbone, tmp_path: Path) -> None:
-    from transfer.weights.convert.detectron2 import check_detector
+    from transfer.tasks.detection.weights import backbone_tensors, load_backbone_weights
+    from transfer.weights.convert.detectron2 import read
 
     path = tmp_path / "weights.pkl"
     RESNET_TARGETS["detectron2"].write(
@@ -230,11 +226,9 @@ def test_stock_detector_takes_every_tensor_from_model_weights(layout: str, resne
     )
     detector = stock_detector(layout)
     with pytest.raises(ConversionError, match="was not loaded"):
-        check_detector(detector, path)
-    from detectron2.checkpoint import DetectionCheckpointer
-
-    DetectionCheckpointer(detector).load(str(path))
-    check_detector(detector, path)
+        check_same_tensors(backbone_tensors(detector), read(path), "Detectron2")
+    load_backbone_weights(detector, path)
+    check_same_tensors(backbone_tensors(detector), read(path), "Detectron2")
 
 
 def stock_detector(layout: str) -> torch.nn.Module:

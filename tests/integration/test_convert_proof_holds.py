@@ -69,12 +69,17 @@ def verify(result: Converted, **changes: Any) -> None:
 
 
 def test_proof_holds_for_the_settings_of_a_stock_config(converted: dict[str, Converted]) -> None:
-    from transfer.weights.convert import detectron2, mmseg
-
-    verify(converted["detectron2"], settings=detectron2.settings_from_cfg(detectron2_cfg()))
+    verify(converted["detectron2"], settings=settings_of("detectron2", detectron2_cfg()))
     backbone = {"type": "ResNet", "depth": 18, "norm_cfg": {"type": "SyncBN"}, "strides": (1, 2, 2, 2)}
     preprocessor = {"mean": (123.675, 116.28, 103.53), "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
-    verify(converted["mmseg"], settings=mmseg.settings_from_config(backbone, preprocessor))
+    model = {"backbone": backbone, "data_preprocessor": preprocessor}
+    verify(converted["mmseg"], settings=settings_of("mmseg", model))
+
+
+def settings_of(target: str, config: Any) -> dict[str, Any]:
+    read = RESNET_TARGETS[target].settings_of
+    assert read is not None
+    return read(config)
 
 
 def detectron2_cfg(**changes: Any) -> Any:
@@ -100,10 +105,8 @@ def detectron2_cfg(**changes: Any) -> Any:
 def test_proof_does_not_hold_for_another_detectron2_config(
     changes: dict[str, Any], says: str, converted: dict[str, Converted]
 ) -> None:
-    from transfer.weights.convert.detectron2 import settings_from_cfg
-
     with pytest.raises(UserError, match=says):
-        verify(converted["detectron2"], settings=settings_from_cfg(detectron2_cfg(**changes)))
+        verify(converted["detectron2"], settings=settings_of("detectron2", detectron2_cfg(**changes)))
 
 
 @pytest.mark.parametrize(
@@ -118,10 +121,9 @@ def test_proof_does_not_hold_for_another_detectron2_config(
 def test_proof_does_not_hold_for_another_mmseg_config(
     changes: dict[str, Any], says: str, converted: dict[str, Converted]
 ) -> None:
-    from transfer.weights.convert.mmseg import settings_from_config
-
     preprocessor = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
-    settings = settings_from_config({"type": "ResNet", "depth": 18, **changes}, preprocessor)
+    model = {"backbone": {"type": "ResNet", "depth": 18, **changes}, "data_preprocessor": preprocessor}
+    settings = settings_of("mmseg", model)
     with pytest.raises(UserError, match=says):
         verify(converted["mmseg"], settings=settings)
 

@@ -12,9 +12,10 @@ from common.errors import UserError
 from tests.backbones import NARROW_VIT, trained_like
 from transfer.weights.backbone import IMAGENET, Backbone
 from transfer.weights.backbone.architecture import expected_shapes
-from transfer.weights.convert import mmseg
 from transfer.weights.convert.convert import VIT_TARGETS, convert
-from transfer.weights.convert.mmseg_vit import resample_position
+from transfer.weights.convert.detectron2 import vit_settings_of
+from transfer.weights.convert.mmseg import resample_position
+from transfer.weights.convert.mmseg import vit_settings_of as mmseg_settings_of
 from transfer.weights.convert.proof import prove, verify_proof
 from transfer.weights.convert.target import ConversionError, key_table
 
@@ -129,7 +130,7 @@ def mmseg_config(**changes: Any) -> dict[str, Any]:
 
 def verify_mmseg(vit: Backbone, folder: Path, **changes: Any) -> None:
     result = convert(vit, VIT_TARGETS["mmseg"], folder, "weights")
-    settings = mmseg.settings_from_config(mmseg_config(**changes), PREPROCESSOR)
+    settings = mmseg_settings_of({"backbone": mmseg_config(**changes), "data_preprocessor": PREPROCESSOR})
     verify_proof(result.proof, "mmseg", NARROW_VIT, result.sha256, settings)
 
 
@@ -156,8 +157,7 @@ def test_proof_does_not_hold_for_another_mmseg_config(
 def test_proof_of_one_vit_does_not_hold_for_another_in_detectron2(vit: Backbone, tmp_path: Path) -> None:
     from detectron2.config import get_cfg
 
-    from transfer.tasks.detection.vit import add_vit_config
-    from transfer.weights.convert.detectron2_vit import settings_from_cfg
+    from transfer.tasks.detection.model import add_vit_config
 
     result = convert(vit, VIT_TARGETS["detectron2"], tmp_path, "weights")
     cfg = get_cfg()
@@ -165,7 +165,7 @@ def test_proof_of_one_vit_does_not_hold_for_another_in_detectron2(vit: Backbone,
     cfg.MODEL.VIT.ARCH = NARROW_VIT
     cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = PREPROCESSOR["mean"], PREPROCESSOR["std"]
     cfg.INPUT.FORMAT = "RGB"
-    verify_proof(result.proof, "detectron2", NARROW_VIT, result.sha256, settings_from_cfg(cfg))
+    verify_proof(result.proof, "detectron2", NARROW_VIT, result.sha256, vit_settings_of(cfg))
     cfg.MODEL.VIT.ARCH = "deit_small"
     with pytest.raises(UserError, match="arch: vit_narrow -> deit_small"):
-        verify_proof(result.proof, "detectron2", NARROW_VIT, result.sha256, settings_from_cfg(cfg))
+        verify_proof(result.proof, "detectron2", NARROW_VIT, result.sha256, vit_settings_of(cfg))

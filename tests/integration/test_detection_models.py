@@ -13,8 +13,9 @@ from common.errors import UserError
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.optimizer import build_optimizer
-from transfer.tasks.detection.trainer import make_trainer, seeded_model
+from transfer.tasks.detection.trainer import make_trainer
 from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 from transfer.weights.backbone import random_backbone
 from transfer.weights.convert.convert import Converted, convert, get_target

@@ -21,9 +21,9 @@ from transfer.tasks.detection import evaluate as evaluation
 from transfer.tasks.detection import task
 from transfer.tasks.detection.config import resolve_config
 from transfer.tasks.detection.evaluate import NothingDetectedError
-from transfer.tasks.detection.pictures import GAP, HEIGHT, NUM_PICTURES
-from transfer.tasks.detection.task import Job, run, train_and_test
+from transfer.tasks.detection.task import DetectionJob, run, train_and_test
 from transfer.tasks.detection.trainer import STATE_NAME
+from transfer.tasks.pictures import GAP, HEIGHT, NUM_PICTURES
 from transfer.trial import Outcome, Trial, WeightsRef
 
 SOURCE = "random:resnet18"
@@ -212,7 +212,7 @@ def test_two_processes_share_a_trial(make_trial: Callable[..., Trial]) -> None:
     """Trains and tests in two gloo processes, and tests a model that was trained by one process."""
     trial = make_trial("demo-voc", work="one")
     expected = values(run(trial))
-    job = Job(
+    job = DetectionJob(
         cfg=resolve_config(trial),
         weights=next(trial.weights_dir.rglob("*.pkl")),
         data=trial.data,
@@ -234,22 +234,23 @@ def test_two_processes_share_a_trial(make_trial: Callable[..., Trial]) -> None:
     assert (4, 4, "training") in steps and (NUM_SCENES, NUM_SCENES, "testing") in steps
 
 
-def evaluate_then_train(jobs: tuple[Job, Job], report: Report) -> dict[str, object]:
+def evaluate_then_train(jobs: tuple[DetectionJob, DetectionJob], report: Report) -> dict[str, object]:
     """Called in each process. The first job's training is done; the second's starts from the beginning."""
     from detectron2.utils import comm
 
     finished, fresh = jobs
-    tested = train_and_test(finished, report).metrics
+    tested, _ = train_and_test(finished, report)
     model = train_and_return_model(fresh, report)
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
     difference = max((weights - other).abs().max().item() for other in comm.all_gather(weights))
     return {"tested": tested, "largest difference": difference}
 
 
-def train_and_return_model(job: Job, report: Report) -> torch.nn.Module:
+def train_and_return_model(job: DetectionJob, report: Report) -> torch.nn.Module:
     from transfer.tasks.detection import data, trainer, weights
+    from transfer.tasks.detection.model import seeded_model
 
-    model = trainer.seeded_model(job.cfg, job.seed)
+    model = seeded_model(job.cfg, job.seed)
     weights.load_backbone_weights(model, job.weights)
     trainer.train(
         job.cfg,

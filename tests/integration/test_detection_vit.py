@@ -18,9 +18,10 @@ from tests.few_scenes import make_few_scenes
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
+from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.optimizer import build_optimizer
 from transfer.tasks.detection.task import run
-from transfer.tasks.detection.trainer import STATE_NAME, make_trainer, seeded_model
+from transfer.tasks.detection.trainer import STATE_NAME, make_trainer
 from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import random_backbone

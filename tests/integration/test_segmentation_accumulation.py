@@ -14,9 +14,8 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from common.errors import UserError
 from tests.segmentation_trials import make_trial
 from transfer import benchmarks
-from transfer.tasks.segmentation import task
-from transfer.tasks.segmentation.accumulation import divided
-from transfer.tasks.segmentation.batch import image_bytes, parts_of_batch
+from transfer.tasks.segmentation import accumulation, task
+from transfer.tasks.segmentation.accumulation import divided, image_bytes, parts_of_batch
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
 
@@ -47,7 +46,7 @@ def run_in_parts(
         progress: Callable[..., None] | None = None,
         num_processes: int = 1,
     ) -> Outcome:
-        monkeypatch.setattr(task, "parts_of_batch", lambda config, *, device, num_processes: parts)
+        monkeypatch.setattr(accumulation, "parts_of_batch", lambda config, *, device, num_processes: parts)
         overrides = (BATCH_OF_FOUR, EACH_ITERATION, *overrides)
         trial = make_trial(scenes, weights_dir, tmp_path / work, *overrides, benchmark=benchmark)
         trial = trial if progress is None else replace(trial, progress=progress)

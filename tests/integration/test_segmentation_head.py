@@ -7,13 +7,13 @@ import math
 import torch
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from transfer.tasks.segmentation import linear_head
+from transfer.tasks.segmentation import extensions
 
 
 def test_linear_head_is_linear_in_the_concatenated_features() -> None:
     from mmseg.models.utils import resize
 
-    head = linear_head.LinearPyramidHead(
+    head = extensions.LinearPyramidHead(
         in_channels=[3, 5], in_index=[0, 1], num_classes=4, norm_cfg={"type": "BN"}, align_corners=False
     ).eval()
     torch.manual_seed(0)

@@ -18,23 +18,22 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from common.errors import UserError
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
-from transfer.tasks.segmentation import linear_head, task
+from transfer.tasks.segmentation import extensions, task
 from transfer.tasks.segmentation.config import load_protocol, resolve_config
-from transfer.tasks.segmentation.floor import named
-from transfer.tasks.segmentation.hooks import VerifyBackbone, verify_backbone
-from transfer.tasks.segmentation.runner import Job, build_runner, replace_sync_bn
-from transfer.tasks.segmentation.transforms import MergeForeground
+from transfer.tasks.segmentation.extensions import MergeForeground
+from transfer.tasks.segmentation.hooks import VerifyBackbone
+from transfer.tasks.segmentation.runner import SegmentationJob, build_runner, named, replace_sync_bn
 from transfer.trial import Trial
-from transfer.weights.of_trial import converted_weights
+from transfer.weights.convert.convert import converted_weights
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 
-def make_job(trial: Trial, *, config: Any = None) -> Job:
+def make_job(trial: Trial, *, config: Any = None) -> SegmentationJob:
     if config is None:
         config = resolve_config(trial.benchmark.config_path, trial.overrides)[0]
         task.point_to_data(config, trial.data)
-    return Job(
+    return SegmentationJob(
         config=config,
         weights=converted_weights(trial, "mmseg").path,
         checkpoint=None,
@@ -58,7 +57,7 @@ def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
     config = load_protocol(benchmarks.get(name).config_path)
     config.model.data_preprocessor.size = (64, 64)
     replace_sync_bn(config.model)
-    linear_head.register()
+    extensions.register()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)
@@ -175,15 +174,22 @@ def test_all_digits_become_one_class_and_borders_stay_ignored() -> None:
 
 
 def test_backbone_that_is_not_the_file_is_refused(tmp_path: Path) -> None:
-    file = {"conv1.weight": torch.ones(2), "bn1.weight": torch.ones(2)}
-    verify_backbone(dict(file), file, tmp_path)
+    backbone = torch.nn.BatchNorm1d(2)
+    file = {"weight": torch.ones(2), "bias": torch.zeros(2), "running_mean": torch.zeros(2)}
+    file["running_var"] = torch.ones(2)
+    VerifyBackbone(saved(file, tmp_path)).verify(backbone)
     for wrong, problem in (
-        ({"conv1.weight": torch.ones(2)}, "unexpected"),
-        ({**file, "stem.0.weight": torch.ones(1)}, "missing"),
-        ({**file, "bn1.weight": torch.zeros(2)}, "different"),
+        ({**file, "stem.0.weight": torch.ones(1)}, "no place for 1 keys, first 'stem.0.weight'"),
+        ({name: value for name, value in file.items() if name != "bias"}, "lack 1 keys of its backbone, first 'bias'"),
+        ({**file, "weight": torch.zeros(2)}, "'weight' was not loaded"),
     ):
-        with pytest.raises(UserError, match=problem):
-            verify_backbone(wrong, file, tmp_path)
+        with pytest.raises(UserError, match=f"the model's backbone is not .*{problem}"):
+            VerifyBackbone(saved(wrong, tmp_path)).verify(backbone)
+
+
+def saved(state: dict[str, torch.Tensor], folder: Path) -> Path:
+    torch.save({"state_dict": state}, folder / "weights.pth")
+    return folder / "weights.pth"
 
 
 def test_runner_refuses_weights_that_mmengine_would_load_in_part(

@@ -6,6 +6,7 @@ import pytest
 
 from common.errors import UserError
 from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes
+from transfer.weights.backbone.naming import Naming
 from transfer.weights.convert.convert import RESNET_TARGETS, VIT_TARGETS, get_target, targets_of
 from transfer.weights.convert.proof import differences
 from transfer.weights.convert.target import ConversionError, key_table
@@ -104,7 +105,9 @@ def test_forward_refuses_a_key_that_is_in_neither_table() -> None:
 def test_table_that_gives_two_tensors_one_name_is_refused() -> None:
     import dataclasses
 
-    merging = dataclasses.replace(RESNET_TARGETS["mmseg"], rename=lambda key: key.replace("layer2", "layer1"))
+    merging = dataclasses.replace(
+        RESNET_TARGETS["mmseg"], naming=Naming((("layer2.{p}", "layer1.{p}"), ("{p}", "{p}")))
+    )
     with pytest.raises(ConversionError, match="the same name"):
         key_table(merging, "resnet18")
 

@@ -38,7 +38,7 @@ class Detection(Task):
     def check_weights(self, trial: Trial) -> None:
         from transfer.tasks.detection.config import resolve_config
         from transfer.tasks.detection.weights import check_fits
-        from transfer.weights.of_trial import converted_weights
+        from transfer.weights.convert.convert import converted_weights
 
         check_fits(resolve_config(trial), converted_weights(trial, self.target))
 

@@ -1,4 +1,4 @@
-"""COCO's twelve figures, through faster-coco-eval; pycocotools, which defines them, is the oracle.
+"""COCO's twelve figures, computed by faster-coco-eval; pycocotools, which defines them, is the oracle.
 
 Neither Detectron2 nor torch is imported here.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +19,6 @@ IouType = Literal["bbox", "segm"]
 # In pycocotools' order: average precision over IoU 0.50:0.95, at 0.50, at 0.75, of small, medium and large objects;
 # average recall with 1, 10 and 100 detections an image, of small, medium and large objects.
 FIGURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l", "ar1", "ar10", "ar100", "ar_s", "ar_m", "ar_l")
-
-logger = logging.getLogger("detectron2.evaluation")
 
 
 def coco_figures(
@@ -41,38 +39,36 @@ def coco_figures(
     Returns:
         :data:`FIGURES`, each 0 to 1, or NaN where the ground truth has no object of that size.
     """
-    with contextlib.redirect_stdout(io.StringIO()) as printed:  # both print, and pycocotools asks nobody
+    with stdout_to_log():
         stats = (_by_pycocotools if oracle else _by_faster_coco_eval)(ground_truth, detections, iou_type)
-    logger.info(printed.getvalue())
     return {name: float(value) if value >= 0 else float("nan") for name, value in zip(FIGURES, stats, strict=True)}
+
+
+@contextlib.contextmanager
+def stdout_to_log() -> Iterator[None]:
+    """Evaluators print, whether or not they are asked to; what they say belongs in the trial's log."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        logging.getLogger("detectron2.evaluation").info(printed.getvalue())
 
 
 def _by_faster_coco_eval(
     ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], iou_type: IouType
 ) -> NDArray[np.float64]:
     from faster_coco_eval import COCO, COCOeval_faster
-
-    truth = _indexed(COCO, ground_truth, [dict(annotation) for annotation in ground_truth["annotations"]])
-    results = _indexed(COCO, ground_truth, _results(detections, iou_type))
-    evaluation = COCOeval_faster(truth, results, iou_type, print_function=print)
-    evaluation.run()
-    return evaluation.stats[: len(FIGURES)]
-
-
-def _results(detections: Sequence[Mapping[str, Any]], iou_type: IouType) -> list[dict[str, Any]]:
-    """What ``COCO.loadRes`` makes of detections: numbered from 1, with the box's or the mask's area.
-
-    ``loadRes`` decodes each mask twice, by calls of their own: a third of the whole time.
-    """
     from faster_coco_eval.core import mask
 
+    # What `COCO.loadRes` makes of detections, numbered from 1, with the box's or the mask's area; but that decodes
+    # each mask twice, by calls of their own: a third of the whole time.
     areas: Iterable[float]
     if iou_type == "bbox":
-        areas = (detection["bbox"][2] * detection["bbox"][3] for detection in detections)
+        shape, areas = "bbox", (detection["bbox"][2] * detection["bbox"][3] for detection in detections)
     else:
-        areas = mask.area([detection["segmentation"] for detection in detections]) if detections else ()
-    shape = "bbox" if iou_type == "bbox" else "segmentation"
-    return [
+        shape, areas = "segmentation", mask.area([each["segmentation"] for each in detections]) if detections else ()
+    results = [
         {
             "id": number,
             "image_id": detection["image_id"],
@@ -84,6 +80,10 @@ def _results(detections: Sequence[Mapping[str, Any]], iou_type: IouType) -> list
         }
         for number, (detection, area) in enumerate(zip(detections, areas, strict=True), start=1)
     ]
+    truth = _indexed(COCO, ground_truth, [dict(annotation) for annotation in ground_truth["annotations"]])
+    evaluation = COCOeval_faster(truth, _indexed(COCO, ground_truth, results), iou_type, print_function=print)
+    evaluation.run()
+    return evaluation.stats[: len(FIGURES)]
 
 
 def _by_pycocotools(

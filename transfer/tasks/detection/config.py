@@ -12,8 +12,8 @@ from detectron2.config import CfgNode, get_cfg
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
 from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
+from transfer.tasks.detection.model import add_vit_config, is_vit
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
-from transfer.tasks.detection.vit import add_vit_config, is_vit
 from transfer.trial import Trial
 
 # What a trial decides by itself; each is a field of its own in the record.
@@ -50,7 +50,6 @@ SCHEDULE_KEYS = (
 )
 
 SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
-NORM_KEYS = ("MODEL.RESNETS", "MODEL.FPN", "MODEL.ROI_BOX_HEAD", "MODEL.ROI_MASK_HEAD")
 
 
 def resolve_config(trial: Trial) -> CfgNode:
@@ -89,12 +88,10 @@ def _fit_device(cfg: CfgNode, device: str) -> None:
     SyncBN and BN are the same function. So the resolved config says BN, and this is no difference of protocol.
     """
     cfg.MODEL.DEVICE = device
-    if device != "cpu":
-        return
-    for key in NORM_KEYS:
-        group = _get(cfg, key)
-        if group.NORM in SYNCHRONISED_NORMS:
-            group.NORM = "BN"
+    if device == "cpu":
+        for group in (cfg.MODEL.RESNETS, cfg.MODEL.FPN, cfg.MODEL.ROI_BOX_HEAD, cfg.MODEL.ROI_MASK_HEAD):
+            if group.NORM in SYNCHRONISED_NORMS:
+                group.NORM = "BN"
 
 
 def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
@@ -107,12 +104,13 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
     for override in overrides:
         key, text = override_syntax.split(override)
         _check_key(key, known)
+        current = known[key]
         try:
-            cfg.merge_from_list([key, _as_type_of(known[key], text)])
+            # yacs takes no integer for a float: SOLVER.BASE_LR=1 means 1.0
+            cfg.merge_from_list([key, repr(float(text)) if isinstance(current, float) else text])
         except ValueError:
-            example = f"like {known[key]!r}"
-            kind = type(known[key]).__name__
-            raise UserError(f"override {key}={text}: expected a value of type {kind}, {example}") from None
+            kind = type(current).__name__
+            raise UserError(f"override {key}={text}: expected a value of type {kind}, like {current!r}") from None
 
 
 def _check_key(key: str, known: dict[str, Any]) -> None:
@@ -146,21 +144,6 @@ def _check_all_are_read(cfg: CfgNode, overrides: Sequence[str]) -> None:
         if key.startswith(other_backbone) or key in NOT_READ[cfg.SOLVER.OPTIMIZER]:
             reader = cfg.MODEL.BACKBONE.NAME if key.startswith("MODEL.") else cfg.SOLVER.OPTIMIZER
             raise UserError(f"override of {key}: {reader} does not use this setting, leave it out")
-
-
-def _as_type_of(current: Any, text: str) -> str:
-    """yacs takes no integer for a float: ``SOLVER.BASE_LR=1`` means 1.0."""
-    if isinstance(current, float):
-        return repr(override_syntax.parse(text, float, "value")) if _is_number(text) else text
-    return text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
@@ -211,9 +194,3 @@ def leaves(cfg: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _get(cfg: CfgNode, key: str) -> Any:
-    for name in key.split("."):
-        cfg = cfg[name]
-    return cfg

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.detection.config import protocol_config
-from transfer.tasks.detection.trainer import seeded_model
+from transfer.tasks.detection.model import seeded_model
 from transfer.work import ModelCost
 
 NUM_OBJECTS = 8  # COCO has 7.3 in an image, VOC 2.4; a quarter of the sampled regions are objects at most

@@ -155,16 +155,16 @@ class TrainingBatches(torch.utils.data.Sampler):
         self._start = start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        yield from itertools.islice(self._batches(), self._start, None)
-
-    def _batches(self) -> Iterator[list[tuple[int, int]]]:
+        num_complete = 0
         waiting: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
         positions = itertools.count(comm.get_rank(), comm.get_world_size())
         for position, index in zip(positions, self._indices, strict=False):
             batch = waiting[bool(self._wide and self._wide[index])]
             batch.append((position, index))
             if len(batch) == self._batch_size:
-                yield batch.copy()
+                num_complete += 1
+                if num_complete > self._start:
+                    yield batch.copy()
                 batch.clear()
 
 

@@ -1,13 +1,10 @@
-"""Testing a model: Detectron2's evaluator for VOC, ours for COCO, and what a trial keeps of them."""
+"""Tests a model with Detectron2's evaluator for VOC or ours for COCO, and keeps the figures of a trial."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ from detectron2.utils import comm
 from torch import nn
 
 from transfer.tasks.detection import data
-from transfer.tasks.detection.coco_metrics import IouType, coco_figures
+from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_to_log
 from transfer.tasks.detection.splits import VocSplit, known_splits
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
@@ -82,20 +79,18 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
         dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
-    evaluators = DatasetEvaluators([count, _evaluator(cfg, root)])  # in this order: nobody waits for COCO's evaluation
-    with _stdout_to_log():
-        results = inference_on_dataset(model, loader, evaluators)
+    registered = data.register(names[0], root)
+    scorer: DatasetEvaluator
+    if isinstance(known_splits()[names[0]], VocSplit):
+        scorer = PascalVOCDetectionEvaluator(registered)
+    else:
+        scorer = CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
+    with stdout_to_log():
+        # in this order: the processes compare their counts before the main one is busy with COCO's evaluation
+        results = inference_on_dataset(model, loader, DatasetEvaluators([count, scorer]))
     if count.num_detections == 0:
         raise NothingDetectedError(f"the model detected nothing in {len(dicts)} test images: its training has failed")
     return collect_metrics(results)
-
-
-def _evaluator(cfg: CfgNode, root: Path) -> DatasetEvaluator:
-    name = cfg.DATASETS.TEST[0]
-    registered = data.register(name, root)
-    if isinstance(known_splits()[name], VocSplit):
-        return PascalVOCDetectionEvaluator(registered)
-    return CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
 
 
 class CocoEvaluator(DatasetEvaluator):
@@ -103,7 +98,7 @@ class CocoEvaluator(DatasetEvaluator):
 
     Args:
         registered: a COCO data set's name in Detectron2's catalogs.
-        oracle: by pycocotools.
+        oracle: whether pycocotools computes them.
     """
 
     def __init__(self, registered: str, iou_types: tuple[IouType, ...], *, oracle: bool) -> None:
@@ -145,14 +140,3 @@ def collect_metrics(results: dict[str, dict[str, float]]) -> dict[str, float]:
         if task in results
         for name, metric in METRICS.items()
     }
-
-
-@contextlib.contextmanager
-def _stdout_to_log() -> Iterator[None]:
-    """Evaluators print; what they say belongs into the trial's log."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            yield
-    finally:
-        logging.getLogger("detectron2.evaluation").info(printed.getvalue())

@@ -17,7 +17,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 from common.errors import UserError, unknown_name
-from transfer.tasks.detection import vit
+from transfer.tasks.detection.model import is_vit
 
 # Settings that the other optimiser reads, and this one does not.
 NOT_READ = {
@@ -52,7 +52,7 @@ def check_optimizer(cfg: CfgNode) -> None:
         raise UserError(f"SOLVER.ADAM_BETAS is {betas}: give two numbers from 0 up to, but not including, 1")
     if not 0.0 < decay <= 1.0:
         raise UserError(f"SOLVER.LAYER_DECAY is {decay}: give a number above 0 and up to 1, which is no decay")
-    if decay != 1.0 and not (name == "AdamW" and vit.is_vit(cfg)):
+    if decay != 1.0 and not (name == "AdamW" and is_vit(cfg)):
         raise UserError(
             f"SOLVER.LAYER_DECAY is {decay}, but layer-wise rates are for ViTs with AdamW: set SOLVER.LAYER_DECAY=1.0"
         )

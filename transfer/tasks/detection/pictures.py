@@ -16,13 +16,10 @@ from detectron2.utils.colormap import colormap
 from PIL import Image, ImageDraw
 from torch import nn
 
-from common.files import atomic_path, make_dir
 from transfer.tasks.detection import data
+from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
 
-NUM_PICTURES = 4
-HEIGHT = 240  # pixels: readable in a report, some ten kilobytes a picture
 MAX_OBJECTS = 20
-GAP = 8
 MASK_OPACITY = 0.45
 
 
@@ -37,7 +34,7 @@ class Drawn:
 
 
 def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> list[Path]:
-    """Draws truth (left) and detections (right) for images spread evenly over the test set: the same in every trial.
+    """Draws truth (left) and detections (right) for images spread evenly over the test set.
 
     As many detections are shown as there are objects, best first, with their scores: a threshold would leave the
     pictures of a briefly trained model empty.
@@ -46,7 +43,7 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> l
         cfg: the trial's config.
         model: trained; it is in eval mode meanwhile.
         root: the data root.
-        folder: where the pictures go, as JPEG files named by the image.
+        folder: where the pictures go, as JPEG files named after the image.
 
     Returns:
         The files, in the test set's order.
@@ -58,24 +55,16 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> l
     was_training = model.training
     model.eval()
     files = []
-    for image in spread(dicts, NUM_PICTURES):
+    for image in (dicts[index] for index in drawn_indices(len(dicts))):
         with torch.no_grad():
             found = model([mapper(image)])[0]["instances"].to("cpu")
         pixels = detection_utils.read_image(image["file_name"], format="RGB")
         truth = annotated(image, class_names)
         sides = [draw(pixels, truth), draw(pixels, detected(found, class_names, number=len(truth)))]
-        file = make_dir(folder) / f"{image['image_id']}.jpg"
-        with atomic_path(file) as temporary:
-            side_by_side(sides).save(temporary, format="JPEG", quality=88)
-        files.append(file)
+        files.append(folder / f"{image['image_id']}.jpg")
+        save_side_by_side(sides, files[-1])
     model.train(was_training)
     return files
-
-
-def spread(items: Sequence[dict[str, Any]], number: int) -> list[dict[str, Any]]:
-    """At most ``number`` items in even distances, beginning with the first."""
-    number = min(number, len(items))
-    return [items[index * len(items) // number] for index in range(number)]
 
 
 def annotated(image: dict[str, Any], class_names: Sequence[str]) -> list[Drawn]:
@@ -141,14 +130,3 @@ def draw(pixels: np.ndarray, objects: Sequence[Drawn]) -> Image.Image:
         pen.rectangle(pen.textbbox(at, item.text), fill=colour)
         pen.text(at, item.text, fill="black" if sum(colour) > 380 else "white")
     return picture
-
-
-def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one height in a row, with white between them."""
-    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
-    canvas = Image.new("RGB", (width, pictures[0].height), "white")
-    left = 0
-    for picture in pictures:
-        canvas.paste(picture, (left, 0))
-        left += picture.width + GAP
-    return canvas

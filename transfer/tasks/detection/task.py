@@ -19,14 +19,15 @@ from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note
 from transfer.record import Metric
 from transfer.tasks.detection import data
-from transfer.tasks.detection.batch import parts_of_batch
+from transfer.tasks.detection.accumulation import parts_of_batch
 from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
 from transfer.tasks.detection.evaluate import evaluate
+from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
-from transfer.tasks.detection.trainer import seeded_model, train
+from transfer.tasks.detection.trainer import train
 from transfer.tasks.detection.weights import check_fits, load_backbone_weights
 from transfer.trial import Outcome, Trial
-from transfer.weights.of_trial import converted_weights
+from transfer.weights.convert.convert import converted_weights
 
 __all__ = ["resolve_config", "run"]
 
@@ -35,10 +36,11 @@ PICTURES = "pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class DetectionJob:
     """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
 
     Attributes:
+        fingerprint: stands for all that determines the trained model.
         parts: into how many parts each process divides its share of the batch.
     """
 
@@ -51,14 +53,6 @@ class Job:
     parts: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """What the main process gives back: metrics in percent, and pictures below the trial's ``work_dir``."""
-
-    metrics: dict[str, float]
-    pictures: list[Path]
-
-
 def run(trial: Trial) -> Outcome:
     """Trains and tests one model, on all visible GPUs or on CPU.
 
@@ -68,7 +62,8 @@ def run(trial: Trial) -> Outcome:
         NothingDetectedError: the trained model detects nothing.
         FloatingPointError: the loss became infinite or NaN.
     """
-    _use_given_threads()
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # the process may be forked from one with other settings
+        torch.set_num_threads(int(threads))
     cfg = resolve_config(trial)
     num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
     data.check(cfg, trial.data, num_processes)
@@ -78,21 +73,24 @@ def run(trial: Trial) -> Outcome:
     check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
     parts = parts_of_batch(cfg, num_processes)
+    resolved = resolved_text(cfg)
 
-    job = Job(
+    job = DetectionJob(
         cfg=cfg,
         weights=converted.path,
         data=trial.data,
         seed=trial.seed,
         work_dir=trial.work_dir,
-        fingerprint=sha256_text(f"{resolved_text(cfg)}{trial.weights.sha256}{trial.weights.which}{trial.seed}{parts}"),
+        fingerprint=sha256_text(f"{resolved}{trial.weights.sha256}{trial.weights.which}{trial.seed}{parts}"),
         parts=parts,
     )
-    tested = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
+    metrics, pictures = launch(
+        train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress
+    )
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in tested.metrics.items()},
-        pictures=tested.pictures,
-        resolved_config=resolved_text(cfg),
+        metrics={name: Metric(value=value) for name, value in metrics.items()},
+        pictures=pictures,
+        resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
         batch=batch_note(cfg.SOLVER.IMS_PER_BATCH, parts=parts),
@@ -102,8 +100,12 @@ def run(trial: Trial) -> Outcome:
     )
 
 
-def train_and_test(job: Job, report: Report) -> Tested:
-    """The trial itself, called in each of its processes; what it returns in the main process counts."""
+def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float], list[Path]]:
+    """The trial itself, called in each of its processes.
+
+    Returns:
+        Metrics in percent, and pictures below ``job.work_dir``; both empty in processes other than the main one.
+    """
     torch.backends.cudnn.benchmark = job.cfg.CUDNN_BENCHMARK
     if dist.is_initialized():  # all on one machine: Detectron2's local group is the whole one
         comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
@@ -121,14 +123,8 @@ def train_and_test(job: Job, report: Report) -> Tested:
             parts=job.parts,
         )
         metrics = evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
-        drawn = draw_pictures(job.cfg, model, job.data, job.work_dir / PICTURES) if comm.is_main_process() else []
-        return Tested(metrics=metrics, pictures=drawn)
-
-
-def _use_given_threads() -> None:
-    """The process may be forked from one that was started with other settings."""
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(threads))
+        pictures = draw_pictures(job.cfg, model, job.data, job.work_dir / PICTURES) if comm.is_main_process() else []
+        return metrics, pictures
 
 
 @contextlib.contextmanager

@@ -1,10 +1,8 @@
-"""Training on Detectron2's parts: its trainers, its hooks, its schedule; with a state that can be resumed exactly."""
+"""Training with Detectron2's own trainers, hooks and schedule, and a state that can be resumed exactly."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +11,15 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, hooks
 from detectron2.engine.defaults import create_ddp_model
-from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler
 from detectron2.utils import comm
-from detectron2.utils.events import CommonMetricPrinter, TensorboardXWriter
+from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
 from torch import nn
 
 from common.errors import UserError
 from common.files import atomic_path
-from transfer.tasks.detection import data, heads, vit
+from transfer.tasks.detection import data
+from transfer.tasks.detection.accumulation import AccumulatingTrainer
 from transfer.tasks.detection.optimizer import build_optimizer
 
 STATE_NAME = "resume.pth"
@@ -30,15 +28,6 @@ WRITE_PERIOD = 20  # iterations between two lines of the log
 TRAINING_STREAM, PRECISE_BN_STREAM = 0, 1
 
 logger = logging.getLogger("detectron2.trial")
-
-
-def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
-    """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
-    heads.register()
-    vit.register()
-    data.seed_python_and_numpy(seed)
-    torch.manual_seed(seed)
-    return build_model(cfg)
 
 
 def train(
@@ -52,7 +41,7 @@ def train(
     progress: Callable[[int, int], None],
     parts: int = 1,
 ) -> None:
-    """Trains the model in place, going on from ``work_dir/resume.pth`` if that is of the same trial.
+    """Trains the model in place, resuming from ``work_dir/resume.pth`` if that is of the same trial.
 
     The state is written every SOLVER.CHECKPOINT_PERIOD iterations, and at the end if that is less than
     SOLVER.MAX_ITER. It holds no random state: every draw of iteration n is seeded by (seed, n, process), so a
@@ -62,7 +51,7 @@ def train(
         cfg: the trial's config.
         model: on its device, with its weights loaded.
         dicts: the training images.
-        fingerprint: names all that determines the trial; a state with another one is not used.
+        fingerprint: stands for all that determines the trial; a state with another one is not used.
         progress: called with (iterations done, iterations in all) in the main process.
         parts: into how many parts each process divides its share of the batch, see :class:`AccumulatingTrainer`.
     """
@@ -70,12 +59,15 @@ def train(
     start = state["trainer"]["iteration"] + 1 if state else 0
     if state:
         model.load_state_dict(state["model"])
-        logger.info("Going on from iteration %d", start)
+        logger.info("Resuming from iteration %d", start)
     if start >= cfg.SOLVER.MAX_ITER:
         return
     optimizer = build_optimizer(cfg, model)
-    loader = data.train_loader(cfg, dicts, seed=_stream(seed), start=start, parts=parts)
+    loader = data.train_loader(cfg, dicts, seed=data.derived_seed(seed, TRAINING_STREAM), start=start, parts=parts)
     trainer = make_trainer(cfg, model, optimizer, loader, parts=parts)
+    writers: list[EventWriter] = []
+    if comm.is_main_process():
+        writers = [CommonMetricPrinter(cfg.SOLVER.MAX_ITER), TensorboardXWriter(str(work_dir))]
     trainer.register_hooks(
         [
             SeedIterations(seed),
@@ -84,7 +76,7 @@ def train(
             _precise_bn(cfg, model, dicts, seed, parts),
             Progress(progress),
             SaveState(model, work_dir / STATE_NAME, fingerprint, period=cfg.SOLVER.CHECKPOINT_PERIOD),
-            _writers(cfg, work_dir),
+            hooks.PeriodicWriter(writers, period=WRITE_PERIOD),
         ]
     )
     if state:
@@ -117,64 +109,12 @@ def make_trainer(
     return (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(parallel, loader, optimizer)
 
 
-def _stream(seed: int, stream: int = TRAINING_STREAM) -> int:
-    return data.derived_seed(seed, stream)
-
-
 def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int, parts: int) -> HookBase | None:
     """As in Detectron2's own trainer: batches of a loader of its own, once, after the last iteration."""
     if not cfg.TEST.PRECISE_BN.ENABLED:
         return None
-    loader = data.train_loader(cfg, dicts, seed=_stream(seed, PRECISE_BN_STREAM), parts=parts)
+    loader = data.train_loader(cfg, dicts, seed=data.derived_seed(seed, PRECISE_BN_STREAM), parts=parts)
     return hooks.PreciseBN(0, model, loader, cfg.TEST.PRECISE_BN.NUM_ITER * parts)  # over as many images
-
-
-def _writers(cfg: CfgNode, work_dir: Path) -> HookBase | None:
-    if not comm.is_main_process():
-        return None
-    writers = [CommonMetricPrinter(cfg.SOLVER.MAX_ITER), TensorboardXWriter(str(work_dir))]
-    return hooks.PeriodicWriter(writers, period=WRITE_PERIOD)
-
-
-class AccumulatingTrainer(SimpleTrainer):
-    """One step of the optimizer from several parts of a batch, each with a forward and a backward pass of its own.
-
-    Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training
-    takes it over processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loader: torch.utils.data.DataLoader,
-        optimizer: torch.optim.Optimizer,
-        *,
-        parts: int,
-    ) -> None:
-        super().__init__(model, loader, optimizer)
-        self._parts = parts
-
-    def run_step(self) -> None:
-        self.optimizer.zero_grad()
-        data_seconds = 0.0
-        means: dict[str, torch.Tensor] = {}
-        for part in range(self._parts):
-            start = time.perf_counter()
-            images = next(self._data_loader_iter)
-            data_seconds += time.perf_counter() - start
-            with self._gradients_stay_here(last=part == self._parts - 1):
-                losses = {name: loss / self._parts for name, loss in self.model(images).items()}
-                sum(losses.values()).backward()
-            for name, loss in losses.items():
-                means[name] = means.get(name, torch.zeros_like(loss)) + loss.detach()
-        self._write_metrics(means, data_seconds)  # raises if a loss is not finite
-        self.optimizer.step()
-
-    def _gradients_stay_here(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Processes exchange gradients once a step, with the last part."""
-        if last or not isinstance(self.model, nn.parallel.DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self.model.no_sync()
 
 
 class SeedIterations(HookBase):
@@ -220,7 +160,7 @@ class SaveState(HookBase):
 
 
 def load_state(path: Path, fingerprint: str, device: str) -> dict[str, Any] | None:
-    """The state of this very trial, or None: there is none, or it was left by one with other settings."""
+    """The state of this very trial, or None where there is none, or one that a trial with other settings left."""
     if not path.is_file():
         return None
     state = torch.load(path, map_location=device, weights_only=True)

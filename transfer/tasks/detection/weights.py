@@ -9,13 +9,12 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.files import sha256_file
-from transfer.tasks.detection.vit import PlainViT, is_vit
+from transfer.tasks.detection.model import is_vit
 from transfer.weights.backbone.architecture import RESNETS, VITS
-from transfer.weights.convert import detectron2, detectron2_vit
-from transfer.weights.convert.convert import Converted
-from transfer.weights.convert.loaded import check_same_tensors
-from transfer.weights.convert.proof import verify_proof
+from transfer.weights.convert.convert import Converted, verify_config
+from transfer.weights.convert.detectron2 import read
+from transfer.weights.convert.detectron2_vit import PlainViT
+from transfer.weights.convert.target import check_same_tensors
 
 
 def check_fits(cfg: CfgNode, converted: Converted) -> None:
@@ -24,24 +23,19 @@ def check_fits(cfg: CfgNode, converted: Converted) -> None:
     Raises:
         UserError: another architecture, or anything that changes features: stem, stride, colour order, mean, std.
     """
-    if not _has_arch(cfg, converted.arch):
+    arch = converted.arch
+    if is_vit(cfg):
+        wanted = str(cfg.MODEL.VIT.ARCH)
+        fits = arch in VITS and arch == wanted
+    else:  # for ResNets kind and depth are enough; the proof covers the rest
+        wanted = f"resnet{cfg.MODEL.RESNETS.DEPTH}"
+        fits = arch in RESNETS and RESNETS[arch].depth == int(cfg.MODEL.RESNETS.DEPTH)
+    if not fits:
         raise UserError(
-            f"the weights are of a {converted.arch}, the config has a {_arch(cfg)}: use weights or a benchmark of the "
-            "other's architecture"
+            f"the weights are of a {arch}, the config has a {wanted}: use weights or a benchmark of the other's "
+            "architecture"
         )
-    settings = (detectron2_vit if is_vit(cfg) else detectron2).settings_from_cfg(cfg)
-    verify_proof(converted.proof, "detectron2", converted.arch, sha256_file(converted.path), settings)
-
-
-def _arch(cfg: CfgNode) -> str:
-    return str(cfg.MODEL.VIT.ARCH) if is_vit(cfg) else f"resnet{cfg.MODEL.RESNETS.DEPTH}"
-
-
-def _has_arch(cfg: CfgNode, arch: str) -> bool:
-    """Of ResNets only kind and depth are looked at; the proof tells the rest."""
-    if arch in VITS or is_vit(cfg):
-        return _arch(cfg) == arch
-    return RESNETS[arch].depth == int(cfg.MODEL.RESNETS.DEPTH)
+    verify_config(converted, "detectron2", cfg)
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:
@@ -52,14 +46,14 @@ def load_backbone_weights(model: nn.Module, weights: Path) -> None:
         UserError: a tensor of the backbone is not in the file, or one of the file was not loaded.
     """
     DetectionCheckpointer(model).load(str(weights))
-    check_same_tensors(backbone_tensors(model), detectron2.read(weights), "Detectron2")
+    check_same_tensors(backbone_tensors(model), read(weights), "Detectron2")
 
 
 def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """What of a detector comes from the backbone's file, under the file's names.
+    """The tensors of a detector that come from the backbone's file, under the file's names.
 
     With FPN that is ``backbone.bottom_up``. With C4 it is ``backbone`` and, in the heads, ``res5`` without the batch
-    norm that follows it there (:class:`transfer.tasks.detection.heads.Res5HeadsWithNorm`).
+    norm that follows it there (:class:`transfer.tasks.detection.model.Res5HeadsWithNorm`).
     """
     modules = dict(model.named_modules())
     bottom_up = modules.get("backbone.bottom_up")

@@ -31,8 +31,8 @@ class Segmentation(Task):
 
     def check_weights(self, trial: Trial) -> None:
         from transfer.tasks.segmentation.config import resolve_config
-        from transfer.tasks.segmentation.weights import check_weights
-        from transfer.weights.of_trial import converted_weights
+        from transfer.tasks.segmentation.checks import check_weights
+        from transfer.weights.convert.convert import converted_weights
 
         config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
         check_weights(converted_weights(trial, self.target), config)

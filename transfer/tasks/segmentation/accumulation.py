@@ -1,7 +1,8 @@
-"""A batch in parts: one step of the optimizer from several forward and backward passes."""
+"""A batch in parts, where a GPU has no room for its share: one step of the optimizer from several backward passes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +12,55 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
+from transfer.protocol_lock import accumulation
+
+ALL_STAGES = 4  # the frozen_stages that freezes all of a ResNet
+
+# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 and
+# 5,340 for ViT-B at crop 512, 220 for the linear head on a frozen R50 at crop 256. Rounded up for what exists for a
+# moment only (gradients of maps, workspaces) and for the optimizer's state; the sums have not been checked on a GPU.
+# Too high a figure costs time on small GPUs, too low a figure a failed trial.
+PIXEL_BYTES = {"ResNet": 4096, "VisionTransformer": 8192, "frozen": 1024}
+
+
+def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
+    """Into how many parts each GPU's share of the batch is divided; 1 on CPU, whose protocols are small.
+
+    Raises:
+        UserError: not even one image fits into the GPU's memory.
+    """
+    if device == "cpu":
+        return 1
+    return accumulation(
+        config.train_dataloader.batch_size,
+        num_devices=num_processes,
+        device_bytes=torch.cuda.get_device_properties(0).total_memory,
+        image_bytes=image_bytes(config),
+    )
+
+
+def image_bytes(config: Config) -> int:
+    """What training takes for one image of the config's crop, roughly."""
+    backbone = config.model.backbone
+    frozen = backbone.get("frozen_stages", -1) >= ALL_STAGES
+    return PIXEL_BYTES["frozen" if frozen else backbone.type] * math.prod(config.model.data_preprocessor.size)
+
+
+def accumulate(config: Config, parts: int) -> None:
+    """Makes a config train in parts, in place, and the loop known to it; 1 leaves it as it is."""
+    if parts == 1:
+        return
+    LOOPS.register_module(module=AccumulatingTrainLoop, force=True)
+    config.train_cfg.type = AccumulatingTrainLoop.__name__
+    config.train_cfg.parts = parts
+    config.optim_wrapper.accumulative_counts = parts
+
 
 class AccumulatingTrainLoop(IterBasedTrainLoop):
     """Divides each batch among several forward and backward passes, after which the optimizer takes its step.
 
     An iteration is what it is in the protocol: the same images, one step, one turn of every schedule and interval. So
-    there is nothing to convert, and a resumed trial goes on between two steps.
+    there is nothing to convert, and a resumed trial begins between two steps.
 
     The loss of each part is its mean and the gradient is the mean over parts, as data parallel training takes it over
     processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
@@ -31,7 +75,7 @@ class AccumulatingTrainLoop(IterBasedTrainLoop):
         self._parts = parts
 
     def run(self) -> Any:
-        # MMEngine counts backward passes, and has just been told iterations
+        # MMEngine counts backward passes, and has just been given iterations
         done, total = self.iter * self._parts, self.max_iters * self._parts
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, done, total)
         return super().run()
@@ -51,23 +95,9 @@ def divided(batch: Mapping[str, Sequence[Any]], parts: int) -> list[dict[str, Se
     """The batch's images, in order, in parts of one size.
 
     Args:
-        batch: as MMSegmentation collates it: each value has one item an image.
+        batch: as MMSegmentation collates it: each value has one item per image.
         parts: divides their number.
     """
     size = len(next(iter(batch.values()))) // parts
     starts = (part * size for part in range(parts))
     return [{name: items[start : start + size] for name, items in batch.items()} for start in starts]
-
-
-def accumulate(config: Config, parts: int) -> None:
-    """Makes a config train in parts, in place; 1 leaves it as it is."""
-    if parts == 1:
-        return
-    config.train_cfg.type = AccumulatingTrainLoop.__name__
-    config.train_cfg.parts = parts
-    config.optim_wrapper.accumulative_counts = parts
-
-
-def register() -> None:
-    """Makes the loop known to configs by its name. Idempotent."""
-    LOOPS.register_module(module=AccumulatingTrainLoop, force=True)

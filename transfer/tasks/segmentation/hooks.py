@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from common.errors import UserError
+from transfer.weights.convert.target import ConversionError, check_same_tensors
 
 
 class ReportProgress(Hook):
-    """Tells the trial's owner how far training and testing are."""
+    """Reports to the trial's owner how far training and testing are."""
 
     def __init__(self, progress: Callable[[int, int, str], None]) -> None:
         self._progress = progress
@@ -30,67 +31,45 @@ class ReportProgress(Hook):
 class VerifyBackbone(Hook):
     """Refuses to train unless the model's backbone is the converted file, tensor by tensor.
 
-    MMEngine loads with ``strict=False`` and only logs what did not fit. A frozen backbone is held against the file once
-    more after training: had it moved, the trial would not be a probe of these weights.
+    MMEngine loads with ``strict=False`` and only logs what did not fit. A frozen backbone is compared with the file
+    again after training: had it moved, the trial would not be a probe of these weights.
     """
 
     def __init__(self, weights: Path) -> None:
         self._weights = weights
 
     def before_train(self, runner: Runner) -> None:
-        if runner.iter > 0:  # resumed: the weights have moved on
-            return
-        self._verify(runner)
+        if runner.iter == 0:  # else it is resumed, and the weights have changed since
+            self.verify(_backbone(runner))
 
     def after_train(self, runner: Runner) -> None:
-        if not any(parameter.requires_grad for parameter in unwrapped(runner).backbone.parameters()):
-            self._verify(runner)
+        backbone = _backbone(runner)
+        if not any(parameter.requires_grad for parameter in backbone.parameters()):
+            self.verify(backbone)
 
-    def _verify(self, runner: Runner) -> None:
-        wanted = torch.load(self._weights, map_location="cpu", weights_only=True)
-        verify_backbone(unwrapped(runner).backbone.state_dict(), wanted.get("state_dict", wanted), self._weights)
-
-
-def unwrapped(runner: Runner) -> Any:
-    """The Runner's segmentor, out of the wrapper that several processes need."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
-def verify_backbone(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], source: Path) -> None:
-    """Compares the model's backbone with the file it was loaded from.
-
-    Args:
-        found: the backbone's state dict.
-        wanted: the converted file's.
-        source: the file, for the message.
-
-    Raises:
-        UserError: a tensor is missing, unexpected, of another shape or not equal bit for bit.
-    """
-    # torchvision counted no batches in some releases: a counter without influence where momentum is set
-    counters = {name for name in found if name.endswith("num_batches_tracked")}
-    missing = found.keys() - wanted.keys() - counters
-    unexpected = wanted.keys() - found.keys()
-    different = {
-        name
-        for name in found.keys() & wanted.keys()
-        if found[name].shape != wanted[name].shape or not torch.equal(found[name].cpu(), wanted[name].cpu())
-    }
-    problems = {"missing from the file": missing, "unexpected in the file": unexpected, "different": different}
-    for problem, names in problems.items():
-        if names:
-            first = ", ".join(sorted(names)[:3])
+    def verify(self, backbone: torch.nn.Module) -> None:
+        """Raises UserError if a tensor is missing, unexpected, of another shape or not equal bit for bit."""
+        file = torch.load(self._weights, map_location="cpu", weights_only=True)
+        try:
+            check_same_tensors(backbone.state_dict(), file["state_dict"], "MMSegmentation")
+        except ConversionError as error:
             raise UserError(
-                f"the model's backbone is not {source}: {len(names)} tensors are {problem} ({first}); "
+                f"the model's backbone is not {self._weights} ({error}): "
                 "check model.backbone against the checkpoint's architecture"
-            )
+            ) from None
+
+
+def _backbone(runner: Runner) -> torch.nn.Module:
+    """Of the Runner's segmentor, out of the wrapper that several processes need."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model.backbone
 
 
 class SeedEachIteration(Hook):
     """Makes the model's randomness (dropout) a function of seed and iteration.
 
-    MMEngine restores no random state on resume. The data need none: it draws all batches again up to the point where
-    it goes on, and their augmentations take NumPy's and Python's generators, not torch's.
+    MMEngine restores no random state on resume. The data need none: it draws all batches again up to the one where it
+    resumes, and their augmentations draw from NumPy's and Python's generators, not torch's.
     """
 
     def __init__(self, seed: int) -> None:

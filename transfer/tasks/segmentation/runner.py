@@ -15,28 +15,31 @@ from transfer.compat import prepare_mmseg
 prepare_mmseg()  # here too: a spawned process imports this module first
 
 import mmengine.device.utils  # noqa: E402
+import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.dist import get_world_size, is_main_process  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
+from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 from transfer.processes import Report  # noqa: E402
-from transfer.tasks.segmentation import accumulation, linear_head, transforms  # noqa: E402
-from transfer.tasks.segmentation.data import check_counts  # noqa: E402
-from transfer.tasks.segmentation.floor import all_background, named, test_dataset  # noqa: E402
+from transfer.tasks.segmentation import extensions  # noqa: E402
+from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
+from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
 from transfer.tasks.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
-from transfer.tasks.segmentation.resume import iteration_of  # noqa: E402
+
+METRIC_NAMES = {"mIoU": "miou", "mAcc": "macc", "aAcc": "aacc"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SegmentationJob:
     """What each process of a trial needs to know; can be pickled, as a trial's progress cannot.
 
     Attributes:
         config: with absolute data roots.
         weights: the converted backbone, loaded through ``init_cfg``.
-        checkpoint: of the same trial, to go on from.
+        checkpoint: of the same trial, to resume from; MMEngine's ``iter_<iterations done>.pth``.
         parts: into how many parts each process divides its share of the batch.
     """
 
@@ -50,16 +53,29 @@ class Job:
     parts: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tested:
-    """``miou``, ``macc``, ``aacc`` in percent: of the trained model, and of background everywhere.
+def train_and_test(job: SegmentationJob, report: Report) -> tuple[dict[str, float], dict[str, float], list[Path]]:
+    """The trial itself, called in each of its processes.
 
-    ``pictures`` are files below the trial's ``work_dir``, drawn by the main process.
+    Returns:
+        ``miou``, ``macc``, ``aacc`` in percent, of the trained model and of background everywhere; and pictures below
+        ``job.work_dir``, none in processes other than the main one.
+
+    Raises:
+        UserError: the number of images is not the protocol's, or the backbone is not the converted file.
     """
-
-    model: dict[str, float]
-    all_background: dict[str, float]
-    pictures: list[Path]
+    # What MMSegmentation warns of at every start: its own deprecated calls, and its default averaging of the loss.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg\.")
+    runner = build_runner(job, report)
+    check_counts(
+        job.config,
+        num_train=len(runner.train_loop.dataloader.dataset),
+        num_test=len(runner.test_loop.dataloader.dataset),
+    )
+    floor = all_background(runner)
+    if job.checkpoint is None or int(job.checkpoint.stem.removeprefix("iter_")) < runner.max_iters:
+        runner.train()
+    scores = named(runner.test())
+    return scores, floor, draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
 
 
 class TrialRunner(Runner):
@@ -73,29 +89,9 @@ class TrialRunner(Runner):
         return logger
 
 
-def train_and_test(job: Job, report: Report) -> Tested:
-    """The trial itself, called in each of its processes.
-
-    Raises:
-        UserError: the number of images is not the protocol's, or the backbone is not the converted file.
-    """
-    # What MMSegmentation warns of at every start: its own deprecated calls, and its default averaging of the loss.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"mmseg\.")
-    runner = build_runner(job, report)
-    check_counts(job.config, num_train=len(runner.train_loop.dataloader.dataset), num_test=len(test_dataset(runner)))
-    floor = all_background(runner)
-    if job.checkpoint is None or iteration_of(job.checkpoint) < runner.max_iters:
-        runner.train()
-    scores = named(runner.test())
-    pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
-    return Tested(model=scores, all_background=floor, pictures=pictures)
-
-
-def build_runner(job: Job, report: Report) -> Runner:
+def build_runner(job: SegmentationJob, report: Report) -> Runner:
     """Builds the Runner; nothing is trained yet."""
-    transforms.register()
-    linear_head.register()
-    accumulation.register()
+    extensions.register()
     config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
     mmengine.device.utils.DEVICE = job.device
@@ -110,22 +106,18 @@ def build_runner(job: Job, report: Report) -> Runner:
     config.env_cfg.cudnn_benchmark = job.device == "cuda"
     config.randomness = {"seed": job.seed, "deterministic": job.device == "cpu"}
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
-    accumulation.accumulate(config, job.parts)
+    accumulate(config, job.parts)
     if get_world_size() > 1:
-        _distribute(config, job.device)
+        config.launcher = "pytorch"
+        config.train_dataloader.batch_size //= get_world_size()
+        if job.device == "cpu":
+            replace_sync_bn(config.model)  # torch's has no CPU kernel
+            ddp = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
+            config.model_wrapper_cfg = ddp
     runner = TrialRunner.from_cfg(config)
     for hook in (VerifyBackbone(job.weights), SeedEachIteration(job.seed), ReportProgress(report)):
         runner.register_hook(hook)
     return runner
-
-
-def _distribute(config: Config, device: str) -> None:
-    config.launcher = "pytorch"
-    config.train_dataloader.batch_size //= get_world_size()
-    if device == "cpu":
-        replace_sync_bn(config.model)  # torch's has no CPU kernel
-        ddp = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
-        config.model_wrapper_cfg = ddp
 
 
 def replace_sync_bn(config: Any) -> None:
@@ -135,3 +127,33 @@ def replace_sync_bn(config: Any) -> None:
         replace_sync_bn(child)
     if hasattr(config, "values") and config.get("type") == "SyncBN":
         config.type = "BN"
+
+
+def all_background(runner: Runner) -> dict[str, float]:
+    """What a segmentation scores that never learned anything: class 0 at every pixel of the test masks.
+
+    Returns:
+        ``miou``, ``macc``, ``aacc`` in percent, by the metric and settings of the trial.
+    """
+    dataset = runner.test_loop.dataloader.dataset
+    metric = runner.test_loop.evaluator.metrics[0]
+    steps = dataset.pipeline.transforms
+    first = next(index for index, step in enumerate(steps) if isinstance(step, LoadAnnotations))
+    num_classes = len(dataset.metainfo["classes"])
+    areas = []
+    for index in range(len(dataset)):
+        results = dataset.get_data_info(index)
+        for step in steps[first:-1]:  # the masks alone: without loading images, without packing
+            results = step(results)
+        mask = torch.from_numpy(results["gt_seg_map"])
+        areas.append(metric.intersect_and_union(torch.zeros_like(mask), mask, num_classes, metric.ignore_index))
+    return named(metric.compute_metrics(areas))
+
+
+def named(metrics: dict[str, float]) -> dict[str, float]:
+    """MMSegmentation's metrics under the suite's names, in percent.
+
+    A class that is neither in the masks nor in the predictions has no IoU, and MMSegmentation leaves it out of the
+    mean; if that is so for all of them, the mean is NaN and stays NaN.
+    """
+    return {ours: round(float(metrics[theirs]), 2) for theirs, ours in METRIC_NAMES.items()}

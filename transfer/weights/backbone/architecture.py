@@ -12,6 +12,8 @@ from common.errors import UserError, unknown_name
 Shape = tuple[int, ...]
 
 COUNTER = "num_batches_tracked"  # BatchNorm's count of training batches; torch has saved it since 0.4.1
+PATCH_SIZE = 16
+IMAGE_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class ResNetSpec:
     """Depth, kind of block and number of blocks in layer1 to layer4 (He et al. 2016, table 1).
 
     Attributes:
-        widen: factor of every width, stem included (SimCLR's ResNet-50 2x); torchvision's ``wide_resnet`` is another.
+        widen: factor of every width, including the stem's (SimCLR's ResNet-50 2x); torchvision's ``wide_resnet``
+            widens other layers.
     """
 
     depth: int
@@ -40,24 +43,43 @@ class ResNetSpec:
     def expansion(self) -> int:
         return 4 if self.block == "bottleneck" else 1
 
+    def shapes(self) -> dict[str, Shape]:
+        """See :func:`expected_shapes`."""
+        in_channels = self.stem_channels
+        shapes: dict[str, Shape] = {"conv1.weight": (in_channels, 3, 7, 7), **_batch_norm("bn1", in_channels)}
+        for layer, num_blocks in enumerate(self.num_blocks, start=1):
+            width = self.stem_channels * 2 ** (layer - 1)
+            out_channels = width * self.expansion
+            for block in range(num_blocks):
+                prefix = f"layer{layer}.{block}"
+                convs = [(in_channels, width, 3), (width, width, 3)]
+                if self.block == "bottleneck":
+                    convs = [(in_channels, width, 1), (width, width, 3), (width, out_channels, 1)]
+                for index, (fan_in, fan_out, kernel) in enumerate(convs, start=1):
+                    shapes[f"{prefix}.conv{index}.weight"] = (fan_out, fan_in, kernel, kernel)
+                    shapes |= _batch_norm(f"{prefix}.bn{index}", fan_out)
+                if block == 0 and (layer > 1 or in_channels != out_channels):
+                    shapes[f"{prefix}.downsample.0.weight"] = (out_channels, in_channels, 1, 1)
+                    shapes |= _batch_norm(f"{prefix}.downsample.1", out_channels)
+                in_channels = out_channels
+        return shapes
 
-RESNETS: dict[str, ResNetSpec] = {
-    "resnet18": ResNetSpec(18, "basic", (2, 2, 2, 2)),
-    "resnet34": ResNetSpec(34, "basic", (3, 4, 6, 3)),
-    "resnet50": ResNetSpec(50, "bottleneck", (3, 4, 6, 3)),
-    "resnet101": ResNetSpec(101, "bottleneck", (3, 4, 23, 3)),
-    "resnet50w2": ResNetSpec(50, "bottleneck", (3, 4, 6, 3), widen=2),
-}
+
+def _batch_norm(prefix: str, channels: int) -> dict[str, Shape]:
+    vectors: dict[str, Shape] = {
+        f"{prefix}.{name}": (channels,) for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    return vectors | {f"{prefix}.{COUNTER}": ()}
 
 
 @dataclass(frozen=True)
 class ViTSpec:
-    """A vision transformer with patches of 16 px, made for images of 224 px, with a class token.
+    """A vision transformer with patches of 16 px and a class token, for images of 224 px.
 
     Attributes:
         width: of the tokens; the MLPs are four times as wide.
-        num_heads: of each attention. No tensor's shape tells it.
-        depth: blocks.
+        num_heads: of each attention; no tensor's shape shows it.
+        depth: number of blocks.
     """
 
     width: int
@@ -67,12 +89,43 @@ class ViTSpec:
     @property
     def stages(self) -> tuple[str, ...]:
         """The patch tokens after each quarter of the blocks, as :mod:`pretrain.model` names them."""
-        return tuple(f"block{round(quarter * self.depth / 4)}" for quarter in (1, 2, 3, 4))
+        return tuple(f"block{number}" for number in proved_blocks(self.depth))
+
+    def shapes(self) -> dict[str, Shape]:
+        """See :func:`expected_shapes`."""
+        width, num_tokens = self.width, (IMAGE_SIZE // PATCH_SIZE) ** 2 + 1
+        shapes: dict[str, Shape] = {
+            "cls_token": (1, 1, width),
+            "pos_embed": (1, num_tokens, width),
+            "patch_embed.proj.weight": (width, 3, PATCH_SIZE, PATCH_SIZE),
+            "patch_embed.proj.bias": (width,),
+        }
+        layers: dict[str, Shape] = {
+            "norm1": (width,),
+            "attn.qkv": (3 * width, width),
+            "attn.proj": (width, width),
+            "norm2": (width,),
+            "mlp.fc1": (4 * width, width),
+            "mlp.fc2": (width, 4 * width),
+        }
+        for block in range(self.depth):
+            for layer, shape in layers.items():
+                shapes |= {f"blocks.{block}.{layer}.weight": shape, f"blocks.{block}.{layer}.bias": shape[:1]}
+        return shapes | {"norm.weight": (width,), "norm.bias": (width,)}
 
 
-PATCH_SIZE = 16
-IMAGE_SIZE = 224
+def proved_blocks(depth: int) -> list[int]:
+    """The last block of each quarter of a ViT, counted from 1: 3, 6, 9 and 12 of 12."""
+    return [round(quarter * depth / 4) for quarter in (1, 2, 3, 4)]
 
+
+RESNETS: dict[str, ResNetSpec] = {
+    "resnet18": ResNetSpec(18, "basic", (2, 2, 2, 2)),
+    "resnet34": ResNetSpec(34, "basic", (3, 4, 6, 3)),
+    "resnet50": ResNetSpec(50, "bottleneck", (3, 4, 6, 3)),
+    "resnet101": ResNetSpec(101, "bottleneck", (3, 4, 23, 3)),
+    "resnet50w2": ResNetSpec(50, "bottleneck", (3, 4, 6, 3), widen=2),
+}
 VITS: dict[str, ViTSpec] = {
     "deit_small": ViTSpec(384, 6),  # Touvron et al. 2021, table 1
     "vit_base": ViTSpec(768, 12),  # Dosovitskiy et al. 2021, table 1
@@ -80,7 +133,7 @@ VITS: dict[str, ViTSpec] = {
 
 
 def names() -> list[str]:
-    """Every architecture that is known."""
+    """Every known architecture."""
     return [*RESNETS, *VITS]
 
 
@@ -103,68 +156,7 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
     Raises:
         UserError: the architecture is unknown.
     """
-    spec = get(arch)
-    return _resnet_shapes(spec) if isinstance(spec, ResNetSpec) else _vit_shapes(spec)
-
-
-def _vit_shapes(spec: ViTSpec) -> dict[str, Shape]:
-    width, num_tokens = spec.width, (IMAGE_SIZE // PATCH_SIZE) ** 2 + 1
-    shapes: dict[str, Shape] = {
-        "cls_token": (1, 1, width),
-        "pos_embed": (1, num_tokens, width),
-        "patch_embed.proj.weight": (width, 3, PATCH_SIZE, PATCH_SIZE),
-        "patch_embed.proj.bias": (width,),
-    }
-    layers: dict[str, Shape] = {
-        "norm1": (width,),
-        "attn.qkv": (3 * width, width),
-        "attn.proj": (width, width),
-        "norm2": (width,),
-        "mlp.fc1": (4 * width, width),
-        "mlp.fc2": (width, 4 * width),
-    }
-    for block in range(spec.depth):
-        for layer, shape in layers.items():
-            shapes |= {f"blocks.{block}.{layer}.weight": shape, f"blocks.{block}.{layer}.bias": shape[:1]}
-    return shapes | {"norm.weight": (width,), "norm.bias": (width,)}
-
-
-def _resnet_shapes(spec: ResNetSpec) -> dict[str, Shape]:
-    in_channels = spec.stem_channels
-    shapes: dict[str, Shape] = {"conv1.weight": (in_channels, 3, 7, 7), **_batch_norm("bn1", in_channels)}
-    for layer, num_blocks in enumerate(spec.num_blocks, start=1):
-        width = spec.stem_channels * 2 ** (layer - 1)
-        for block in range(num_blocks):
-            prefix = f"layer{layer}.{block}"
-            shapes |= _block(prefix, spec, in_channels, width)
-            if block == 0 and (layer > 1 or in_channels != width * spec.expansion):
-                shapes |= _downsample(prefix, in_channels, width * spec.expansion)
-            in_channels = width * spec.expansion
-    return shapes
-
-
-def _block(prefix: str, spec: ResNetSpec, in_channels: int, width: int) -> dict[str, Shape]:
-    if spec.block == "basic":
-        convs = [(in_channels, width, 3), (width, width, 3)]
-    else:
-        convs = [(in_channels, width, 1), (width, width, 3), (width, width * spec.expansion, 1)]
-    shapes: dict[str, Shape] = {}
-    for index, (fan_in, fan_out, kernel) in enumerate(convs, start=1):
-        shapes[f"{prefix}.conv{index}.weight"] = (fan_out, fan_in, kernel, kernel)
-        shapes |= _batch_norm(f"{prefix}.bn{index}", fan_out)
-    return shapes
-
-
-def _downsample(prefix: str, in_channels: int, out_channels: int) -> dict[str, Shape]:
-    conv: dict[str, Shape] = {f"{prefix}.downsample.0.weight": (out_channels, in_channels, 1, 1)}
-    return conv | _batch_norm(f"{prefix}.downsample.1", out_channels)
-
-
-def _batch_norm(prefix: str, channels: int) -> dict[str, Shape]:
-    vectors: dict[str, Shape] = {
-        f"{prefix}.{name}": (channels,) for name in ("weight", "bias", "running_mean", "running_var")
-    }
-    return vectors | {f"{prefix}.{COUNTER}": ()}
+    return get(arch).shapes()
 
 
 def infer_arch(shapes: Mapping[str, Shape], where: str) -> str:
@@ -178,38 +170,23 @@ def infer_arch(shapes: Mapping[str, Shape], where: str) -> str:
         UserError: the keys are those of no known architecture.
     """
     if {"cls_token", "patch_embed.proj.weight"} <= shapes.keys():
-        return _infer_vit(shapes, where)
-    if {"conv1.weight", "layer1.0.conv1.weight"} <= shapes.keys():
-        return _infer_resnet(shapes, where)
-    raise UserError(
-        f"{where} is neither a ResNet nor a ViT (its keys begin with {', '.join(list(shapes)[:4])}): "
-        f"convert a checkpoint of one of {', '.join(names())}"
-    )
-
-
-def _infer_vit(shapes: Mapping[str, Shape], where: str) -> str:
-    width = shapes["cls_token"][-1] if shapes["cls_token"] else 0
-    depth = len({match[1] for key in shapes if (match := re.match(r"blocks\.(\d+)\.", key))})
-    for arch, spec in VITS.items():
-        if (spec.width, spec.depth) == (width, depth):
-            return arch
-    raise UserError(
-        f"{where} holds a ViT of {depth} blocks and width {width}, which is none of {', '.join(VITS)}: "
-        f"convert a checkpoint of one of these"
-    )
-
-
-def _infer_resnet(shapes: Mapping[str, Shape], where: str) -> str:
-    blocks = {match.groups() for key in shapes if (match := re.match(r"layer([1-4])\.(\d+)\.", key))}
-    counts = tuple(sum(layer == str(wanted) for layer, _ in blocks) for wanted in range(1, 5))
-    kind = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
-    same_blocks = {arch: spec for arch, spec in RESNETS.items() if (spec.block, spec.num_blocks) == (kind, counts)}
-    for arch, spec in same_blocks.items():
-        if shapes["conv1.weight"][:1] == (spec.stem_channels,):
-            return arch
-    if same_blocks:
-        return next(iter(same_blocks))  # its shapes tell the caller what is wrong
-    raise UserError(
-        f"{where} holds {'-'.join(map(str, counts))} {kind} blocks in layer1 to layer4, which is none of "
-        f"{', '.join(RESNETS)}: convert a checkpoint of one of these"
-    )
+        width = shapes["cls_token"][-1] if shapes["cls_token"] else 0
+        depth = len({match[1] for key in shapes if (match := re.match(r"blocks\.(\d+)\.", key))})
+        found = [arch for arch, spec in VITS.items() if (spec.width, spec.depth) == (width, depth)]
+        what, known = f"a ViT of {depth} blocks and width {width}", list(VITS)
+    elif {"conv1.weight", "layer1.0.conv1.weight"} <= shapes.keys():
+        blocks = {match.groups() for key in shapes if (match := re.match(r"layer([1-4])\.(\d+)\.", key))}
+        counts = tuple(sum(layer == str(wanted) for layer, _ in blocks) for wanted in range(1, 5))
+        kind = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
+        found = [arch for arch, spec in RESNETS.items() if (spec.block, spec.num_blocks) == (kind, counts)]
+        # if none has this width, the first one's shapes show the caller what is wrong
+        found.sort(key=lambda arch: shapes["conv1.weight"][:1] != (RESNETS[arch].stem_channels,))
+        what, known = f"{'-'.join(map(str, counts))} {kind} blocks in layer1 to layer4", list(RESNETS)
+    else:
+        raise UserError(
+            f"{where} is neither a ResNet nor a ViT (its keys begin with {', '.join(list(shapes)[:4])}): "
+            f"convert a checkpoint of one of {', '.join(names())}"
+        )
+    if found:
+        return found[0]
+    raise UserError(f"{where} holds {what}, which is none of {', '.join(known)}: convert a checkpoint of one of these")

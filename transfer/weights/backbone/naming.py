@@ -1,7 +1,7 @@
 """Other libraries' names of the same tensors, as tables: each row is ours (torchvision's or timm's) and theirs.
 
-``{n}`` stands for a number, ``{p}`` for the rest of the name. A table reads in both directions: sources are renamed to
-ours, targets from ours.
+``{n}`` and ``{m}`` stand for numbers, ``{p}`` for the rest of the name. A table reads in both directions: sources are
+renamed to ours, targets from ours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Row = tuple[str, str]
+NamePair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Naming:
         rows: our template, their template; where two rows fit, the first one counts.
     """
 
-    rows: Sequence[Row] = ()
+    rows: Sequence[NamePair]
 
     def theirs(self, key: str) -> str | None:
         """Our key in their words; None where no row fits."""
@@ -32,9 +32,9 @@ class Naming:
         return _rename(key, [(theirs, ours) for ours, theirs in self.rows]) or key
 
 
-def _rename(key: str, rows: Sequence[Row]) -> str | None:
+def _rename(key: str, rows: Sequence[NamePair]) -> str | None:
     for pattern, template in rows:
-        expression = re.escape(pattern).replace(r"\{n\}", r"(?P<n>\d+)").replace(r"\{p\}", r"(?P<p>.+)")
+        expression = re.sub(r"\\{([nm])\\}", r"(?P<\1>\\d+)", re.escape(pattern)).replace(r"\{p\}", r"(?P<p>.+)")
         if match := re.fullmatch(expression, key):
             return template.format(**match.groupdict())
     return None
@@ -45,7 +45,25 @@ SEQUENTIAL_RESNET = Naming(
     (("conv1.{p}", "0.{p}"), ("bn1.{p}", "1.{p}"), *((f"layer{n}.{{p}}", f"{n + 3}.{{p}}") for n in range(1, 5)))
 )
 
-_OPENMMLAB_VIT: tuple[Row, ...] = (
+# Detectron2's own tool for torchvision's weights (tools/convert-torchvision-to-d2.py)
+DETECTRON2_RESNET = Naming(
+    (
+        ("conv1.{p}", "stem.conv1.{p}"),
+        ("bn1.{p}", "stem.conv1.norm.{p}"),
+        *(
+            (f"layer{layer}.{{n}}.{ours}.{{p}}", f"res{layer + 1}.{{n}}.{theirs}.{{p}}")
+            for layer in range(1, 5)
+            for ours, theirs in (
+                ("conv{m}", "conv{m}"),
+                ("bn{m}", "conv{m}.norm"),
+                ("downsample.0", "shortcut"),
+                ("downsample.1", "shortcut.norm"),
+            )
+        ),
+    )
+)
+
+_OPENMMLAB_VIT: tuple[NamePair, ...] = (
     ("cls_token", "cls_token"),
     ("pos_embed", "pos_embed"),
     ("patch_embed.proj.{p}", "patch_embed.projection.{p}"),

@@ -7,13 +7,12 @@ is fed RGB, scaled by ImageNet's mean and deviation unless the row says otherwis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from common.errors import UserError
 from transfer.weights.backbone.naming import MMPRETRAIN_VIT, SEQUENTIAL_RESNET, TORCHVISION_VIT
-from transfer.weights.backbone.source import Checkpoint, Network, Source, some_keys
-from transfer.weights.backbone.types import UNSCALED
+from transfer.weights.backbone.types import UNSCALED, Checkpoint, Network, Source
 
 PROJECTION = "projection head"
 CLASSIFIER = "classifier"
@@ -48,10 +47,6 @@ def _is_simclr_conversion(c: Checkpoint) -> bool:
     state = _entry(c, "state_dict")
     counter = state.get("bn1.num_batches_tracked", 1)
     return c.keys() == {"state_dict"} and _resnet(state) and "fc.weight" in state and bool(counter == 0)
-
-
-def _is_openmmlab(c: Checkpoint) -> bool:
-    return "arch" not in c and "backbone.conv1.weight" in _entry(c, "state_dict")
 
 
 _OURS = (
@@ -237,7 +232,7 @@ _OPENMMLAB_DROPPED = {
 _OPENMMLAB = (
     Source(
         name="OpenMMLab ResNet",  # mmpretrain, mmselfsup, mmcls, OpenSelfSup; DenseCL's training checkpoints
-        recognise=_is_openmmlab,
+        recognise=lambda c: "arch" not in c and "backbone.conv1.weight" in _entry(c, "state_dict"),
         student=Network(entry="state_dict", prefix="backbone."),
         dropped=_OPENMMLAB_DROPPED,
     ),
@@ -258,6 +253,12 @@ _OPENMMLAB = (
 )
 
 SOURCES: tuple[Source, ...] = (*_OURS, *_PLAIN, *_METHODS, *_OPENMMLAB)
+
+
+def some_keys(keys: Collection[str], count: int = 4) -> str:
+    """A few keys, for messages."""
+    shown = ", ".join(repr(str(key)[:60])[1:-1] for key in list(keys)[:count])
+    return (shown or "nothing") + (", …" if len(keys) > count else "")
 
 
 def recognise(checkpoint: Checkpoint, where: str) -> Source:

@@ -1,12 +1,17 @@
-"""What every source is turned into."""
+"""What a checkpoint layout is (:class:`Source`), and what every checkpoint becomes (:class:`Backbone`)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from transfer.weights.backbone.naming import Naming
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+Checkpoint = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,58 @@ class Preprocessing:
 
 IMAGENET = Preprocessing("RGB", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 UNSCALED = Preprocessing("RGB", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # pixels in 0 to 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where one network of a checkpoint is.
+
+    Attributes:
+        entry: the entry that holds the state dict; None where the checkpoint is the state dict.
+        prefix: the beginning of its keys, which is removed.
+        head_prefix: the beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
+        head_entry: the entry that holds this head.
+    """
+
+    entry: str | None = None
+    prefix: str = ""
+    head_prefix: str | None = None
+    head_entry: str | None = None
+
+    def state_of(self, checkpoint: Checkpoint) -> Any:
+        """The state dict, or whatever the checkpoint has in its place."""
+        return checkpoint if self.entry is None else checkpoint.get(self.entry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One layout.
+
+    Attributes:
+        name: what records and proofs call it; where several methods share a layout, it is the layout's.
+        recognise: whether a checkpoint has this layout; at most one row may say yes.
+        student, teacher: the trained network; and its moving average or target network, where the layout has one.
+        dropped: beginning of keys of the state dict that are not the backbone's, to the reason.
+        naming: what the backbone's keys are called here, where it is not torchvision's (ResNets) or timm's (ViTs).
+        preprocessing: how the method feeds images; None where the layout serves networks that differ in it.
+        preprocessing_entry: entry with ``mean`` and ``std`` of its own.
+        head_config_entry: entry with the arguments of the head.
+        other_archs: architectures that this layout only seems to hold, to the reason.
+        ask_archs: architectures that ``--arch`` has to name, because no tensor distinguishes them from another, to
+            the reason.
+    """
+
+    name: str
+    recognise: Callable[[Checkpoint], bool]
+    student: Network
+    teacher: Network | None = None
+    dropped: dict[str, str] = field(default_factory=dict)
+    naming: Naming | None = None
+    preprocessing: Preprocessing | None = IMAGENET
+    preprocessing_entry: str | None = None
+    head_config_entry: str | None = None
+    other_archs: dict[str, str] = field(default_factory=dict)
+    ask_archs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

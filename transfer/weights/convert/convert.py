@@ -1,38 +1,39 @@
-"""A backbone to one target's weight file with its proof beside it."""
+"""A backbone to one target's weight file with its proof beside it; and the file of a trial, converted once."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError, unknown_name
-from common.files import atomic_path, write_text
+from common.files import atomic_path, sha256_file, sha256_text, write_text
+from transfer.trial import Trial
 from transfer.weights.backbone import architecture
-from transfer.weights.convert.detectron2 import DETECTRON2
-from transfer.weights.convert.detectron2_vit import DETECTRON2_VIT_TARGET
-from transfer.weights.convert.mmseg import MMSEG
-from transfer.weights.convert.mmseg_vit import MMSEG_VIT_TARGET
-from transfer.weights.convert.plain import TIMM, TORCHVISION
-from transfer.weights.convert.plain_vit import TIMM_VIT_TARGET, TORCHVISION_VIT_TARGET
-from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove
+from transfer.weights.backbone.types import Preprocessing
+from transfer.weights.convert.detectron2 import DETECTRON2_RESNETS, DETECTRON2_VITS
+from transfer.weights.convert.libraries import TIMM_RESNETS, TIMM_VITS, TORCHVISION_RESNETS, TORCHVISION_VITS
+from transfer.weights.convert.mmseg import MMSEG_RESNETS, MMSEG_VITS
+from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove, verify_proof
 from transfer.weights.convert.target import Settings, Target, key_table
+from transfer.weights.of_trial import trial_backbone
 
 if TYPE_CHECKING:
     from transfer.weights.backbone import Backbone
 
 RESNET_TARGETS: dict[str, Target] = {
-    "detectron2": DETECTRON2,
-    "mmseg": MMSEG,
-    "torchvision": TORCHVISION,
-    "timm": TIMM,
+    "detectron2": DETECTRON2_RESNETS,
+    "mmseg": MMSEG_RESNETS,
+    "torchvision": TORCHVISION_RESNETS,
+    "timm": TIMM_RESNETS,
 }
 VIT_TARGETS: dict[str, Target] = {
-    "detectron2": DETECTRON2_VIT_TARGET,
-    "mmseg": MMSEG_VIT_TARGET,
-    "torchvision": TORCHVISION_VIT_TARGET,
-    "timm": TIMM_VIT_TARGET,
+    "detectron2": DETECTRON2_VITS,
+    "mmseg": MMSEG_VITS,
+    "torchvision": TORCHVISION_VITS,
+    "timm": TIMM_VITS,
 }
 
 REQUIRED = frozenset({"arch", "source", "settings", "stages", "weights_sha256", "colour_order", "mean", "std"})
@@ -59,7 +60,7 @@ class Converted:
 
 
 def targets_of(arch: str) -> dict[str, Target]:
-    """Every target of this architecture's family, those that lack the architecture itself among them.
+    """Every target of this architecture's family, including those that lack the architecture itself.
 
     Raises:
         UserError: the architecture is unknown.
@@ -83,11 +84,6 @@ def get_target(name: str, arch: str) -> Target:
     return target
 
 
-def paths(target: Target, out: Path, stem: str) -> tuple[Path, Path]:
-    """Where the weights and the proof go."""
-    return out / f"{stem}.{target.suffix}", out / f"{stem}.proof.json"
-
-
 def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: Settings | None = None) -> Converted:
     """Writes ``<stem>.<suffix>``, proves it, puts it in place, then adds the proof to ``<stem>.proof.json``.
 
@@ -102,26 +98,74 @@ def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: 
     get_target(target.name, backbone.arch)
     table = key_table(target, backbone.arch)
     settings = settings or target.default_settings(backbone.arch, backbone.preprocessing)
-    path, proof_path = paths(target, out, stem)
+    path, proof_path = _paths(target, out, stem)
     with atomic_path(path) as temporary:
         target.write(temporary, table.forward(backbone.state_dict), backbone)
         proof = prove(backbone, target, table, temporary, settings)
-    others = _proofs_of_same_source(proof_path, proof)
-    content = {"schema_version": SCHEMA_VERSION, "proofs": {**others, target.name: proof}}
+    proofs = {name: other for name, other in read_proofs(proof_path).items() if other["source"] == proof["source"]}
+    content = {"schema_version": SCHEMA_VERSION, "proofs": {**proofs, target.name: proof}}
     write_text(proof_path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return converted_from(proof, path, proof_path)
+    return _converted(proof, path, proof_path)
 
 
-def converted_from(proof: Proof, path: Path, proof_path: Path) -> Converted:
-    """The result, as the proof tells it."""
-    return Converted(
-        path=path,
-        proof_path=proof_path,
-        proof=proof,
-        arch=proof["arch"],
-        source_format=proof["source"]["format"],
-        sha256=proof["weights_sha256"],
-    )
+def converted_weights(trial: Trial, target: str) -> Converted:
+    """The trial's weights for a target framework, converted once into ``trial.weights_dir``.
+
+    A file that is there is used only if its bytes are those that its proof is about, and the proof is of this
+    checkpoint, for this architecture and for the settings that its preprocessing asks for; else it is converted again:
+    the checkpoint is the truth, the folder a cache. Two trials may convert at the same time: each file is renamed into
+    place whole, and both write the same bytes.
+
+    Raises:
+        UserError: an unknown target, one that has no such architecture, a bad or changed checkpoint, or no proof.
+    """
+    if target not in RESNET_TARGETS:
+        raise unknown_name("target", target, RESNET_TARGETS)
+    weights = trial.weights
+    name = re.sub(r"[^\w.-]", "_", weights.name)
+    seed = f"-seed{trial.seed}" if weights.is_random else ""
+    stem = f"{name}-{weights.sha256[:8]}-{weights.which}{seed}"
+    out = trial.weights_dir / target
+    path, proof_path = _paths(RESNET_TARGETS[target], out, stem)  # the same file names for every family
+    if ready := _ready(trial, target, path, proof_path):
+        return ready
+    backbone = trial_backbone(trial)
+    return convert(backbone, get_target(target, backbone.arch), out, stem)
+
+
+def _ready(trial: Trial, target: str, path: Path, proof_path: Path) -> Converted | None:
+    """The cached conversion, if it is whole and of this source; the checkpoint is not opened."""
+    weights = trial.weights
+    source_sha = sha256_text(f"{weights.source}:{trial.seed}") if weights.is_random else weights.sha256
+    if not path.is_file() or not proof_path.is_file():
+        return None
+    proof = read_proofs(proof_path).get(target)
+    if proof is None or proof["weights_sha256"] != sha256_file(path):
+        return None
+    if (proof["source"]["sha256"], proof["source"]["which"]) != (source_sha, weights.which):
+        return None
+    if weights.arch not in (None, proof["arch"]):
+        return None
+    (m0, m1, m2), (s0, s1, s2) = proof["mean"], proof["std"]
+    preprocessing = Preprocessing(proof["colour_order"], mean=(m0, m1, m2), std=(s0, s1, s2))
+    settings = get_target(target, proof["arch"]).default_settings(proof["arch"], preprocessing)
+    verify_proof(proof, target, proof["arch"], proof["weights_sha256"], settings)
+    return _converted(proof, path, proof_path)
+
+
+def verify_config(converted: Converted, target: str, config: Any) -> None:
+    """Checks that the file is the one that was proved, and that its proof holds for the config of a task.
+
+    Args:
+        target: the framework of the task.
+        config: as the framework's ``Target.settings_of`` takes it.
+
+    Raises:
+        UserError: see :func:`~transfer.weights.convert.proof.verify_proof`.
+    """
+    settings_of = get_target(target, converted.arch).settings_of
+    assert settings_of is not None, f"{target} has no configs"
+    verify_proof(converted.proof, target, converted.arch, sha256_file(converted.path), settings_of(config))
 
 
 def read_proofs(proof_path: Path) -> dict[str, Proof]:
@@ -145,5 +189,16 @@ def read_proofs(proof_path: Path) -> dict[str, Proof]:
         raise UserError(f"{proof_path} is not a proof file ({error}): delete it and convert again") from None
 
 
-def _proofs_of_same_source(proof_path: Path, proof: Proof) -> dict[str, Proof]:
-    return {name: other for name, other in read_proofs(proof_path).items() if other["source"] == proof["source"]}
+def _paths(target: Target, out: Path, stem: str) -> tuple[Path, Path]:
+    return out / f"{stem}.{target.suffix}", out / f"{stem}.proof.json"
+
+
+def _converted(proof: Proof, path: Path, proof_path: Path) -> Converted:
+    return Converted(
+        path=path,
+        proof_path=proof_path,
+        proof=proof,
+        arch=proof["arch"],
+        source_format=proof["source"]["format"],
+        sha256=proof["weights_sha256"],
+    )

@@ -1,84 +1,47 @@
-"""Detectron2 with the ViT of :mod:`transfer.tasks.detection.vit`: timm's keys as they are, without the last norm.
+"""A vision transformer for Detectron2 0.6, which has none: timm's, as it is.
 
-Detectron2 0.6 has no ViT, so the network is timm's on both sides; what the proof shows is that Detectron2's
-checkpointer put every tensor in its place, and that the config describes this network and this preprocessing.
+Imports Detectron2: call :func:`transfer.compat.prepare_detectron2` first.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from transfer.compat import prepare_detectron2
-from transfer.weights.backbone.types import IMAGENET, Preprocessing
-from transfer.weights.convert import detectron2
-from transfer.weights.convert.loaded import check_same_tensors
-from transfer.weights.convert.plain_vit import VIT_IMAGES
-from transfer.weights.convert.target import Settings, Target
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from torch import nn
+from common.errors import unknown_name
+from pretrain.model import VITS, build_backbone
+from transfer.weights.backbone import architecture
+from transfer.weights.backbone.architecture import PATCH_SIZE
 
 
-def default_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Settings:
-    """The ViT in the terms of our backbone for Detectron2, with the preprocessing that the weights expect."""
-    return {
-        "arch": arch,
-        "input_format": preprocessing.colour_order,
-        "pixel_mean": preprocessing.pixel_mean,
-        "pixel_std": preprocessing.pixel_std,
-    }
+class PlainViT(Backbone):
+    """:mod:`pretrain.model`'s ViT; the outputs are its patch tokens after each quarter of the blocks, at stride 16.
 
-
-def settings_from_cfg(cfg: Any) -> Settings:
-    """What of a Detectron2 config with ``MODEL.VIT`` changes the features of the ViT's blocks."""
-    return {
-        "arch": cfg.MODEL.VIT.ARCH,
-        "input_format": cfg.INPUT.FORMAT,
-        "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
-        "pixel_std": list(cfg.MODEL.PIXEL_STD),
-    }
-
-
-def rename(key: str) -> str | None:
-    """timm's key as it is; None for the last norm."""
-    return None if key in ("norm.weight", "norm.bias") else key
-
-
-def load(path: Path, settings: Settings) -> nn.Module:
-    """The bare ViT, built by Detectron2's registry and loaded by its DetectionCheckpointer, in eval mode.
+    Args:
+        arch: a key of :data:`pretrain.model.VITS`.
+        drop_path: rate of stochastic depth in the last block.
 
     Raises:
-        ConversionError: not every tensor was taken.
+        UserError: the architecture is no known ViT.
     """
-    prepare_detectron2()
-    from detectron2.checkpoint import DetectionCheckpointer
-    from detectron2.config import get_cfg
-    from detectron2.modeling import build_backbone
 
-    from transfer.tasks.detection import vit
+    def __init__(self, arch: str, *, drop_path: float = 0.0) -> None:
+        super().__init__()
+        if arch not in VITS:
+            raise unknown_name("ViT", arch, VITS)
+        self.vit: Any = build_backbone(arch, drop_path)
+        self.vit.norm = nn.Identity()  # not used on maps; parameters without gradient would stop DDP
+        self._out_features = list(architecture.get(arch).stages)
+        self._out_feature_strides = dict.fromkeys(self._out_features, PATCH_SIZE)
+        self._out_feature_channels = dict.fromkeys(self._out_features, self.vit.num_features)
 
-    vit.register()
-    cfg = get_cfg()
-    vit.add_vit_config(cfg)
-    cfg.MODEL.BACKBONE.NAME = "build_vit_backbone"
-    cfg.MODEL.VIT.ARCH = settings["arch"]
-    model: nn.Module = build_backbone(cfg)
-    DetectionCheckpointer(model).load(str(path))
-    check_same_tensors(model.get_submodule("vit").state_dict(), detectron2.read(path), "Detectron2")
-    return model.eval()
+    @property
+    def size_divisibility(self) -> int:
+        return PATCH_SIZE
 
-
-DETECTRON2_VIT_TARGET = Target(
-    name="detectron2",
-    suffix="detectron2.pkl",
-    packages=("pb1-detectron2", "detectron2", "fvcore", "timm"),
-    rename=rename,
-    dropped_because="last norm: detection takes the blocks as they are",
-    default_settings=default_settings,
-    preprocessing_settings=("input_format", "pixel_mean", "pixel_std"),
-    write=detectron2.write,
-    load=load,
-    stages=lambda model, images: model(images),
-    image_shapes=VIT_IMAGES,
-)
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) to four maps (B, width, H / 16, W / 16)."""
+        maps: dict[str, Tensor] = self.vit.forward_stages(images)
+        return maps

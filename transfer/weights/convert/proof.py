@@ -9,6 +9,7 @@ float64, and it is 1e-14. A stage that is zero everywhere shows nothing and fail
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -52,7 +53,15 @@ def prove(backbone: Backbone, target: Target, table: KeyTable, weights: Path, se
     Raises:
         ConversionError: the target did not take every tensor, feeds images in another way, or a stage differs.
     """
-    _check_preprocessing(backbone, target, settings)
+    fed = target.default_settings(backbone.arch, backbone.preprocessing)
+    names = target.preprocessing_settings
+    different = differences({name: fed[name] for name in names}, {name: settings.get(name) for name in names})
+    if different:
+        raise ConversionError(f"{target.name} would feed the backbone other images: {'; '.join(different)}")
+    versions: dict[str, str] = {}
+    for package in (*target.packages, "torch", "numpy"):
+        with contextlib.suppress(metadata.PackageNotFoundError):  # alternatives such as mmcv and mmcv-lite
+            versions[package] = metadata.version(package)
     return {
         "schema_version": SCHEMA_VERSION,
         "target": target.name,
@@ -77,7 +86,7 @@ def prove(backbone: Backbone, target: Target, table: KeyTable, weights: Path, se
         "std": list(backbone.preprocessing.std),
         "keys_mapped": table.mapped,
         "keys_dropped": _by_reason(table.dropped),
-        "packages": _versions((*target.packages, "torch", "numpy")),
+        "packages": versions,
     }
 
 
@@ -87,7 +96,7 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
     Args:
         target: name in :data:`transfer.weights.convert.convert.RESNET_TARGETS`.
         weights_sha: SHA-256 of the weight file.
-        settings: of the config that the task really uses, e.g. from ``settings_from_cfg``.
+        settings: of the config that the task really uses, by ``Target.settings_of``.
 
     Raises:
         UserError: the proof is of something else, or its stages are not within their tolerance.
@@ -98,21 +107,17 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
             raise UserError(f"the proof is of {name} {proof.get(name)!r}, not {value!r}: convert the checkpoint again")
     different = differences(proof["settings"], settings)
     if different:
+        keys = PREPROCESSING_KEYS.get(target, {})
+        names = [line.partition(": ")[0] for line in different]
+        remedy = "correct the config"
+        if all(name in keys for name in names):  # weights that were trained with other colours can be run with them
+            own = {keys[name]: json.dumps(proof["settings"][name]).replace(" ", "") for name in names}
+            overrides = " ".join(f"{key}={value}" for key, value in own.items())
+            remedy = f"give {overrides}, the weights' own; the rows are then shown as off protocol"
         raise UserError(
-            f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): "
-            f"{_remedy(different, proof['settings'], target)}"
+            f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): {remedy}"
         )
     _check_stages(proof["stages"], arch, target)
-
-
-def _remedy(different: list[str], proved: Settings, target: str) -> str:
-    """Weights that were trained with other colors than the protocol's can be run so, off protocol."""
-    keys = PREPROCESSING_KEYS.get(target, {})
-    names = [line.partition(": ")[0] for line in different]
-    if not all(name in keys for name in names):
-        return "correct the config"
-    overrides = " ".join(f"{keys[name]}={json.dumps(proved[name]).replace(' ', '')}" for name in names)
-    return f"give {overrides}, the weights' own; the rows are then shown as off protocol"
 
 
 def differences(proved: Settings, used: Settings) -> list[str]:
@@ -133,51 +138,38 @@ def _same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _check_preprocessing(backbone: Backbone, target: Target, settings: Settings) -> None:
-    expected = target.default_settings(backbone.arch, backbone.preprocessing)
-    names = target.preprocessing_settings
-    different = differences({name: expected[name] for name in names}, {name: settings.get(name) for name in names})
-    if different:
-        raise ConversionError(f"{target.name} would feed the backbone other images: {'; '.join(different)}")
-
-
 def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settings) -> dict[str, dict[str, float]]:
+    """Largest difference, tolerance and RMS of each stage's feature maps, over all images."""
     import torch
 
     from pretrain.model import build_backbone
 
-    with torch.random.fork_rng(devices=[]):  # both builds draw a fresh initialisation first
-        source = build_backbone(backbone.arch)
+    with torch.random.fork_rng(devices=[]):  # both draw an initialisation first
+        source: Any = build_backbone(backbone.arch)
         converted = target.load(weights, settings)
     source.load_state_dict(backbone.state_dict, strict=True)
     source.eval()
     dtype = torch.float64 if target.double else torch.float32
     source.to(dtype), converted.to(dtype)
-    with torch.inference_mode():
-        pairs = [
-            (_source_maps(source, backbone, target, images), target.stages(converted, images))
-            for images in (images.to(dtype) for images in proof_images(target.image_shapes))
-        ]
-    names = architecture.get(backbone.arch).stages
-    stages = {stage: _difference(stage, [(s[stage], t[stage]) for s, t in pairs], target.name) for stage in names}
+    pairs: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    for images in proof_images(target.image_shapes):
+        images = images.to(dtype)
+        if target.resample_position is not None:  # the source gets the position embedding of the target's rule
+            grid = (images.shape[-2] // PATCH_SIZE, images.shape[-1] // PATCH_SIZE)
+            source.patch_embed.grid_size = grid  # so that timm does not resample it once more
+            source.pos_embed.data = target.resample_position(backbone.state_dict["pos_embed"].to(dtype), grid)
+        with torch.inference_mode():
+            pairs.append((source.forward_stages(images), target.stages(converted, images)))
+    stages = {
+        stage: _difference(stage, [(ours[stage], theirs[stage]) for ours, theirs in pairs], target.name)
+        for stage in architecture.get(backbone.arch).stages
+    }
     _check_stages(stages, backbone.arch, target.name)
     return stages
 
 
-def _source_maps(source: Any, backbone: Backbone, target: Target, images: Tensor) -> dict[str, Tensor]:
-    """The source's feature maps, with the position embedding that the target's rule gives for these images."""
-    if target.resample_position is not None:
-        height, width = images.shape[-2:]
-        grid = (height // PATCH_SIZE, width // PATCH_SIZE)
-        source.patch_embed.grid_size = grid  # so that timm does not resample it once more
-        position = backbone.state_dict["pos_embed"].to(images.dtype)
-        source.pos_embed.data = target.resample_position(position, grid)
-    maps: dict[str, Tensor] = source.forward_stages(images)
-    return maps
-
-
 def proof_images(shapes: Shapes = RESNET_IMAGES) -> list[Tensor]:
-    """The fixed images: standard normal, as normalised photographs about are; the same everywhere."""
+    """The fixed images: standard normal, roughly as normalised photographs are; the same everywhere."""
     import torch
 
     generator = torch.Generator().manual_seed(IMAGE_SEED)
@@ -226,14 +218,3 @@ def _input_of(arch: str, target: Target) -> dict[str, str]:
 
 def _by_reason(dropped: Mapping[str, str]) -> dict[str, list[str]]:
     return {reason: [key for key in dropped if dropped[key] == reason] for reason in dict.fromkeys(dropped.values())}
-
-
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Versions of those that are installed: alternatives such as mmcv and mmcv-lite are both asked for."""
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -1,4 +1,4 @@
-"""What a target framework is to the conversion, and the key tables as pure functions."""
+"""What a target framework is to the conversion, its key table, and whether it took every tensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import UserError
-from transfer.weights.backbone.architecture import expected_shapes
+from transfer.weights.backbone.architecture import COUNTER, IMAGE_SIZE, expected_shapes
+from transfer.weights.backbone.naming import Naming
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,6 +21,11 @@ Settings = dict[str, Any]
 Shapes = tuple[tuple[int, int, int, int], ...]
 # The odd size: padding and rounding differ between wrong networks.
 RESNET_IMAGES: Shapes = ((2, 3, 64, 96), (1, 3, 97, 67))
+# The second size has another grid, so that the resampling of the position embedding is compared too.
+VIT_IMAGES: Shapes = ((1, 3, IMAGE_SIZE, IMAGE_SIZE), (2, 3, IMAGE_SIZE // 2, IMAGE_SIZE // 2))
+# The stages of every ResNet that keeps torchvision's module names.
+TORCHVISION_MODULES = {"stem": "maxpool", "res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
+LAST_NORM = ("norm.weight", "norm.bias")  # of a ViT, which dense transfer does not use
 
 
 class ConversionError(UserError):
@@ -34,10 +40,11 @@ class Target:
         name, suffix: the file is ``<stem>.<suffix>``.
         absent: architectures of the family that the framework cannot build, to the reason.
         packages: distributions whose versions the proof states.
-        rename: our key (torchvision's for ResNets, timm's for ViTs) to the target's; None drops it.
-        dropped_because: the reason for every key that ``rename`` drops.
+        naming: the target's names of our keys (torchvision's for ResNets, timm's for ViTs); None where they are ours.
+        dropped: last parts of keys that have no place in the target, to the reason.
         default_settings: architecture and preprocessing to every model setting that changes features.
-        preprocessing_settings: which of these say how images are fed to the model.
+        settings_of: the framework's own config to these settings; None where there are no configs.
+        preprocessing_settings: which of the settings say how images are fed to the model.
         write: writes the renamed tensors to a file; the same bytes for the same tensors.
         load: builds the target's own backbone by the settings and loads the file the way the framework does.
         stages: images (B, 3, H, W) through the loaded backbone to a feature map for each stage of the
@@ -52,17 +59,29 @@ class Target:
     name: str
     suffix: str
     packages: tuple[str, ...]
-    rename: Callable[[str], str | None]
-    dropped_because: str
     default_settings: Callable[[str, Preprocessing], Settings]
     preprocessing_settings: tuple[str, ...]
     write: Callable[[Path, dict[str, Tensor], Backbone], None]
     load: Callable[[Path, Settings], nn.Module]
     stages: Callable[[nn.Module, Tensor], dict[str, Tensor]]
+    settings_of: Callable[[Any], Settings] | None = None
+    naming: Naming | None = None
+    dropped: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     image_shapes: Shapes = RESNET_IMAGES
     resample_position: Callable[[Tensor, tuple[int, int]], Tensor] | None = None
     double: bool = False
+
+    def rename(self, key: str) -> str:
+        """The target's name of one of our keys.
+
+        Raises:
+            ConversionError: no row of the table fits.
+        """
+        name = self.naming.theirs(key) if self.naming else key
+        if name is None:
+            raise ConversionError(f"the key table of {self.name} has no row for {key!r}")
+        return name
 
 
 @dataclass(frozen=True)
@@ -86,13 +105,53 @@ def key_table(target: Target, arch: str) -> KeyTable:
     """The bijection between our keys and the target's for one architecture.
 
     Raises:
-        ConversionError: two keys would become one.
+        ConversionError: a key has no row, or two keys would become one.
     """
-    renamed = {key: target.rename(key) for key in expected_shapes(arch)}
-    mapped = {key: new for key, new in renamed.items() if new is not None}
+    keys = list(expected_shapes(arch))
+    dropped = {key: reason for key in keys for last, reason in target.dropped.items() if f".{key}".endswith(f".{last}")}
+    mapped = {key: target.rename(key) for key in keys if key not in dropped}
     if len(set(mapped.values())) != len(mapped):
         raise ConversionError(f"the key table of {target.name} gives two tensors of {arch} the same name")
-    return KeyTable(mapped, {key: target.dropped_because for key, new in renamed.items() if new is None})
+    return KeyTable(mapped, dropped)
+
+
+def check_same_shapes(model: Mapping[str, Tensor], file: Mapping[str, Tensor], where: str) -> None:
+    """Checks that the model and the file have the same keys and shapes.
+
+    Batch counters that the file lacks are the model's own: torch starts them at 0.
+
+    Args:
+        model: state dict of the target's backbone.
+        file: what the file holds.
+        where: the framework, for the message.
+
+    Raises:
+        ConversionError: a key is missing, unexpected or of another shape.
+    """
+    missing = [key for key in model if key not in file and not key.endswith(COUNTER)]
+    if missing:
+        raise ConversionError(f"{where}: the weights lack {len(missing)} keys of its backbone, first {missing[0]!r}")
+    unexpected = [key for key in file if key not in model]
+    if unexpected:
+        raise ConversionError(f"{where}: its backbone has no place for {len(unexpected)} keys, first {unexpected[0]!r}")
+    for key, tensor in file.items():
+        if tensor.shape != model[key].shape:
+            shapes = f"{list(tensor.shape)} in the weights, {list(model[key].shape)} in its backbone"
+            raise ConversionError(f"{where}: {key!r} has shape {shapes}")
+
+
+def check_same_tensors(model: Mapping[str, Tensor], file: Mapping[str, Tensor], where: str) -> None:
+    """Checks that after loading the model holds what the file holds: same keys, same values.
+
+    Frameworks only log what did not fit, so nothing is read from their logs. Arguments and errors are those of
+    :func:`check_same_shapes`; a tensor that was not loaded is an error too.
+    """
+    import torch
+
+    check_same_shapes(model, file, where)
+    for key, tensor in file.items():
+        if not torch.equal(tensor, model[key].cpu()):
+            raise ConversionError(f"{where}: {key!r} was not loaded, its backbone holds other values")
 
 
 def hooked_stages(model: nn.Module, images: Tensor, modules: Mapping[str, str]) -> dict[str, Tensor]:
@@ -116,5 +175,6 @@ def hooked_stages(model: nn.Module, images: Tensor, modules: Mapping[str, str]) 
     return maps
 
 
-# The names of the stages in every ResNet that keeps torchvision's module names.
-TORCHVISION_MODULES = {"stem": "maxpool", "res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
+def torchvision_stages(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Feature maps of a ResNet that keeps torchvision's module names."""
+    return hooked_stages(model, images, TORCHVISION_MODULES)

@@ -1,25 +1,35 @@
-"""The light head of the frozen protocols: a linear classifier of each pixel's features, nothing else that learns."""
+"""What our protocols' configs name and MMSegmentation lacks: a linear head, and a transform of masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
+from mmcv.transforms import BaseTransform
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, TRANSFORMS
 from torch import nn
+
+IGNORED = 255
+
+
+def register() -> None:
+    """Makes both known to configs by their names. Idempotent."""
+    MODELS.register_module(module=LinearPyramidHead, force=True)
+    TRANSFORMS.register_module(module=MergeForeground, force=True)
 
 
 class LinearPyramidHead(BaseDecodeHead):
-    """One normalised 1x1 convolution a stage, upsampled to the first stage's size and summed.
+    """The head of the frozen protocols: one normalised 1x1 convolution per stage, upsampled to the first and summed.
 
     Bilinear upsampling and a 1x1 convolution change places without changing the result, so this is the linear
     classifier over the stages' concatenated features, at a fraction of the memory. Batch norm without parameters puts
     features of any initialisation and stage on one scale, so that one learning rate suits them all (He et al. 2022,
-    "Masked Autoencoders", appendix A.1).
+    "Masked Autoencoders", appendix A.1). Nothing else learns.
 
     Args:
         in_channels: of each stage in ``in_index``.
@@ -57,6 +67,10 @@ class LinearPyramidHead(BaseDecodeHead):
         return torch.stack(logits).sum(dim=0)
 
 
-def register() -> None:
-    """Makes the head known to configs by its name. Idempotent."""
-    MODELS.register_module(module=LinearPyramidHead, force=True)
+class MergeForeground(BaseTransform):
+    """Makes one class of all that is neither background (0) nor ignored (255)."""
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        mask = results["gt_seg_map"]
+        results["gt_seg_map"] = np.where((mask == 0) | (mask == IGNORED), mask, np.ones_like(mask))
+        return results

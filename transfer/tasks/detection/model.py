@@ -1,51 +1,62 @@
-"""A vision transformer for Detectron2 0.6, which has none: timm's, plain, and ViTDet's simple feature pyramid.
+"""The models: Detectron2's, and what 0.6 lacks for our protocols: ViTs with a feature pyramid, and MoCo's C4 heads.
 
-Written after Li et al. 2022, "Exploring Plain Vision Transformer Backbones for Object Detection", section 3. Its
-windowed attention is left out: every block attends to the whole image, as in pre-training. Nothing is registered by
-importing this module; call :func:`register`, and :func:`add_vit_config` on the config before it is merged with a file.
+The pyramid is written after Li et al. 2022, "Exploring Plain Vision Transformer Backbones for Object Detection",
+section 3. Its windowed attention is left out: every block attends to the whole image, as in pre-training. Importing
+this module registers nothing; :func:`register` does.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
-from detectron2.layers import ShapeSpec
+from detectron2.layers import ShapeSpec, get_norm
+from detectron2.modeling import build_model
 from detectron2.modeling.backbone import BACKBONE_REGISTRY, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 from torch import Tensor, nn
 
-from common.errors import unknown_name
-from pretrain.model import VITS, build_backbone
-from transfer.weights.backbone import architecture
-from transfer.weights.backbone.architecture import PATCH_SIZE
+from transfer.tasks.detection import data
+from transfer.weights.convert.detectron2_vit import PlainViT
 
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
 COARSEST_OF_PATCHES = 32  # p5; p6 is its max pooling, which rounds as it likes
 
 
+def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
+    """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
+    register()
+    data.seed_python_and_numpy(seed)
+    torch.manual_seed(seed)
+    return build_model(cfg)
+
+
+def register() -> None:
+    """Makes the backbones and heads of this module known to configs by their names. Idempotent."""
+    for build in (build_vit_backbone, build_vit_simple_pyramid_backbone):
+        if build.__name__ not in BACKBONE_REGISTRY:
+            BACKBONE_REGISTRY.register(build)
+    if Res5HeadsWithNorm.__name__ not in ROI_HEADS_REGISTRY:
+        ROI_HEADS_REGISTRY.register(Res5HeadsWithNorm)
+
+
 def add_vit_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.VIT`` with its defaults to a Detectron2 config."""
+    """Adds ``MODEL.VIT`` with its defaults to a Detectron2 config, which then can be merged with a file."""
     cfg.MODEL.VIT = CfgNode()
     cfg.MODEL.VIT.ARCH = "vit_base"
     cfg.MODEL.VIT.DROP_PATH = 0.0
     cfg.MODEL.VIT.OUT_CHANNELS = 256  # as FPN's
 
 
-def register() -> None:
-    """Makes both backbones known to ``MODEL.BACKBONE.NAME``. Idempotent."""
-    for build in (build_vit_backbone, build_vit_simple_pyramid_backbone):
-        if build.__name__ not in BACKBONE_REGISTRY:
-            BACKBONE_REGISTRY.register(build)
-
-
 def is_vit(cfg: CfgNode) -> bool:
-    """Whether the config's backbone is one of these, rather than a ResNet."""
+    """Whether the config's backbone is a ViT, rather than a ResNet."""
     return cfg.MODEL.BACKBONE.NAME in (build_vit_backbone.__name__, build_vit_simple_pyramid_backbone.__name__)
 
 
 def build_vit_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> PlainViT:
-    """The bare ViT, for the proof of a conversion and for heads of one scale."""
+    """The bare ViT, for heads of one scale."""
     return PlainViT(cfg.MODEL.VIT.ARCH, drop_path=cfg.MODEL.VIT.DROP_PATH)
 
 
@@ -54,42 +65,11 @@ def build_vit_simple_pyramid_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> S
     return SimplePyramid(build_vit_backbone(cfg, input_shape), cfg.MODEL.VIT.OUT_CHANNELS)
 
 
-class PlainViT(Backbone):
-    """:mod:`pretrain.model`'s ViT; the outputs are its patch tokens after each quarter of the blocks, at stride 16.
-
-    Args:
-        arch: a key of :data:`pretrain.model.VITS`.
-        drop_path: rate of stochastic depth in the last block.
-
-    Raises:
-        UserError: the architecture is no ViT that is known.
-    """
-
-    def __init__(self, arch: str, *, drop_path: float = 0.0) -> None:
-        super().__init__()
-        if arch not in VITS:
-            raise unknown_name("ViT", arch, VITS)
-        self.vit: Any = build_backbone(arch, drop_path)
-        self.vit.norm = nn.Identity()  # not used on maps; parameters without gradient would stop DDP
-        self._out_features = list(architecture.get(arch).stages)
-        self._out_feature_strides = dict.fromkeys(self._out_features, PATCH_SIZE)
-        self._out_feature_channels = dict.fromkeys(self._out_features, self.vit.num_features)
-
-    @property
-    def size_divisibility(self) -> int:
-        return PATCH_SIZE
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) to four maps (B, width, H / 16, W / 16)."""
-        maps: dict[str, Tensor] = self.vit.forward_stages(images)
-        return maps
-
-
 class SimplePyramid(Backbone):
     """Maps at strides 4 to 64, each made from the last map of the ViT alone (ViTDet, section 3).
 
     Args:
-        bottom_up: the ViT; its name is that of Detectron2's FPN.
+        bottom_up: the ViT; Detectron2's FPN has this name for its ResNet.
         out_channels: of every map.
     """
 
@@ -137,7 +117,7 @@ def _to_channels(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each place of a map (B, C, H, W)."""
+    """Layer norm over the channels at each position of a map (B, C, H, W)."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -146,3 +126,19 @@ class ChannelNorm(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         normed: Tensor = self.norm(maps.permute(0, 2, 3, 1))
         return normed.permute(0, 3, 1, 2)
+
+
+class Res5HeadsWithNorm(Res5ROIHeads):
+    """Boxes and masks from res5 of each region, with a batch norm behind res5.
+
+    As in the detection code of MoCo (He et al. 2020): features of self-supervised networks are not normalised where a
+    supervised network's classifier begins, and the new layers are trained on them.
+    """
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, Any]) -> dict[str, Any]:
+        """Detectron2's arguments for these heads. Keys of the new layer: ``roi_heads.res5.norm.*``."""
+        arguments = super().from_config(cfg, input_shape)
+        res5 = arguments["res5"]
+        res5.add_module("norm", get_norm(cfg.MODEL.RESNETS.NORM, res5[-1].out_channels))
+        return arguments

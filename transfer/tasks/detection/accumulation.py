@@ -1,0 +1,81 @@
+"""A batch in parts, where a GPU has no room for its share: one step of the optimizer from several backward passes."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import SimpleTrainer
+from torch import nn
+
+from transfer.protocol_lock import accumulation
+from transfer.tasks.detection.model import is_vit
+
+GIB = 2**30
+ALL_STAGES = 5  # the FREEZE_AT that freezes all of a ResNet
+
+# An image of 800 x 1333 pixels in single precision, R50 or ViT-B: counted from the activations that the backward pass
+# keeps and rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
+IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "ViT": 6 * GIB, "frozen": 2 * GIB}
+
+
+def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
+    """Into how many parts each GPU's share of the batch is divided; 1 on CPU, whose protocols are small.
+
+    Raises:
+        UserError: not even one image fits into the GPU's memory.
+    """
+    if cfg.MODEL.DEVICE == "cpu":
+        return 1
+    if is_vit(cfg):
+        kind = "ViT"
+    elif cfg.MODEL.BACKBONE.FREEZE_AT >= ALL_STAGES:
+        kind = "frozen"
+    else:
+        kind = "C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"
+    return accumulation(
+        cfg.SOLVER.IMS_PER_BATCH,
+        num_devices=num_processes,
+        device_bytes=torch.cuda.get_device_properties(0).total_memory,
+        image_bytes=IMAGE_BYTES[kind],
+    )
+
+
+class AccumulatingTrainer(SimpleTrainer):
+    """One step of the optimizer from several parts of a batch, each with a forward and a backward pass of its own.
+
+    Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training
+    takes it over processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: torch.utils.data.DataLoader,
+        optimizer: torch.optim.Optimizer,
+        *,
+        parts: int,
+    ) -> None:
+        super().__init__(model, loader, optimizer)
+        self._parts = parts
+
+    def run_step(self) -> None:
+        self.optimizer.zero_grad()
+        data_seconds = 0.0
+        means: dict[str, torch.Tensor] = {}
+        for part in range(self._parts):
+            start = time.perf_counter()
+            images = next(self._data_loader_iter)
+            data_seconds += time.perf_counter() - start
+            is_last = part == self._parts - 1
+            is_parallel = isinstance(self.model, nn.parallel.DistributedDataParallel)
+            # processes exchange gradients once a step, with the last part
+            with self.model.no_sync() if is_parallel and not is_last else contextlib.nullcontext():
+                losses = {name: loss / self._parts for name, loss in self.model(images).items()}
+                sum(losses.values()).backward()
+            for name, loss in losses.items():
+                means[name] = means.get(name, torch.zeros_like(loss)) + loss.detach()
+        self._write_metrics(means, data_seconds)  # raises if a loss is not finite
+        self.optimizer.step()

@@ -1,0 +1,80 @@
+"""Whether a trial's processes, data and weights suit its protocol, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import UserError
+from transfer.weights.backbone.architecture import VITS
+from transfer.weights.convert.convert import Converted, verify_config
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def check_divisible(config: Config, num_processes: int) -> None:
+    """Raises UserError if the batch cannot be divided among the processes."""
+    batch_size = config.train_dataloader.batch_size
+    if batch_size % num_processes:
+        raise UserError(
+            f"train_dataloader.batch_size={batch_size} cannot be divided among {num_processes} GPUs: "
+            "show a number of GPUs that divides it (CUDA_VISIBLE_DEVICES)"
+        )
+
+
+def point_to_data(config: Config, root: Path) -> None:
+    """Makes every data set's ``data_root`` absolute, below ``root``, and checks its folders and list.
+
+    Raises:
+        UserError: a folder or list is missing; says which, and what belongs there.
+    """
+    for loader in (config.train_dataloader, config.test_dataloader):
+        for dataset in loader.dataset.get("datasets", [loader.dataset]):
+            dataset.data_root = str(root / dataset.data_root)
+            place = Path(dataset.data_root)
+            contents = {
+                dataset.data_prefix.img_path: "the images",
+                dataset.data_prefix.seg_map_path: "the segmentation masks (one PNG of class indices per image)",
+            }
+            for folder, what in contents.items():
+                if not (place / folder).is_dir():
+                    raise UserError(f"no folder {place / folder}: {what} of {dataset.type} belong there (docs/data.md)")
+            names = dataset.get("ann_file")
+            if names and not (place / names).is_file():
+                raise UserError(
+                    f"no file {place / names}: a list of image names, one per line, belongs there (docs/data.md)"
+                )
+
+
+def check_counts(config: Config, *, num_train: int, num_test: int) -> None:
+    """Raises UserError if there are fewer or more images than the protocol demands."""
+    wanted = config.get("num_images")
+    if wanted is None:
+        return
+    for split, count in {"train": num_train, "test": num_test}.items():
+        if count != wanted[split]:
+            raise UserError(
+                f"the protocol has {wanted[split]} {split} images, {count} were found: complete the data, "
+                f"or allow it with num_images.{split}={count} (the result is then shown as off protocol)"
+            )
+
+
+def check_weights(converted: Converted, config: Config) -> None:
+    """Checks that the weights were proved for the model that the config describes.
+
+    Raises:
+        UserError: another architecture, stem, stride placement or normalisation.
+    """
+    backbone = config.model.backbone
+    if backbone.type == "ResNet":
+        arch = f"resnet{backbone.depth}"
+    else:
+        widths = {spec.width: name for name, spec in VITS.items()}
+        arch = widths.get(backbone.embed_dims, f"ViT of width {backbone.embed_dims}")
+    if converted.arch != arch:
+        raise UserError(
+            f"the weights are a {converted.arch}, the config's model is a {arch}: use weights or a benchmark of the "
+            "other's architecture"
+        )
+    verify_config(converted, "mmseg", config.model)
