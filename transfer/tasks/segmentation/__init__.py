@@ -30,8 +30,8 @@ class Segmentation(Task):
         resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
 
     def check_weights(self, trial: Trial) -> None:
-        from transfer.tasks.segmentation.config import resolve_config
         from transfer.tasks.segmentation.checks import check_weights
+        from transfer.tasks.segmentation.config import resolve_config
         from transfer.weights.convert.convert import converted_weights
 
         config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
