@@ -93,7 +93,7 @@ def judge(protocol: Schedule, used: Schedule, difference: Sequence[str], schedul
 
 
 def accumulation(batch_size: int, *, num_devices: int, device_bytes: int, image_bytes: int) -> int:
-    """Into how many parts each device's share of the batch must be divided to fit into its memory; 1: none.
+    """Into how many parts each device's share of the batch must be divided to fit into its memory; 1: it fits whole.
 
     Args:
         batch_size: images per step, over all devices, which divide it evenly.
@@ -109,13 +109,13 @@ def accumulation(batch_size: int, *, num_devices: int, device_bytes: int, image_
             return parts
     needed = math.ceil(image_bytes / USABLE_MEMORY / 2**30)
     raise UserError(
-        f"training takes about {image_bytes / 2**30:.1f} GiB an image, the GPU has {device_bytes / 2**30:.1f} GiB: "
+        f"training takes about {image_bytes / 2**30:.1f} GiB per image, the GPU has {device_bytes / 2**30:.1f} GiB: "
         f"use one of at least {needed} GiB"
     )
 
 
 def batch_note(batch_size: int, *, parts: int) -> str:
-    """What the record says of a batch that was accumulated; empty if it was not.
+    """What the record says about a batch that was accumulated; empty if it was not.
 
     The gradient is that of ``parts`` times as many devices. Batch norm is not: it sees one part at a time, on all
     devices together.

@@ -127,7 +127,7 @@ def test_parts_follow_from_the_number_of_gpus_and_their_memory(monkeypatch: pyte
 
     assert [parts(8, 2.5), parts(4, 4.5), parts(1, 16.5)] == [1, 1, 1]
     assert [parts(1, 8.5), parts(1, 7.5), parts(2, 3.5), parts(1, 1.5)] == [2, 4, 4, 16]
-    with pytest.raises(UserError, match="GiB an image"):
+    with pytest.raises(UserError, match="GiB per image"):
         parts(8, 0.5)
     assert parts_of_batch(config, device="cpu", num_processes=1) == 1
 

@@ -17,8 +17,8 @@ from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
     TrainingBatches,
     check,
-    check_classes,
     load_dicts,
+    load_test_dicts,
     register,
     train_loader,
 )
@@ -122,9 +122,8 @@ def test_a_class_without_any_object_is_refused_rather_than_scored_zero(digits: P
     content["annotations"] = [a for a in content["annotations"] if a["category_id"] != content["categories"][3]["id"]]
     file.write_text(json.dumps(content))
     cfg = protocol_config(benchmarks.get("demo-coco").config_path, device="cpu")
-    dicts = load_dicts(cfg.DATASETS.TEST, tmp_path)
     with pytest.raises(UserError, match="no annotation of three"):
-        check_classes(cfg, tmp_path, dicts, cfg.DATASETS.TEST)
+        load_test_dicts(cfg, tmp_path)
 
 
 @pytest.mark.parametrize(

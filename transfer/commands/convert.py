@@ -49,7 +49,7 @@ class Args:
     out: Path | None = None
     """folder of the files; default: beside the checkpoint"""
     arch: str | None = None
-    """the architecture that you expect, refused if the checkpoint is another; needed only where no tensor tells it"""
+    """the architecture that you expect; a checkpoint of another is refused; needed only where no tensor shows it"""
     which: Literal["student", "teacher"] = "student"
     """the network to take where a checkpoint holds both; a teacher's files are called <stem>-teacher"""
 

@@ -44,7 +44,7 @@ def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
 
 
 class AccumulatingTrainer(SimpleTrainer):
-    """One step of the optimizer from several parts of a batch, each with a forward and a backward pass of its own.
+    """One step of the optimizer from several parts of a batch, each with its own forward and backward pass.
 
     Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training
     takes it over processes: one GPU with k parts has the gradient of k GPUs. Batch norm sees one part at a time.
@@ -71,7 +71,7 @@ class AccumulatingTrainer(SimpleTrainer):
             data_seconds += time.perf_counter() - start
             is_last = part == self._parts - 1
             is_parallel = isinstance(self.model, nn.parallel.DistributedDataParallel)
-            # processes exchange gradients once a step, with the last part
+            # processes exchange gradients once per step, with the last part
             with self.model.no_sync() if is_parallel and not is_last else contextlib.nullcontext():
                 losses = {name: loss / self._parts for name, loss in self.model(images).items()}
                 sum(losses.values()).backward()

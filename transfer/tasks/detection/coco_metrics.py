@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 IouType = Literal["bbox", "segm"]
 
 # In pycocotools' order: average precision over IoU 0.50:0.95, at 0.50, at 0.75, of small, medium and large objects;
-# average recall with 1, 10 and 100 detections an image, of small, medium and large objects.
+# average recall with 1, 10 and 100 detections per image, of small, medium and large objects.
 FIGURES = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l", "ar1", "ar10", "ar100", "ar_s", "ar_m", "ar_l")
 
 
@@ -34,7 +34,7 @@ def coco_figures(
         ground_truth: content of an ``instances_*.json``.
         detections: COCO's results: ``image_id``, ``category_id``, ``score``, ``bbox`` (x, y, width, height in pixels)
             and, for ``"segm"``, ``segmentation`` (compressed RLE). May be empty.
-        oracle: by pycocotools, in several times the time; the figures are the same.
+        oracle: whether pycocotools computes them, which takes several times as long; the figures are the same.
 
     Returns:
         :data:`FIGURES`, each 0 to 1, or NaN where the ground truth has no object of that size.
@@ -61,8 +61,8 @@ def _by_faster_coco_eval(
     from faster_coco_eval import COCO, COCOeval_faster
     from faster_coco_eval.core import mask
 
-    # What `COCO.loadRes` makes of detections, numbered from 1, with the box's or the mask's area; but that decodes
-    # each mask twice, by calls of their own: a third of the whole time.
+    # What `COCO.loadRes` makes of detections: numbered from 1, with the box's or the mask's area. `loadRes` itself
+    # decodes each mask twice, in a call per mask: a third of the whole time.
     areas: Iterable[float]
     if iou_type == "bbox":
         shape, areas = "bbox", (detection["bbox"][2] * detection["bbox"][3] for detection in detections)

@@ -16,10 +16,10 @@ from transfer.tasks.detection.model import add_vit_config, is_vit
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.trial import Trial
 
-# What a trial decides by itself; each is a field of its own in the record.
+# Set by the trial; each is a field of its own in the record.
 SET_BY_TRIAL = ("MODEL.WEIGHTS", "MODEL.DEVICE", "OUTPUT_DIR", "SEED")
 
-# What Detectron2 knows and this trainer does not do: refused, rather than ignored.
+# Known to Detectron2 but not done by this trainer: refused, rather than ignored.
 NOT_SUPPORTED = (
     "DATALOADER.REPEAT_THRESHOLD",
     "DATALOADER.SAMPLER_TRAIN",
@@ -37,10 +37,10 @@ NOT_SUPPORTED = (
 # number of workers, and a resumed trial is the same as an uninterrupted one (see transfer.tasks.detection.data).
 NOT_PROTOCOL = ("DATALOADER.NUM_WORKERS", "EVAL.ORACLE", "SOLVER.CHECKPOINT_PERIOD")
 
-# What is frozen makes another benchmark, with figures that are not compared with these.
+# Another choice of what is frozen is another benchmark, with figures that are not compared with these.
 FREEZE_AT = "MODEL.BACKBONE.FREEZE_AT"
 
-# What goes with the batch, in the order of transfer.protocol_lock.Schedule.
+# The settings that go with the batch, in the order of transfer.protocol_lock.Schedule.
 SCHEDULE_KEYS = (
     "SOLVER.IMS_PER_BATCH",
     "SOLVER.BASE_LR",
@@ -53,7 +53,7 @@ SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
 
 
 def resolve_config(trial: Trial) -> CfgNode:
-    """The trial's config: its protocol, rescaled if asked for, its overrides, and what its device asks for.
+    """The trial's config: its protocol, rescaled if asked for, its overrides, and what its device needs.
 
     Raises:
         UserError: an override has an unknown name (with the nearest one), a value of the wrong type, or is of no use
@@ -84,8 +84,10 @@ def protocol_config(path: Path, *, device: str) -> CfgNode:
 
 
 def _fit_device(cfg: CfgNode, device: str) -> None:
-    """torch's SyncBatchNorm has no CPU kernel. A trial on CPU is one process, which sees the whole batch: there
-    SyncBN and BN are the same function. So the resolved config says BN, and this is no difference of protocol.
+    """Sets the device. On CPU SyncBN becomes BN, because torch's SyncBatchNorm has no CPU kernel.
+
+    A trial on CPU is one process, which sees the whole batch: there both are the same function, so this is not a
+    difference from the protocol.
     """
     cfg.MODEL.DEVICE = device
     if device == "cpu":
@@ -157,7 +159,7 @@ def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
 
 
 def schedule(cfg: CfgNode) -> Schedule:
-    """What goes with the batch, as the config has it."""
+    """The settings that go with the batch, as the config has them."""
     solver = cfg.SOLVER
     return Schedule(
         batch_size=solver.IMS_PER_BATCH,
@@ -169,18 +171,18 @@ def schedule(cfg: CfgNode) -> Schedule:
 
 
 def set_schedule(cfg: CfgNode, new: Schedule) -> None:
-    """Writes what goes with the batch into the config, in place."""
+    """Writes the settings that go with the batch into the config, in place."""
     values = (new.batch_size, new.learning_rate, new.iterations, new.milestones, new.warmup_iterations)
     cfg.merge_from_list([part for pair in zip(SCHEDULE_KEYS, values, strict=True) for part in pair])
 
 
 def judged(cfg: CfgNode, protocol: CfgNode) -> Verdict:
-    """Where a trial with this config stands: on protocol, rescaled, or off protocol."""
+    """How a trial with this config relates to its protocol: on protocol, rescaled, or off protocol."""
     return judge(schedule(protocol), schedule(cfg), protocol_difference(cfg, protocol), SCHEDULE_KEYS)
 
 
 def resolved_text(cfg: CfgNode) -> str:
-    """The whole config as YAML, less what names this machine's folders, the weights and the seed."""
+    """The whole config as YAML, without this machine's folders, the weights and the seed."""
     text_cfg = cfg.clone()
     text_cfg.defrost()
     del text_cfg.MODEL["WEIGHTS"], text_cfg["OUTPUT_DIR"], text_cfg["SEED"]

@@ -85,10 +85,11 @@ def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) 
 
 
 def check(cfg: CfgNode, root: Path, num_processes: int) -> None:
-    """What can be known before the weights are converted and processes are started.
+    """Checks what can be known before the weights are converted and processes are started.
 
     Raises:
-        UserError: a data set is unknown or incomplete, or the batch cannot be shared out evenly over the GPUs.
+        UserError: a data set is unknown or incomplete, there is not exactly one to test on, or the GPUs cannot share
+            the batch evenly.
     """
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
         register(name, root)
@@ -101,12 +102,16 @@ def check(cfg: CfgNode, root: Path, num_processes: int) -> None:
         )
 
 
-def check_classes(cfg: CfgNode, root: Path, dicts: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
-    """Every class that is averaged over must occur: VOC's evaluator scores an absent class as 0 without a word.
+def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
+    """The test images of the config, in which every class that is averaged over occurs.
+
+    VOC's evaluator silently scores an absent class as 0.
 
     Raises:
-        UserError: the number of classes is not the config's, or a class has no annotation.
+        UserError: as :func:`load_dicts`, the number of classes is not the config's, or a class has no annotation.
     """
+    names = cfg.DATASETS.TEST
+    dicts = load_dicts(names, root)
     classes = MetadataCatalog.get(register(names[0], root)).thing_classes
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise UserError(
@@ -116,6 +121,7 @@ def check_classes(cfg: CfgNode, root: Path, dicts: Sequence[dict[str, Any]], nam
     found = {annotation["category_id"] for image in dicts for annotation in image["annotations"]}
     if absent := [name for index, name in enumerate(classes) if index not in found]:
         raise UserError(f"{', '.join(names)} below {root} has no annotation of {', '.join(absent)}: it is incomplete")
+    return dicts
 
 
 class SeededMapper(torch.utils.data.Dataset):
@@ -171,7 +177,7 @@ class TrainingBatches(torch.utils.data.Sampler):
 def train_loader(
     cfg: CfgNode, dicts: list[dict[str, Any]], *, seed: int, start: int = 0, parts: int = 1
 ) -> torch.utils.data.DataLoader:
-    """This process's share of the training batches, from iteration ``start`` on, in ``parts`` parts an iteration."""
+    """This process's share of the training batches, from iteration ``start`` on, in ``parts`` parts per iteration."""
     wide = [image["width"] > image["height"] for image in dicts] if cfg.DATALOADER.ASPECT_RATIO_GROUPING else None
     batches = TrainingBatches(
         len(dicts),

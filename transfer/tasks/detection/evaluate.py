@@ -72,16 +72,15 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
     Raises:
         NothingDetectedError: in every process, if there was no detection in any test image.
     """
-    names = cfg.DATASETS.TEST
-    dicts = data.load_dicts(names, root)
-    data.check_classes(cfg, root, dicts, names)
+    (name,) = cfg.DATASETS.TEST
+    dicts = data.load_test_dicts(cfg, root)
     loader = build_detection_test_loader(
         dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
-    registered = data.register(names[0], root)
+    registered = data.register(name, root)
     scorer: DatasetEvaluator
-    if isinstance(known_splits()[names[0]], VocSplit):
+    if isinstance(known_splits()[name], VocSplit):
         scorer = PascalVOCDetectionEvaluator(registered)
     else:
         scorer = CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)

@@ -22,7 +22,7 @@ from transfer.tasks.detection import data
 from transfer.weights.convert.detectron2_vit import PlainViT
 
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
-COARSEST_OF_PATCHES = 32  # p5; p6 is its max pooling, which rounds as it likes
+COARSEST_OF_PATCHES = 32  # p5; p6 is max pooled from it, and may round
 
 
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:

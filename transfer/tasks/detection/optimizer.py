@@ -1,7 +1,7 @@
 """The optimisers of detection: Detectron2's SGD for ResNets, and AdamW with layer-wise learning rates for ViTs.
 
-Detectron2 0.6 has SGD alone. AdamW is set up as by ViTDet in later versions (``projects/ViTDet``): the blocks nearer to
-the image, whose features are the more general, learn more slowly.
+Detectron2 0.6 has only SGD. AdamW is set up as in ViTDet of later versions (``projects/ViTDet``): the blocks nearer to
+the image, whose features are more general, learn more slowly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 from common.errors import UserError, unknown_name
 from transfer.tasks.detection.model import is_vit
 
-# Settings that the other optimiser reads, and this one does not.
+# Settings that the other optimiser reads and this one does not.
 NOT_READ = {
     "SGD": ("SOLVER.ADAM_BETAS",),
     "AdamW": (
@@ -31,7 +31,7 @@ NOT_READ = {
     ),
 }
 
-UNDECAYED = ("pos_embed", "cls_token")  # not 1-D, and no weights either
+UNDECAYED = ("pos_embed", "cls_token")  # not 1-D, but not weights either
 
 VIT_PARAMETER = re.compile(r"backbone\.(?:bottom_up\.)?vit\.(?:blocks\.(\d+)\.)?")
 
@@ -59,7 +59,7 @@ def check_optimizer(cfg: CfgNode) -> None:
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser that the config names, over all of the model's parameters that are trained."""
+    """The optimiser that the config names, over all trained parameters of the model."""
     settings = cfg.SOLVER
     if settings.OPTIMIZER == "SGD":
         return solver.build_optimizer(cfg, model)

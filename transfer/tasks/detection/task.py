@@ -67,8 +67,7 @@ def run(trial: Trial) -> Outcome:
     cfg = resolve_config(trial)
     num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
     data.check(cfg, trial.data, num_processes)
-    test_dicts = data.load_dicts(cfg.DATASETS.TEST, trial.data)
-    data.check_classes(cfg, trial.data, test_dicts, cfg.DATASETS.TEST)  # the test asks for it after hours of training
+    data.load_test_dicts(cfg, trial.data)  # else a fault in them is found after hours of training
     converted = converted_weights(trial, "detectron2")
     check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))

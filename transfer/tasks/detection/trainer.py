@@ -110,7 +110,7 @@ def make_trainer(
 
 
 def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int, parts: int) -> HookBase | None:
-    """As in Detectron2's own trainer: batches of a loader of its own, once, after the last iteration."""
+    """As in Detectron2's own trainer: once, after the last iteration, on batches of another loader."""
     if not cfg.TEST.PRECISE_BN.ENABLED:
         return None
     loader = data.train_loader(cfg, dicts, seed=data.derived_seed(seed, PRECISE_BN_STREAM), parts=parts)
@@ -140,7 +140,7 @@ class Progress(HookBase):
 
 
 class SaveState(HookBase):
-    """Writes model, optimizer, schedule and iteration, whole or not at all. Comes after what changes the model."""
+    """Writes model, optimizer, schedule and iteration, whole or not at all; hooks that change the model come first."""
 
     def __init__(self, model: nn.Module, path: Path, fingerprint: str, *, period: int) -> None:
         self._model, self._path, self._fingerprint, self._period = model, path, fingerprint, period

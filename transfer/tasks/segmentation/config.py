@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 # What the Runner reads, and the number of images that a protocol demands. The other names in a config file are the
-# file's own variables; to override one would do nothing, so they are not part of the resolved config.
+# file's own variables; overriding one would do nothing, so they are not part of the resolved config.
 SECTIONS = (
     "model",
     "num_images",
@@ -35,8 +35,7 @@ SECTIONS = (
     "log_level",
 )
 
-
-# What goes with the batch: all that transfer.protocol_lock.Schedule holds.
+# The settings that go with the batch: all that transfer.protocol_lock.Schedule holds.
 SCHEDULE_KEYS = (
     "train_dataloader.batch_size",
     "optim_wrapper.optimizer.lr",
@@ -60,7 +59,7 @@ def load_protocol(path: Path) -> Config:
 
 
 def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | None = None) -> tuple[Config, list[str]]:
-    """The protocol's config, rescaled if asked for, with the overrides set, and its differences to the protocol.
+    """The protocol's config, rescaled if asked for, with the overrides set, and its differences from the protocol.
 
     The learning rate's decay spans the run: where ``train_cfg.max_iters`` is overridden and the scheduler's end is
     not, the end follows, and shows up among the differences.
@@ -68,7 +67,7 @@ def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | Non
     Args:
         path: a native MMEngine config.
         overrides: ``key.path=value`` in MMEngine's names; list items are reached by number.
-        rescale: images a step in place of the protocol's (:func:`transfer.protocol_lock.rescaled`).
+        rescale: images per step in place of the protocol's (:func:`transfer.protocol_lock.rescaled`).
 
     Raises:
         UserError: an unknown name, a value of the wrong type, or a run that ends before its warm-up does.
@@ -80,8 +79,7 @@ def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | Non
     for override in overrides:
         key, text = override_syntax.split(override)
         _set(config, key, text)
-    _let_decay_span_the_run(config, protocol)
-    _check_schedulers(config)
+    _fit_schedulers(config, protocol)
     refuse_v1c_stem(config)
     return config, differences(protocol, config)
 
@@ -106,7 +104,7 @@ def differences(protocol: Config, used: Config) -> list[str]:
 
 
 def schedule(config: Config) -> Schedule:
-    """What goes with the batch, as the config has it.
+    """The settings that go with the batch, as the config has them.
 
     The first scheduler is the decay, whose begin and end take the place of milestones; a second one is the warm-up.
     """
@@ -131,11 +129,11 @@ def _set_schedule(config: Config, new: Schedule) -> None:
 
 
 def judged(config: Config, path: Path, difference: Sequence[str]) -> Verdict:
-    """Where a trial with this config stands: on protocol, rescaled, or off protocol.
+    """How a trial with this config relates to its protocol: on protocol, rescaled, or off protocol.
 
     Args:
         path: the protocol's config file.
-        difference: of the trial to the protocol, see :func:`resolve_config`.
+        difference: of the trial from the protocol, see :func:`resolve_config`.
     """
     return judge(schedule(load_protocol(path)), schedule(config), difference, SCHEDULE_KEYS)
 
@@ -184,7 +182,7 @@ def _item(group: Any, name: str, key: str) -> Any:
             raise UserError(f"override {key!r}: {name!r} is not one of the numbers 0 to {len(group) - 1}")
         return group[int(name)]
     if not hasattr(group, "keys"):
-        raise UserError(f"override {key!r}: what stands before {name!r} has no settings of its own")
+        raise UserError(f"override {key!r}: what comes before {name!r} has no settings of its own")
     if name not in group:
         raise unknown_name(f"override (in {key!r})", name, group.keys())
     return group[name]
@@ -209,16 +207,17 @@ def _parse(text: str, current: Any, key: str) -> Any:
     return value
 
 
-def _check_schedulers(config: Config) -> None:
-    for number, scheduler in enumerate(config.param_scheduler):
-        if scheduler.begin >= scheduler.end:
-            raise UserError(
-                f"param_scheduler.{number} begins at iteration {scheduler.begin} and ends at {scheduler.end}: a "
-                "shorter run needs a shorter warm-up, set param_scheduler.0.begin and param_scheduler.1.end too"
-            )
+def _fit_schedulers(config: Config, protocol: Config) -> None:
+    """Lets a schedule that ends with the protocol's run end with this one, unless it was set itself.
 
-
-def _let_decay_span_the_run(config: Config, protocol: Config) -> None:
-    for ours, theirs in zip(config.param_scheduler, protocol.param_scheduler, strict=True):
+    Raises:
+        UserError: one ends before it begins.
+    """
+    for number, (ours, theirs) in enumerate(zip(config.param_scheduler, protocol.param_scheduler, strict=True)):
         if ours.end == theirs.end == protocol.train_cfg.max_iters:
             ours.end = config.train_cfg.max_iters
+        if ours.begin >= ours.end:
+            raise UserError(
+                f"param_scheduler.{number} begins at iteration {ours.begin} and ends at {ours.end}: a shorter run "
+                "needs a shorter warm-up, set param_scheduler.0.begin and param_scheduler.1.end too"
+            )

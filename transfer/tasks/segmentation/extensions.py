@@ -26,7 +26,7 @@ def register() -> None:
 class LinearPyramidHead(BaseDecodeHead):
     """The head of the frozen protocols: one normalised 1x1 convolution per stage, upsampled to the first and summed.
 
-    Bilinear upsampling and a 1x1 convolution change places without changing the result, so this is the linear
+    Bilinear upsampling and a 1x1 convolution can be exchanged without changing the result, so this is the linear
     classifier over the stages' concatenated features, at a fraction of the memory. Batch norm without parameters puts
     features of any initialisation and stage on one scale, so that one learning rate suits them all (He et al. 2022,
     "Masked Autoencoders", appendix A.1). Nothing else learns.

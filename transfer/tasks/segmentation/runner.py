@@ -12,7 +12,7 @@ from typing import Any
 
 from transfer.compat import prepare_mmseg
 
-prepare_mmseg()  # here too: a spawned process imports this module first
+prepare_mmseg()  # because a spawned process imports this module first
 
 import mmengine.device.utils  # noqa: E402
 import torch  # noqa: E402

@@ -74,7 +74,7 @@ _OPENMMLAB_VIT: tuple[NamePair, ...] = (
     ("norm.{p}", "ln1.{p}"),
 )
 
-# mmpretrain/models/backbones/vision_transformer.py: an attention of its own, with timm's names
+# mmpretrain/models/backbones/vision_transformer.py: its own attention, with timm's names
 MMPRETRAIN_VIT = Naming(
     (
         *_OPENMMLAB_VIT,

@@ -276,7 +276,7 @@ def recognise(checkpoint: Checkpoint, where: str) -> Source:
         return fitting[0]
     if fitting:
         names = " and of ".join(source.name for source in fitting)
-        raise UserError(f"{where} is ambiguous, it has the layout of {names}: save one of them by itself")
+        raise UserError(f"{where} is ambiguous, it has the layout of {names}: save only one of them")
     inside = [f"{name} holds {some_keys(entry)}" for name, entry in checkpoint.items() if isinstance(entry, Mapping)]
     seen = "; ".join([f"its keys begin with {some_keys(checkpoint)}", *inside[:2]])
     raise UserError(

@@ -64,12 +64,12 @@ class Source:
 
     Attributes:
         name: what records and proofs call it; where several methods share a layout, it is the layout's.
-        recognise: whether a checkpoint has this layout; at most one row may say yes.
+        recognise: whether a checkpoint has this layout; no two rows may both say yes.
         student, teacher: the trained network; and its moving average or target network, where the layout has one.
         dropped: beginning of keys of the state dict that are not the backbone's, to the reason.
         naming: what the backbone's keys are called here, where it is not torchvision's (ResNets) or timm's (ViTs).
         preprocessing: how the method feeds images; None where the layout serves networks that differ in it.
-        preprocessing_entry: entry with ``mean`` and ``std`` of its own.
+        preprocessing_entry: entry that holds the checkpoint's own ``mean`` and ``std``.
         head_config_entry: entry with the arguments of the head.
         other_archs: architectures that this layout only seems to hold, to the reason.
         ask_archs: architectures that ``--arch`` has to name, because no tensor distinguishes them from another, to

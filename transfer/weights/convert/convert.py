@@ -85,7 +85,7 @@ def get_target(name: str, arch: str) -> Target:
 
 
 def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: Settings | None = None) -> Converted:
-    """Writes ``<stem>.<suffix>``, proves it, puts it in place, then adds the proof to ``<stem>.proof.json``.
+    """Writes ``<stem>.<suffix>``, proves it, moves it into place, then adds the proof to ``<stem>.proof.json``.
 
     Args:
         out: folder; made if it is missing.
@@ -112,7 +112,7 @@ def converted_weights(trial: Trial, target: str) -> Converted:
     """The trial's weights for a target framework, converted once into ``trial.weights_dir``.
 
     A file that is there is used only if its bytes are those that its proof is about, and the proof is of this
-    checkpoint, for this architecture and for the settings that its preprocessing asks for; else it is converted again:
+    checkpoint, for this architecture and for the settings that its preprocessing needs; else it is converted again:
     the checkpoint is the truth, the folder a cache. Two trials may convert at the same time: each file is renamed into
     place whole, and both write the same bytes.
 

@@ -58,7 +58,7 @@ def resnet_settings(arch: str, preprocessing: Preprocessing) -> Settings:
 
 
 def vit_settings(arch: str, preprocessing: Preprocessing) -> Settings:
-    """The ViT in the terms of our backbone for Detectron2, with the preprocessing that the weights expect."""
+    """The ViT that our detectors have, with the preprocessing that the weights expect."""
     return {"arch": arch, **_fed_by(preprocessing)}
 
 
