@@ -75,7 +75,7 @@ class Trial(TrialSettings):
     Attributes:
         work_dir: exists; for TensorBoard, logs and checkpoints. A task may resume from whatever a killed run left
             there, as long as the metrics come out the same.
-        weights_dir: exists; converted weights shared by trials (:func:`transfer.weights.convert.convert.converted_weights`).
+        weights_dir: exists; converted weights shared by trials, see :mod:`transfer.weights.convert.convert`.
         progress: to be called with (steps done, steps in all, what is being done).
     """
 
