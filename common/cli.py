@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from common.errors import UserError
 
@@ -34,9 +37,9 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     description = inspect.getdoc(args_type) or ""
     for name, text in lists.items():
         description = description.replace(f"{{{name}}}", text)
-    args = tyro.cli(args_type, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,))
+    description = _AsItIs(wrapped(description, shutil.get_terminal_size().columns))
     try:
-        code = main(args)
+        code = main(tyro.cli(args_type, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_BAD_USE
@@ -47,3 +50,37 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         print("interrupted: start the same command again to resume", file=sys.stderr)
         code = 130
     sys.exit(code or EXIT_DONE)
+
+
+class _AsItIs(str):
+    """A text whose line breaks tyro keeps: it splits descriptions at them, and joins lines that begin with a letter."""
+
+    def split(self, *args: Any, **options: Any) -> list[str]:
+        return [str(self)]
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most ``width`` characters, where words allow it.
+
+    Prose is filled anew, and so are the items of lists, ``"  name   what it is"``, which continue below the beginning
+    of their text. Other indented lines, and those below an item that begin with a dash, stay lines of their own.
+    """
+    item = re.compile(r" +\S+ {2,}")
+    lines: list[str] = []
+    for line in text.splitlines():
+        above = lines[-1] if lines else ""
+        start = found.end() if (found := item.match(above)) else 0
+        continues_item = start > 0 and line[:start].isspace() and line[start : start + 1] not in ("", " ", "-")
+        continues_prose = line[:1].strip() and above[:1].strip() and not above.endswith(":")
+        if continues_item or continues_prose:
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    filled = []
+    for line in lines:
+        found = item.match(line) or re.match(r" *", line)
+        indent = " " * found.end() if found else ""
+        filled += textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(filled)

@@ -25,24 +25,25 @@ class Args:
     data sets:
     {datasets}
 
-    Reads every file. Ends with 0 if all is well, else with 2, one sentence for each kind of problem, and what to fetch.
+    Reads every file. Exits with 0 if all is well, else with 2, one sentence for each kind of problem, and what to
+    fetch.
 
-    With --pretraining, counts the test images that the pre-training images hold too, exactly or nearly, and writes it
-    to OUT/near-duplicates/<name>.json, from where reports take it.
+    With --pretraining, counts the test images that the pre-training images contain too, exactly or nearly, and writes
+    the count to OUT/near-duplicates/<name>.json, where reports find it.
 
     examples:
       tools/check_data.sh coco --data /data/coco
       tools/check_data.sh food101 --pretraining /data/imagenet/train
     """
 
-    name: Positional[str]
+    name: Annotated[Positional[str], arg(metavar="DATASET")]
     """which data set"""
     data: Path | None = None
     """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""
     pretraining: Annotated[Path | None, arg(metavar="DIR")] = None
-    """pre-training images: class folders, a flat folder or *.tar shards; looked through for near-duplicates"""
+    """pre-training images: class folders, a flat folder or *.tar shards; searched for near-duplicates"""
     threshold: int | None = None
-    """bits of 64 in which the hashes of near-duplicates differ at most; default 4"""
+    """the hashes of near-duplicates differ in at most this many of 64 bits; default 4"""
     out: Path = Path("runs")
     """where near-duplicates are written"""
 
@@ -77,7 +78,7 @@ def main(args: Args) -> int:
 
 
 def dataset_lines() -> str:
-    """The data sets, a line each, as ``--help`` lists them."""
+    """The data sets, one per line, as ``--help`` lists them."""
     lines = []
     for row in datasets.DATASETS.values():
         counts = " + ".join(f"{count:,}" for count in row.counts.values())

@@ -13,11 +13,11 @@ COMMAND = "tools/cluster.sh"
 
 @dataclass
 class Args(TrialArgs):
-    """Unsupervised classification: clusters of test images, scored against labels that nothing was trained with.
+    """Unsupervised classification: clusters of test images, scored against labels that no training used.
 
-    The class head's argmax; checkpoints without a class head get k-means on their frozen features. NMI, AMI, ARI,
-    accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the silhouette; pictures of the confusion
-    matrix, of the clusters' use, and of three likely classes.
+    Clusters are the class head's argmax; checkpoints without a class head get k-means on their frozen features.
+    Reported are NMI, AMI, ARI, accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the
+    silhouette, with pictures of the confusion matrix, of the clusters' use, and of the three most likely classes.
 
     benchmarks:
     {benchmarks}
@@ -26,7 +26,7 @@ class Args(TrialArgs):
     """
 
     kmeans: bool = False
-    """k-means for checkpoints with a class head, too: a benchmark of its own, in which all are treated alike"""
+    """k-means for checkpoints with a class head too: a benchmark of its own, in which all are treated alike"""
 
 
 def main(args: Args) -> int:

@@ -30,12 +30,11 @@ class Args:
     the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
     feature map's RMS. <stem>.proof.json holds all of it: hashes, key tables, settings, versions.
 
-      detectron2    <stem>.detectron2.pkl            MODEL.WEIGHTS; with RESNETS.STRIDE_IN_1X1 False, INPUT.FORMAT RGB
-      mmseg         <stem>.mmseg.pth                 backbone.init_cfg=dict(type='Pretrained', checkpoint=...),
-                                                     with type='ResNet' (ResNetV1c has another stem) or
-                                                     type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
-      torchvision   <stem>.torchvision.safetensors   model.load_state_dict(load_file(...)) after model.fc = Identity()
-      timm          <stem>.timm.safetensors          timm.create_model(..., num_classes=0, checkpoint_path=...)
+      detectron2   <stem>.detectron2.pkl: MODEL.WEIGHTS, with RESNETS.STRIDE_IN_1X1 False and INPUT.FORMAT RGB
+      mmseg        <stem>.mmseg.pth: backbone.init_cfg=dict(type='Pretrained', checkpoint=...), with type='ResNet'
+                   (ResNetV1c has another stem) or type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
+      torchvision  <stem>.torchvision.safetensors: model.load_state_dict(load_file(...)) after model.fc = Identity()
+      timm         <stem>.timm.safetensors: timm.create_model(..., num_classes=0, checkpoint_path=...)
 
     examples:
       tools/convert.sh runs/pretrain/demo/backbone.pth

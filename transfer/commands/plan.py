@@ -1,4 +1,4 @@
-"""``--plan`` of every command that runs trials: its options, and the plan itself, gathered, worked out and printed."""
+"""``--plan`` of every command that runs trials: its options, and how the plan is made and printed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from transfer.trials.plan import TrialPlan
 
 @dataclass
 class PlanArgs:
-    """The settings of a plan."""
+    """Options of ``--plan``."""
 
     plan: bool = False
     """show what would run, what is recorded, time, disk and what is missing; start nothing, write nothing"""
     probe: bool = False
-    """with --plan: where no recorded run tells the time, measure the first steps of a trial in a temporary folder"""
+    """with --plan: where no recorded run shows the time, measure the first steps of a trial in a temporary folder"""
     from_runs: Annotated[tuple[Path, ...], arg(name="from")] = ()
     """with --plan: more folders of records to learn times and sizes from"""
     gpu: str | None = None
@@ -36,7 +36,7 @@ class PlanArgs:
     """with --plan: print the plan as JSON"""
 
     def check(self) -> None:
-        """Raises UserError for a setting without ``--plan``, or two that exclude each other."""
+        """Raises UserError for an option without ``--plan``, or two that exclude each other."""
         given = {
             "--probe": self.probe,
             "--from": self.from_runs,

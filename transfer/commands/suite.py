@@ -12,8 +12,7 @@ from tyro.conf import Positional, arg
 
 from common import cli
 from common.errors import UserError, unknown_name
-from transfer import benchmarks
-from transfer.benchmarks import GROUPS
+from transfer.benchmarks import BENCHMARKS, GROUPS, of_suite
 from transfer.commands.launch import launch_device
 from transfer.commands.seeds import chosen_seeds
 from transfer.commands.trial_command import RunArgs, plan_or_run
@@ -23,7 +22,7 @@ from transfer.trials.plan import TrialPlan, data_root, plan_trials, weights_ref
 
 COMMAND = "tools/suite.sh"
 # Benchmarks that lists of images define, and the lists' published names.
-LISTED = {row.name: row.labels_list for row in benchmarks.BENCHMARKS.values() if row.labels_list}
+LISTED = {row.name: row.labels_list for row in BENCHMARKS.values() if row.labels_list}
 
 
 @dataclass
@@ -31,11 +30,11 @@ class Args(RunArgs):
     """Runs all benchmarks of a suite from each of the given weights, with the same seeds for all of them.
 
     suites:
-      paper  all that the paper's tables 1 to 6 hold, five trials: detection and segmentation on VOC, COCO and
+      paper  everything in the paper's tables 1 to 6, five trials: detection and segmentation on VOC, COCO and
              Cityscapes, ImageNet linear, with 1, 10 and 100 % of the labels and unsupervised, the eleven data sets.
              Weeks on one GPU: look at --plan first, and take a part with --only or --skip
       demo   every benchmark on the embedded digits, five trials, CPU; without CKPT from what tools/pretrain.sh demo
-             left in OUT/pretrain/demo, as "twist", and from random:resnet18, as "random"
+             wrote to OUT/pretrain/demo, as "twist", and from random:resnet18, as "random"
 
     All data and all weights are checked before the first trial. Trials that have a record are skipped, so the command
     may be killed and started again at any time, and several may run at once on one OUT.
@@ -50,13 +49,13 @@ class Args(RunArgs):
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
     """which suite: demo or paper"""
     checkpoints: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME=]CKPT ...")] = ()
-    """what to start from: checkpoints' paths or random:ARCH; NAME is what reports call it, by default the file's"""
+    """what to start from: paths of checkpoints or random:ARCH; NAME is what reports call it, by default the file's"""
     weights: Annotated[tuple[str, ...], arg(metavar="[NAME=]CKPT ...")] = ()
     """more of them, as an option"""
     only: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
-    """of the suite's benchmarks only these; linear11 and finetune11 stand for eleven"""
+    """only these of the suite's benchmarks; linear11 and finetune11 stand for eleven"""
     skip: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
-    """of the suite's benchmarks all but these"""
+    """all of the suite's benchmarks but these"""
     labels: Annotated[tuple[str, ...], arg(metavar="BENCH=FILE ...")] = ()
     """the lists of labelled images of imagenet-1pct and imagenet-10pct, see tools/transfer_cls.sh --help"""
 
@@ -66,19 +65,26 @@ def main(args: Args) -> int:
 
 
 def suite_plans(args: Args) -> list[TrialPlan]:
-    """The trials that the command line asks for; with ``--plan`` also of checkpoints and data that are not there.
+    """The trials that the command line asks for; with ``--plan`` also of checkpoints and data that do not exist.
 
     Raises:
-        UserError: bad use, a checkpoint or a data set is not there.
+        UserError: bad use, or a checkpoint or a data set does not exist.
     """
+    must_exist = not args.planning.plan
     chosen = _chosen_benchmarks(args)
     seeds = chosen_seeds(args.trials, args.seeds, max(benchmark.num_trials for benchmark in chosen))
-    weights = _chosen_weights(args)
-    labels = _chosen_labels(args)
-    must_exist = not args.planning.plan
+    weights = _chosen_weights(args, must_exist=must_exist)
+    labels: dict[str, Path] = {}  # benchmark to its list of labelled images
+    for text in args.labels:
+        name, equals, file = text.partition("=")
+        if not equals or name not in LISTED:
+            known = ", ".join(LISTED)
+            raise UserError(
+                f"--labels {text!r} is not BENCH=FILE with a BENCH of {known}, e.g. imagenet-1pct=1percent.txt"
+            )
+        labels[name] = Path(file)
     if must_exist:
-        _check_folders(chosen, args.data)
-        _check_labels(chosen, labels)
+        _check_inputs(chosen, args.data, labels)
     device = launch_device(args, chosen)
     return [
         plan
@@ -98,108 +104,43 @@ def suite_plans(args: Args) -> list[TrialPlan]:
 
 
 def _chosen_benchmarks(args: Args) -> list[Benchmark]:
-    rows = benchmarks.of_suite(args.suite)
+    rows = of_suite(args.suite)
     names = [row.name for row in rows]
-    only, skip = _members(args.suite, names, args.only), _members(args.suite, names, args.skip)
+    only, skip = (
+        [member for name in given for member in GROUPS.get(name, (name,))] for given in (args.only, args.skip)
+    )
+    for name in (*only, *skip):
+        if name not in names:
+            raise unknown_name(f"benchmark of the suite {args.suite}", name, (*names, *GROUPS))
     chosen = [row for row in rows if row.name in (only or names) and row.name not in skip]
     if not chosen:
         raise UserError(f"--only and --skip leave no benchmark of the suite {args.suite}: name fewer after --skip")
     return chosen
 
 
-def _members(suite: str, known: Sequence[str], given: Sequence[str]) -> list[str]:
-    """The benchmarks that are named, those of a group one by one."""
-    found = [member for name in given for member in GROUPS.get(name, (name,))]
-    for name in found:
-        if name not in known:
-            raise unknown_name(f"benchmark of the suite {suite}", name, (*known, *GROUPS))
-    return found
-
-
-def _chosen_labels(args: Args) -> dict[str, Path]:
-    """Benchmark to its list of labelled images."""
-    labels: dict[str, Path] = {}
-    for text in args.labels:
-        name, equals, file = text.partition("=")
-        if not equals or name not in LISTED:
+def _chosen_weights(args: Args, *, must_exist: bool) -> list[WeightsRef]:
+    texts = [*args.checkpoints, *args.weights]
+    if not texts:
+        if args.suite != "demo":
+            example = f"{COMMAND} {args.suite} twist.pth random:resnet50"
+            raise UserError(f"the suite {args.suite} needs checkpoints, e.g. {example}")
+        checkpoint = args.out / "pretrain" / "demo" / "backbone.pth"
+        if must_exist and not checkpoint.is_file():
             raise UserError(
-                f"--labels {text!r} is not BENCH=FILE with a BENCH of {', '.join(LISTED)}, "
-                "e.g. imagenet-1pct=1percent.txt"
+                f"no checkpoint is given and {checkpoint} does not exist: run tools/pretrain.sh demo, or name "
+                f"checkpoints, e.g. {COMMAND} demo random:resnet18"
             )
-        labels[name] = Path(file)
-    return labels
-
-
-def _check_labels(chosen: Sequence[Benchmark], labels: Mapping[str, Path]) -> None:
-    """All lists of labelled images that are missing, in one sentence.
-
-    Raises:
-        UserError: at least one is.
-    """
-    missing = [row.name for row in chosen if row.labels_list and row.name not in labels]
-    if missing:
-        asked = " ".join(f"{name}={LISTED[name]}" for name in missing)
-        raise UserError(
-            f"{' and '.join(missing)} are defined by SimCLR's lists, in the folder imagenet_subsets of "
-            f"github.com/google-research/simclr: give --labels {asked}, or leave them out with "
-            f"--skip {' '.join(missing)}"
-        )
-
-
-def _check_folders(chosen: Sequence[Benchmark], data: Path | None) -> None:
-    """All data sets that are missing, in one sentence.
-
-    Raises:
-        UserError: at least one is.
-    """
-    missing: dict[str, str] = {}  # benchmark to what is wrong with its data
-    folders: dict[str, None] = {}
-    for benchmark in chosen:
-        try:
-            data_root(benchmark.dataset, data)
-        except UserError as error:
-            missing[benchmark.name] = str(error)
-            folders[str(data_root(benchmark.dataset, data, must_exist=False))] = None
-    if not missing:
-        return
-    if len(folders) == 1:
-        what = next(iter(missing.values()))
-    else:
-        what = f"no data in {', '.join(folders)}: set DATA_ROOT to where they are (docs/data.md says how)"
-    skip = " ".join(_grouped(list(missing)))
-    raise UserError(what if len(missing) == len(chosen) else f"{what}; or leave them out with --skip {skip}")
-
-
-def _grouped(names: Sequence[str]) -> list[str]:
-    """The names, with those of a whole group as the group's."""
-    whole = {member: group for group, members in GROUPS.items() if set(members) <= set(names) for member in members}
-    return list(dict.fromkeys(whole.get(name, name) for name in names))
-
-
-def _chosen_weights(args: Args) -> list[WeightsRef]:
-    must_exist = not args.planning.plan
-    texts = [*args.checkpoints, *args.weights] or _default_weights(args.suite, args.out, must_exist=must_exist)
-    refs = [named_weights(text, must_exist=must_exist) for text in texts]
-    for place, ref in enumerate(refs):
-        for other in refs[:place]:
-            if ref.name == other.name:
-                raise UserError(
-                    f"two initialisations are called {ref.name!r}, {other.source} and {ref.source}: "
-                    "name them apart, e.g. a=FILE b=FILE"
-                )
-    return refs
-
-
-def _default_weights(suite: str, out: Path, *, must_exist: bool) -> list[str]:
-    if suite != "demo":
-        raise UserError(f"the suite {suite} needs checkpoints, e.g. {COMMAND} {suite} twist.pth random:resnet50")
-    checkpoint = out / "pretrain" / "demo" / "backbone.pth"
-    if must_exist and not checkpoint.is_file():
-        raise UserError(
-            f"no checkpoint is given and {checkpoint} is not there: run tools/pretrain.sh demo, or name checkpoints, "
-            f"e.g. {COMMAND} demo random:resnet18"
-        )
-    return [f"twist={checkpoint}", "random=random:resnet18"]
+        texts = [f"twist={checkpoint}", "random=random:resnet18"]
+    refs: dict[str, WeightsRef] = {}
+    for text in texts:
+        ref = named_weights(text, must_exist=must_exist)
+        if other := refs.get(ref.name):
+            raise UserError(
+                f"two initialisations are called {ref.name!r}, {other.source} and {ref.source}: "
+                "tell them apart by name, e.g. a=FILE b=FILE"
+            )
+        refs[ref.name] = ref
+    return list(refs.values())
 
 
 def named_weights(text: str, *, must_exist: bool = True) -> WeightsRef:
@@ -212,6 +153,37 @@ def named_weights(text: str, *, must_exist: bool = True) -> WeightsRef:
     if match is None or Path(text).is_file():
         return weights_ref(text, must_exist=must_exist)
     return weights_ref(match[2], name=match[1], must_exist=must_exist)
+
+
+def _check_inputs(chosen: Sequence[Benchmark], data: Path | None, labels: Mapping[str, Path]) -> None:
+    """Names all data sets that are missing in one sentence, or all lists of labelled images.
+
+    Raises:
+        UserError: at least one is.
+    """
+    problems: dict[str, str] = {}  # benchmark to what is wrong with its data
+    folders: dict[str, None] = {}
+    for benchmark in chosen:
+        try:
+            data_root(benchmark.dataset, data)
+        except UserError as error:
+            problems[benchmark.name] = str(error)
+            folders[str(data_root(benchmark.dataset, data, must_exist=False))] = None
+    if problems:
+        what = next(iter(problems.values()))
+        if len(folders) > 1:
+            what = f"no data in {', '.join(folders)}: set DATA_ROOT to where they are (docs/data.md says how)"
+        whole = {row: group for group, members in GROUPS.items() if set(members) <= set(problems) for row in members}
+        skip = " ".join(dict.fromkeys(whole.get(name, name) for name in problems))
+        raise UserError(what if len(problems) == len(chosen) else f"{what}; or leave them out with --skip {skip}")
+    unlisted = [row.name for row in chosen if row.labels_list and row.name not in labels]
+    if unlisted:
+        asked = " ".join(f"{name}={LISTED[name]}" for name in unlisted)
+        raise UserError(
+            f"{' and '.join(unlisted)} are defined by SimCLR's lists, in the folder imagenet_subsets of "
+            f"github.com/google-research/simclr: give --labels {asked}, or leave them out with "
+            f"--skip {' '.join(unlisted)}"
+        )
 
 
 if __name__ == "__main__":

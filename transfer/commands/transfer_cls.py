@@ -26,13 +26,14 @@ class Args(TrialArgs):
     benchmarks:
     {benchmarks}
 
-    For imagenet-1pct and imagenet-10pct give SimCLR's list with --labels. folder-* are for your own images, --data DIR
-    with DIR/{train,val}/<class>/<image>; the part of the labels is an even draw from every class, or your list.
     linear11 and finetune11 stand for eleven data sets, each below $DATA_ROOT/<name> (VOC2007: voc); a data set alone
-    (dtd) for its benchmarks as --mode says; demo for all on the embedded digits.
+    (dtd) stands for its benchmarks as --mode says, and demo for all on the embedded digits. folder-* are for your own
+    images, --data DIR with DIR/{train,val}/<class>/<image>; part of the labels is an even draw from every class, or
+    your list.
 
-    --labels is a text file with one image name a line (n01440764_10074.JPEG); SimCLR's are 1percent.txt and
-    10percent.txt in the folder imagenet_subsets of github.com/google-research/simclr.
+    imagenet-1pct and imagenet-10pct need SimCLR's lists with --labels: a text file with one image name per line
+    (n01440764_10074.JPEG), 1percent.txt or 10percent.txt in the folder imagenet_subsets of
+    github.com/google-research/simclr.
 
     examples:
       tools/transfer_cls.sh imagenet-1pct twist.pth --labels 1percent.txt
@@ -46,7 +47,7 @@ class Args(TrialArgs):
     grid: Grid = "full"
     """fine-tuning on the eleven: 56 points of 20,000 steps, or 6 of 5,000, which are benchmarks of their own"""
     labels: Path | None = None
-    """a list of the labelled training images, one name a line; for the benchmarks with 1 and 10 % of the labels"""
+    """a list of the labelled training images, one name per line; for the benchmarks with 1 and 10 % of the labels"""
 
 
 def main(args: Args) -> int:
@@ -67,23 +68,22 @@ def main(args: Args) -> int:
 
 def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
     """What the user may type to the benchmarks that it stands for."""
-    names: dict[str, tuple[str, ...]]
-    names = {name: (name,) for name, row in BENCHMARKS.items() if row.task == CLASSIFICATION}
+
+    def chosen(linear: tuple[str, ...], finetune: tuple[str, ...]) -> tuple[str, ...]:
+        return {"linear": linear, "finetune": finetune, "both": linear + finetune}[mode]
+
+    rows = [row for row in BENCHMARKS.values() if row.task == CLASSIFICATION]
+    names: dict[str, tuple[str, ...]] = {row.name: (row.name,) for row in rows} | GROUPS
     finetune = "finetune" if grid == "full" else "finetune-cheap"
     for name in ELEVEN:
-        names[name] = _chosen((f"{name}-linear",), (f"{name}-{finetune}",), mode)
+        names[name] = chosen((f"{name}-linear",), (f"{name}-{finetune}",))
         names[f"{name}-finetune"] = (f"{name}-{finetune}",)
-    names |= GROUPS
     if grid == "cheap":
         names["finetune11"] = tuple(f"{name}-{finetune}" for name in ELEVEN)
-    demo = [row.name for row in BENCHMARKS.values() if row.task == CLASSIFICATION and row.suite == "demo"]
+    demo = [row.name for row in rows if row.suite == "demo"]
     of_labels = tuple(name for name in demo if name.endswith("pct"))
-    names["demo"] = _chosen(tuple(name for name in demo if name not in of_labels), of_labels, mode)
+    names["demo"] = chosen(tuple(name for name in demo if name not in of_labels), of_labels)
     return names
-
-
-def _chosen(linear: tuple[str, ...], finetune: tuple[str, ...], mode: Mode) -> tuple[str, ...]:
-    return {"linear": linear, "finetune": finetune, "both": linear + finetune}[mode]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ COMMAND = "tools/transfer_det.sh"
 class Args(DenseArgs):
     """Detection and instance segmentation with Detectron2, from any known checkpoint, five trials.
 
-    benchmarks, with what --frozen makes of them (benchmarks of their own):
+    benchmarks, and what --frozen turns them into (benchmarks of their own):
     {benchmarks}
 
-    Fewer GPUs: the batch stays, in parts where a GPU's memory asks for it; --rescale changes it and its schedule.
-    The checkpoint is converted first, and the conversion proven. Killed trials resume when started again.
+    With fewer GPUs the batch stays the same, in parts where a GPU's memory requires it; --rescale changes it together
+    with its schedule. The checkpoint is converted first, and the conversion proven. Killed trials resume when started
+    again.
 
     examples:
       tools/transfer_det.sh demo-voc runs/pretrain/demo/backbone.pth

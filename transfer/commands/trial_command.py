@@ -23,7 +23,7 @@ from transfer.trials.summary import print_failures
 
 @dataclass(kw_only=True)
 class RunArgs(LaunchArgs, CanaryArgs):
-    """Which trials, where their records go, and what comes before them; of every command that runs trials."""
+    """Which trials, where their records go, and what comes before them: options of every command that runs trials."""
 
     trials: int | None = None
     """how many trials, with seeds 0, 1, ...; default: what the protocol says, mostly 5"""
@@ -45,7 +45,7 @@ class TrialArgs(RunArgs):
     checkpoint: Annotated[Positional[str], arg(metavar="CKPT")]
     """a checkpoint's path, or random:ARCH (random:resnet18, random:resnet50) for a fresh initialisation"""
     overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE ...")] = ()
-    """settings that differ from the protocol, in the framework's own names; the rows become "off protocol" """
+    """settings that differ from the protocol, in the framework's own names; their rows are marked "off protocol" """
     suite: str | None = None
     """first folder below OUT; default: demo for the demo's benchmarks, else paper"""
     name: str | None = None
@@ -58,7 +58,7 @@ class TrialArgs(RunArgs):
 
 @dataclass
 class DenseArgs(TrialArgs):
-    """What detection and segmentation have in common."""
+    """The options that detection and segmentation have in common."""
 
     frozen: bool = False
     """train nothing of the backbone: a probe, and a benchmark of its own"""
@@ -67,7 +67,7 @@ class DenseArgs(TrialArgs):
 
 
 def typed_names(task: str, option: str | None = None) -> dict[str, tuple[str, ...]]:
-    """What one may type after a task's command to the benchmark that it stands for.
+    """What the user may type after a task's command to the benchmark that it stands for.
 
     Args:
         option: only the benchmarks that this option asks for, e.g. ``"--frozen"``.
@@ -144,7 +144,7 @@ def run_benchmarks(
 
 
 def plan_or_run(plans: Sequence[TrialPlan], args: RunArgs, command: str) -> int:
-    """Shows what would run, or checks everything, runs what has no record, and says how it went.
+    """Shows what would run; or checks everything, runs what has no record, and prints how it went.
 
     Returns:
         The exit code.
@@ -162,19 +162,14 @@ def plan_or_run(plans: Sequence[TrialPlan], args: RunArgs, command: str) -> int:
     summary = launch(plans, args)
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
-    for line in _not_on_protocol(plans):
-        print(line)
-    print(f"table: tools/report.sh {args.out}")
-    return summary.exit_code
-
-
-def _not_on_protocol(plans: Sequence[TrialPlan]) -> list[str]:
-    """One line for each way in which recorded trials are not on protocol, or made up their batch in parts."""
-    found: Counter[str] = Counter()
+    remarks: Counter[str] = Counter()  # trials off their protocol, or with their batch in parts
     for plan in plans:
         if record := recorded_state(plan).finished():
             if record.protocol_difference:
-                found[f"{record.standing or 'off protocol'}: {'; '.join(record.protocol_difference)}"] += 1
+                remarks[f"{record.standing or 'off protocol'}: {'; '.join(record.protocol_difference)}"] += 1
             if record.batch:
-                found[record.batch] += 1
-    return [f"{count} of {len(plans)} trials {how}" for how, count in found.items()]
+                remarks[record.batch] += 1
+    for remark, count in remarks.items():
+        print(f"{count} of {len(plans)} trials {remark}")
+    print(f"table: tools/report.sh {args.out}")
+    return summary.exit_code
