@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfer.protocol_lock import Schedule, Verdict
 from transfer.rows import Benchmark
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import ModelCost, Work
 
 if TYPE_CHECKING:
+    from transfer.protocol_lock import Schedule, Verdict
     from transfer.record import TrialRecord
 
 

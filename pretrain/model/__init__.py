@@ -1,18 +1,7 @@
-"""The networks: backbones by name, TWIST's projection head, and both together."""
+"""The backbones by name, for both stages; TWIST's head and the whole model are in ``head`` and ``twist_model``."""
 
 from pretrain.model.backbone import Backbone
 from pretrain.model.build import BACKBONES, RESNETS, VITS, build_backbone
-from pretrain.model.head import ProjectionHead
 from pretrain.model.resnet import ResNetBackbone
-from pretrain.model.twist_model import TwistModel
 
-__all__ = [
-    "BACKBONES",
-    "RESNETS",
-    "VITS",
-    "Backbone",
-    "ProjectionHead",
-    "ResNetBackbone",
-    "TwistModel",
-    "build_backbone",
-]
+__all__ = ["BACKBONES", "RESNETS", "VITS", "Backbone", "ResNetBackbone", "build_backbone"]

@@ -1,20 +1,14 @@
-"""Networks from their names: the table of backbones, and a recipe's backbone and head together."""
+"""The table of backbones: a network from its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torchvision
 
 from common.errors import UserError, unknown_name
-from pretrain.distributed import Process
 from pretrain.model.backbone import Backbone
-from pretrain.model.head import ProjectionHead, head_config
-from pretrain.model.norms import BunchNorm, assign_bunches, sync_batch_norms
 from pretrain.model.resnet import ResNetBackbone, wide_resnet50
-from pretrain.model.twist_model import TwistModel
-from pretrain.recipe import Recipe
 
 
 def _vit(*, num_features: int, num_heads: int) -> Callable[[float], Backbone]:
@@ -59,16 +53,3 @@ def build_backbone(name: str, drop_path: float = 0.0) -> Backbone:
     if drop_path:
         raise UserError(f"model.drop_path is {drop_path}, but {name} is no ViT: leave it at 0")
     return RESNETS[name]()
-
-
-def build_model(recipe: Recipe, process: Process) -> TwistModel:
-    """The recipe's network on the process's device, freshly initialised from the recipe's seed."""
-    torch.manual_seed(recipe.seed)
-    backbone = build_backbone(recipe.model.backbone, drop_path=recipe.model.drop_path)
-    model = TwistModel(backbone, ProjectionHead(**head_config(recipe.model, backbone.num_features)))
-    sync_batch_norms(model, process)
-    if isinstance(model.head.nbs, BunchNorm):
-        part_size = recipe.data.batch_size // recipe.data.accumulation
-        assign_bunches(model.head.nbs, recipe.model.bunch_size, part_size, process)
-    # Twice as fast as row-major where the maps are small, on CPUs and GPUs alike.
-    return model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -14,9 +14,9 @@ from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.device_augment import prepare
 from pretrain.data.order import TrainingOrder
 from pretrain.distributed import Process, any_process, first_process_first
-from pretrain.model.build import build_model
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.norms import average_running_statistics
+from pretrain.model.twist_model import build_model
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run import checkpoint
 from pretrain.run.checkpoint import Content

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from configs.pretrain.demo import demo
-from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
+from pretrain.model.twist_model import TwistModel
 from pretrain.run import checkpoint
 from transfer.weights.backbone import IMAGENET, load_backbone
 

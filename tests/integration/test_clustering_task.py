@@ -15,7 +15,8 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
-from pretrain.model import ProjectionHead, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.tasks.classification.protocol import load_protocol

@@ -20,7 +20,8 @@ from common import overrides
 from common.errors import UserError
 from pretrain import train as command
 from pretrain.distributed import Process
-from pretrain.model import ProjectionHead, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
 from pretrain.recipe import Recipe
 from pretrain.run.trainer import TrainingError, train
 

@@ -15,7 +15,8 @@ import configs.pretrain
 from common import overrides
 from common.errors import UserError
 from pretrain.distributed import Process
-from pretrain.model import ProjectionHead, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
 from pretrain.recipe import Recipe
 from pretrain.run.preemption import Preempted
 from pretrain.run.step import TrainStep

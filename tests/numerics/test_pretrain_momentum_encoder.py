@@ -12,9 +12,10 @@ import torch.multiprocessing
 from torch import Tensor
 
 from pretrain.distributed import Process
-from pretrain.model import ProjectionHead, TwistModel
+from pretrain.model.head import ProjectionHead
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.norms import BunchNorm, assign_bunches, sync_batch_norms
+from pretrain.model.twist_model import TwistModel
 from pretrain.model.vit import ViTBackbone
 
 NUM_PROCESSES, BUNCH, IMAGES = 4, 4, 8  # a bunch is on two processes

@@ -18,7 +18,8 @@ from torch.nn.parallel import DistributedDataParallel
 from pretrain.distributed import Process, gather_over_processes
 from pretrain.loss.self_labeling import self_labeling_loss
 from pretrain.loss.twist import momentum_twist_loss, multicrop_twist_loss
-from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
 from pretrain.model.norms import (
     BunchNorm,
     GlooSyncBatchNorm,
@@ -26,6 +27,7 @@ from pretrain.model.norms import (
     average_running_statistics,
     sync_batch_norms,
 )
+from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import Optim
 from pretrain.run.optim import build_optimizer
 

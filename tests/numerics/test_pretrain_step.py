@@ -13,9 +13,8 @@ from torch import Tensor, nn
 import configs.pretrain
 from common import overrides
 from pretrain.distributed import Process
-from pretrain.model import TwistModel
-from pretrain.model.build import build_model
 from pretrain.model.momentum_encoder import MomentumEncoder
+from pretrain.model.twist_model import TwistModel, build_model
 from pretrain.recipe import Recipe
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import NonFiniteLossError, TrainStep

@@ -175,7 +175,7 @@ def test_key_that_no_row_drops_by_name_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["twist-transfer checkpoint", "twist-transfer backbone"])
 def test_our_head_comes_with_the_arguments_that_build_it(layout: str, tmp_path: Path) -> None:
-    from pretrain.model import ProjectionHead
+    from pretrain.model.head import ProjectionHead
 
     backbone = load_backbone(save(example_of(layout), tmp_path))
     assert backbone.head is not None and backbone.head_config is not None

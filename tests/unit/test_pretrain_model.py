@@ -7,9 +7,11 @@ import torchvision
 
 from common.errors import UserError
 from pretrain.distributed import Process
-from pretrain.model import BACKBONES, Backbone, ProjectionHead, TwistModel, build_backbone
+from pretrain.model import BACKBONES, Backbone, build_backbone
+from pretrain.model.head import ProjectionHead
 from pretrain.model.norms import BunchNorm, assign_bunches
 from pretrain.model.resnet import SmallMapConv2d
+from pretrain.model.twist_model import TwistModel
 from pretrain.model.vit import ViTBackbone
 
 PUBLISHED_MILLIONS = {"resnet50": 24, "resnet50w2": 94, "deit_small": 21, "vit_base": 86}  # the paper's table 3

@@ -10,7 +10,9 @@ from common import overrides
 from common.errors import UserError
 from pretrain import planner
 from pretrain.loss.twist import multicrop_twist_loss
-from pretrain.model import ProjectionHead, TwistModel, build_backbone
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
+from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import as_dict, recipe_sha256
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from pretrain.distributed import Process
 from pretrain.loss import textbook
 from pretrain.loss.twist import multicrop_twist_loss
-from pretrain.model import ProjectionHead, TwistModel, build_backbone
-from pretrain.model.build import build_model
+from pretrain.model import build_backbone
+from pretrain.model.head import ProjectionHead
+from pretrain.model.twist_model import TwistModel, build_model
 from pretrain.recipe import NUM_GLOBAL_CROPS, Crops, Data, Model, Optim, Recipe, Schedule
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep

@@ -19,7 +19,7 @@ from pretrain.data.images import find_train_folder
 from pretrain.distributed import Process
 from pretrain.model import Backbone as BackboneModule
 from pretrain.model import build_backbone
-from pretrain.model.build import build_model
+from pretrain.model.twist_model import build_model
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run import checkpoint
 from pretrain.run.finished import BACKBONE_NAME

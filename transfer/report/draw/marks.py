@@ -32,7 +32,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Layout:
+class PlotSizes:
     """Sizes in inches; the axes' sides as fractions of the width.
 
     Attributes:
@@ -48,8 +48,8 @@ class Layout:
     line_offset: float
 
 
-WIDE = Layout(width=8.6, left=0.26, right=0.76, row_height=0.30, text_offset=0.15, line_offset=0.15)
-NARROW = Layout(width=3.7, left=0.02, right=0.98, row_height=0.48, text_offset=0.10, line_offset=0.30)
+WIDE = PlotSizes(width=8.6, left=0.26, right=0.76, row_height=0.30, text_offset=0.15, line_offset=0.15)
+NARROW = PlotSizes(width=3.7, left=0.02, right=0.98, row_height=0.48, text_offset=0.10, line_offset=0.30)
 HEADING_HEIGHT = 0.28
 AXIS_HEIGHT = 0.48
 FLOOR_HEIGHT = 0.17
@@ -78,7 +78,7 @@ def draw(
     return render(name, alt, figure)
 
 
-def _figure(layout: Layout, marks: Sequence[Mark], unit: str, floors: Mapping[str, float], zero: bool) -> Figure:
+def _figure(layout: PlotSizes, marks: Sequence[Mark], unit: str, floors: Mapping[str, float], zero: bool) -> Figure:
     from matplotlib.figure import Figure
 
     tops, total, heading = [], 0.0, None  # in inches from the top of the axes to each mark's row
@@ -108,7 +108,7 @@ def _figure(layout: Layout, marks: Sequence[Mark], unit: str, floors: Mapping[st
     return figure
 
 
-def _draw_texts(axes: Axes, layout: Layout, marks: Sequence[Mark], tops: Sequence[float]) -> None:
+def _draw_texts(axes: Axes, layout: PlotSizes, marks: Sequence[Mark], tops: Sequence[float]) -> None:
     """Headings, labels and figures, at fractions of the figure's width and at inches from the top."""
     from matplotlib.transforms import blended_transform_factory
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
-from pretrain.model import ProjectionHead
+from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import Transform, batches
 from transfer.weights.backbone import Backbone
