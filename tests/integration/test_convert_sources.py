@@ -102,7 +102,7 @@ def vit_detector() -> Any:
 
     from transfer.tasks.detection import model
 
-    model.register()
+    model.register_models()
     cfg = get_cfg()
     model.add_vit_config(cfg)
     cfg.MODEL.DEVICE = "cpu"

@@ -20,6 +20,7 @@ from transfer.processes import Report, launch
 from transfer.tasks.detection import evaluate as evaluation
 from transfer.tasks.detection import task
 from transfer.tasks.detection.config import resolve_config
+from transfer.tasks.detection.data import load_dicts
 from transfer.tasks.detection.evaluate import NothingDetectedError
 from transfer.tasks.detection.task import DetectionJob, run, train_and_test
 from transfer.tasks.detection.trainer import STATE_NAME
@@ -203,7 +204,7 @@ class Oracle(torch.nn.Module):
 def test_evaluation_of_the_truth_gives_a_hundred_percent(name: str, make_trial: Callable[..., Trial]) -> None:
     trial = make_trial(name, "MODEL.MASK_ON=False")
     cfg = resolve_config(trial)
-    model = Oracle(evaluation.data.load_dicts(cfg.DATASETS.TEST, trial.data))
+    model = Oracle(load_dicts(cfg.DATASETS.TEST, trial.data))
     metrics = evaluation.evaluate(cfg, model, trial.data, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
 

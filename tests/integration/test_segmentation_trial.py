@@ -18,9 +18,9 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from common.errors import UserError
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
-from transfer.tasks.segmentation import extensions, task
+from transfer.tasks.segmentation import task
 from transfer.tasks.segmentation.config import load_protocol, resolve_config
-from transfer.tasks.segmentation.extensions import MergeForeground
+from transfer.tasks.segmentation.extensions import MergeForeground, register_extensions
 from transfer.tasks.segmentation.hooks import VerifyBackbone
 from transfer.tasks.segmentation.runner import SegmentationJob, build_runner, named, replace_sync_bn
 from transfer.trial import Trial
@@ -57,7 +57,7 @@ def test_every_protocol_builds_and_takes_a_training_step(name: str) -> None:
     config = load_protocol(benchmarks.get(name).config_path)
     config.model.data_preprocessor.size = (64, 64)
     replace_sync_bn(config.model)
-    extensions.register()
+    register_extensions()
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmseg"):
         model = MODELS.build(config.model)

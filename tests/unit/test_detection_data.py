@@ -16,10 +16,10 @@ from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
     TrainingBatches,
-    check,
+    check_before_training,
     load_dicts,
     load_test_dicts,
-    register,
+    register_dataset,
     train_loader,
 )
 from transfer.tasks.detection.splits import known_splits
@@ -77,7 +77,7 @@ def test_augmentation_depends_neither_on_workers_nor_on_where_the_loader_started
 @pytest.mark.parametrize("name", [name for name in known_splits() if not name.startswith("digits")])
 def test_a_missing_data_set_is_named_with_what_belongs_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{name} has no {tmp_path}.*: put its .* into {tmp_path}"):
-        register(name, tmp_path)
+        register_dataset(name, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,14 @@ def test_broken_annotations_are_the_users_error(digits: Path, tmp_path: Path) ->
 
 
 def test_data_roots_with_and_without_the_inner_folder_are_found(digits: Path) -> None:
-    names = {register("digits_coco_2017_val", digits), register("digits_coco_2017_val", digits / "coco")}
-    names |= {register("digits_voc_2007_test", digits), register("digits_voc_2007_test", digits / "VOCdevkit")}
+    names = {
+        register_dataset("digits_coco_2017_val", digits),
+        register_dataset("digits_coco_2017_val", digits / "coco"),
+    }
+    names |= {
+        register_dataset("digits_voc_2007_test", digits),
+        register_dataset("digits_voc_2007_test", digits / "VOCdevkit"),
+    }
     assert len(names) == 2
 
 
@@ -140,4 +146,4 @@ def test_what_cannot_run_is_refused_before_anything_is_trained(
     cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
     cfg.merge_from_list([key, value])
     with pytest.raises(UserError, match=message):
-        check(cfg, digits, num_processes)
+        check_before_training(cfg, digits, num_processes)

@@ -28,7 +28,7 @@ from common.errors import UserError, unknown_name
 from transfer.tasks.detection.splits import CocoSplit, VocSplit, known_splits
 
 
-def register(name: str, root: Path) -> str:
+def register_dataset(name: str, root: Path) -> str:
     """Makes a data set known to Detectron2 and returns the name it has there, one for each data root.
 
     Raises:
@@ -70,7 +70,7 @@ def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) 
     Raises:
         UserError: files are missing, cannot be read, or have no image with an annotation in them.
     """
-    registered = [register(name, root) for name in names]
+    registered = [register_dataset(name, root) for name in names]
     try:
         dicts = get_detection_dataset_dicts(registered, filter_empty=filter_empty)
     except (OSError, ET.ParseError, ValueError, KeyError, AttributeError, AssertionError) as error:
@@ -84,7 +84,7 @@ def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) 
     return dicts
 
 
-def check(cfg: CfgNode, root: Path, num_processes: int) -> None:
+def check_before_training(cfg: CfgNode, root: Path, num_processes: int) -> None:
     """Checks what can be known before the weights are converted and processes are started.
 
     Raises:
@@ -92,7 +92,7 @@ def check(cfg: CfgNode, root: Path, num_processes: int) -> None:
             the batch evenly.
     """
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        register(name, root)
+        register_dataset(name, root)
     if len(cfg.DATASETS.TEST) != 1:
         raise UserError(f"DATASETS.TEST is {cfg.DATASETS.TEST}: a trial is tested on one data set, name one")
     if cfg.SOLVER.IMS_PER_BATCH % num_processes:
@@ -112,7 +112,7 @@ def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
     """
     names = cfg.DATASETS.TEST
     dicts = load_dicts(names, root)
-    classes = MetadataCatalog.get(register(names[0], root)).thing_classes
+    classes = MetadataCatalog.get(register_dataset(names[0], root)).thing_classes
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise UserError(
             f"{names[0]} has {len(classes)} classes, MODEL.ROI_HEADS.NUM_CLASSES is "

@@ -20,8 +20,8 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from torch import nn
 
-from transfer.tasks.detection import data
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_to_log
+from transfer.tasks.detection.data import load_test_dicts, register_dataset
 from transfer.tasks.detection.splits import VocSplit, known_splits
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
@@ -73,12 +73,12 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
         NothingDetectedError: in every process, if there was no detection in any test image.
     """
     (name,) = cfg.DATASETS.TEST
-    dicts = data.load_test_dicts(cfg, root)
+    dicts = load_test_dicts(cfg, root)
     loader = build_detection_test_loader(
         dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
-    registered = data.register(name, root)
+    registered = register_dataset(name, root)
     scorer: DatasetEvaluator
     if isinstance(known_splits()[name], VocSplit):
         scorer = PascalVOCDetectionEvaluator(registered)

@@ -2,7 +2,7 @@
 
 The pyramid is written after Li et al. 2022, "Exploring Plain Vision Transformer Backbones for Object Detection",
 section 3. Its windowed attention is left out: every block attends to the whole image, as in pre-training. Importing
-this module registers nothing; :func:`register` does.
+this module registers nothing; :func:`register_models` does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 from detectron2.modeling.roi_heads import ROI_HEADS_REGISTRY, Res5ROIHeads
 from torch import Tensor, nn
 
-from transfer.tasks.detection import data
+from transfer.tasks.detection.data import seed_python_and_numpy
 from transfer.weights.convert.detectron2_vit import PlainViT
 
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
@@ -27,13 +27,13 @@ COARSEST_OF_PATCHES = 32  # p5; p6 is max pooled from it, and may round
 
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
     """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation."""
-    register()
-    data.seed_python_and_numpy(seed)
+    register_models()
+    seed_python_and_numpy(seed)
     torch.manual_seed(seed)
     return build_model(cfg)
 
 
-def register() -> None:
+def register_models() -> None:
     """Makes the backbones and heads of this module known to configs by their names. Idempotent."""
     for build in (build_vit_backbone, build_vit_simple_pyramid_backbone):
         if build.__name__ not in BACKBONE_REGISTRY:

@@ -16,7 +16,7 @@ from detectron2.utils.colormap import colormap
 from PIL import Image, ImageDraw
 from torch import nn
 
-from transfer.tasks.detection import data
+from transfer.tasks.detection.data import load_dicts, register_dataset
 from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
 
 MAX_OBJECTS = 20
@@ -49,8 +49,8 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> l
         The files, in the test set's order.
     """
     names = cfg.DATASETS.TEST
-    dicts = data.load_dicts(names, root)
-    class_names = MetadataCatalog.get(data.register(names[0], root)).thing_classes
+    dicts = load_dicts(names, root)
+    class_names = MetadataCatalog.get(register_dataset(names[0], root)).thing_classes
     mapper = DatasetMapper(cfg, is_train=False)
     was_training = model.training
     model.eval()

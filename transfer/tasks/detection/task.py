@@ -18,9 +18,9 @@ from common.files import sha256_text
 from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note
 from transfer.record import Metric
-from transfer.tasks.detection import data
 from transfer.tasks.detection.accumulation import parts_of_batch
 from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
+from transfer.tasks.detection.data import check_before_training, load_dicts, load_test_dicts
 from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
@@ -66,8 +66,8 @@ def run(trial: Trial) -> Outcome:
         torch.set_num_threads(int(threads))
     cfg = resolve_config(trial)
     num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
-    data.check(cfg, trial.data, num_processes)
-    data.load_test_dicts(cfg, trial.data)  # else a fault in them is found after hours of training
+    check_before_training(cfg, trial.data, num_processes)
+    load_test_dicts(cfg, trial.data)  # else a fault in them is found after hours of training
     converted = converted_weights(trial, "detectron2")
     check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
@@ -114,7 +114,7 @@ def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float],
         train(
             job.cfg,
             model,
-            data.load_dicts(job.cfg.DATASETS.TRAIN, job.data, filter_empty=job.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS),
+            load_dicts(job.cfg.DATASETS.TRAIN, job.data, filter_empty=job.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS),
             seed=job.seed,
             work_dir=job.work_dir,
             fingerprint=job.fingerprint,

@@ -18,8 +18,8 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import atomic_path
-from transfer.tasks.detection import data
 from transfer.tasks.detection.accumulation import AccumulatingTrainer
+from transfer.tasks.detection.data import derived_seed, train_loader
 from transfer.tasks.detection.optimizer import build_optimizer
 
 STATE_NAME = "resume.pth"
@@ -63,7 +63,7 @@ def train(
     if start >= cfg.SOLVER.MAX_ITER:
         return
     optimizer = build_optimizer(cfg, model)
-    loader = data.train_loader(cfg, dicts, seed=data.derived_seed(seed, TRAINING_STREAM), start=start, parts=parts)
+    loader = train_loader(cfg, dicts, seed=derived_seed(seed, TRAINING_STREAM), start=start, parts=parts)
     trainer = make_trainer(cfg, model, optimizer, loader, parts=parts)
     writers: list[EventWriter] = []
     if comm.is_main_process():
@@ -113,7 +113,7 @@ def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], see
     """As in Detectron2's own trainer: once, after the last iteration, on batches of another loader."""
     if not cfg.TEST.PRECISE_BN.ENABLED:
         return None
-    loader = data.train_loader(cfg, dicts, seed=data.derived_seed(seed, PRECISE_BN_STREAM), parts=parts)
+    loader = train_loader(cfg, dicts, seed=derived_seed(seed, PRECISE_BN_STREAM), parts=parts)
     return hooks.PreciseBN(0, model, loader, cfg.TEST.PRECISE_BN.NUM_ITER * parts)  # over as many images
 
 
@@ -124,7 +124,7 @@ class SeedIterations(HookBase):
         self._seed = seed
 
     def before_step(self) -> None:
-        torch.manual_seed(data.derived_seed(self._seed, self.trainer.iter, comm.get_rank()))
+        torch.manual_seed(derived_seed(self._seed, self.trainer.iter, comm.get_rank()))
 
 
 class Progress(HookBase):

@@ -24,10 +24,10 @@ def count(benchmark: Benchmark) -> ModelCost:
     from mmseg.registry import MODELS
     from mmseg.structures import SegDataSample
 
-    from transfer.tasks.segmentation import extensions
+    from transfer.tasks.segmentation.extensions import register_extensions
     from transfer.tasks.segmentation.runner import replace_sync_bn
 
-    extensions.register()
+    register_extensions()
     config = load_protocol(benchmark.config_path)
     replace_sync_bn(config.model)
     with DefaultScope.overwrite_default_scope("mmseg"):

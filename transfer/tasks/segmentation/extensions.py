@@ -17,7 +17,7 @@ from torch import nn
 IGNORED = 255
 
 
-def register() -> None:
+def register_extensions() -> None:
     """Makes both known to configs by their names. Idempotent."""
     MODELS.register_module(module=LinearPyramidHead, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)

@@ -23,9 +23,9 @@ from mmengine.runner import Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 from transfer.processes import Report  # noqa: E402
-from transfer.tasks.segmentation import extensions  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
+from transfer.tasks.segmentation.extensions import register_extensions  # noqa: E402
 from transfer.tasks.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
 
@@ -91,7 +91,7 @@ class TrialRunner(Runner):
 
 def build_runner(job: SegmentationJob, report: Report) -> Runner:
     """Builds the Runner; nothing is trained yet."""
-    extensions.register()
+    register_extensions()
     config = copy.deepcopy(job.config)
     # MMEngine settles on a device when it is imported: the best of the machine.
     mmengine.device.utils.DEVICE = job.device
