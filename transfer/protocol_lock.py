@@ -21,7 +21,7 @@ USABLE_MEMORY = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class BatchSchedule:
     """What goes with the batch.
 
     Attributes:
@@ -45,7 +45,7 @@ class Verdict:
     difference: list[str]
 
 
-def rescaled(schedule: Schedule, batch_size: int) -> Schedule:
+def rescaled(schedule: BatchSchedule, batch_size: int) -> BatchSchedule:
     """The same number of images in steps of another size: the linear scaling rule (Goyal et al. 2017, section 2.1).
 
     The learning rate is in proportion to the batch; iterations, milestones and warm-up are in inverse proportion.
@@ -55,7 +55,7 @@ def rescaled(schedule: Schedule, batch_size: int) -> Schedule:
     """
     if batch_size < 1:
         raise UserError(f"--rescale is {batch_size}: a batch has at least one image")
-    return Schedule(
+    return BatchSchedule(
         batch_size=batch_size,
         learning_rate=schedule.learning_rate * batch_size / schedule.batch_size,
         iterations=_scaled(schedule.iterations, schedule, batch_size),
@@ -64,11 +64,13 @@ def rescaled(schedule: Schedule, batch_size: int) -> Schedule:
     )
 
 
-def _scaled(iterations: int, schedule: Schedule, batch_size: int) -> int:
+def _scaled(iterations: int, schedule: BatchSchedule, batch_size: int) -> int:
     return round(iterations * schedule.batch_size / batch_size)
 
 
-def judge(protocol: Schedule, used: Schedule, difference: Sequence[str], schedule_keys: Collection[str]) -> Verdict:
+def judge(
+    protocol: BatchSchedule, used: BatchSchedule, difference: Sequence[str], schedule_keys: Collection[str]
+) -> Verdict:
     """How a trial relates to its protocol.
 
     It is rescaled if it differs in its batch, has exactly the schedule of :func:`rescaled` for that batch, and differs
@@ -77,7 +79,7 @@ def judge(protocol: Schedule, used: Schedule, difference: Sequence[str], schedul
     Args:
         protocol, used: as read from the protocol's config and from the trial's.
         difference: ``"KEY: protocol value -> value used"`` for every setting that differs.
-        schedule_keys: the keys of what :class:`Schedule` holds.
+        schedule_keys: the keys of what :class:`BatchSchedule` holds.
     """
     if not difference:
         return Verdict(standing="on protocol", difference=[])

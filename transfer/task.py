@@ -12,7 +12,7 @@ from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import ModelCost, Work
 
 if TYPE_CHECKING:
-    from transfer.protocol_lock import Schedule, Verdict
+    from transfer.protocol_lock import BatchSchedule, Verdict
     from transfer.record import TrialRecord
 
 
@@ -21,8 +21,8 @@ class Foreseen:
     """How a trial will relate to its protocol, with the protocol's schedule and its own."""
 
     verdict: Verdict
-    protocol: Schedule
-    used: Schedule
+    protocol: BatchSchedule
+    used: BatchSchedule
 
 
 class Task(ABC):
@@ -32,7 +32,7 @@ class Task(ABC):
         preload: module that imports everything a trial needs, so that trials can be forked from a process that has it.
         metrics: what its trials measure, for the README.
         picture_sides: what its pictures show, for reports.
-        target: framework that weights are converted for (a key of ``transfer.weights.convert.convert.TARGETS``);
+        target: framework that weights are converted for (a key of ``transfer.weights.convert.convert.RESNET_TARGETS``);
             None: they are used as they are.
         uses_all_gpus: whether a trial has all GPUs, over which its batch and batch norm are spread, or one.
     """

@@ -112,7 +112,7 @@ def test_a_protocol_fits_its_weights_and_no_fault_in_it_gets_past_their_proof(
 def test_a_vit_goes_into_the_simple_pyramid_and_takes_a_step(tmp_path: Path) -> None:
     cfg = protocol_config(benchmarks.get("demo-voc").config_path, device="cpu")
     backbone = random_backbone("deit_small", seed=4)
-    with pytest.raises(UserError, match="ARCH=deit_small to run it off protocol"):
+    with pytest.raises(UserError, match="the weights are of a deit_small, the config has a resnet18"):
         check_fits(cfg, convert(backbone, get_target("detectron2", backbone.arch), tmp_path / "refused", "deit"))
     cfg.merge_from_list(["MODEL.BACKBONE.NAME", "build_vit_simple_pyramid_backbone", "MODEL.VIT.ARCH", "deit_small"])
     model = assert_loaded(cfg, backbone, tmp_path)

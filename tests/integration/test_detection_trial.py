@@ -166,7 +166,7 @@ def test_another_number_of_classes_than_the_datas_is_refused_before_hours_of_tra
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("MODEL.RESNETS.DEPTH=50",), "add MODEL.RESNETS.DEPTH=18"),
+        (("MODEL.RESNETS.DEPTH=50",), "the weights are of a resnet18, the config has a resnet50: use weights or"),
         (("INPUT.FORMAT=BGR",), "input_format: RGB -> BGR"),
         (("MODEL.PIXEL_STD=[1.0,1.0,1.0]",), "pixel_std"),
     ],

@@ -7,11 +7,15 @@ from dataclasses import replace
 import pytest
 
 from common.errors import UserError
-from transfer.protocol_lock import Schedule, accumulation, batch_note, judge, rescaled
+from transfer.protocol_lock import BatchSchedule, accumulation, batch_note, judge, rescaled
 
-VOC = Schedule(batch_size=16, learning_rate=0.02, iterations=24000, milestones=(18000, 22000), warmup_iterations=100)
+VOC = BatchSchedule(
+    batch_size=16, learning_rate=0.02, iterations=24000, milestones=(18000, 22000), warmup_iterations=100
+)
 KEYS = ("BATCH", "RATE", "ITERATIONS", "MILESTONES", "WARMUP")
-HALF = Schedule(batch_size=8, learning_rate=0.01, iterations=48000, milestones=(36000, 44000), warmup_iterations=200)
+HALF = BatchSchedule(
+    batch_size=8, learning_rate=0.01, iterations=48000, milestones=(36000, 44000), warmup_iterations=200
+)
 GIB = 2**30
 
 

@@ -16,7 +16,7 @@ from transfer.task import task_of
 from transfer.trials.devices import gpus_per_trial, visible_gpus
 from transfer.trials.plan import TrialPlan
 from transfer.trials.states import TO_RUN, State, by_state
-from transfer.weights.arch import arch_of
+from transfer.weights.of_trial import arch_of
 from transfer.work import Work
 
 

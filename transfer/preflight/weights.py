@@ -10,8 +10,8 @@ from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
 from transfer.trials.run_one import remove_empty_folders
-from transfer.weights.arch import arch_of
 from transfer.weights.backbone import architecture
+from transfer.weights.of_trial import arch_of
 
 
 def check_architectures(plans: Sequence[TrialPlan]) -> None:

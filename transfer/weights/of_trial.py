@@ -1,15 +1,32 @@
-"""The backbone that a trial starts from; :mod:`transfer.weights.convert.convert` has it converted for a framework."""
+"""The backbone that a trial starts from, and its architecture as far as it can be known before the trial.
+
+Converted for a framework: :func:`transfer.weights.convert.convert.converted_weights`.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from transfer.trial import RANDOM_PREFIX, Trial
+from transfer.trial import RANDOM_PREFIX, Trial, WeightsRef
 from transfer.weights.backbone import Backbone, load_backbone, random_backbone
 
 if TYPE_CHECKING:
     from pretrain.model import Backbone as BackboneModule
+
+
+@functools.cache
+def arch_of(weights: WeightsRef) -> str | None:
+    """As it is named, else as the checkpoint shows it, which imports torch; None where the file is not there or bad."""
+    if weights.is_random:
+        return weights.source.removeprefix(RANDOM_PREFIX)
+    if weights.arch or not weights.sha256:
+        return weights.arch
+    try:
+        return load_backbone(weights.source, weights.which, weights.arch).arch
+    except UserError:
+        return None  # the check of the weights, or the trial, will say why
 
 
 def trial_backbone(trial: Trial) -> Backbone:

@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
-from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
+from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
 from transfer.tasks.detection.model import add_vit_config, is_vit
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.trial import Trial
@@ -40,7 +40,7 @@ NOT_PROTOCOL = ("DATALOADER.NUM_WORKERS", "EVAL.ORACLE", "SOLVER.CHECKPOINT_PERI
 # Another choice of what is frozen is another benchmark, with figures that are not compared with these.
 FREEZE_AT = "MODEL.BACKBONE.FREEZE_AT"
 
-# The settings that go with the batch, in the order of transfer.protocol_lock.Schedule.
+# The settings that go with the batch, in the order of transfer.protocol_lock.BatchSchedule.
 SCHEDULE_KEYS = (
     "SOLVER.IMS_PER_BATCH",
     "SOLVER.BASE_LR",
@@ -158,10 +158,10 @@ def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
     ]
 
 
-def schedule(cfg: CfgNode) -> Schedule:
+def schedule(cfg: CfgNode) -> BatchSchedule:
     """The settings that go with the batch, as the config has them."""
     solver = cfg.SOLVER
-    return Schedule(
+    return BatchSchedule(
         batch_size=solver.IMS_PER_BATCH,
         learning_rate=solver.BASE_LR,
         iterations=solver.MAX_ITER,
@@ -170,7 +170,7 @@ def schedule(cfg: CfgNode) -> Schedule:
     )
 
 
-def set_schedule(cfg: CfgNode, new: Schedule) -> None:
+def set_schedule(cfg: CfgNode, new: BatchSchedule) -> None:
     """Writes the settings that go with the batch into the config, in place."""
     values = (new.batch_size, new.learning_rate, new.iterations, new.milestones, new.warmup_iterations)
     cfg.merge_from_list([part for pair in zip(SCHEDULE_KEYS, values, strict=True) for part in pair])

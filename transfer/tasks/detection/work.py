@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from common import overrides as override_syntax
-from transfer.protocol_lock import Schedule, rescaled
+from transfer.protocol_lock import BatchSchedule, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.tasks.costs import COSTS
@@ -34,7 +34,7 @@ def planned_work(trial: TrialSettings) -> Work:
     settings = CfgNode.load_yaml_with_base(str(trial.benchmark.config_path))
     solver = settings["SOLVER"]
     if trial.rescale is not None:
-        protocol = Schedule(
+        protocol = BatchSchedule(
             batch_size=solver["IMS_PER_BATCH"], learning_rate=solver["BASE_LR"], iterations=solver["MAX_ITER"]
         )
         solver.update(IMS_PER_BATCH=trial.rescale, MAX_ITER=rescaled(protocol, trial.rescale).iterations)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
-from transfer.protocol_lock import Schedule, Verdict, judge, rescaled
+from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +35,7 @@ SECTIONS = (
     "log_level",
 )
 
-# The settings that go with the batch: all that transfer.protocol_lock.Schedule holds.
+# The settings that go with the batch: all that transfer.protocol_lock.BatchSchedule holds.
 SCHEDULE_KEYS = (
     "train_dataloader.batch_size",
     "optim_wrapper.optimizer.lr",
@@ -103,13 +103,13 @@ def differences(protocol: Config, used: Config) -> list[str]:
     return [f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in changed]
 
 
-def schedule(config: Config) -> Schedule:
+def schedule(config: Config) -> BatchSchedule:
     """The settings that go with the batch, as the config has them.
 
     The first scheduler is the decay, whose begin and end take the place of milestones; a second one is the warm-up.
     """
     decay, *warmup = config.param_scheduler
-    return Schedule(
+    return BatchSchedule(
         batch_size=config.train_dataloader.batch_size,
         learning_rate=config.optim_wrapper.optimizer.lr,
         iterations=config.train_cfg.max_iters,
@@ -118,7 +118,7 @@ def schedule(config: Config) -> Schedule:
     )
 
 
-def _set_schedule(config: Config, new: Schedule) -> None:
+def _set_schedule(config: Config, new: BatchSchedule) -> None:
     config.train_dataloader.batch_size = new.batch_size
     config.optim_wrapper.optimizer.lr = new.learning_rate
     config.train_cfg.max_iters = new.iterations
