@@ -1,4 +1,4 @@
-"""The table of benchmarks: a row says all that commands, plans, canaries, suites, docs and reports need to know."""
+"""The table of benchmarks: a row says everything that commands, plans, canaries, suites, docs and reports need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from common.errors import unknown_name
 from transfer.datasets import DATASETS
-from transfer.datasets import get as get_dataset
 from transfer.rows import Band, Benchmark, Canary, LabelledDataset
 
 DETECTION = "transfer.tasks.detection"
@@ -20,35 +19,35 @@ ELEVEN = (
 
 
 def _below(published: float, where: str, *overrides: str) -> Canary:
-    """No figures of short trials are published. A short trial cannot do better than the weakest pre-training after the
-    whole schedule, which is published, and must detect or segment something at all: that is all these bands say. That
-    supervised weights do better than random ones is checked in any case.
+    """A canary with bands from published figures, which are of whole schedules: a short trial cannot do better than the
+    weakest pre-training does there, and must detect or segment something at all. That supervised weights do better
+    than random ones is checked in any case.
     """
     source = f"up to the weakest row of {where} of TWIST (arXiv:2110.07402) at the end of its schedule"
     band = Band(low=0.0, high=published, source=source)
     return Canary(overrides=overrides, random=band, supervised=band)
 
 
-# a 24th of VOC's schedule, its drops in proportion; a 45th of COCO's
-_VOC_CANARY = _below(56.4, "table 5, MoCo v2,", "SOLVER.MAX_ITER=1000", "SOLVER.STEPS=(750,917)")
-_COCO_CANARY = _below(
-    39.8, "table 5, MoCo v2,", "SOLVER.MAX_ITER=2000", "SOLVER.STEPS=(1334,1778)", "SOLVER.WARMUP_ITERS=200"
-)
-# Measured from random:resnet18 on seeds 10, 11 and 12, which no suite uses, on two cores in November 2026, one thread
-# per trial: mean ± 4 standard deviations of the three, cut at 0. Nobody has supervised weights of digits.
+# A 24th of VOC's schedule and a 45th of COCO's, with their drops in proportion.
+_SHORT_VOC = ("SOLVER.MAX_ITER=1000", "SOLVER.STEPS=(750,917)")
+_SHORT_COCO = ("SOLVER.MAX_ITER=2000", "SOLVER.STEPS=(1334,1778)", "SOLVER.WARMUP_ITERS=200")
+_VOC_CANARY = _below(56.4, "table 5, MoCo v2,", *_SHORT_VOC)
+_COCO_CANARY = _below(39.8, "table 5, MoCo v2,", *_SHORT_COCO)
+# Measured from random:resnet18 with seeds 10, 11 and 12, which no suite uses, on two cores in November 2026, one
+# thread per trial: mean ± 4 standard deviations of the three, cut at 0. Nobody has supervised weights for digits.
 _DEMO_VOC_CANARY = Canary(
     overrides=("SOLVER.MAX_ITER=100", "SOLVER.STEPS=(80,)"),
     random=Band(low=0.0, high=9.1, source="measured: 2.95, 5.33, 4.55"),
 )
 _DEMO_SEG_CANARY = Canary(
     overrides=("train_cfg.max_iters=15",),
-    random=Band(low=44.0, high=84.5, source="measured: 63.52, 59.62, 69.66"),  # background alone has 41.5
+    random=Band(low=44.0, high=84.5, source="measured: 63.52, 59.62, 69.66"),  # background alone gives 41.5
 )
 
 
 def _row(task: str, name: str, dataset: str, config: str, metric: str, **fields: Any) -> Benchmark:
     fields = {"protocol_version": 1, **fields}
-    return Benchmark(name=name, task=task, dataset=get_dataset(dataset), config=config, main_metric=metric, **fields)
+    return Benchmark(name=name, task=task, dataset=DATASETS[dataset], config=config, main_metric=metric, **fields)
 
 
 def _detection(name: str, dataset: str, config: str, metric: str = "box_ap", **fields: Any) -> Benchmark:
@@ -60,7 +59,7 @@ def _segmentation(name: str, dataset: str, config: str, **fields: Any) -> Benchm
 
 
 def _classification(name: str, dataset: str, config: str, **fields: Any) -> Benchmark:
-    row = get_dataset(dataset)
+    row = DATASETS[dataset]
     assert isinstance(row, LabelledDataset)
     return _row(CLASSIFICATION, name, dataset, f"classification/{config}.py", row.metric, **fields)
 
@@ -70,37 +69,25 @@ def _clustering(name: str, dataset: str, config: str, **fields: Any) -> Benchmar
 
 
 def _on_eleven(mode: str, what: str, summary: str, config: str, variant_of: str = "", **fields: Any) -> list[Benchmark]:
-    """One benchmark for each of the eleven data sets: ``<data set>-<mode>``, all with one config."""
-    return [
-        _classification(
-            f"{name}-{mode}",
-            name,
-            config,
-            title=f"{DATASETS[name].title}, {what}",
-            summary=summary,
-            variant_of=f"{name}-{variant_of}" if variant_of else None,
-            **fields,
+    """A benchmark on each of the eleven data sets: ``<data set>-<mode>``, all with one config."""
+    rows = []
+    for name in ELEVEN:
+        title, base = f"{DATASETS[name].title}, {what}", f"{name}-{variant_of}" if variant_of else None
+        rows.append(
+            _classification(f"{name}-{mode}", name, config, title=title, summary=summary, variant_of=base, **fields)
         )
-        for name in ELEVEN
-    ]
+    return rows
 
 
 def _parts_of_labels(prefix: str, dataset: str, title: str, configs: str, **fields: Any) -> list[Benchmark]:
-    """Fine-tuning with 1, 10 and 100 % of the labels: ``<prefix>-1pct`` and so on, with a config each."""
-    parts = {"1pct": "1 % of the labels", "10pct": "10 % of the labels", "100pct": "all labels"}
+    """Fine-tuning with 1, 10 and 100 % of the labels: ``<prefix>-1pct`` and so on, each with its config."""
     lists = {"1pct": "1percent.txt", "10pct": "10percent.txt"} if prefix == "imagenet" else {}
-    return [
-        _classification(
-            f"{prefix}-{part}",
-            dataset,
-            f"{configs}_{part}",
-            title=f"{title}, fine-tuning with {what}",
-            summary=f"fine-tuning with {what}",
-            labels_list=lists.get(part),
-            **fields,
-        )
-        for part, what in parts.items()
-    ]
+    rows = []
+    for part, what in (("1pct", "1 % of the labels"), ("10pct", "10 % of the labels"), ("100pct", "all labels")):
+        fields |= {"title": f"{title}, fine-tuning with {what}", "summary": f"fine-tuning with {what}"}
+        config, labels_list = f"{configs}_{part}", lists.get(part)
+        rows.append(_classification(f"{prefix}-{part}", dataset, config, labels_list=labels_list, **fields))
+    return rows
 
 
 _ROWS = (
@@ -117,12 +104,12 @@ _ROWS = (
     _detection(
         "voc-c4", "voc", "voc_c4", canary=_VOC_CANARY,
         title="VOC07+12 detection, Faster R-CNN R50-C4",
-        summary="as voc with R50-C4 as MoCo has it, a batch norm after res5; does not compare with voc",
+        summary="as voc with MoCo's R50-C4, a batch norm after res5; not comparable with voc",
     ),
     _detection(
         "coco-c4", "coco", "coco_c4", canary=_COCO_CANARY,
         title="COCO detection and instance segmentation, Mask R-CNN R50-C4",
-        summary="as coco with R50-C4 as MoCo has it, 1x; does not compare with coco",
+        summary="as coco with MoCo's R50-C4, 1x; not comparable with coco",
     ),
     _detection(
         "voc-vit-b", "voc", "voc_vit_b", arch="vit_base",

@@ -1,7 +1,7 @@
 """Every data set that a benchmark runs on, one row each: what it is, how it is laid out, how many images it has.
 
 Sizes, metrics and split rules of the eleven classification data sets are those of SimCLR's and BYOL's transfer
-protocol. An archive may also lie unpacked in the sub-folder in which torchvision keeps it.
+protocol. An unpacked archive may also be in the sub-folder in which torchvision keeps it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ VOC_CLASSES = (
 DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def _table(*rows: DatasetRow) -> dict[str, DatasetRow]:
-    return {row.name: row for row in rows}
-
-
-DATASETS: dict[str, DatasetRow] = _table(
+_ROWS: tuple[DatasetRow, ...] = (
     DenseDataset(
         name="voc", title="VOC07+12 detection", in_detectron2_root=True, parts=("VOCdevkit", "VOC2007", "VOC2012"),
         source="PASCAL VOC site",
@@ -240,6 +236,8 @@ DATASETS: dict[str, DatasetRow] = _table(
         guide="lay the images out as {root}/train/<class>/* and {root}/val/<class>/*, with the same classes in both",
     ),
 )  # fmt: skip
+
+DATASETS: dict[str, DatasetRow] = {row.name: row for row in _ROWS}
 
 
 def get(name: str) -> DatasetRow:

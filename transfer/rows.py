@@ -1,4 +1,4 @@
-"""What the rows of :mod:`transfer.datasets` and :mod:`transfer.benchmarks` say. Imports no torch."""
+"""The rows of :mod:`transfer.datasets` and :mod:`transfer.benchmarks`: what each says. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class DatasetRow:
     Attributes:
         title: its usual name.
         guide: what to fetch, and how to lay it out below ``{root}``.
-        source: where it is from, in a few words, for the table in ``docs/data.md``.
+        source: where it comes from, in a few words, for the table in ``docs/data.md``.
         folder: its folder below the root of all data sets; by default ``name``.
-        parts: the folders and files below its own folder that are looked at; None: all of them.
+        parts: the folders and files below its own folder that are read; None: all of them.
         in_detectron2_root: whether ``$DETECTRON2_DATASETS`` may hold it.
-        embedded: the digits that come with the suite.
-        is_own: anybody's own images, which the row's name does not identify.
+        embedded: whether it is the digits that come with the suite.
+        is_own: whether it is the user's own images, which the row's name does not identify.
     """
 
     name: str
@@ -45,7 +45,7 @@ class DatasetRow:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images in ``"train"``, ``"val"`` and ``"test"``, as published; empty where any number is right."""
+        """Images in ``"train"``, ``"val"`` and ``"test"``, as published; empty where any number will do."""
         raise NotImplementedError
 
 
@@ -56,10 +56,10 @@ class LabelledDataset(DatasetRow):
     Attributes:
         loader: module of :mod:`transfer.tasks.classification.datasets` that lists the images.
         metric: the main one; ``map11`` is VOC2007's 11-point mean average precision.
-        num_classes: as published; 0 where any number is right.
+        num_classes: as published; 0 where any number will do.
         sizes: see :attr:`counts`; ``"val"`` only where ``official_val``.
         official_val: whether the data set has validation images of its own; otherwise part of train is held out.
-        split_rule: in words, for docs and reports.
+        split_rule: in words; a part of the resolved configs in records, so that rewording it changes them.
         test_split: what the data set calls its test images.
         val_fraction: part of each class of train that is held out where there are no validation images; as many as
             SimCLR and BYOL hold out.
@@ -104,11 +104,11 @@ class MaskList:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where images and annotations are, and how many.
+    """Where images and annotations are, and how many there are.
 
     Attributes:
         num_train, num_test: images, as published.
-        manifest: the names of both numbers in the ``manifest.json`` of embedded data, which then holds what counts.
+        manifest: the names of both numbers in the ``manifest.json`` of embedded data; then its numbers count.
     """
 
     num_train: int
@@ -121,8 +121,7 @@ class VocBoxes(Layout):
     """Objects in the XML files of VOC devkits, below the data root or below ``VOCdevkit`` there.
 
     Attributes:
-        prefix: of the names that Detectron2's configs call the lists by, e.g. ``"digits_"`` for
-            ``digits_voc_2007_test``.
+        prefix: of the lists' names in Detectron2's configs, e.g. ``"digits_"`` in ``digits_voc_2007_test``.
     """
 
     class_names: tuple[str, ...]
@@ -136,7 +135,7 @@ class CocoBoxes(Layout):
     """COCO's instances, ``annotations/instances_{train,val}2017.json``; the data root is COCO's folder or holds it.
 
     Attributes:
-        known_empty: images in which the data set itself, as published, has an empty box.
+        known_empty: images with an empty box in the data set as published.
         prefix: see :class:`VocBoxes`.
     """
 
@@ -150,7 +149,7 @@ class VocMasks(Layout):
 
     Attributes:
         devkit: the year's folder below the data root.
-        num_classes: with background.
+        num_classes: background included.
     """
 
     devkit: str
@@ -166,7 +165,7 @@ class CityscapesMasks(Layout):
 
 @dataclass(frozen=True, kw_only=True)
 class DenseDataset(DatasetRow):
-    """Images with boxes or masks; the first of the layouts says which are the test images."""
+    """Images with boxes or masks; the first layout says which are the test images."""
 
     layouts: tuple[Layout, ...]
 
@@ -178,10 +177,10 @@ class DenseDataset(DatasetRow):
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """Where a canary's main metric must end, in percent; ``low`` itself is outside.
+    """The range in which a canary's main metric must end, in percent; ``low`` itself is outside.
 
     Attributes:
-        source: who measured it, and how; or where it is published.
+        source: how it was measured, or where it is published.
     """
 
     low: float
@@ -195,7 +194,7 @@ class Canary:
 
     Attributes:
         overrides: what makes the trial short, in the framework's names.
-        random, supervised: expected bands; ``supervised`` is None where nobody has measured one.
+        random, supervised: bands to expect; ``supervised`` is None where nobody has measured one.
     """
 
     overrides: tuple[str, ...]
@@ -210,14 +209,14 @@ class Benchmark:
     Attributes:
         task: package with the :class:`transfer.task.Task` that runs it.
         config: file below ``configs/`` that holds the protocol.
-        protocol_version: raised whenever a result would change by it.
+        protocol_version: raised whenever a change of the protocol changes results.
         title: heading in reports.
-        summary: the protocol in a line, for ``--help`` and the README.
+        summary: the protocol in one line, for ``--help`` and the README.
         main_metric: the figure that is plotted and compared first.
         arch: the architecture that the protocol is made for; None: any.
-        typed: what one types after its command; by default ``name``.
-        group: name that stands for all benchmarks of a kind, on command lines.
-        variant_of: the benchmark of which this one is the variant; ``option`` asks for it on the command line.
+        typed: what the user types after its command; by default ``name``.
+        group: the name that stands for all benchmarks of a kind on command lines.
+        variant_of: the benchmark that it is a variant of; ``option`` asks for it on the command line.
         labels_list: the published list of labelled images that defines it, where there is one.
         suite: the suite that it is part of.
     """

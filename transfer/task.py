@@ -32,8 +32,7 @@ class Task(ABC):
         preload: module that imports everything a trial needs, so that trials can be forked from a process that has it.
         metrics: what its trials measure, for the README.
         picture_sides: what its pictures show, for reports.
-        target: framework that weights are converted for (a key of ``transfer.weights.convert.convert.RESNET_TARGETS``);
-            None: they are used as they are.
+        target: framework that weights are converted for, e.g. ``"mmseg"``; None: they are used as they are.
         uses_all_gpus: whether a trial has all GPUs, over which its batch and batch norm are spread, or one.
     """
 

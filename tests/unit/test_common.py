@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 
 from common import overrides
+from common.cli import wrapped
 from common.errors import UserError, unknown_name
 from common.files import atomic_path, make_dir, sha256_file, sha256_text, write_text
 
@@ -109,3 +110,33 @@ def test_a_wrong_override_is_one_clear_sentence(override: str, says: str) -> Non
     with pytest.raises(UserError, match=says) as raised:
         overrides.apply(RECIPE, [override])
     assert "\n" not in str(raised.value)
+
+
+def test_help_is_filled_to_the_width_and_lists_keep_their_columns() -> None:
+    text = """Says what
+it does.
+
+names:
+  one  first of all the
+       others
+       --more: an option
+  two  second
+
+examples:
+  tool one two three four five
+  tool two"""
+    assert wrapped(text, 20).splitlines() == [
+        "Says what it does.",
+        "",
+        "names:",
+        "  one  first of all",
+        "       the others",
+        "       --more: an",
+        "       option",
+        "  two  second",
+        "",
+        "examples:",
+        "  tool one two three",
+        "  four five",
+        "  tool two",
+    ]

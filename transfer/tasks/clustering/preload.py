@@ -1,4 +1,4 @@
-"""Imports all that a clustering trial needs, so that trials can be forked from a process that has it already."""
+"""Imports everything that a clustering trial needs, so that trials can be forked from a process that has it."""
 
 import sklearn.cluster
 import sklearn.metrics  # noqa: F401

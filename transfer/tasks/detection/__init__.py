@@ -1,7 +1,7 @@
 """Detection and instance segmentation with Detectron2.
 
-Whatever of this package is imported first, in whichever process, Detectron2 can be imported after it; this imports
-no framework.
+Once any module of this package has been imported, in whichever process, Detectron2 can be imported too. This module
+itself imports no framework.
 """
 
 from __future__ import annotations

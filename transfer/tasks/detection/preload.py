@@ -1,4 +1,4 @@
-"""Imports all that a detection trial needs, so that trials can be forked from a process that has it already."""
+"""Imports everything that a detection trial needs, so that trials can be forked from a process that has it."""
 
 import torch.utils.tensorboard  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Imports what a segmentation trial needs, so that trials can be forked from a process that has it already."""
+"""Imports everything that a segmentation trial needs, so that trials can be forked from a process that has it."""
 
 from __future__ import annotations
 
