@@ -11,7 +11,7 @@ from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, Written
 from transfer import benchmarks
 from transfer.datasets import DATASETS
-from transfer.doctor import check_before_trials
+from transfer.doctor.check import check_dataset
 from transfer.record import TrialRecord
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.run_one import run_trial
@@ -68,8 +68,8 @@ def test_a_fixture_goes_through_doctor_and_trial_to_a_record_with_its_metric(
     root, written = fixtures[name]
     benchmark = benchmarks.get(f"{name}-{mode}")
     with pytest.raises(UserError, match="splits of the wrong size"):
-        check_before_trials(benchmark.dataset, root)
-    check_before_trials(benchmark.dataset, root, counts=False)  # nothing else is wrong
+        check_dataset(benchmark.dataset, root)
+    check_dataset(benchmark.dataset, root, counts=False)  # nothing else is wrong
 
     record = run(name, mode, root, tmp_path / "runs")
     assert (record.status, record.error) == ("done", None)

@@ -33,8 +33,9 @@ from tests.doctor_damage import (
 )
 from transfer import benchmarks
 from transfer.datasets import DATASETS, VOC_CLASSES
-from transfer.doctor import check_before_trials, stamp
+from transfer.doctor import stamp
 from transfer.doctor.boxes import box_problem, check_coco, check_voc
+from transfer.doctor.check import check_dataset
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
 from transfer.rows import CocoBoxes, VocBoxes, VocList
 from transfer.trial import silent
@@ -212,13 +213,13 @@ def test_trials_are_refused_on_damaged_data_and_sound_data_are_read_once(copy: P
     truncate_image(copy)
     impossible_label(copy)
     with pytest.raises(UserError, match=r"images that cannot be read \(1\).*\(1 more kinds .*check_data.sh digits"):
-        check_before_trials(DEMO.dataset, copy, progress=progress)
+        check_dataset(DEMO.dataset, copy, progress=progress)
     assert read
     shutil.copy(copy / "VOCdevkit/VOC2007/JPEGImages/000008.jpg", copy / "VOCdevkit/VOC2007/JPEGImages/000007.jpg")
     save_mask(copy / "VOCdevkit/VOC2007/SegmentationClass/000003.png", np.zeros((128, 128)))
-    check_before_trials(DEMO.dataset, copy, progress=progress)
+    check_dataset(DEMO.dataset, copy, progress=progress)
     read.clear()
-    check_before_trials(DEMO.dataset, copy, progress=progress)
+    check_dataset(DEMO.dataset, copy, progress=progress)
     assert read == []
 
 
@@ -236,9 +237,9 @@ def test_any_change_of_the_files_makes_the_doctor_look_again(part: str, copy: Pa
 
 def test_another_number_of_images_passes_only_where_it_was_allowed(copy: Path) -> None:
     shorten_list(copy)
-    check_before_trials(DEMO.dataset, copy, counts=False)
+    check_dataset(DEMO.dataset, copy, counts=False)
     with pytest.raises(UserError, match="splits of the wrong size"):
-        check_before_trials(DEMO.dataset, copy)
+        check_dataset(DEMO.dataset, copy)
 
 
 def test_command_says_all_and_ends_with_two_on_damage_and_zero_without(copy: Path, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from tests.classification_fixtures import FIXTURES, Written
 from tests.conftest import run_module
 from transfer import benchmarks, datasets
 from transfer.datasets import DATASETS as ROWS
-from transfer.doctor import check_before_trials
-from transfer.doctor.check import examine
+from transfer.doctor.check import check_dataset, examine
 from transfer.doctor.findings import (
     LEAK,
     MISSING,
@@ -145,7 +144,7 @@ def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> N
 def test_the_digits_are_sound_and_looked_at_once(digits: Path) -> None:
     read: list[str] = []
     for _ in range(2):
-        check_before_trials(
+        check_dataset(
             benchmarks.get("demo-linear").dataset, digits, progress=lambda done, total, what: read.append(what)
         )
         assert len(read) == 5000
@@ -157,12 +156,12 @@ def test_trials_are_refused_on_damaged_data_and_on_other_numbers_unless_allowed(
     folders(root)
     demo = benchmarks.get("demo-cluster")
     with pytest.raises(UserError, match=r"cls-digits .* splits of the wrong size .*; tools/check_data.sh cls-digits"):
-        check_before_trials(demo.dataset, tmp_path)
-    check_before_trials(demo.dataset, tmp_path, counts=False)
+        check_dataset(demo.dataset, tmp_path)
+    check_dataset(demo.dataset, tmp_path, counts=False)
     image = root / "train/cat/train.jpg"
     image.write_bytes(image.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"train/cat/train.jpg"):
-        check_before_trials(demo.dataset, tmp_path, counts=False)
+        check_dataset(demo.dataset, tmp_path, counts=False)
 
 
 def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ CHECKS: dict[type, Callable[[Any, Findings, Progress], None]] = {
 }
 
 
-def check_before_trials(row: DatasetRow, data_root: Path, *, counts: bool = True, progress: Progress = silent) -> None:
+def check_dataset(row: DatasetRow, data_root: Path, *, counts: bool = True, progress: Progress = silent) -> None:
     """Refuses to start on data that are incomplete or damaged.
 
     Args:

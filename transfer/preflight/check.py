@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.progress import progress_bar
-from transfer import doctor
+from transfer.doctor.check import check_dataset
 from transfer.preflight.canary import run_canaries
 from transfer.preflight.settings import check_settings, forewarnings
 from transfer.preflight.weights import check_architectures, check_weights
@@ -70,9 +70,9 @@ def check_data(plans: Sequence[TrialPlan]) -> None:
     Another number of images than the protocol's is refused unless an override asks for other data.
 
     Raises:
-        UserError: see :func:`transfer.doctor.check_before_trials`.
+        UserError: see :func:`transfer.doctor.check.check_dataset`.
     """
     with progress_bar("checking the data") as progress:
         for row, root, overrides in {(plan.benchmark.dataset, plan.data, plan.overrides): None for plan in plans}:
             counts = not any(override.startswith(DATA_SETTINGS) for override in overrides)
-            doctor.check_before_trials(row, root, counts=counts, progress=progress)
+            check_dataset(row, root, counts=counts, progress=progress)
