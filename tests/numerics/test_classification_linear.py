@@ -31,7 +31,8 @@ def blobs(num_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def labelled(num_per_class: int = 20, seed: int = 1) -> Labelled:
     features, labels = blobs(num_per_class, seed)
-    return Labelled(features=features, labels=labels, is_val=held_out(labels, 0.25, 0), num_classes=3)
+    is_val = held_out(labels, 0.25, np.random.default_rng([0, 1]))
+    return Labelled(features=features, labels=labels, is_val=is_val, num_classes=3)
 
 
 def protocol(**changes: object) -> LinearProtocol:
@@ -76,14 +77,14 @@ def test_the_choice_does_not_hang_on_anything_but_training_and_validation_images
 
 def test_held_out_images_are_an_even_part_of_every_class_and_hang_on_the_seed_alone() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [2, 10, 20, 41]))
-    is_val = held_out(labels, 0.2, seed=3)
+    is_val = held_out(labels, 0.2, np.random.default_rng(3))
     assert np.bincount(labels[is_val]).tolist() == [1, 2, 4, 8]
-    assert (is_val == held_out(labels, 0.2, seed=3)).all()
-    assert (is_val != held_out(labels, 0.2, seed=4)).any()
-    assert np.bincount(labels[~held_out(labels, 0.99, seed=0)]).tolist() == [1, 1, 1, 1]
+    assert (is_val == held_out(labels, 0.2, np.random.default_rng(3))).all()
+    assert (is_val != held_out(labels, 0.2, np.random.default_rng(4))).any()
+    assert np.bincount(labels[~held_out(labels, 0.99, np.random.default_rng(0))]).tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("labels", "fraction"), [([0, 0, 1], 0.5), ([0, 0, 1, 1], 0.0), ([0, 0, 1, 1], 1.0)])
 def test_nothing_to_hold_out_is_a_user_error(labels: list[int], fraction: float) -> None:
     with pytest.raises(UserError, match=r"labels_per_class|val_fraction"):
-        held_out(np.array(labels), fraction, 0)
+        held_out(np.array(labels), fraction, np.random.default_rng(0))

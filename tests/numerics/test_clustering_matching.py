@@ -83,7 +83,7 @@ def blobs(num_clusters: int, num_images: int, seed: int = 0) -> tuple[np.ndarray
 def test_silhouette_of_all_images_is_scikit_learns() -> None:
     features, clusters = blobs(5, 200)
     clusters[17] = 99  # alone in its cluster
-    found = silhouette(features, clusters, max_images=200, seed=0)
+    found = silhouette(features, clusters, max_images=200, rng=np.random.default_rng(0))
     assert found.mean == pytest.approx(silhouette_score(features, clusters), abs=1e-6)
     assert (found.num_images, found.standard_error) == (200, 0.0)
 
@@ -92,7 +92,7 @@ def test_sampled_silhouette_takes_exact_values_of_a_sample() -> None:
     features, clusters = blobs(40, 600)
     exact = silhouette_samples(features, clusters)
     rows = np.random.default_rng(3).choice(600, size=150, replace=False)
-    found = silhouette(features, clusters, max_images=150, seed=3)
+    found = silhouette(features, clusters, max_images=150, rng=np.random.default_rng(3))
     assert found.num_images == 150
     assert found.mean == pytest.approx(exact[rows].mean(), abs=1e-6)
     assert found.standard_error == pytest.approx(exact[rows].std(ddof=1) * np.sqrt((1 - 150 / 600) / 150), abs=1e-6)
@@ -101,7 +101,7 @@ def test_sampled_silhouette_takes_exact_values_of_a_sample() -> None:
 def test_sampled_silhouette_is_unbiased_where_distances_within_the_sample_are_not() -> None:
     features, clusters = blobs(60, 600)
     exact = silhouette_score(features, clusters)
-    ours = [silhouette(features, clusters, max_images=120, seed=seed) for seed in range(30)]
+    ours = [silhouette(features, clusters, max_images=120, rng=np.random.default_rng(seed)) for seed in range(30)]
     usual = [silhouette_score(features, clusters, sample_size=120, random_state=seed) for seed in range(30)]
     error = np.mean([found.standard_error for found in ours]) / np.sqrt(30)
     assert abs(np.mean([found.mean for found in ours]) - exact) < 4 * error
@@ -109,10 +109,10 @@ def test_sampled_silhouette_is_unbiased_where_distances_within_the_sample_are_no
 
 
 def test_silhouette_without_a_next_cluster_or_with_images_alone_is_0() -> None:
-    features, _ = blobs(3, 20)
-    assert silhouette(features, np.zeros(20, dtype=int), max_images=20, seed=0).mean == 0
-    assert silhouette(features, np.arange(20), max_images=20, seed=0).mean == 0
-    assert silhouette(np.zeros((20, 4)), np.arange(20) % 2, max_images=20, seed=0).mean == 0  # all images equal
+    (features, _), rng = blobs(3, 20), np.random.default_rng(0)
+    assert silhouette(features, np.zeros(20, dtype=int), max_images=20, rng=rng).mean == 0
+    assert silhouette(features, np.arange(20), max_images=20, rng=rng).mean == 0
+    assert silhouette(np.zeros((20, 4)), np.arange(20) % 2, max_images=20, rng=rng).mean == 0  # all images equal
 
 
 def test_the_benchmark_s_double_loop_is_the_same_table() -> None:

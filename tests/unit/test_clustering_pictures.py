@@ -22,6 +22,10 @@ CONTINGENCY = np.array([[0, 1, 7, 0, 0], [8, 0, 2, 0, 0], [0, 0, 0, 0, 4]])
 MATCHING = match(CONTINGENCY)  # 2 -> ant, 0 -> bee, 4 -> cat; 1 is left over, 3 empty
 
 
+def seeded(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
 def noise(row: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(row).integers(0, 256, (90, 120, 3), dtype=np.uint8))
 
@@ -80,7 +84,12 @@ def test_top3_names_classes_by_the_matching_and_tells_right_from_wrong() -> None
     ranked = np.array([[{0: 2, 1: 0, 2: 4}[label], 1, 3, 0, 2]])
     scores = np.array([[0.6, 0.3, 0.05, 0.03, 0.02]], dtype=np.float32)
     (shown,) = top3.choose(
-        images, Assigned(features=scores, ranked=ranked, scores=scores), MATCHING, NAMES, number=9, seed=0
+        images,
+        Assigned(features=scores, ranked=ranked, scores=scores),
+        MATCHING,
+        NAMES,
+        number=9,
+        rng=seeded(),
     )
     assert shown.right
     assert shown.true_name == NAMES[label]
@@ -92,8 +101,8 @@ def test_top3_names_classes_by_the_matching_and_tells_right_from_wrong() -> None
 def test_the_seed_draws_the_images_and_the_same_for_every_initialisation() -> None:
     images, assigned = some_images(50, 5)
     _, other = some_images(50, 5)
-    chosen = [top3.choose(images, assigned, MATCHING, NAMES, number=9, seed=seed) for seed in (0, 0, 1)]
-    others = top3.choose(images, other, MATCHING, NAMES, number=9, seed=0)
+    chosen = [top3.choose(images, assigned, MATCHING, NAMES, number=9, rng=seeded(seed)) for seed in (0, 0, 1)]
+    others = top3.choose(images, other, MATCHING, NAMES, number=9, rng=seeded())
     pixels = [[np.asarray(shown.image).sum() for shown in some] for some in (*chosen, others)]
     assert len(set(pixels[0])) == 9
     assert pixels[0] == pixels[1] == pixels[3] != pixels[2]
@@ -101,7 +110,7 @@ def test_the_seed_draws_the_images_and_the_same_for_every_initialisation() -> No
 
 def test_fewer_than_three_clusters_have_fewer_bars() -> None:
     images, assigned = some_images(4, 2)
-    shown = top3.choose(images, assigned, match(np.array([[2, 1], [0, 0], [0, 1]])), NAMES, number=9, seed=0)
+    shown = top3.choose(images, assigned, match(np.array([[2, 1], [0, 0], [0, 1]])), NAMES, number=9, rng=seeded())
     assert [len(item.likely) for item in shown] == [2, 2, 2, 2]
     assert top3.draw_top3(shown, "probability")
 
@@ -126,7 +135,7 @@ def test_the_picture_of_images_stays_small_with_noise_and_ignores_the_user_s_sty
     from matplotlib import rc_context
 
     images, assigned = some_images(20, 5)
-    shown = top3.choose(images, assigned, MATCHING, NAMES, number=9, seed=0)
+    shown = top3.choose(images, assigned, MATCHING, NAMES, number=9, rng=seeded())
     first = save(lambda: top3.draw_top3(shown, "probability"), tmp_path / "first.png").read_bytes()
     with rc_context({"figure.facecolor": "black", "font.size": 20, "lines.linewidth": 9}):
         second = save(lambda: top3.draw_top3(shown, "probability"), tmp_path / "second.png").read_bytes()

@@ -83,14 +83,14 @@ def test_two_images_of_one_name_make_a_list_ambiguous(listing: Callable[[str], P
 
 def test_an_even_draw_has_the_fraction_of_every_class_and_depends_on_the_seed_alone() -> None:
     labels = np.array([0] * 200 + [1] * 100 + [2] * 3)
-    rows = even_rows(labels, 0.05, seed=0)
+    rows = even_rows(labels, 0.05, np.random.default_rng(0))
     assert np.bincount(labels[rows]).tolist() == [10, 5, 1]  # at least one
     assert len(set(rows.tolist())) == 16
-    assert (rows == even_rows(labels, 0.05, seed=0)).all()
-    assert set(rows) != set(even_rows(labels, 0.05, seed=1))
+    assert (rows == even_rows(labels, 0.05, np.random.default_rng(0))).all()
+    assert set(rows) != set(even_rows(labels, 0.05, np.random.default_rng(1)))
     for fraction in (0, 1.5):
         with pytest.raises(UserError, match="labels_fraction"):
-            even_rows(labels, fraction, seed=0)
+            even_rows(labels, fraction, np.random.default_rng(0))
 
 
 def test_the_hash_of_the_labelled_images_tells_other_images_and_another_order() -> None:

@@ -27,6 +27,7 @@ from pretrain.model import build_backbone
 from tools.bench.case import Args, Case
 from transfer import datasets
 from transfer.rows import LabelledDataset
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.labelled import LabelledImages, held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
@@ -141,7 +142,7 @@ def probing_cases(images: LabelledImages, arch: str, threads: int) -> list[Case]
     labels = images.labels.astype(np.int64)
 
     def fits() -> None:
-        is_val = held_out(labels, 0.2, 0)
+        is_val = held_out(labels, 0.2, rng(0, Stream.HELD_OUT))
         labelled = Labelled(features=cached(), labels=labels, is_val=is_val, num_classes=len(images.classes))
         choose_l2(labelled, CONFIG, "top1", device="cpu")
         list(refit(labelled, CONFIG, device="cpu"))

@@ -25,6 +25,7 @@ from pretrain.run import checkpoint
 from pretrain.run.finished import BACKBONE_NAME
 from transfer import datasets
 from transfer.rows import LabelledDataset
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import open_splits
 from transfer.tasks.classification.datasets.labelled import LabelledImages, held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, converged, refit
@@ -76,7 +77,7 @@ class Evaluator:
         if len(self._train.classes) < 2:
             raise UserError(f"{data} has images of one class: accuracy and NMI need at least two class folders")
         if len(self._train) > MAX_TRAIN_IMAGES:
-            rows = np.random.default_rng(0).choice(len(self._train), MAX_TRAIN_IMAGES, replace=False)
+            rows = rng(0, Stream.ABLATION_IMAGES).choice(len(self._train), MAX_TRAIN_IMAGES, replace=False)
             self._train = self._train.subset(np.sort(rows))
         self._device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
@@ -122,7 +123,7 @@ def evaluate(
     labelled = Labelled(
         features=features_of(backbone, train, reader, lambda rows: None),
         labels=train.labels,
-        is_val=held_out(train.labels, val_fraction, seed=0),
+        is_val=held_out(train.labels, val_fraction, rng(0, Stream.HELD_OUT)),
         num_classes=len(train.classes),
     )
     l2 = choose_l2(labelled, protocol, "top1", device=reader.device).l2

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from transfer.record import Metric
+from transfer.streams import Stream, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits
 from transfer.tasks.classification.loader import (
     Order,
@@ -76,9 +77,10 @@ def fit(
         FloatingPointError: the loss is not a number.
     """
     module, backbone = torch_backbone(trial)
-    torch.manual_seed(trial.seed)
+    torch.manual_seed(torch_seed(trial.seed, Stream.NETWORK))
     head = nn.Linear(module.num_features, len(images.classes))
-    nn.init.normal_(head.weight, std=protocol.head_std, generator=torch.Generator().manual_seed(trial.seed))
+    generator = torch.Generator().manual_seed(torch_seed(trial.seed, Stream.LINEAR_HEADS))
+    nn.init.normal_(head.weight, std=protocol.head_std, generator=generator)
     nn.init.zeros_(head.bias)
     model = nn.Sequential(module, head).to(group.device).train()
     optimizer = make_optimizer(module, head, settings)
@@ -91,7 +93,8 @@ def fit(
 
     Training(
         checkpoint_path(trial, name),
-        f"{trial.benchmark.name} seed {trial.seed} on {trial.device}\nweights {backbone.sha256} {backbone.which}\n"
+        f"{trial.benchmark.name} version {trial.benchmark.protocol_version} seed {trial.seed} on {trial.device}\n"
+        f"weights {backbone.sha256} {backbone.which}\n"
         f"images {images.names_sha256()} of {trial.data}\n{dataclasses.asdict(settings)}\n{protocol.views}\n"
         f"head {protocol.head_std}\n",
         num_steps=settings.num_steps,

@@ -6,6 +6,7 @@ from torch import nn
 
 from common.errors import UserError
 from common.files import sha256_file
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.finetune import checkpoint_path, fit, scored, training_order
@@ -63,7 +64,8 @@ def labelled_images(trial: Trial, protocol: FinetuneProtocol, train: LabelledIma
         return listed(train, read_list(trial.labels), trial.labels)
     if trial.benchmark.dataset.name == "imagenet":
         raise UserError(f"{trial.benchmark.name} needs the list of its labelled images: {LIST_GUIDE}")
-    return train.subset(even_rows(train.labels, protocol.labels_fraction, trial.seed), f"labelled part of {train.name}")
+    rows = even_rows(train.labels, protocol.labels_fraction, rng(trial.seed, Stream.LABELS))
+    return train.subset(rows, f"labelled part of {train.name}")
 
 
 def train(

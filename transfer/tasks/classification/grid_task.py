@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from common.files import sha256_text, write_text
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits, held_out, joined
 from transfer.tasks.classification.finetune import checkpoint_path, fit, scored, training_order
@@ -98,7 +99,7 @@ def divided(trial: Trial, protocol: GridProtocol) -> Divided:
     if splits.val is not None:
         both = joined(train, splits.val, f"{row.name} train and val")
         return Divided(splits=splits, train=train, val=splits.val, both=both)
-    is_val = held_out(train.labels, val_fraction(protocol, row), trial.seed)
+    is_val = held_out(train.labels, val_fraction(protocol, row), rng(trial.seed, Stream.HELD_OUT))
     return Divided(
         splits=splits,
         train=train.subset(np.flatnonzero(~is_val)),
@@ -123,7 +124,8 @@ def fill_grid(trial: Trial, protocol: GridProtocol, data: Divided | None = None)
     hashes = [data.train.names_sha256(), data.val.names_sha256()]
     weights = f"{trial.weights.source} {trial.weights.sha256} {trial.weights.which}"
     identity = sha256_text(
-        f"{unchosen}\n{weights}\nseed {trial.seed} on {trial.device}\nimages {hashes} of {trial.data}\n"
+        f"version {trial.benchmark.protocol_version} of {unchosen}\n{weights}\n"
+        f"seed {trial.seed} on {trial.device}\nimages {hashes} of {trial.data}\n"
     )
     scores: dict[Point, float | None] = {}
     for number, point in enumerate(points, start=1):

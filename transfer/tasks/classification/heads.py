@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pretrain.model import RESNETS
 from pretrain.model import Backbone as BackboneModule
+from transfer.streams import Stream, torch_seed
 from transfer.tasks.classification.protocol import HeadSetting
 from transfer.tasks.classification.training import Group
 
@@ -113,9 +114,9 @@ class Heads:
         self.settings = tuple(settings)
         self._momentum = momentum
         self._stacks: dict[str, _Stack] = {}
-        for feature in dict.fromkeys(setting.feature for setting in settings):
+        for number, feature in enumerate(dict.fromkeys(setting.feature for setting in settings)):
             members = [head for head, setting in enumerate(settings) if setting.feature == feature]
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(torch_seed(seed, Stream.LINEAR_HEADS, number))
             weight = head_std * torch.randn(num_classes, sizes[feature], generator=generator)
             self._stacks[feature] = _Stack(members, settings, weight.to(device, dtype))
         self._places = torch.cat([stack.heads for stack in self._stacks.values()]).argsort()

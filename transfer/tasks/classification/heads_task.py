@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pretrain.model import RESNETS
 from transfer.record import Metric
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.heads import FrozenFeatures, Heads, feature_sizes, ranks
@@ -98,7 +99,7 @@ def head_settings(protocol: HeadsProtocol, arch: str) -> list[HeadSetting]:
 
 def held_out_rows(train: LabelledImages, protocol: HeadsProtocol, seed: int) -> NDArray[np.int64]:
     """The training images by which a candidate is chosen, and which no candidate is trained on."""
-    return even_rows(train.labels, protocol.val_fraction, seed)
+    return even_rows(train.labels, protocol.val_fraction, rng(seed, Stream.HELD_OUT))
 
 
 def chosen_head(ranks: NDArray[np.int64]) -> int:
@@ -143,7 +144,8 @@ def train(trial: Trial, protocol: HeadsProtocol, images: LabelledImages | None =
     order = Order(num_images=len(images), batch_size=protocol.batch_size, seed=trial.seed, whole_batches=False)
     Training(
         trial.work_dir / CHECKPOINT,
-        f"{resolved(trial.benchmark, protocol)}seed {trial.seed}\nweights {backbone.sha256} {backbone.which}\n"
+        f"{resolved(trial.benchmark, protocol)}version {trial.benchmark.protocol_version} seed {trial.seed}\n"
+        f"weights {backbone.sha256} {backbone.which}\n"
         f"images {images.names_sha256()}\ndata {trial.data}\ndevice {trial.device}\n",
         num_steps=protocol.epochs * order.steps_per_epoch,
         curves=trial.work_dir / "tensorboard",

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.record import Metric
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
-from transfer.tasks.classification.datasets.labelled import LABEL_STREAM, LabelledImages, Splits, few_labels, held_out
+from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits, few_labels, held_out
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.loader import CenterCrop
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
@@ -115,11 +116,11 @@ def _labelled(
     """Training and validation images; the seed draws what the data set leaves open."""
     train, val, per_class = splits.train, splits.val, protocol.labels_per_class
     if per_class is not None:
-        rows = few_labels(train.labels, per_class, np.random.default_rng([seed, LABEL_STREAM]))
+        rows = few_labels(train.labels, per_class, rng(seed, Stream.LABELS))
         train = train.subset(rows, f"{train.name} {per_class} a class seed {seed}")
     features, labels = extract(train), train.labels
     if val is None:
-        is_val = held_out(labels, val_fraction(protocol, splits.row), seed)
+        is_val = held_out(labels, val_fraction(protocol, splits.row), rng(seed, Stream.HELD_OUT))
     else:
         is_val = np.repeat([False, True], [len(train), len(val)])
         features, labels = np.concatenate([features, extract(val)]), np.concatenate([labels, val.labels])

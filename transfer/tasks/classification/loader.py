@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.protocol import Views
 from transfer.weights.backbone import Preprocessing
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_WORKERS = 16  # per process; more of them wait for the disk
-ORDER_STREAM = 1  # of the seed's random numbers; 0 draws the labelled images
-VIEW_STREAM = 2
 
 Transform = Callable[["Image"], Tensor]
 
@@ -148,7 +147,7 @@ class Order:
 
 @functools.lru_cache(maxsize=2)
 def _permutation(num_images: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, ORDER_STREAM, epoch]).permutation(num_images)
+    return rng(seed, Stream.ORDER, epoch).permutation(num_images)
 
 
 class TrainingBatch(NamedTuple):
@@ -170,8 +169,7 @@ class _RandomViews(Dataset):
         with torch.random.fork_rng(devices=[]):
             for epoch, row in items:
                 image = self._images.read(row)
-                state = np.random.SeedSequence([self._seed, VIEW_STREAM, epoch, row]).generate_state(1, np.uint64)
-                torch.manual_seed(int(state[0]))
+                torch.manual_seed(torch_seed(self._seed, Stream.VIEWS, epoch, row))
                 views.append(self._view(image))
         return views
 

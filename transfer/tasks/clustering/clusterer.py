@@ -13,6 +13,7 @@ from torch import nn
 
 from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
+from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.clustering.kmeans import fit_kmeans, nearest, normalise_
@@ -32,7 +33,6 @@ from transfer.weights.of_trial import torch_backbone
 CLASS_HEAD = "class head"
 KMEANS = "k-means on frozen features"
 NUM_RANKED = 5  # what top5 and the picture of the three most likely classes need
-STATISTICS_STREAM, KMEANS_STREAM = 0, 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def _by_head(
 ) -> Clusterer:
     if trial.weights.is_random:
         hidden, num_clusters = protocol.random_head_hidden, protocol.random_head_classes
-        head = random_head(module.num_features, hidden, num_clusters, trial.seed)
+        head = random_head(module.num_features, hidden, num_clusters, torch_seed(trial.seed, Stream.CLASS_HEAD))
         _estimate_statistics(trial, protocol, train, nn.Sequential(module, head), reader)
     else:
         head = load_head(backbone)
@@ -116,7 +116,7 @@ def _by_kmeans(
     if trial.weights.is_random:
         _estimate_statistics(trial, protocol, train, module, reader)
     num_clusters = protocol.kmeans_clusters or len(train.classes)
-    fitted_on = _drawn(train, protocol.kmeans_images, trial.seed, KMEANS_STREAM)
+    fitted_on = _drawn(train, protocol.kmeans_images, trial.seed, Stream.KMEANS_IMAGES)
     if len(fitted_on) < num_clusters:
         raise UserError(
             f"k-means with {num_clusters} clusters on {len(fitted_on)} images of {train.name}: "
@@ -132,7 +132,7 @@ def _by_kmeans(
         features,
         num_clusters,
         restarts=protocol.kmeans_restarts,
-        seed=trial.seed,
+        seed=int(rng(trial.seed, Stream.KMEANS_STARTS).integers(2**32)),
         minibatch_above=protocol.kmeans_minibatch_above,
     )
     trial.progress(1, 1, "k-means")
@@ -155,16 +155,16 @@ def _by_kmeans(
     )
 
 
-def _drawn(train: LabelledImages, number: int, seed: int, stream: int) -> LabelledImages:
+def _drawn(train: LabelledImages, number: int, seed: int, stream: Stream) -> LabelledImages:
     """Training images drawn from the seed, without a look at their labels; all of them, where there are fewer."""
-    return train.subset(np.random.default_rng([seed, stream]).permutation(len(train))[:number])
+    return train.subset(rng(seed, stream).permutation(len(train))[:number])
 
 
 def _estimate_statistics(
     trial: Trial, protocol: ClusterProtocol, train: LabelledImages, model: nn.Module, reader: Reader
 ) -> None:
     """Gives a random initialisation's batch norms the statistics of training images."""
-    images = _drawn(train, protocol.random_statistics_images, trial.seed, STATISTICS_STREAM)
+    images = _drawn(train, protocol.random_statistics_images, trial.seed, Stream.STATISTICS_IMAGES)
     trial.progress(0, len(images), "batch norm statistics")
     num_batches = max(len(images) // reader.batch_size, 1)  # without the last, smaller batch
     batches = (views for _, views in islice(reader.batches(images), num_batches))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import UserError
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.clustering.clusterer import Assigned
 from transfer.tasks.clustering.confusion import arrange, draw_confusion
@@ -35,7 +36,7 @@ def draw_pictures(
         UserError: an image or the list of names cannot be read.
     """
     names = read_class_names(trial.data, test.classes)
-    shown = choose(test, assigned, matching, names, number=num_shown, seed=trial.seed)
+    shown = choose(test, assigned, matching, names, number=num_shown, rng=rng(trial.seed, Stream.PICTURE_IMAGES))
     figures = {
         "confusion.png": lambda: draw_confusion(arrange(matching, names)),
         "usage.png": lambda: draw_usage(measure(matching)),

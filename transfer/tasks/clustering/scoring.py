@@ -35,7 +35,7 @@ def score(
     num_labels: int,
     num_clusters: int,
     silhouette_images: int,
-    seed: int,
+    rng: np.random.Generator,
     progress: Callable[[int, int, str], None],
 ) -> Scores:
     """NMI, AMI, ARI, accuracy and top-5 after matching, and the silhouette of the clusters.
@@ -45,7 +45,7 @@ def score(
 
     Args:
         labels: (N,), from 0 to ``num_labels`` - 1.
-        silhouette_images, seed: see :func:`transfer.tasks.clustering.silhouette.silhouette`.
+        silhouette_images, rng: see :func:`transfer.tasks.clustering.silhouette.silhouette`.
     """
     clusters = assigned.ranked[:, 0]
     progress(0, 2, "scoring")
@@ -53,7 +53,7 @@ def score(
     matching = match(contingency_table(labels, clusters, num_labels, num_clusters))
     fractions["top5"] = topk_accuracy(labels, assigned.ranked, matching, NUM_RANKED)
     progress(1, 2, "silhouette")
-    found = silhouette(assigned.features, clusters, max_images=silhouette_images, seed=seed)
+    found = silhouette(assigned.features, clusters, max_images=silhouette_images, rng=rng)
     fractions["silhouette"] = found.mean
     progress(2, 2, "silhouette")
     return Scores(

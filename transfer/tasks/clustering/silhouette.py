@@ -21,7 +21,7 @@ class Silhouette:
 
 
 def silhouette(
-    features: NDArray[np.floating], clusters: NDArray[np.integer], *, max_images: int, seed: int
+    features: NDArray[np.floating], clusters: NDArray[np.integer], *, max_images: int, rng: np.random.Generator
 ) -> Silhouette:
     """The mean of (b - a) / max(a, b): a to the other images of an image's cluster, b to those of the next cluster.
 
@@ -33,14 +33,14 @@ def silhouette(
     Args:
         features: (N, D).
         clusters: (N,), any integers.
-        max_images: exact for up to so many images, else over so many drawn from ``seed`` without replacement.
+        max_images: exact for up to so many images, else over so many drawn without replacement.
     """
     from sklearn.metrics import pairwise_distances_chunked
 
     _, ids, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     rows = np.arange(len(features))
     if len(rows) > max_images:
-        rows = np.sort(np.random.default_rng(seed).choice(len(rows), size=max_images, replace=False))
+        rows = np.sort(rng.choice(len(rows), size=max_images, replace=False))
     if len(sizes) == 1:
         return Silhouette(0.0, len(rows), 0.0)
 

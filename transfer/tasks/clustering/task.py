@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transfer.record import Metric
+from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.protocol import load_protocol, resolved
 from transfer.tasks.clustering.clusterer import make_clusterer
@@ -32,7 +33,7 @@ def run(trial: Trial) -> Outcome:
         num_labels=len(test.classes),
         num_clusters=clusterer.num_clusters,
         silhouette_images=protocol.silhouette_images,
-        seed=trial.seed,
+        rng=rng(trial.seed, Stream.SILHOUETTE_IMAGES),
         progress=trial.progress,
     )
     pictures = draw_pictures(trial, test, assigned, scores.matching, clusterer.score_name, protocol.top3_images)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-PICTURE_STREAM = 2
 NUM_LIKELY = 3
 NUM_COLUMNS = 3
 THUMBNAIL = 136  # pixels: nine incompressible ones are half a MiB
@@ -64,14 +63,19 @@ class Shown:
 
 
 def choose(
-    test: LabelledImages, assigned: Assigned, matching: Matching, names: Sequence[str], *, number: int, seed: int
+    test: LabelledImages,
+    assigned: Assigned,
+    matching: Matching,
+    names: Sequence[str],
+    *,
+    number: int,
+    rng: np.random.Generator,
 ) -> tuple[Shown, ...]:
-    """Images drawn from the seed, in the order of the test set, with what is drawn beside them.
+    """Images drawn at random, in the order of the test set, with what is drawn beside them.
 
     Args:
         names: of the classes, in the order of the labels.
     """
-    rng = np.random.default_rng([seed, PICTURE_STREAM])
     rows = np.sort(rng.choice(len(test), size=min(number, len(test)), replace=False))
     return tuple(
         Shown(

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 FINAL_SCORING = "final scoring"
 OPENED = "transfer.test_opened"
 
-LABEL_STREAM = 0  # every initialisation with the same seed gets the same labelled images
-HOLD_OUT_STREAM = 1  # of the seed's random numbers; every initialisation with one seed gets the same images
-
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImages:
@@ -147,24 +144,22 @@ def few_labels(labels: NDArray[np.integer], per_class: int, rng: np.random.Gener
     return rng.permutation(_drawn(labels, lambda size: per_class, rng))
 
 
-def even_rows(labels: NDArray[np.integer], fraction: float, seed: int) -> NDArray[np.int64]:
-    """Rows of this fraction of every class, rounded, at least one image each; drawn by the seed, sorted.
+def even_rows(labels: NDArray[np.integer], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of this fraction of every class, rounded, at least one image each; sorted.
 
     Raises:
         UserError: the fraction is not above 0 and at most 1.
     """
     if not 0 < fraction <= 1:
-        raise UserError(f"labels_fraction={fraction}: a fraction above 0 and up to 1 is wanted")
-    rng = np.random.default_rng([seed, LABEL_STREAM])
+        raise UserError(f"labels_fraction or val_fraction is {fraction}: a fraction above 0 and up to 1 is wanted")
     return np.sort(_drawn(labels, lambda size: max(1, round(fraction * size)), rng))
 
 
-def held_out(labels: NDArray[np.integer], fraction: float, seed: int) -> NDArray[np.bool_]:
+def held_out(labels: NDArray[np.integer], fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which of the images are for validation: this fraction of every class, rounded, at least one, never all.
 
     Args:
         labels: (N,).
-        seed: draws them.
 
     Returns:
         (N,).
@@ -180,7 +175,6 @@ def held_out(labels: NDArray[np.integer], fraction: float, seed: int) -> NDArray
                 f"class {label} has one labelled image, so that none can be held out for validation: "
                 f"raise labels_per_class, or complete the data set"
             )
-    rng = np.random.default_rng([seed, HOLD_OUT_STREAM])
     is_val = np.zeros(len(labels), dtype=bool)
     is_val[_drawn(labels, lambda size: min(max(round(fraction * size), 1), size - 1), rng)] = True
     return is_val
