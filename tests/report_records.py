@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import sha256_text
+from transfer.benchmarks import BENCHMARKS
 from transfer.record import Metric, TrialRecord, WeightsInfo
 
 # A name that no writer may take for markup of its own.
@@ -35,7 +36,7 @@ def done(
     record = TrialRecord(
         suite=suite,
         benchmark=benchmark,
-        protocol_version=1,
+        protocol_version=BENCHMARKS[benchmark].protocol_version if benchmark in BENCHMARKS else 1,
         seed=seed,
         status="done",
         metrics={name: Metric(value=each) for name, each in metrics.items()},

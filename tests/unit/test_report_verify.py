@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from common.errors import UserError
 from tests.report_records import done, failed, save, trials
+from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
@@ -85,6 +87,14 @@ def test_one_digit_of_one_of_eleven_data_sets_is_named_in_their_average_too(tmp_
         "demo/pets-linear, twist, metrics mean_per_class values 0",
     } <= named
     assert not any("average values 1" in name or "dtd" in name for name in named)
+
+
+def test_a_report_still_holds_when_its_protocol_gets_a_new_version(
+    report_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = dataclasses.replace(BENCHMARKS["demo-seg"], protocol_version=BENCHMARKS["demo-seg"].protocol_version + 1)
+    monkeypatch.setitem(BENCHMARKS, "demo-seg", newer)
+    assert verify(report_json).holds
 
 
 def test_one_digit_of_the_report_is_named(report_json: Path) -> None:

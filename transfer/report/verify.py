@@ -56,14 +56,16 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     stated = read_json(path)
     places = sources or [path.parent / source for source in stated["sources"]]
     records, evidence = find_records(places), find_evidence(places)
-    options = stated["options"]
-    report = build_report(records, baseline=options["baseline"], wanted=options["difference"], evidence=evidence)
-    computed = json_content(report)
     try:
-        reported = _cells(stated)
+        reported, options = _cells(stated), stated["options"]
+        rows = [(each["benchmark"], row) for each in stated["benchmarks"] for row in each["weights"]]
+        # A report stays true when a protocol gets a new version: what it calls on protocol was so when it was made.
+        versions = {name: row["protocol_version"] for name, row in rows if row["on_protocol"]}
         hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
+    baseline, wanted = options["baseline"], options["difference"]
+    report = build_report(records, baseline=baseline, wanted=wanted, evidence=evidence, versions=versions)
     changed = [
         f"{trial_name(record)}: not the record that the report was made of"
         for record in records
@@ -71,7 +73,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     ]
     return Verification(
         num_cells=len(reported),
-        differing=tuple(_differences(reported, _cells(computed))),
+        differing=tuple(_differences(reported, _cells(json_content(report)))),
         edited=(*broken_seals(records), *changed, *evidence.edited()),
         unverifiable=tuple(trial_name(record) for record in records if not record.metrics_sha256),
     )

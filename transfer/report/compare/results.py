@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from common.errors import UserError, unknown_name
@@ -33,6 +33,7 @@ def build_report(
     baseline: str | None = None,
     wanted: float = WANTED_DIFFERENCE,
     evidence: Evidence | None = None,
+    versions: Mapping[str, int] | None = None,
 ) -> Report:
     """Groups, summarises and compares.
 
@@ -41,6 +42,7 @@ def build_report(
             starts with "random".
         wanted: the difference to give the number of trials for, in percentage points.
         evidence: what lies beside the records (:func:`~transfer.report.read.evidence.find_evidence`).
+        versions: benchmark to the protocol version that counts as current; by default the table's.
 
     Raises:
         UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
@@ -55,7 +57,7 @@ def build_report(
     results = []
     for key, trials in group(records).items():
         metrics = _metrics(trials)
-        rows = _rows(trials, metrics, labels)
+        rows = _rows(trials, metrics, labels, (versions or {}).get(key.benchmark))
         compared = compare_with_baselines(rows, metrics, baselines, wanted)
         compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
         benchmark = BENCHMARKS.get(key.benchmark)
@@ -113,18 +115,19 @@ def _metrics(records: Iterable[TrialRecord]) -> tuple[MetricInfo, ...]:
     return tuple(MetricInfo(name, direction) for name, direction in directions.items())
 
 
-def procedures(records: Sequence[TrialRecord]) -> dict[int, Procedure]:
+def procedures(records: Sequence[TrialRecord], version: int | None = None) -> dict[int, Procedure]:
     """The procedure of each done trial of one benchmark, by index in ``records``.
 
-    The protocol is the benchmark's current version (for a benchmark that is not in the table: the newest seen)
-    without differences. Trials that declare none and still resolved to different configs cannot all have run it:
-    the config of most trials counts as the protocol, the others are off.
+    The protocol is ``version`` without differences; by default the benchmark's current one, or for a benchmark that is
+    not in the table the newest seen. Trials that declare no difference and still resolved to different configs cannot
+    all have run it: the config of most trials counts as the protocol, the others are off.
     """
     done = {index: record for index, record in enumerate(records) if record.status == "done"}
     if not done:
         return {}
-    benchmark = BENCHMARKS.get(next(iter(done.values())).benchmark)
-    version = benchmark.protocol_version if benchmark else max(each.protocol_version for each in done.values())
+    if version is None:
+        benchmark = BENCHMARKS.get(next(iter(done.values())).benchmark)
+        version = benchmark.protocol_version if benchmark else max(each.protocol_version for each in done.values())
     configs = Counter(
         record.config_sha256
         for record in done.values()
@@ -142,14 +145,16 @@ def procedures(records: Sequence[TrialRecord]) -> dict[int, Procedure]:
     return found
 
 
-def _rows(records: list[TrialRecord], metrics: tuple[MetricInfo, ...], labels: dict[Weights, str]) -> list[ResultRow]:
+def _rows(
+    records: list[TrialRecord], metrics: tuple[MetricInfo, ...], labels: dict[Weights, str], version: int | None
+) -> list[ResultRow]:
     """One row for each initialisation and procedure.
 
     A trial that failed before its config was resolved does not say what it ran: it is shown with the trials of the
     same weights, preferably those on protocol.
     """
     done: dict[tuple[Weights, Procedure], list[TrialRecord]] = {}
-    for index, procedure in sorted(procedures(records).items(), key=lambda item: item[1]):
+    for index, procedure in sorted(procedures(records, version).items(), key=lambda item: item[1]):
         done.setdefault((_weights_of(records[index]), procedure), []).append(records[index])
     failed: dict[tuple[Weights, Procedure], list[TrialRecord]] = {}
     for record in (record for record in records if record.status == "failed"):
