@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.backbones import NARROW_VIT, trained_like
 from tests.layouts import RESNET_LAYOUTS, VIT_LAYOUTS
+from transfer.tasks.detection.weights import load_backbone_weights
 from transfer.weights.backbone import Backbone, load_backbone
 from transfer.weights.backbone.architecture import COUNTER
 from transfer.weights.convert import detectron2
@@ -122,8 +123,6 @@ def test_detector_on_a_vit_takes_every_tensor_and_trains_a_step(
 ) -> None:
     from detectron2.structures import Boxes, Instances
     from detectron2.utils.events import EventStorage
-
-    from transfer.tasks.detection.weights import load_backbone_weights
 
     backbone = load("DINO", NARROW_VIT, states, tmp_path)
     result = convert(backbone, targets_of(NARROW_VIT)["detectron2"], tmp_path, "weights")
