@@ -66,7 +66,7 @@ class Task(ABC):
         """
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
-        """The overrides by which the benchmark takes weights of another architecture; empty if none do."""
+        """How to run the benchmark with weights of another architecture, off protocol; empty if there is no way."""
         return ""
 
     def foresee(self, trial: Trial) -> Foreseen | None:

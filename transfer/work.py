@@ -1,11 +1,11 @@
-"""What a trial computes, in numbers that time scales with; each task describes its own."""
+"""What a trial computes, in numbers that its time scales with; each task describes its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-TRAINING = "training"  # the phase that ``shortened`` cuts, by whatever name the trial's progress calls it
+TRAINING = "training"  # the phase that ``Task.shortened`` cuts
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class Flop:
     """Floating-point operations for one image; a multiplication and its addition are two.
 
     Attributes:
-        convolutions: which GPUs with TF32 compute in it, by torch's default.
-        products: matrix products, which stay in single precision by torch's default.
+        convolutions: computed in TF32 by GPUs that have it, torch's default.
+        products: matrix products, computed in single precision, torch's default.
     """
 
     convolutions: float

@@ -73,6 +73,6 @@ def test_a_canary_that_misses_its_band_stops_before_the_trials(digits: Path, tmp
     arguments = ("demo-voc", "random:resnet18", "--canary", "--trials", "1", "--data", digits)
     done = run_module("program", *arguments, cwd=tmp_path)
     assert done.returncode == 2
-    assert "ended at box_ap50" in done.stderr and "expected was above 99 and up to 100 (nobody)" in done.stderr
+    assert "ended at box_ap50" in done.stderr and "should have ended above 99 and up to 100 (nobody)" in done.stderr
     assert len(list((tmp_path / "runs-canary").rglob("record.json"))) == 1
     assert not list((tmp_path / "runs").rglob("trial-*"))

@@ -21,7 +21,7 @@ from transfer.doctor.near_duplicates import hashes
 from transfer.doctor.near_duplicates.find import (
     DEFAULT_THRESHOLD,
     MAX_THRESHOLD,
-    NearDuplicateCount,
+    FoundNearDuplicates,
     find_near_duplicates,
     source_name,
     write,
@@ -78,7 +78,7 @@ def tested(pretraining: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def find(tested: Path, pretraining: Path, threshold: int = DEFAULT_THRESHOLD) -> NearDuplicateCount:
+def find(tested: Path, pretraining: Path, threshold: int = DEFAULT_THRESHOLD) -> FoundNearDuplicates:
     return find_near_duplicates(datasets.get("folder"), tested, pretraining, threshold, silent)[0]
 
 

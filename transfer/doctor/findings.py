@@ -19,7 +19,7 @@ class Kind:
 
 UNPACK_AGAIN = "fetch and unpack the archive that holds them again"
 
-MISSING = Kind("missing files or folders", "put there what belongs there (docs/data.md)")
+MISSING = Kind("missing files or folders", "add what belongs there (docs/data.md)")
 WRONG_COUNT = Kind("splits of the wrong size", "complete them: a result on other images is not the protocol's")
 UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN)
 UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN)

@@ -1,1 +1,1 @@
-"""What trials would take before they are started: which are recorded, time, disk, and what is missing."""
+"""What trials would take, before they are started: which are recorded, time, disk, and what is missing."""

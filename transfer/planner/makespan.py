@@ -1,4 +1,4 @@
-"""How long trials take on several devices, given out as the runner gives them (:mod:`transfer.trials.run_many`)."""
+"""How long trials take on several devices, assigned as the runner assigns them (:mod:`transfer.trials.run_many`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transfer.trials.devices import DevicePool
 
 
 def wall_seconds(trials: Sequence[tuple[float, int]], num_devices: int, jobs: int = 0) -> float:
-    """From the first start to the last end.
+    """Seconds from the first start to the last end.
 
     Args:
         trials: wall-clock seconds and number of devices of each, at most ``num_devices``.

@@ -88,7 +88,7 @@ def _seeds(row: PlannedRow) -> list[str]:
 
 
 def _time(row: PlannedRow) -> tuple[str, str, str]:
-    """Of one trial with its range, of all in device-hours, and where this is known from; empty if none is to be run."""
+    """One trial's time with its range, all trials' device-hours, and their source; empty if none is to be run."""
     estimate, num_devices = row.estimate, row.num_devices
     if estimate is None:
         return "", _hours(0.0), ""

@@ -45,15 +45,15 @@ class Measured:
 def extrapolate(ticks: Sequence[Tick], work: Work, *, end: float | None, cut: bool) -> Measured | None:
     """The time that the whole trial takes; None if not even two steps were seen.
 
-    Steps are counted from a phase's first report on: what comes before it (start-up, conversion, the first step with
-    its warming up) counts once, as it was measured. So does what the last step of a cut phase takes over the others,
-    such as precise batch norm.
+    Steps count from a phase's first report: what comes before it (start-up, conversion, the first step, which is slow)
+    counts once, as it was measured. So does what the last step of a cut phase takes longer than the others, such as
+    precise batch norm.
 
     Args:
-        ticks: in their order.
+        ticks: in order.
         work: of the whole trial.
-        end: when the trial ended by itself, seconds since its start; None: it was stopped.
-        cut: the training was cut short with ``shortened``: its length is that of ``work``.
+        end: seconds from the start to the trial's own end; None: it was stopped.
+        cut: whether the training was cut short with ``shortened``, so that its true length is that of ``work``.
     """
     lengths = {phase.what: phase.num_steps for phase in work.phases if cut and phase.what == TRAINING}
     seconds, variance, parts, before = 0.0, 0.0, [], 0.0

@@ -1,1 +1,1 @@
-"""All that is checked before the first trial."""
+"""Everything that is checked before the first trial."""

@@ -48,11 +48,11 @@ def run_canaries(
             record = TrialRecord.load(plan.record_path)
             if record.status == "failed":
                 raise UserError(
-                    f"the canary {plan.label} failed: {record.error}: mend the set-up before the long trials"
+                    f"the canary {plan.label} failed: {record.error}: fix the set-up before the long trials"
                 )
             figures[kind] = record.metrics[benchmark.main_metric].value
         if what := missed(benchmark, figures):
-            raise UserError(f"{what}: mend the set-up before the long trials, or leave --canary out")
+            raise UserError(f"{what}: fix the set-up before the long trials, or leave --canary out")
         lines += [f"canary: {kind} ends at {benchmark.main_metric} {figure:.2f}" for kind, figure in figures.items()]
     return lines
 
@@ -99,8 +99,8 @@ def missed(benchmark: Benchmark, figures: dict[str, float]) -> str | None:
         assert band is not None, "supervised weights without a band are refused before"
         if not band.low < figure <= band.high:
             return (
-                f"the canary of {benchmark.name} from {kind} ended at {benchmark.main_metric} {figure:.2f}, expected "
-                f"was above {band.low:g} and up to {band.high:g} ({band.source})"
+                f"the canary of {benchmark.name} from {kind} ended at {benchmark.main_metric} {figure:.2f}, but should "
+                f"have ended above {band.low:g} and up to {band.high:g} ({band.source})"
             )
     if SUPERVISED in figures and figures[SUPERVISED] <= figures[RANDOM]:
         return (

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def flop_of(counter: FlopCounterMode, num_images: int = 1) -> Flop:
-    """What a counter saw, for one of the images."""
+    """What a counter saw, per image."""
     convolutions, products = shares(counter)
     return Flop(convolutions / num_images, products / num_images)
 

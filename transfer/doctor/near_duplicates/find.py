@@ -21,13 +21,13 @@ from transfer.rows import DatasetRow
 FORMAT = "twist-transfer near-duplicates"
 VERSION = 1
 DEFAULT_THRESHOLD = 4  # measured: docs/log.md, 2026-11-24, near-duplicates
-MAX_THRESHOLD = 16  # beyond it, images that have nothing in common are within reach of each other
+MAX_THRESHOLD = 16  # beyond it, unrelated images would count as near-duplicates
 MAX_EXAMPLES = 20
 SPLIT_NAMES = ("train", "val", "test", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearDuplicateCount:
+class FoundNearDuplicates:
     """What was found; the fields of ``near-duplicates/<dataset>.json``.
 
     Attributes:
@@ -35,7 +35,7 @@ class NearDuplicateCount:
         training_source: the pre-training images' folder, without where it lies on this machine.
         threshold: bits of 64 in which the hashes of near-duplicates differ at most.
         near_duplicates: test images with a near-duplicate among the training images, exact ones included.
-        exact: test images of which the training images hold the same bytes.
+        exact: test images whose very bytes are among the training images.
         examples: (test image, training image, bits that differ), the nearest first; names below their roots.
     """
 
@@ -52,7 +52,7 @@ class NearDuplicateCount:
 
 def find_near_duplicates(
     row: DatasetRow, root: Path, pretraining: Path, threshold: int, progress: Progress
-) -> tuple[NearDuplicateCount, int]:
+) -> tuple[FoundNearDuplicates, int]:
     """Compares every test image, and its mirror image, with every pre-training image.
 
     Args:
@@ -76,7 +76,7 @@ def find_near_duplicates(
     distance, place, exact = _nearest(test.hashes, training, readable, progress)
     near = np.flatnonzero(distance <= threshold).tolist()
     nearest_first = sorted(near, key=lambda test_row: (not exact[test_row], distance[test_row], test_row))
-    found = NearDuplicateCount(
+    found = FoundNearDuplicates(
         dataset=row.name,
         test_images=len(test.names),
         training_images=len(readable),
@@ -94,7 +94,7 @@ def find_near_duplicates(
 
 
 def check_request(pretraining: Path, threshold: int) -> None:
-    """Refuses what cannot be done before anything is read.
+    """Refuses, before anything is read, what cannot be done.
 
     Raises:
         UserError: the threshold is out of range, or there is no such folder.
@@ -108,7 +108,7 @@ def check_request(pretraining: Path, threshold: int) -> None:
 def _nearest(
     test: Hashes, training: Hashes, readable: NDArray[np.int64], progress: Progress
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.bool_]]:
-    """Of each test image or its mirror image: the nearest training image's distance and row; and whether it is exact.
+    """For each test image or its mirror image the nearest training image's distance and row, and whether it is exact.
 
     Args:
         readable: rows of the training images that could be read.
@@ -132,7 +132,7 @@ def source_name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if folder.name.lower() in SPLIT_NAMES else folder.name
 
 
-def write(found: NearDuplicateCount, runs: Path) -> Path:
+def write(found: FoundNearDuplicates, runs: Path) -> Path:
     """Writes ``runs/near-duplicates/<dataset>.json``, whole or not at all; returns its path."""
     path = runs / "near-duplicates" / f"{found.dataset}.json"
     write_text(path, json.dumps({"format": FORMAT, "version": VERSION, **asdict(found)}, indent=1) + "\n")

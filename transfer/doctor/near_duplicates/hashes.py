@@ -26,7 +26,7 @@ from transfer.doctor.near_duplicates.stored import Stored
 from transfer.doctor.stamp import cache_path
 
 HASH = "phash, 64 bits; test images also mirrored"
-DRAFT_SIDE = 128  # a JPEG is decoded no larger than it must be for a side of so many pixels
+DRAFT_SIDE = 128  # a JPEG is decoded at the smallest scale with this many pixels per side
 PART = 64  # images that a process is given at a time
 SAVED_EVERY = 50_000  # images: what was hashed before the command is killed need not be hashed again
 FEW = 1000  # images that are not worth the start of processes
@@ -36,11 +36,11 @@ Values = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Hashes:
-    """Of N images, in their order.
+    """The hashes of N images, in order.
 
     Attributes:
         plain: (N,) uint64, perceptual hashes.
-        mirrored: (N,) uint64, those of the mirrored images; 0 where they were not asked for.
+        mirrored: (N,) uint64, those of the mirrored images; 0 where nobody asked for them.
         digests: (N,) uint64, of the images' bytes.
         readable: (N,) bool; what the others hold means nothing.
     """
@@ -69,7 +69,7 @@ def hash_image(image: Image.Image, content: bytes, *, mirrored: bool) -> Values:
 
 
 def digest(content: bytes) -> int:
-    """64 bits that tell contents apart."""
+    """64 bits that identify the content."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 

@@ -1,4 +1,4 @@
-"""Images of a folder and of the shards in it, as places of bytes that any process can read."""
+"""Images of a folder and of the shards in it, as ranges of bytes that any process can read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def list_images(folder: Path) -> list[Stored]:
     """Every image below the folder: files by their suffix, flat or in folders, and members of ``*.tar`` shards.
 
     Raises:
-        UserError: there is no image in it, or a shard is damaged.
+        UserError: it holds no image, or a shard is damaged.
     """
     found: list[Stored] = []
     for parent, folders, names in os.walk(folder, followlinks=True):

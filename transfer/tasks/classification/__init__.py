@@ -5,6 +5,7 @@ from __future__ import annotations
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Task
+from transfer.tasks.classification import work
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import Work
 
@@ -32,13 +33,9 @@ class Classification(Task):
         trial_backbone(trial)
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        from transfer.tasks.classification import work
-
         return work.planned_work(settings, arch)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
-        from transfer.tasks.classification import work
-
         return work.recorded_work(record, benchmark)
 
 

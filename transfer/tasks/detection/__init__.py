@@ -10,6 +10,7 @@ from transfer.compat import prepare_detectron2
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Foreseen, Task
+from transfer.tasks.detection import work
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import ModelCost, Work
 
@@ -43,8 +44,6 @@ class Detection(Task):
         check_fits(resolve_config(trial), converted_weights(trial, self.target))
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
-        from transfer.tasks.detection import work
-
         return f"add {' '.join(work.settings_for(arch, benchmark.arch))} to run it off protocol"
 
     def foresee(self, trial: Trial) -> Foreseen:
@@ -54,13 +53,9 @@ class Detection(Task):
         return Foreseen(verdict=judged(cfg, protocol), protocol=schedule(protocol), used=schedule(cfg))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        from transfer.tasks.detection import work
-
         return work.planned_work(settings)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
-        from transfer.tasks.detection import work
-
         return work.recorded_work(record, benchmark)
 
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:

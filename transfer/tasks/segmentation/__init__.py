@@ -5,6 +5,7 @@ from __future__ import annotations
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Foreseen, Task
+from transfer.tasks.segmentation import work
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.weights.backbone.architecture import VITS
 from transfer.work import ModelCost, Work
@@ -50,13 +51,9 @@ class Segmentation(Task):
         return Foreseen(verdict=verdict, protocol=schedule(load_protocol(path)), used=schedule(config))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        from transfer.tasks.segmentation import work
-
         return work.planned_work(settings)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
-        from transfer.tasks.segmentation import work
-
         return work.recorded_work(record, benchmark)
 
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
