@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
-from transfer.weights.backbone import architecture
-from transfer.weights.backbone.architecture import COUNTER
+from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
+from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Preprocessing, Source
 
@@ -50,7 +50,7 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
         raise UserError(f"{where} ({source.name}) has no {which}: its entries are {some_keys(checkpoint, 8)}")
     state, dropped = _split_keys(network.state_of(checkpoint), source, network, where)
     state = _tensors_only(state, where)
-    found = architecture.infer_arch({key: tuple(value.shape) for key, value in state.items()}, where)
+    found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where)
     _check_arch(found, arch, source, where)
     filled = _zero_counters(state, found)
     state = _checked({**state, **filled}, found, where)
@@ -80,7 +80,7 @@ def random_backbone(arch: str, seed: int) -> Backbone:
 
     from pretrain.model import build_backbone
 
-    architecture.get(arch)
+    architecture_of(arch)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)  # the CPU's; torch.manual_seed would reseed CUDA too
         state = build_backbone(arch).state_dict()
@@ -168,7 +168,7 @@ def _tensors_only(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
 
 
 def _check_arch(found: str, expected: str | None, source: Source, where: str) -> None:
-    if expected is not None and architecture.get(expected) != architecture.get(found):
+    if expected is not None and architecture_of(expected) != architecture_of(found):
         raise UserError(f"{where} holds a {found}, not a {expected}: give the right --arch, or leave it out")
     if reason := source.other_archs.get(found):
         raise UserError(f"{where} ({source.name}) has a {found}'s shapes but is none: {reason}")
@@ -180,7 +180,7 @@ def _zero_counters(state: Mapping[str, Tensor], arch: str) -> dict[str, Tensor]:
     """The counters of a checkpoint that has none; one that has some of them has lost the others."""
     import torch
 
-    counters = [key for key in architecture.expected_shapes(arch) if key.endswith(COUNTER)]
+    counters = [key for key in expected_shapes(arch) if key.endswith(COUNTER)]
     return {} if any(key in state for key in counters) else {key: torch.tensor(0) for key in counters}
 
 
@@ -188,7 +188,7 @@ def _checked(state: Mapping[str, Tensor], arch: str, where: str) -> dict[str, Te
     """The state dict in torchvision's or timm's order, in float32; every tensor as the architecture has it."""
     import torch
 
-    shapes = architecture.expected_shapes(arch)
+    shapes = expected_shapes(arch)
     if missing := sorted(shapes.keys() - state.keys()):
         raise UserError(f"{where} lacks {some_keys(missing, 3)} of a {arch}: it is damaged or another network")
     if extra := sorted(state.keys() - shapes.keys()):
