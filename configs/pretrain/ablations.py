@@ -62,10 +62,18 @@ def nbs() -> Study:
     is ahead in all three: without it the output stays uniform (loss -0.16 against 0.00, NMI 22.0 against 5.3,
     accuracy 86.7 against 86.4 %), and the sentinel fires.
     """
+
+    def arms(recipe: Recipe) -> tuple[Arm, ...]:
+        mild = (Arm("with NBS", ("model.nbs=true",)), Arm("without NBS", ("model.nbs=false",)))
+        if recipe.augmentation.kind != "digits":
+            return mild
+        harder = (Arm(f"{arm.label}, harder views", (*arm.overrides, *DIGITS_HARD_VIEWS)) for arm in mild)
+        return (*mild, *harder)
+
     return Study(
         name="nbs",
         title="Norm before the softmax",
-        arms=_nbs_arms,
+        arms=arms,
         columns=("loss", "acc", "nmi", "std_c_before", "std_r_before", "std_c_after", "std_r_after", "used_classes"),
     )
 
@@ -130,10 +138,17 @@ def multicrop() -> Study:
 
     ``tools/ablate.sh multicrop``
     """
+
+    def arms(recipe: Recipe) -> tuple[Arm, ...]:
+        is_digits = recipe.augmentation.kind == "digits"
+        numbers, size = ((0, 1, 2, 4), DIGITS_LOCAL_CROPS) if is_digits else ((0, 2, 4, 8, 12), ())
+        changes = ((number, (f"crops.num_local={number}", *(size if number else ()))) for number in numbers)
+        return tuple(Arm(f"{number} local", overrides, number) for number, overrides in changes)
+
     return Study(
         name="multicrop",
         title="Local crops",
-        arms=_local_crop_arms,
+        arms=arms,
         columns=("loss", "consistency", "sharpness", "diversity", "acc", "nmi"),
         swept="local crops",
     )
@@ -162,19 +177,3 @@ def get(name: str) -> Study:
 def _scaled(number: int, factors: tuple[float, ...]) -> list[int]:
     """The number times each factor, whole and at least 1, each once."""
     return list(dict.fromkeys(max(1, round(number * factor)) for factor in factors))
-
-
-def _nbs_arms(recipe: Recipe) -> tuple[Arm, ...]:
-    arms = (Arm("with NBS", ("model.nbs=true",)), Arm("without NBS", ("model.nbs=false",)))
-    if recipe.augmentation.kind != "digits":
-        return arms
-    harder = (Arm(f"{arm.label}, harder views", (*arm.overrides, *DIGITS_HARD_VIEWS)) for arm in arms)
-    return (*arms, *harder)
-
-
-def _local_crop_arms(recipe: Recipe) -> tuple[Arm, ...]:
-    is_digits = recipe.augmentation.kind == "digits"
-    numbers, size = ((0, 1, 2, 4), DIGITS_LOCAL_CROPS) if is_digits else ((0, 2, 4, 8, 12), ())
-    return tuple(
-        Arm(f"{number} local", (f"crops.num_local={number}", *(size if number else ())), number) for number in numbers
-    )

@@ -106,8 +106,15 @@ def draw_confusion(confusion: Confusion) -> Figure:
                 colour = PAPER if share > 0.3 else INK
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
     title = f"{100 * confusion.accuracy:.1f} % right after matching"
+    num_rest = len(confusion.columns) - confusion.num_matched
+    notes = (
+        f"{confusion.num_matched} of {len(confusion.rows)} classes have a cluster",
+        f"{num_rest} clusters left over (right of the dashes)" if num_rest else "",
+        f"{confusion.num_empty} empty" if confusion.num_empty else "",
+        f"blocks of {block} × {block}" if block > 1 else "",
+    )
     figure.text(0.08 / total_width, 1 - 0.13 / total_height, title, va="top", fontsize=10, weight="bold")
-    figure.text(0.08 / total_width, 1 - 0.36 / total_height, _note(confusion, block), va="top", color=MUTED)
+    figure.text(0.08 / total_width, 1 - 0.36 / total_height, "; ".join(filter(None, notes)), va="top", color=MUTED)
     return figure
 
 
@@ -136,14 +143,3 @@ def _number_ticks(axis: Any, number: int, block: int) -> None:
     step = next(step for step in (5, 10, 20, 50, 100, 200, 500, 1000, 10_000) if number / step <= 10)
     positions = [1, *range(step, number + 1, step)]
     axis.set_ticks([(position - 1) // block for position in positions], [str(position) for position in positions])
-
-
-def _note(confusion: Confusion, block: int) -> str:
-    parts = [f"{confusion.num_matched} of {len(confusion.rows)} classes have a cluster"]
-    if rest := len(confusion.columns) - confusion.num_matched:
-        parts.append(f"{rest} clusters left over (right of the dashes)")
-    if confusion.num_empty:
-        parts.append(f"{confusion.num_empty} empty")
-    if block > 1:
-        parts.append(f"blocks of {block} × {block}")
-    return "; ".join(parts)

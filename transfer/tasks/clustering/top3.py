@@ -82,11 +82,7 @@ def choose(
             image=test.read(int(row)),
             true_name=names[int(test.labels[row])],
             likely=tuple(
-                Likely(
-                    name=cluster_name(int(cluster), matching, names),
-                    score=float(score),
-                    verdict=_verdict(int(cluster), int(test.labels[row]), matching),
-                )
+                _likely(int(cluster), float(score), int(test.labels[row]), matching, names)
                 for cluster, score in zip(
                     assigned.ranked[row, :NUM_LIKELY], assigned.scores[row, :NUM_LIKELY], strict=True
                 )
@@ -96,20 +92,13 @@ def choose(
     )
 
 
-def _verdict(cluster: int, label: int, matching: Matching) -> Verdict:
-    if matching.label_of[cluster] == label:
-        return "right"
-    akin = matching.label_of[cluster] == UNMATCHED and matching.main_label(cluster) == label
-    return "akin" if akin else "wrong"
-
-
-def cluster_name(cluster: int, matching: Matching, names: Sequence[str]) -> str:
-    """See :attr:`Likely.name`."""
-    label = int(matching.label_of[cluster])
-    if label != UNMATCHED:
-        return names[label]
-    main = matching.main_label(cluster)
-    return "(empty cluster)" if main == UNMATCHED else f"({names[main]})"
+def _likely(cluster: int, score: float, label: int, matching: Matching, names: Sequence[str]) -> Likely:
+    stands_for, main = int(matching.label_of[cluster]), matching.main_label(cluster)
+    if stands_for != UNMATCHED:
+        return Likely(names[stands_for], score, "right" if stands_for == label else "wrong")
+    if main == UNMATCHED:
+        return Likely("(empty cluster)", score, "wrong")
+    return Likely(f"({names[main]})", score, "akin" if main == label else "wrong")
 
 
 def draw_top3(shown: Sequence[Shown], score_name: str) -> Figure:
