@@ -3,9 +3,9 @@
     tools/transfer_cls.sh demo-100pct CKPT
 
 The learning rates are the best of three pairs, (0.005, 0.05), (0.01, 0.1) and (0.02, 0.2), on average over TWIST and
-random initialisation, on 800 training digits that were not trained on, with the seed 100: 95.0 and 95.9 there, so that
-no lead of TWIST was looked for. The seed of a trial draws the order of the images and their shifts, the same for all
-weights.
+random initialisation, on 800 training digits that were not trained on, with the seed 100: 95.0 and 95.9 there, so
+that they were not chosen for a lead of TWIST. The seed of a trial draws the order of the images and their shifts, the
+same for all weights.
 """
 
 import dataclasses

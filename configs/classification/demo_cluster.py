@@ -1,4 +1,4 @@
-"""Unsupervised classification of the embedded digits: each of the 1,000 held-out digits to one of the head's clusters.
+"""Unsupervised classification of the embedded digits: the 1,000 held-out digits in the head's clusters.
 
 tools/cluster.sh demo CKPT
 """

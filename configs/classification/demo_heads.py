@@ -2,8 +2,8 @@
 
     tools/transfer_cls.sh demo-heads CKPT
 
-The official head's learning rate is ImageNet's, for its features are on the same scale. A tenth of the training digits
-is left out for the others, on which one of them is chosen.
+The official head's learning rate is ImageNet's, since its features are on the same scale. A tenth of the training
+digits is withheld from the other heads; one of them is chosen on it.
 """
 
 from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, Views

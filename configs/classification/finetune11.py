@@ -13,7 +13,7 @@ binary cross-entropies, averaged over the classes that are not marked difficult.
 starts from N(0, 0.01); norms and biases have no weight decay.
 
 A trial has one GPU, and the grid's points are spread over more if it is given more (--gpus-per-trial). Each finished
-point is kept in the trial's work folder: a killed trial goes on with the next one.
+point is kept in the trial's work folder: a killed trial resumes with the next one.
 """
 
 from transfer.tasks.classification.protocol import GridProtocol, Views

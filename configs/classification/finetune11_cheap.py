@@ -4,8 +4,8 @@
     tools/transfer_cls.sh finetune11 CKPT --grid cheap
 
 Three learning rates, each a factor of 10 apart within the full grid's range, with two weight decays, a quarter of the
-steps at each point; the last training and all else are finetune11.py's. Figures are of another protocol than the full
-grid's, and are never tabled together.
+steps at each point; the last training and all else are finetune11.py's. Its figures belong to another protocol than the
+full grid's and never share a table with them.
 """
 
 import dataclasses

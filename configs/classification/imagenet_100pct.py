@@ -3,8 +3,8 @@
     tools/transfer_cls.sh imagenet-100pct CKPT
     tools/transfer_cls.sh folder-100pct CKPT --data DIR
 
-All training images. Learning rates, epochs, batch and weight decay are the official README's. What it leaves open is as
-in the usual evaluation (Barlow Twins'): plain momentum, a cosine that is stepped once an epoch, a head drawn from
+All training images. Learning rates, epochs, batch and weight decay are the official README's. What it does not say is
+as in the usual evaluation (Barlow Twins'): plain momentum, a cosine that is stepped once per epoch, a head drawn from
 N(0, 0.01), and eight processes with 32 images each, over which batch norm takes its statistics. Settings for ViTs were
 not released: they have the same.
 

@@ -3,10 +3,10 @@
     tools/transfer_cls.sh imagenet-1pct CKPT --labels 1percent.txt
     tools/transfer_cls.sh folder-1pct CKPT --data DIR
 
-SimCLR's list of 12,811 images; of your own images as many of every class, drawn by the seed. Learning rates, epochs,
-batch and weight decay are the official README's. What it leaves open is as in the usual evaluation (Barlow Twins'):
-plain momentum, a cosine that is stepped once an epoch, a head drawn from N(0, 0.01), and eight processes with 32 images
-each, over which batch norm takes its statistics. Settings for ViTs were not released: they have the same.
+SimCLR's list of 12,811 images; of your own images the same part of every class, drawn by the seed. Learning rates,
+epochs, batch and weight decay are the official README's. What it does not say is as in the usual evaluation (Barlow
+Twins'): plain momentum, a cosine that is stepped once per epoch, a head drawn from N(0, 0.01), and eight processes with
+32 images each, over which batch norm takes its statistics. Settings for ViTs were not released: they have the same.
 
 Published, ResNet-50: top-1 61.2, top-5 84.2.
 """

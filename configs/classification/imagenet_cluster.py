@@ -5,7 +5,7 @@
 
 With the 1000-class head of ``tools/pretrain.sh rn50_cluster``, or of any TWIST checkpoint: the argmax, nothing trained,
 on center crops. Checkpoints without a head get k-means with 1000 clusters on the features of 100,000 training images,
-about a hundred a class: all 1.28 million would be 10 GB. A single GPU takes minutes a trial.
+about a hundred per class: all 1.28 million would be 10 GB. A trial takes minutes on a single GPU.
 """
 
 from transfer.tasks.clustering.protocol import ClusterProtocol

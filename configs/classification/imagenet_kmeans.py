@@ -1,4 +1,4 @@
-"""As imagenet_cluster.py, with k-means on frozen features for every checkpoint, those with a class head too.
+"""As imagenet_cluster.py, with k-means on frozen features for every checkpoint, also those with a class head.
 
 tools/cluster.sh imagenet CKPT --kmeans
 """

@@ -4,13 +4,13 @@
     tools/transfer_cls.sh folder-linear CKPT --data DIR
 
 The official head of each architecture is the official code's (``evaluate.py``, ``evaluate_vitlinear.py``): 100 epochs,
-batch 1024 (not stated for the ViTs, whose learning rates are per 256 images), no weight decay, a cosine stepped once an
-epoch, random crops and flips, the backbone in eval mode. It sees all training images; its figures are top1 and top5.
+batch 1024 (not stated for the ViTs, whose learning rates are per 256 images), no weight decay, a cosine stepped once
+per epoch, random crops and flips, the backbone in eval mode. It sees all training images; its figures are top1, top5.
 
 Beside it, from the same passes of the backbone, one head for each feature of the backbone, learning rate and weight
 decay. They are trained without 1 % of the images of each class (13 of 1,300), on which the one that is right most often
-is chosen; its figures are top1_chosen and top5_chosen. It is not trained again: the 1 % that it lacks is little, and
-the same for all. What the best head on the test images would have given is kept as an inflated reference.
+is chosen; its figures are top1_chosen and top5_chosen. It is not trained again: the missing 1 % is little, and the
+same for all. What the best head on the test images would have given is recorded as an inflated reference.
 
 Published, TWIST with multi-crop: ResNet-50 75.5 / 92.5, ResNet-50w2 77.7 / 93.9, DeiT-S 76.3 / 92.7, ViT-B 78.4 / 93.8.
 """

@@ -66,7 +66,7 @@ def test_by_metric_the_best_score_wins_and_ties_go_to_the_lower_loss() -> None:
     assert choice.l2 == min(losses, key=lambda l2: losses[l2])
 
 
-def test_the_choice_does_not_hang_on_anything_but_training_and_validation_images() -> None:
+def test_the_choice_depends_on_nothing_but_training_and_validation_images() -> None:
     """Refits come after it, and see all labelled images."""
     data = labelled()
     solutions = {each.l2: each for each in refit(data, protocol(), device="cpu")}
@@ -75,7 +75,7 @@ def test_the_choice_does_not_hang_on_anything_but_training_and_validation_images
     assert np.allclose(solutions[0.1].weight, alone.weight, atol=1e-5)
 
 
-def test_held_out_images_are_an_even_part_of_every_class_and_hang_on_the_seed_alone() -> None:
+def test_held_out_images_are_an_even_part_of_every_class_and_depend_on_the_generator_alone() -> None:
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [2, 10, 20, 41]))
     is_val = held_out(labels, 0.2, np.random.default_rng(3))
     assert np.bincount(labels[is_val]).tolist() == [1, 2, 4, 8]

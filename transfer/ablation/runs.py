@@ -29,7 +29,7 @@ class PlannedRun:
 
     Attributes:
         changes: overrides of the named recipe that make it this run's.
-        out: folder of the run; the same settings have the same folder in every ablation, so they run once.
+        out: folder of the run; the same settings have the same folder in every ablation, and so run only once.
     """
 
     arm: Arm

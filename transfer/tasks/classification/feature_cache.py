@@ -29,7 +29,7 @@ PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; anoth
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureCache:
-    """The features of one backbone for images as evaluation sees them.
+    """The features of one backbone for images as they are evaluated.
 
     A file is used only if its bytes have the hash that it holds, if it was made from the same weights, labels and
     settings, and if a few of its images, read again, still have these features. Otherwise it is made anew.

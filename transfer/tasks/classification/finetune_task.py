@@ -24,8 +24,8 @@ def run(trial: Trial, protocol: FinetuneProtocol, difference: list[str], num_ava
     """Trains on the labelled images, then looks at the test images once.
 
     Args:
-        num_available: processes, of which as many train together as share a step evenly; None: one per GPU of the
-            trial. Nothing depends on their number.
+        num_available: the most processes that train together; as many are used as share a step evenly. None: one per
+            GPU of the trial.
 
     Raises:
         UserError: a bad checkpoint, data folder or list of labelled images.
@@ -36,7 +36,7 @@ def run(trial: Trial, protocol: FinetuneProtocol, difference: list[str], num_ava
         min(protocol.batch_size, len(labelled)), protocol.norm_batch, num_available or num_devices(trial)
     )
     train_in_processes(train, trial, protocol, num_processes)
-    fitted = train(trial, protocol, labelled)  # or takes up what the processes left
+    fitted = train(trial, protocol, labelled)  # or loads what the processes trained
     labelled_by = "all" if protocol.labels_fraction == 1 else "drawn evenly by the seed"
     outcome = scored(
         trial,

@@ -42,7 +42,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Divided:
-    """A data set divided for the choice: what a point is trained on, what it is scored on, and both together."""
+    """A data set divided for the choice: the images that a point is trained on, those it is scored on, and both."""
 
     splits: Splits
     train: LabelledImages
@@ -54,7 +54,8 @@ def run(trial: Trial, protocol: GridProtocol, difference: list[str], num_process
     """The grid, then the last training at its best point, on one GPU; one look at the test images.
 
     Args:
-        num_processes: each trains points of its own; None: one per GPU of the trial. Nothing depends on their number.
+        num_processes: each trains points of its own; None: one per GPU of the trial. The result does not depend on
+            their number.
 
     Raises:
         UserError: a bad checkpoint or data folder.
@@ -66,7 +67,7 @@ def run(trial: Trial, protocol: GridProtocol, difference: list[str], num_process
     finished = {point: score for point, score in scores.items() if score is not None}
     if not finished:
         raise FloatingPointError(f"all {len(scores)} points of the grid diverged: the learning rates are too high")
-    point = max(finished, key=lambda point: finished[point])  # of equals, the first
+    point = max(finished, key=lambda point: finished[point])  # the first of equals
     row = data.splits.row
     outcome = scored(
         trial,
@@ -109,9 +110,10 @@ def divided(trial: Trial, protocol: GridProtocol) -> Divided:
 
 
 def fill_grid(trial: Trial, protocol: GridProtocol, data: Divided | None = None) -> dict[Point, float | None]:
-    """The validation scores of the points that are this process's among its group, in percent; None if one diverged.
+    """The validation scores of this process's share of the points, in percent; None where the training diverged.
 
-    A point is trained unless its score is in the trial's work folder, in a file of its own that outlives a kill.
+    A point is trained unless its score is in the trial's work folder; each score has a file there, which a kill does
+    not affect.
 
     Args:
         data: None lists it anew.

@@ -35,7 +35,7 @@ from transfer.trial import Outcome, Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
 
-OFFICIAL = 0  # its place among the heads
+OFFICIAL = 0  # its index among the heads
 CHECKPOINT = "checkpoint.pth"
 
 
@@ -52,14 +52,14 @@ def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_proces
     """Trains the heads, chooses one, then looks at the test images once.
 
     Args:
-        num_processes: that train together; None: one per GPU of the trial. Nothing depends on their number.
+        num_processes: that train together; None: one per GPU of the trial. The result does not depend on their number.
 
     Raises:
         UserError: a bad checkpoint or data folder.
     """
     train_in_processes(train, trial, protocol, num_processes or num_devices(trial))
     splits = splits_of(trial)
-    trained = train(trial, protocol, splits.train)  # or takes up what the processes left
+    trained = train(trial, protocol, splits.train)  # or loads what the processes trained
     held_out = held_out_rows(splits.train, protocol, trial.seed)
     held_out_ranks = _ranks(trial, protocol, trained, splits.train.subset(held_out), "held-out images")
     chosen = chosen_head(held_out_ranks)

@@ -25,7 +25,7 @@ OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """What may be looked at before the final scoring.
+    """What may be used before the final scoring.
 
     Attributes:
         features: (N, D) of training and validation images.
@@ -113,7 +113,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
 def _labelled(
     splits: Splits, protocol: LinearProtocol, seed: int, extract: Callable[[LabelledImages], NDArray[np.float32]]
 ) -> Labelled:
-    """Training and validation images; the seed draws what the data set leaves open."""
+    """Training and validation images; the seed draws what the data set does not fix."""
     train, val, per_class = splits.train, splits.val, protocol.labels_per_class
     if per_class is not None:
         rows = few_labels(train.labels, per_class, rng(seed, Stream.LABELS))

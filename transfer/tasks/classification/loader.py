@@ -30,7 +30,7 @@ Transform = Callable[["Image"], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop:
-    """Short side to ``resize`` pixels (bicubic), then the middle ``crop`` × ``crop``; None leaves a step out."""
+    """Short side to ``resize`` pixels (bicubic), then the middle ``crop`` × ``crop``; None skips a step."""
 
     resize: int | None
     crop: int | None

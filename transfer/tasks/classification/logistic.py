@@ -32,7 +32,7 @@ HISTORY = 10  # pairs that L-BFGS remembers, as many as SciPy's
 MAX_ROUND = 200  # iterations after which the scale is computed anew
 SMALLEST_CURVATURE = 1e-12
 SMALLEST_SHARE = 1e-12  # where an image does not count, and the gradient is 0
-RAREST = 1e-6  # a class without images would ask for a bias of minus infinity
+RAREST = 1e-6  # a class without images would need a bias of minus infinity
 
 
 class LossAt(NamedTuple):

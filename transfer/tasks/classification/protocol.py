@@ -131,7 +131,7 @@ class HeadsProtocol:
         lrs: of the candidates, at ``batch_size``.
         val_fraction: of each class's training images, on which a candidate is chosen; drawn by the trial's seed.
         epochs, batch_size: passes over the training images; each epoch's last, smaller batch is kept.
-        momentum: of SGD; the learning rates fall along a cosine that is stepped once an epoch.
+        momentum: of SGD; the learning rates fall along a cosine that is stepped once per epoch.
         head_std: deviation of the normal distribution that all heads' weights are drawn from.
         views: see :class:`Views`.
         test_batch_size: of the forward passes over held-out and test images.
@@ -164,7 +164,7 @@ class GridProtocol:
         val_fraction: of each class, where a data set has no validation images of its own; None: as its row says.
         grid_steps: of the training of a point.
         steps: of the last training.
-        batch_size: images a step; each epoch's last, smaller batch is dropped.
+        batch_size: images per step; each epoch's last, smaller batch is dropped.
         momentum: of SGD with Nesterov momentum; the learning rates fall to 0 along a cosine.
         head_std: deviation of the normal distribution that the head's weights are drawn from.
         views: see :class:`Views`.

@@ -54,10 +54,10 @@ def num_devices(trial: Trial) -> int:
 def train_in_processes(
     train: Callable[[Trial, Any], object], trial: Trial, protocol: object, num_processes: int
 ) -> None:
-    """Calls ``train(trial, protocol)`` in each of several processes of one group; nothing is done for one process.
+    """Calls ``train(trial, protocol)`` in each of several processes of one group; does nothing if there is only one.
 
     Args:
-        train: importable by name. It leaves its result in the trial's work folder, where this process finds it when
+        train: importable by name. It writes its result into the trial's work folder, where this process finds it when
             it calls ``train`` itself.
     """
     if num_processes > 1:
@@ -75,10 +75,10 @@ class Training:
 
     Args:
         checkpoint: the file of its state; the last one holds the result.
-        identity: text that determines the training's result. A file of another identity is not used, and replaced.
+        identity: text that determines the training's result. A file with another identity is not used, but replaced.
         curves: folder for TensorBoard.
         group: the processes that train together, of which only the first one writes and reports.
-        done: called with the number of steps done and of all steps.
+        done: called with the number of steps done and the total.
     """
 
     def __init__(

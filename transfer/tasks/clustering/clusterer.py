@@ -163,7 +163,7 @@ def _drawn(train: LabelledImages, number: int, seed: int, stream: Stream) -> Lab
 def _estimate_statistics(
     trial: Trial, protocol: ClusterProtocol, train: LabelledImages, model: nn.Module, reader: Reader
 ) -> None:
-    """Gives a random initialisation's batch norms the statistics of training images."""
+    """Estimates the batch norms' statistics of a random initialisation from training images."""
     images = _drawn(train, protocol.random_statistics_images, trial.seed, Stream.STATISTICS_IMAGES)
     trial.progress(0, len(images), "batch norm statistics")
     num_batches = max(len(images) // reader.batch_size, 1)  # without the last, smaller batch

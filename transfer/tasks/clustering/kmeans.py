@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
 ROWS_AT_A_TIME = 4096  # of distances to the centres: 33 MB of float64 with 1,000 clusters
-MINIBATCH = 8192  # images a step of MiniBatchKMeans; several for each of 1,000 clusters
+MINIBATCH = 8192  # images per step of MiniBatchKMeans; several for each of 1,000 clusters
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def normalise_(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def fit_kmeans(
     features: NDArray[np.float32], num_clusters: int, *, restarts: int, seed: int, minibatch_above: int
 ) -> Centres:
-    """Euclidean k-means from k-means++ starts; of ``restarts`` the one of least inertia.
+    """Euclidean k-means from k-means++ starts; of ``restarts`` runs, the one with the least inertia.
 
     Args:
         features: (N, D), N at least ``num_clusters``.
@@ -60,10 +60,10 @@ def fit_kmeans(
 def nearest(
     features: NDArray[np.float32], centres: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The k nearest centres of each row, the nearest first, and how close they are beside the nearest one.
+    """The k nearest centres of each row, the nearest first, and how close they are compared to the nearest.
 
     Returns:
-        (N, k) clusters, and (N, k) closeness: distance to the nearest centre over distance to this one, from 1 down.
+        (N, k) clusters, and (N, k) closeness: distance to the nearest centre over distance to this one, falling from 1.
     """
     from sklearn.metrics.pairwise import euclidean_distances
 

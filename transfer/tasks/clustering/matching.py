@@ -18,7 +18,7 @@ class Matching:
     Attributes:
         contingency: (L, C) numbers of images.
         label_of: (C,) the label that each cluster stands for, or :data:`UNMATCHED`: with more clusters than labels some
-            are left over, with fewer some labels are; a pair that shares no image is no match.
+            are left over, with fewer some labels are; a pair without a common image is not a match.
     """
 
     contingency: NDArray[np.int64]
@@ -76,7 +76,7 @@ def topk_accuracy(labels: NDArray[np.integer], ranked: NDArray[np.integer], matc
     """Share of images whose label is among the classes that their k most likely clusters stand for.
 
     The k most likely are taken among all clusters: one that the matching leaves over stands for no class and still
-    takes its place among the k. A label without a cluster is never found. So k = 1 gives the accuracy after matching,
+    counts among the k. A label without a cluster is never found. So k = 1 gives the accuracy after matching,
     and with many more clusters than labels the figure is low however pure the clusters are.
 
     Args:

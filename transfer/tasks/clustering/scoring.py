@@ -119,7 +119,9 @@ def _checked(
         if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
             raise ValueError(f"{name} are not one row of integers: {array.dtype}, shape {array.shape}")
     if len(arrays[0]) != len(arrays[1]) or len(arrays[0]) == 0:
-        raise ValueError(f"{len(arrays[0])} labels and {len(arrays[1])} predictions: expected as many, and some")
+        raise ValueError(
+            f"{len(arrays[0])} labels and {len(arrays[1])} predictions: expected equally many, and at least one"
+        )
     return arrays
 
 

@@ -26,14 +26,14 @@ def silhouette(
     """The mean of (b - a) / max(a, b): a to the other images of an image's cluster, b to those of the next cluster.
 
     a and b are mean Euclidean distances. The usual sampling, which keeps only distances within the sample, leaves ten
-    images a cluster of a thousand clusters and so estimates something else; here the images are sampled that the mean
-    is over, and a and b are exact, so that the estimate has no bias. An image alone in its cluster counts as 0, as does
-    all with one cluster, where nothing is next.
+    images per cluster of a thousand clusters and so estimates something else; here only the images that the mean is
+    taken over are sampled, and a and b are exact, so that the estimate has no bias. An image alone in its cluster
+    counts as 0, as do all images if there is only one cluster.
 
     Args:
         features: (N, D).
         clusters: (N,), any integers.
-        max_images: exact for up to so many images, else over so many drawn without replacement.
+        max_images: exact for up to this many images, else over this many drawn without replacement.
     """
     from sklearn.metrics import pairwise_distances_chunked
 

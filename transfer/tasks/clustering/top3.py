@@ -37,8 +37,8 @@ class Likely:
     """One of an image's most likely clusters.
 
     Attributes:
-        name: of the class that the cluster stands for; in parentheses its most frequent class, where the matching
-            leaves the cluster over; "(empty cluster)" where no test image is in it.
+        name: of the class that the cluster stands for; in parentheses its most frequent class, if the matching
+            leaves the cluster over; "(empty cluster)" if no test image is in it.
         score: from 0 to 1.
         verdict: ``"right"`` if the cluster stands for the image's true class; ``"akin"`` if it is left over, and the
             true class is its most frequent one: that counts as wrong.

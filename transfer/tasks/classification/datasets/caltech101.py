@@ -16,9 +16,9 @@ IMAGES = "101_ObjectCategories"
 def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """30 images of each class for training, the rest for the test, the same in every trial and on every machine.
 
-    The training images are those whose ``<class>/<file>`` has the smallest SHA-256: as good as drawn at random, and no
-    library's generator has a say in it. Background (BACKGROUND_Google) is a class, as in SimCLR and BYOL: 3,060 images
-    are 30 of each of 102. Files that are no JPEG (BACKGROUND_Google/tmp) do not count.
+    The training images are those whose ``<class>/<file>`` has the smallest SHA-256: as good as drawn at random, without
+    depending on any library's generator. Background (BACKGROUND_Google) is a class, as in SimCLR and BYOL: 3,060 images
+    are 30 of each of 102. Files that are not JPEGs (BACKGROUND_Google/tmp) do not count.
     """
     home = Home.find(row, root, IMAGES, "caltech101", "caltech-101")
     images = home.folder_of(IMAGES)

@@ -1,4 +1,4 @@
-"""A data set's folder: finds and reads the files that say what is in which split."""
+"""A data set's folder: finds and reads the files that list the splits, and names their errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DataFileError(UserError):
     Attributes:
         name: the file, below the data root.
         missing: whether it is missing; else it is damaged.
-        reason: why it is taken for damaged, in brackets; empty if it is missing.
+        reason: why it is considered damaged, in brackets; empty if it is missing.
     """
 
     def __init__(self, message: str, name: str, *, missing: bool, reason: str = "") -> None:
@@ -80,7 +80,7 @@ class Home:
         return self.folder / name
 
     def lines(self, *names: str) -> list[str]:
-        """The lines of the first of these files that exists, stripped; without empty ones.
+        """The lines of the first of these files that exists, stripped, without empty ones.
 
         Raises:
             DataFileError: it is missing, empty or no text.
@@ -106,7 +106,7 @@ class Home:
             return np.atleast_1d(loadmat(str(path), squeeze_me=True, variable_names=[variable])[variable])
         except KeyError:
             raise self.damaged(path, f"no variable {variable!r}") from None
-        except Exception as error:  # on damaged files scipy raises what it happens to run into
+        except Exception as error:  # on damaged files scipy may raise anything
             raise self.damaged(path, f"{type(error).__name__}: {error}") from None
 
     def images(
@@ -124,11 +124,11 @@ class Home:
         )
 
     def name(self, below: str) -> str:
-        """What is ``below`` the folder, as it is called below the data root."""
+        """The path below the data root of what is at ``below`` in the folder."""
         return below if self.folder == self.root else f"{self.folder.relative_to(self.root).as_posix()}/{below}"
 
     def labels_of(self, path: Path, names: Sequence[str], classes: Sequence[str]) -> list[int]:
-        """The label of each class name that stands in the list ``path``.
+        """The label of each class name in the list ``path``.
 
         Raises:
             DataFileError: a name is not among the classes.
@@ -137,7 +137,7 @@ class Home:
         try:
             return [number[name] for name in names]
         except KeyError as error:
-            raise self.damaged(path, f"it lists the class {error}, which there is not") from None
+            raise self.damaged(path, f"it lists the class {error}, which does not exist") from None
 
     def missing(self, name: str) -> DataFileError:
         """The error for a file or folder that is not there."""

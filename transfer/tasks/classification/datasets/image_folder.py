@@ -1,4 +1,4 @@
-"""``train/<class>/*`` and ``val/<class>/*``, or WebDataset shards: ImageNet, the embedded digits, anybody's own images.
+"""``train/<class>/*`` and ``val/<class>/*``, or WebDataset shards: ImageNet, the embedded digits, a user's own images.
 
 Shards are ``train/*.tar`` and ``val/*.tar``, or all of them in one folder.
 """

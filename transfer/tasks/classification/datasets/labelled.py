@@ -1,6 +1,6 @@
 """Labelled images that are read one at a time, even draws from them, and the splits of a data set with a sealed test.
 
-What is chosen by looking at the test set is no longer measured by it. So a task gets test images only through a
+What is chosen by looking at the test set is no longer measured by it. So tasks get test images only through a
 :class:`SealedTest`, which reads neither an image, a label nor a list before it is opened.
 """
 

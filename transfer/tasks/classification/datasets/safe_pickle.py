@@ -1,4 +1,4 @@
-"""Unpickles containers of numbers, text and NumPy arrays, and nothing that could run."""
+"""Unpickles containers of numbers, text and NumPy arrays, and nothing that could be executed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy._core.multiarray import _reconstruct  # what pickled arrays begin wit
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 puts bytes into pickles that Python 2 can read; other codecs are not let in."""
+    """How Python 3 puts bytes into pickles that Python 2 can read; other codecs are refused."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the codec {encoding}")
     return text.encode("latin1")
@@ -39,6 +39,6 @@ def load_arrays(content: bytes) -> Any:
 
     Raises:
         pickle.UnpicklingError: it asks for anything but arrays and plain containers.
-        Exception: it is damaged; whatever unpickling runs into.
+        Exception: any other, if the pickle is damaged.
     """
     return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
