@@ -168,9 +168,9 @@ def test_an_image_that_is_not_there_or_damaged_is_one_sentence(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "path", "old", "new", "why"),
     [
-        ("food101", "food-101/meta/train.txt", "waffles/", "burgers/", "the class 'burgers', which there is not"),
-        ("dtd", "dtd/labels/val1.txt", "banded/", "bent/", "the class 'bent', which there is not"),
-        ("sun397", "Partitions/Training_01.txt", "/y/youth", "/y/old", "which there is not"),
+        ("food101", "food-101/meta/train.txt", "waffles/", "burgers/", "the class 'burgers', which does not exist"),
+        ("dtd", "dtd/labels/val1.txt", "banded/", "bent/", "the class 'bent', which does not exist"),
+        ("sun397", "Partitions/Training_01.txt", "/y/youth", "/y/old", "which does not exist"),
         ("aircraft", "fgvc-aircraft-2013b/data/images_variant_val.txt", "An-12", "An-13", "the class 'An-13'"),
         ("pets", "oxford-iiit-pet/annotations/trainval.txt", " 1 ", " 9 ", "its class numbers have gaps"),
         ("pets", "oxford-iiit-pet/annotations/trainval.txt", " 1 1 1", "", "not a name and a class number"),
