@@ -61,8 +61,8 @@ def run(trial: Trial, protocol: GridProtocol, difference: list[str], num_process
         UserError: a bad checkpoint or data folder.
         FloatingPointError: every point of the grid diverged, or the last training did.
     """
-    train_in_processes(fill_grid, trial, protocol, num_processes or num_devices(trial))
     data = divided(trial, protocol)
+    train_in_processes(fill_grid, trial, protocol, num_processes or num_devices(trial))
     scores = fill_grid(trial, protocol, data)  # or reads what the processes scored
     finished = {point: score for point, score in scores.items() if score is not None}
     if not finished:

@@ -57,8 +57,8 @@ def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_proces
     Raises:
         UserError: a bad checkpoint or data folder.
     """
-    train_in_processes(train, trial, protocol, num_processes or num_devices(trial))
     splits = splits_of(trial)
+    train_in_processes(train, trial, protocol, num_processes or num_devices(trial))
     trained = train(trial, protocol, splits.train)  # or loads what the processes trained
     held_out = held_out_rows(splits.train, protocol, trial.seed)
     held_out_ranks = _ranks(trial, protocol, trained, splits.train.subset(held_out), "held-out images")
