@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from common.errors import UserError
 from tools.bench.case import Args, Case
 from transfer.tasks.clustering.matching import contingency_table, match
-from transfer.tasks.clustering.scoring import cluster_scores, matched_accuracy
+from transfer.tasks.clustering.metrics import cluster_scores, matched_accuracy
 
 
 def matching_cases(args: Args) -> list[Case]:

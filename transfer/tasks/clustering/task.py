@@ -7,8 +7,8 @@ from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.protocol import load_protocol, resolved
 from transfer.tasks.clustering.clusterer import make_clusterer
+from transfer.tasks.clustering.metrics import one_cluster, score
 from transfer.tasks.clustering.pictures import draw_pictures
-from transfer.tasks.clustering.scoring import one_cluster, score
 from transfer.trial import Outcome, Trial
 
 
