@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import configs
-
-CONFIGS = Path(configs.__path__[0])
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 MetricName = Literal["top1", "mean_per_class", "map11"]
 Split = Literal["train", "val", "test"]

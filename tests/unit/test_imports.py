@@ -16,7 +16,7 @@ HEAVY = ("torch", "torchvision", "timm", "detectron2", "mmseg", "mmcv", "mmengin
 
 # The rooms of `transfer`, each with what it may import of ours; "transfer" is the contract, the modules at its top.
 ARROWS = {
-    "transfer": {"common", "configs"},
+    "transfer": {"common"},
     "transfer.weights": {"transfer", "common", "pretrain.model"},
     "transfer.tasks": {"transfer.weights", "transfer", "common", "pretrain.model"},
     "transfer.trials": {"transfer", "common"},

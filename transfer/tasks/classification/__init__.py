@@ -5,7 +5,6 @@ from __future__ import annotations
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.task import Task
-from transfer.tasks.classification import work
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import Work
 
@@ -33,10 +32,14 @@ class Classification(Task):
         trial_backbone(trial)
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        return work.planned_work(settings, arch)
+        from transfer.tasks.classification.work import planned_work
+
+        return planned_work(settings, arch)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
-        return work.recorded_work(record, benchmark)
+        from transfer.tasks.classification.work import recorded_work
+
+        return recorded_work(record, benchmark)
 
 
 TASK = Classification()
