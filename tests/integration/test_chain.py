@@ -17,9 +17,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     folder = tmp_path_factory.mktemp("chain")
     commands = [
         ("pretrain", "demo", "epochs=1", "data.batch_size=500", "--data", digits / "imagefolder", "--out", "pretrain"),
-        ("convert", "pretrain/model/backbone.pth", "--out", "converted"),
+        ("convert", "pretrain/backbone.pth", "--out", "converted"),
     ]
-    for checkpoint, name in (("pretrain/model/backbone.pth", "twist"), ("random:resnet18", "random")):
+    for checkpoint, name in (("pretrain/backbone.pth", "twist"), ("random:resnet18", "random")):
         options = ("--data", digits, "--trials", "2", "--name", name, "--out", "runs")
         commands.append(("cluster", "demo", checkpoint, *options))
         commands.append(("transfer_cls", "demo-linear", checkpoint, *options))
@@ -73,7 +73,7 @@ def test_the_whole_way_again_changes_nothing(folder: Path, digits: Path) -> None
     overrides = ("epochs=1", "data.batch_size=500")
     for tool, *arguments in [
         ("pretrain", "demo", *overrides, "--data", digits / "imagefolder", "--out", "pretrain"),
-        ("cluster", "demo", "pretrain/model/backbone.pth", "--data", digits, "--trials", "2", "--name", "twist"),
+        ("cluster", "demo", "pretrain/backbone.pth", "--data", digits, "--trials", "2", "--name", "twist"),
         ("report", "runs", "--baseline", "random"),
     ]:
         result = run(tool, *arguments, cwd=folder)
