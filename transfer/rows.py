@@ -44,7 +44,7 @@ class DatasetRow:
     @property
     def counts(self) -> dict[str, int]:
         """Images in ``"train"``, ``"val"`` and ``"test"``, as published; empty where any number will do."""
-        raise NotImplementedError
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from common.errors import UserError
 from transfer.rows import Benchmark
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import ModelCost, Work
@@ -93,8 +94,12 @@ class Task(ABC):
         return ()
 
     def count(self, benchmark: Benchmark) -> ModelCost:
-        """What one image costs in the benchmark's model, counted as it runs; imports the framework."""
-        raise NotImplementedError(f"trials of {benchmark.name} are not counted as a whole")
+        """What one image costs in the benchmark's model, counted as it runs; imports the framework.
+
+        Raises:
+            UserError: the task has no model of its own to count.
+        """
+        raise UserError(f"trials of {benchmark.name} are not counted as a whole: name a benchmark with boxes or masks")
 
 
 def task_of(benchmark: Benchmark) -> Task:

@@ -10,6 +10,7 @@ import yaml
 from common.errors import UserError
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
+from transfer.commands.report import summary_text
 from transfer.record import Metric, TrialRecord
 from transfer.report.compare.model import BenchmarkResult, ResultRow
 from transfer.report.compare.results import build_report
@@ -159,3 +160,9 @@ def test_every_published_row_has_a_figure_for_every_column() -> None:
 
 def test_demo_benchmarks_have_no_published_rows() -> None:
     assert published_table("demo-seg") is None
+
+
+def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:
+    report = build_report([done(60.0), done(50.0, weights="random-resnet18")])
+    assert "+10.00 (1 pair)" in summary_text(report)
+    assert "±" not in summary_text(report).split("demo-seg")[1]

@@ -293,9 +293,3 @@ def test_below_three_trials_every_place_of_an_interval_says_so() -> None:
     cells = {row.cells[0]: row.cells[2] for group in document.sections[0].results.groups for row in group.rows}
     assert cells == {"random-a (baseline)": "[47.54, 55.13]", "twist": "n < 3"}
     assert "1 of 2 rows have fewer than 3 trials: no interval and no test for them." in document.warnings
-
-
-def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:
-    report = build_report([done(60.0), done(50.0, weights="random-resnet18")])
-    assert "+10.00 (1 pair)" in summary_text(report)
-    assert "±" not in summary_text(report).split("demo-seg")[1]
