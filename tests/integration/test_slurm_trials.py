@@ -60,7 +60,8 @@ def test_preempted_trials_are_requeued_and_their_records_equal_those_of_a_local_
     digits: Path, tmp_path: Path
 ) -> None:
     def suite(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        chosen = ["random:resnet18", "--only", "demo-linear", "demo-cluster", "--trials", "1"]
+        # long enough to be running still when the urgent job comes
+        chosen = ["random:resnet18", "--only", "demo-heads", "demo-100pct", "--trials", "1"]
         return run_module(
             "transfer.commands.suite", "demo", *chosen, "--data", digits, "--out", out, *options, cwd=tmp_path
         )
