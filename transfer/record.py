@@ -100,6 +100,8 @@ class TrialRecord(TrialResult):
         status: ``"failed"`` when the task raised or a figure is not finite; then ``error`` says why.
         inputs_sha256: hash of everything that determines the trial; a trial is skipped only if it matches.
         config_sha256: hash of ``resolved_config``.
+        processor: the CPU's model, also of trials on GPUs; empty in records older than this field. On CPU the same
+            seed gives the same figures bit for bit on one model only.
         metrics_sha256: :meth:`figures_sha256` when the trial ended; empty in records older than this field.
     """
 
@@ -118,6 +120,7 @@ class TrialRecord(TrialResult):
     git_dirty: bool = False
     packages: dict[str, str] = field(default_factory=dict)
     device: str = "cpu"
+    processor: str = ""
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
@@ -141,8 +144,10 @@ class TrialRecord(TrialResult):
         write_text(path, self.to_text())
 
     def to_text(self) -> str:
-        """The text of the record's file."""
+        """The text of the record's file. A record older than ``processor`` is written as it was read."""
         content = dataclasses.asdict(self)
+        if not self.processor:
+            del content["processor"]
         in_order = {name: content[name] for name in (*FIRST_KEYS, *content)}
         return json.dumps(in_order, indent=1, allow_nan=False) + "\n"
 

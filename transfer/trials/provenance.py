@@ -10,6 +10,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def provenance(device: str, wall_seconds: float) -> dict[str, Any]:
         "git_dirty": is_dirty,
         "packages": package_versions(),
         "device": name,
+        "processor": processor(),
         "wall_seconds": round(wall_seconds, 3),
         "device_hours": round(wall_seconds / 3600 * num_devices, 6),
         "peak_bytes": peak_bytes,
@@ -63,6 +65,30 @@ def package_versions() -> dict[str, str]:
                 versions[name] = importlib.metadata.version(distribution)
                 break
     return versions
+
+
+@functools.cache
+def processor() -> str:
+    """The CPU's model, e.g. ``"AMD EPYC (cpu family 25, model 17, stepping 1)"``, or else its architecture."""
+    try:
+        if sys.platform == "darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+        return cpu_model(fields) or platform.machine()
+    except (OSError, subprocess.CalledProcessError):
+        return platform.machine()
+
+
+def cpu_model(fields: Mapping[str, str]) -> str:
+    """The model from the fields of ``/proc/cpuinfo``, or empty. Its numbers tell where the name does not.
+
+    Virtual machines on two generations may both be ``"AMD EPYC"``.
+    """
+    name = fields.get("model name", "")
+    numbers = [f"{what} {fields[what]}" for what in ("cpu family", "model", "stepping") if fields.get(what)]
+    return f"{name} ({', '.join(numbers)})" if name and numbers else name
 
 
 def used_device(device: str) -> tuple[str, int, int]:

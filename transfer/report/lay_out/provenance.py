@@ -189,6 +189,7 @@ def notes(result: BenchmarkResult) -> list[str]:
     done = [record for row in result.rows for record in row.done]
     mixed = {
         "devices": {record.device for record in done},
+        "CPU models": {record.processor for record in done if record.processor and record.device.startswith("cpu")},
         "commits": {_commit(record) for record in done},
         "package versions": {", ".join(f"{k} {v}" for k, v in sorted(record.packages.items())) for record in done},
     }
@@ -259,6 +260,8 @@ def _facts(row: ResultRow) -> dict[str, str]:
     }
     if batch := shared(trial.batch for trial in row.trials):
         facts["Batch"] = batch
+    if processors := shared(trial.processor for trial in row.trials):
+        facts["CPU"] = processors
     packages = shared(", ".join(f"{k} {v}" for k, v in trial.packages.items()) for trial in row.trials)
     return facts | {"Packages": packages}
 
