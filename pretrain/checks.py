@@ -74,6 +74,8 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
     is_vit = backbone.startswith(VIT_PREFIXES)
     if recipe.model.drop_path and not is_vit:
         yield f"model.drop_path is for ViTs, not for {backbone}: leave it at 0"
+    if recipe.model.position_resampling != "official" and not is_vit:
+        yield f"model.position_resampling is for ViTs, not for {backbone}: leave it at official"
     for key, side in _values(recipe, PATCHED_SIZES):
         if is_vit and side % VIT_PATCH:
             yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}"

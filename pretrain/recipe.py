@@ -11,6 +11,8 @@ from common.files import sha256_text
 
 NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global ones
 
+Resampling = Literal["official", "timm"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
@@ -112,6 +114,8 @@ class Model:
         activation: of the head. ``gelu`` is the official ViTs', which also draw the head's linear layers from a
             truncated normal distribution.
         drop_path: largest rate of stochastic depth; ViTs only.
+        position_resampling: how the position embedding of 224 px is brought to other sizes, such as the local crops';
+            see :class:`pretrain.model.vit.ViTBackbone`. ViTs only.
         nbs: batch norm before the softmax. Table 7 of the paper is about leaving it out.
         bunch_size: images whose views share NBS's statistics. Bunches are consecutive images of the batch, within a
             process or over several. None takes the whole batch.
@@ -122,6 +126,7 @@ class Model:
     num_classes: int = 4096
     activation: Literal["relu", "gelu"] = "relu"
     drop_path: float = 0.0
+    position_resampling: Resampling = "official"
     nbs: bool = True
     bunch_size: int | None = None
 

@@ -18,6 +18,7 @@ def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
     """Makes a ViT of four narrow blocks an architecture, so that ViTs are converted in a moment."""
     from pretrain import model
     from pretrain.model.vit import ViTBackbone
+    from pretrain.recipe import Resampling
     from transfer.weights.backbone import architecture
     from transfer.weights.convert import libraries
 
@@ -25,8 +26,14 @@ def add_narrow_vit(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(architecture.VITS, NARROW_VIT, spec)
     patch.setitem(libraries.TIMM_NAMES, NARROW_VIT, "vit_base_patch16_224")
 
-    def build(drop_path: float) -> ViTBackbone:
-        return ViTBackbone(num_features=spec.width, num_heads=spec.num_heads, depth=spec.depth, drop_path=drop_path)
+    def build(drop_path: float, position_resampling: Resampling) -> ViTBackbone:
+        return ViTBackbone(
+            num_features=spec.width,
+            num_heads=spec.num_heads,
+            depth=spec.depth,
+            drop_path=drop_path,
+            position_resampling=position_resampling,
+        )
 
     patch.setitem(model.VITS, NARROW_VIT, build)
 

@@ -14,6 +14,10 @@ from pretrain.model.head import ProjectionHead, head_config
 from pretrain.model.norms import BunchNorm, assign_bunches, sync_batch_norms
 from pretrain.recipe import Recipe
 
+# Of a ViT's class token as it starts; timm's starts at 1e-6. VisionTransformer.__init__ in
+# https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/vision_transformer.py
+OFFICIAL_TOKEN_STD = 0.02
+
 
 class TwistModel(nn.Module):
     """Backbone and head over all views of a batch."""
@@ -47,8 +51,11 @@ class TwistModel(nn.Module):
 def build_model(recipe: Recipe, process: Process) -> TwistModel:
     """The recipe's network on the process's device, freshly initialised from the recipe's seed."""
     torch.manual_seed(recipe.seed)
-    backbone = build_backbone(recipe.model.backbone, drop_path=recipe.model.drop_path)
-    model = TwistModel(backbone, ProjectionHead(**head_config(recipe.model, backbone.num_features)))
+    settings = recipe.model
+    backbone = build_backbone(settings.backbone, settings.drop_path, settings.position_resampling)
+    model = TwistModel(backbone, ProjectionHead(**head_config(settings, backbone.num_features)))
+    if isinstance(class_token := getattr(backbone, "cls_token", None), nn.Parameter):
+        nn.init.trunc_normal_(class_token, std=OFFICIAL_TOKEN_STD)
     sync_batch_norms(model, process)
     if isinstance(model.head.nbs, BunchNorm):
         part_size = recipe.data.batch_size // recipe.data.accumulation

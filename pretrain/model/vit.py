@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from pretrain.model.backbone import Backbone
+from pretrain.recipe import Resampling
 
 PATCH_SIZE = 16
 
@@ -16,17 +18,26 @@ PATCH_SIZE = 16
 class ViTBackbone(VisionTransformer, Backbone):
     """timm's ViT with 16 px patches, without classifier; the state dict has timm's keys.
 
-    The position embedding is that of 224 px, resampled for other sizes as timm does it: bicubic and antialiased. Sides
-    have to be multiples of 16 px.
+    The position embedding is that of 224 px, resampled for other sizes. Sides have to be multiples of 16 px.
 
     Args:
         num_features: width of the tokens, which is the size of the pooled feature.
         num_heads: of each attention.
         depth: blocks.
         drop_path: rate of stochastic depth in the last block, rising from 0 in the first.
+        position_resampling: ``"timm"`` is bicubic and antialiased. ``"official"`` is plain bicubic by DINO's rule, as
+            TWIST was trained: see :func:`resample_officially`.
     """
 
-    def __init__(self, *, num_features: int, num_heads: int, depth: int = 12, drop_path: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        num_features: int,
+        num_heads: int,
+        depth: int = 12,
+        drop_path: float = 0.0,
+        position_resampling: Resampling = "timm",
+    ) -> None:
         super().__init__(
             patch_size=PATCH_SIZE,
             embed_dim=num_features,
@@ -36,11 +47,22 @@ class ViTBackbone(VisionTransformer, Backbone):
             dynamic_img_size=True,
             drop_path_rate=drop_path,
         )
+        self.position_resampling = position_resampling
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override] # timm's takes attention masks too
         """The class token after the last norm: (B, 3, H, W) to (B, num_features)."""
         tokens: Tensor = self.forward_features(images)
         return tokens[:, 0]
+
+    def _pos_embed(self, x: Tensor) -> Tensor:
+        """timm's: patches (B, rows, columns, num_features) to tokens with positions, the class token first."""
+        if self.position_resampling == "timm":
+            tokens: Tensor = super()._pos_embed(x)
+            return tokens
+        assert self.cls_token is not None and self.pos_embed is not None
+        batch, rows, columns, _ = x.shape
+        tokens = torch.cat([self.cls_token.expand(batch, -1, -1), x.flatten(1, 2)], dim=1)
+        return cast(Tensor, self.pos_drop(tokens + resample_officially(self.pos_embed, rows, columns)))
 
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Patch tokens as maps, after a quarter, half, three quarters and all of the depth.
@@ -73,3 +95,28 @@ class ViTBackbone(VisionTransformer, Backbone):
         )
         pairs = cast(list[tuple[Tensor, Tensor]], tokens)
         return torch.stack([torch.cat([class_token, patches], dim=1) for patches, class_token in pairs])
+
+
+def resample_officially(embedding: Tensor, rows: int, columns: int) -> Tensor:
+    """A position embedding for a grid of other size, as the official code resamples it.
+
+    Plain bicubic, scaled by (n + 0.1) / grid instead of n / grid: ``interpolate_pos_encoding`` in
+    https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/vision_transformer.py, which has it
+    from DINO. So the samples are a little nearer to each other than the patches are.
+
+    Args:
+        embedding: (1, 1 + grid * grid, D), the class token's first.
+
+    Returns:
+        (1, 1 + rows * columns, D); the embedding itself where the grid is its own.
+    """
+    side = math.isqrt(embedding.shape[1] - 1)
+    if (rows, columns) == (side, side):
+        return embedding
+    class_token, patches = embedding.split([1, side * side], dim=1)
+    grid = nn.functional.interpolate(
+        patches.unflatten(1, (side, side)).permute(0, 3, 1, 2),
+        scale_factor=((rows + 0.1) / side, (columns + 0.1) / side),
+        mode="bicubic",
+    )
+    return torch.cat([class_token, grid.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from common.errors import UserError
 from common.files import atomic_path
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.model.build import VITS
 from pretrain.model.head import head_config
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel
@@ -103,6 +104,8 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: Mome
         "std": list(IMAGENET_STD),
         "interpolation": "bilinear" if recipe.augmentation.kind == "digits" else "bicubic",
     }
+    if recipe.model.backbone in VITS:
+        preprocessing["position_resampling"] = recipe.model.position_resampling
     content = {
         "arch": recipe.model.backbone,
         "recipe": as_dict(recipe),

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from common import overrides
+from common.errors import UserError
 from configs.pretrain.demo import demo
+from pretrain.distributed import Process
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
-from pretrain.model.twist_model import TwistModel
+from pretrain.model.twist_model import TwistModel, build_model
+from pretrain.recipe import as_dict
 from pretrain.run import checkpoint
+from tests.backbones import NARROW_VIT, add_narrow_vit
 from transfer.weights.backbone import IMAGENET, load_backbone
 
 
@@ -41,3 +46,28 @@ def test_backbone_and_head_come_back_as_they_were_pre_trained(kind: str, model: 
     model.head.eval(), head.eval()
     with torch.inference_mode():
         assert torch.equal(head(features), model.head(features))
+
+
+@pytest.mark.parametrize("rule", ["official", "timm"])
+def test_export_of_a_vit_says_how_positions_were_resampled(
+    rule: str, model: TwistModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_narrow_vit(monkeypatch)
+    small = (f"model.backbone={NARROW_VIT}", "model.hidden=8", "model.num_classes=4", "model.bunch_size=none")
+    recipe = overrides.apply(demo(), [*small, f"model.position_resampling={rule}"])
+    path = tmp_path / "backbone.pth"
+    checkpoint.export_backbone(path, build_model(recipe, Process(torch.device("cpu"))), recipe)
+    content = checkpoint.load(path)
+    assert content["preprocessing"]["position_resampling"] == content["recipe"]["model"]["position_resampling"] == rule
+    assert load_backbone(path).arch == NARROW_VIT
+    checkpoint.export_backbone(path, model, demo())
+    assert "position_resampling" not in checkpoint.load(path)["preprocessing"]
+
+
+def test_checkpoint_from_before_the_resampling_was_a_setting_is_refused_by_its_name(tmp_path: Path) -> None:
+    recipe = demo()
+    before = as_dict(recipe)
+    del before["model"]["position_resampling"]
+    checkpoint.save(tmp_path / "checkpoint.pth", {"recipe": before, "recipe_sha256": "of another version"})
+    with pytest.raises(UserError, match=r"another recipe \(model.position_resampling None -> official\): repeat"):
+        checkpoint.load_for_resume(tmp_path, recipe)

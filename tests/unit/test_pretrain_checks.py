@@ -34,6 +34,7 @@ def test_every_recipe_passes(name: str) -> None:
         ("crops.global_scale=0.8,0.4", r"crops.global_scale is 0.8,0.4, it must rise within 0 to 1\.0"),
         ("self_labeling.local_scale=0,0.4", "self_labeling.local_scale is 0.0,0.4"),
         ("model.drop_path=0.1", "model.drop_path is for ViTs, not for resnet50"),
+        ("model.position_resampling=timm", "model.position_resampling is for ViTs, not for resnet50"),
         ("data.accumulation=3", "data.batch_size=2048 does not split into data.accumulation=3"),
         ("model.bunch_size=300", "model.bunch_size=300 does not divide the 2048 images"),
     ],
