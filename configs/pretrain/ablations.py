@@ -117,7 +117,7 @@ def classes() -> Study:
 
 
 def epochs() -> Study:
-    """The length of the training: curves like the paper's figure 3, each length with its own learning-rate schedule.
+    """The length of the training: curves like the paper's figure 4(b), each length with its own learning-rate schedule.
 
     ``tools/ablate.sh epochs``
     """

@@ -72,7 +72,8 @@ def test_variants_differ_from_rn50_only_where_the_protocol_says() -> None:
     def changed(name: str) -> set[str]:
         return {key for key, value in as_dict(configs.pretrain.get(name)).items() if value != base[key]}
 
-    assert changed("rn50_cluster") == {"name", "model"}
+    assert changed("rn50_cluster") == {"name", "model", "self_labeling"}
+    assert configs.pretrain.get("rn50_cluster").total_epochs == 800  # of the official README's row; rn50's has 850
     assert configs.pretrain.get("rn50_cluster").model.num_classes == 1000
     assert changed("rn50_nomc") == {"name", "crops", "model", "self_labeling"}
     nomc = configs.pretrain.get("rn50_nomc")

@@ -104,7 +104,7 @@ def test_published_points_are_drawn_where_they_share_the_axis_and_told_where_not
     assert (plot.svg_wide.count("published, not measured") > 0) == (drawn > 0)
     section = ablation_section(ablation)
     assert section.caption.count(" epochs, ACC ") == in_words
-    assert "In the form of Figure 3" in section.caption
+    assert "In the form of Figure 4(b) of" in section.caption
 
 
 def test_curves_follow_light_and_dark_and_say_what_they_show() -> None:

@@ -14,6 +14,7 @@ from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import RowGroup, Table
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.pretraining import Pretraining
+from transfer.report.read.published import published_table
 from transfer.report.write.html import render_html
 
 VOC = [{"box_ap": 55.0 + seed, "box_ap50": 81.0, "box_ap75": 60.0} for seed in range(3)]
@@ -143,3 +144,13 @@ def test_without_one_of_the_eleven_there_is_no_average(lost: str) -> None:
     (table,) = paper_tables(build_report(records))
     assert "Average" not in [column.title for column in table.columns]
     assert cells(table, table.groups[0])["Pets"] == "–"
+
+
+def test_multi_crop_is_published_for_resnet50_alone() -> None:
+    table = published_table("imagenet-linear")
+    assert table is not None
+    assert {row.facts["backbone"] for row in table.rows if "multi_crop" in row.facts} == {"resnet50"}
+    assert [row.label for row in table.rows if row.method == "TWIST"][-3:] == [
+        "TWIST, ResNet-50w2, 300 epochs", "TWIST, DeiT-S, 300 epochs", "TWIST, ViT-B, 300 epochs",
+    ]  # fmt: skip
+    assert [row.label for row in table.rows if row.method == "CMC"] == ["CMC, ResNet-50w2, epochs not reported"]

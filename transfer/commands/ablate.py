@@ -27,7 +27,7 @@ class Args:
       nbs        with and without the norm before the softmax (table 7)
       terms      sharpness and diversity on and off (table 8), with what the collapse sentinel says
       classes    number of classes (figure 4)
-      epochs     length of the training (figure 3)
+      epochs     length of the training (figure 4(b))
       multicrop  number of local crops
 
     Each run is an ordinary pre-training run in a folder below OUT/runs. Killed and started again, the command resumes;

@@ -1,4 +1,4 @@
-"""Ablations beside the paper's: tables in the form of 7 and 8, and the same for what is swept in figures 3 and 4."""
+"""Ablations beside the paper's: tables in the form of 7 and 8, and the same for what is swept in figure 4."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _logged_plot(
 
 
 def sweep_plot(ablation: Ablation) -> Plot | None:
-    """Accuracy and NMI over what is swept, as in the paper's figures 3 and 4; None where nothing is swept.
+    """Accuracy and NMI over what is swept, as in the paper's figure 4; None where nothing is swept.
 
     Every run is a dot, a line goes through the means, and 95 % intervals are drawn where there are three runs.
     Published points are beside them, hollow and unjoined, where they are near enough to share the axis.

@@ -110,4 +110,4 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
 
 
 def _facts(form: Form, known: Mapping[str, Any]) -> list[str]:
-    return [fact_text(name, known[name]) if name in known else fmt.NOTHING for name in form.facts]
+    return [fact_text(name, known[name]) if known.get(name) is not None else fmt.NOTHING for name in form.facts]

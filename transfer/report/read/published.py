@@ -41,9 +41,10 @@ class PublishedRow:
     def label(self) -> str:
         """The method with everything the table says about it."""
         facts = [fact_text("backbone", self.facts["backbone"])] if "backbone" in self.facts else []
-        if "multi_crop" in self.facts:
-            epochs = self.facts.get("epochs")
+        if "epochs" in self.facts:
+            epochs = self.facts["epochs"]
             facts.append(f"{epochs} epochs" if epochs else "epochs not reported")
+        if "multi_crop" in self.facts:
             facts.append("multi-crop" if self.facts["multi_crop"] else "no multi-crop")
         return ", ".join([self.method, *facts, *([self.note] if self.note else [])])
 
@@ -56,14 +57,14 @@ class PublishedTable:
         source: where the figures are printed, e.g. ``"Table 5 of arXiv:2110.07402"``.
         setting: what was run there.
         metrics: in the order of the columns.
-        figure: number of the paper's figure that shows the same as curves.
+        figure: the paper's figure that shows the same as curves, e.g. ``"4(b)"``.
     """
 
     source: str
     setting: str
     rows: tuple[PublishedRow, ...]
     metrics: tuple[str, ...] = ()
-    figure: int | None = None
+    figure: str | None = None
 
 
 @functools.cache
