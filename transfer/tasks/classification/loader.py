@@ -97,11 +97,13 @@ def batches(
         done: called with the number of images done, after what the caller does with a batch.
     """
     start = 0
+    num_workers = default_workers(device)
     for views in DataLoader(
         _Viewed(images, view),
         batch_size=batch_size,
-        num_workers=default_workers(device),
+        num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
+        multiprocessing_context=_context(num_workers),
     ):
         rows = slice(start, start + len(views))
         yield rows, views.to(device, non_blocking=True)
@@ -114,6 +116,14 @@ def default_workers(device: str, num_processes: int = 1) -> int:
     if device == "cpu":
         return 0
     return min(len(os.sched_getaffinity(0)) // num_processes, MAX_WORKERS)
+
+
+def _context(num_workers: int) -> str | None:
+    """How reading processes are started: forked, for what reads an image cannot be pickled.
+
+    The default would not do: in a trial, which a fork server started, it is a fork server too.
+    """
+    return "fork" if num_workers else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +211,7 @@ def training_batches(
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else the loader draws from the trial's own
-        multiprocessing_context="fork" if num_workers else None,  # what reads an image cannot be pickled
+        multiprocessing_context=_context(num_workers),
     )
     for step, views in zip(steps, loader, strict=True):
         yield TrainingBatch(step, share(step), views)
