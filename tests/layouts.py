@@ -131,9 +131,9 @@ def moco_v3(state: State) -> dict[str, Any]:
     return {"epoch": 300, "arch": "resnet18", "state_dict": {**state_dict, "module.predictor.0.weight": NUMBER}}
 
 
-def simclr_converted(state: State) -> dict[str, Any]:
-    untouched = {key: value * 0 if key.endswith(COUNTER) else value for key, value in state.items()}
-    return {"state_dict": with_fc(untouched)}
+def alone_in_state_dict(state: State) -> dict[str, Any]:
+    """SimCLR's converted weights, and any supervised ResNet whose author saved it so."""
+    return {"state_dict": with_fc(state)}
 
 
 def simclr(state: State) -> dict[str, Any]:
@@ -197,7 +197,7 @@ RESNET_LAYOUTS: dict[str, Build] = {
     "PyTorch ImageNet example": example,
     "MoCo": moco,
     "MoCo v3": moco_v3,
-    "SimCLR (converted)": simclr_converted,
+    "ResNet with classifier in state_dict": alone_in_state_dict,
     "SimCLR (PyTorch)": simclr,
     "BYOL (PyTorch)": byol,
     "SwAV or DeepCluster-v2": swav,
@@ -229,4 +229,10 @@ TEACHERS = {
     "BYOL (PyTorch)",
     "DINO",
     "DINO with batch norm",
+}
+TEACHER_BY_DEFAULT = {"DINO", "DINO with batch norm"}
+ASK_PREPROCESSING = {  # no tensor shows how their images were scaled
+    "ResNet with classifier in state_dict",
+    "plain ViT without classifier",
+    "plain ViT with classifier",
 }

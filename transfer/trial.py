@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import TrialResult
 from transfer.rows import Benchmark
 
@@ -23,6 +24,7 @@ class WeightsRef:
         sha256: of the checkpoint's bytes; for a random initialisation, of the text ``source``.
         which: student or teacher, where the checkpoint has both.
         arch: given only where it cannot be inferred.
+        reading: what the user says of the checkpoint because it does not say it itself.
     """
 
     name: str
@@ -30,6 +32,12 @@ class WeightsRef:
     sha256: str
     which: str = "student"
     arch: str | None = None
+    reading: Reading = NOTHING_SAID
+
+    @property
+    def taken(self) -> str:
+        """The network that is taken, and what is said of it: for the fingerprints of unfinished work."""
+        return " ".join([self.which, *self.reading.key])
 
     @property
     def is_random(self) -> bool:

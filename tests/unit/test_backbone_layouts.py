@@ -12,17 +12,28 @@ import torch
 
 from common.errors import UserError
 from tests.backbones import NARROW_VIT, add_narrow_vit, flat_state
-from tests.layouts import RESNET_LAYOUTS, TEACHERS, VIT_LAYOUTS, other, torchvision_vit, with_fc
+from tests.layouts import (
+    ASK_PREPROCESSING,
+    RESNET_LAYOUTS,
+    TEACHER_BY_DEFAULT,
+    TEACHERS,
+    VIT_LAYOUTS,
+    other,
+    torchvision_vit,
+    with_fc,
+)
+from transfer.reading import Reading
 from transfer.weights.backbone import IMAGENET, Backbone, Preprocessing, load_backbone
 from transfer.weights.backbone.architecture import COUNTER
+from transfer.weights.backbone.load import networks_in
 from transfer.weights.backbone.sources import SOURCES
 from transfer.weights.backbone.types import UNSCALED
 
 ALL = [(name, "resnet18") for name in RESNET_LAYOUTS] + [(name, NARROW_VIT) for name in VIT_LAYOUTS]
 TIMM_CONFIG = {"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}
+HALF = Preprocessing("RGB", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PREPROCESSING = {
-    "plain ViT with classifier": Preprocessing("RGB", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-    "SimCLR (converted)": UNSCALED,
+    **dict.fromkeys(ASK_PREPROCESSING, HALF),
     "SimCLR (PyTorch)": UNSCALED,
 }
 
@@ -38,7 +49,8 @@ def example_of(layout: str, arch: str = "resnet18") -> dict[str, Any]:
 
 
 def load(layout: str, arch: str, folder: Path, **arguments: Any) -> Backbone:
-    (folder / "config.json").write_text(json.dumps(TIMM_CONFIG))
+    if layout in ASK_PREPROCESSING:
+        (folder / "config.json").write_text(json.dumps(TIMM_CONFIG))
     return load_backbone(save(example_of(layout, arch), folder), **arguments)
 
 
@@ -55,14 +67,14 @@ def test_every_layout_of_the_table_has_an_example_here() -> None:
 
 @pytest.mark.parametrize(("layout", "arch"), ALL)
 def test_layout_is_recognised_and_every_tensor_ends_under_our_key(layout: str, arch: str, tmp_path: Path) -> None:
-    backbone = load(layout, arch, tmp_path)
+    backbone = load(layout, arch, tmp_path, which="student")
     assert (backbone.source_format, backbone.arch, backbone.which) == (layout, arch, "student")
+    assert backbone.other == ("teacher" if layout in TEACHERS else None)
     assert backbone.preprocessing == PREPROCESSING.get(layout, IMAGENET)
     expected = flat_state(arch)
     assert list(backbone.state_dict) == list(expected)
     for key, tensor in expected.items():
-        if not (layout == "SimCLR (converted)" and key.endswith(COUNTER)):  # these have not counted
-            assert torch.equal(backbone.state_dict[key], tensor), key
+        assert torch.equal(backbone.state_dict[key], tensor), key
     assert all(backbone.dropped.values()), "a key is dropped without a reason"
 
 
@@ -106,18 +118,28 @@ def test_openmmlabs_small_vit_asks_for_the_architecture_that_no_tensor_tells(tmp
 
 
 @pytest.mark.parametrize("config", [None, "{}", "no json", '{"pretrained_cfg": {"mean": [0.5]}}'])
-def test_timms_classifier_asks_for_the_config_that_says_how_images_were_scaled(
-    config: str | None, tmp_path: Path
-) -> None:
+def test_plain_vit_asks_for_the_config_that_says_how_images_were_scaled(config: str | None, tmp_path: Path) -> None:
     if config is not None:
         (tmp_path / "config.json").write_text(config)
     with pytest.raises(UserError, match=r"config\.json"):
-        load_backbone(save(example_of("plain ViT with classifier", "deit_small"), tmp_path))
+        load_backbone(save(example_of("plain ViT with classifier", NARROW_VIT), tmp_path))
 
 
-def test_state_dict_alone_that_was_trained_in_pytorch_is_not_taken_for_simclr(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no known layout.*state_dict holds conv1\.weight"):
-        load_backbone(save({"state_dict": with_fc(flat_state())}, tmp_path))
+@pytest.mark.parametrize(("layout", "arch"), ALL)
+def test_default_network_is_the_one_that_the_authors_evaluate(layout: str, arch: str, tmp_path: Path) -> None:
+    default = "teacher" if layout in TEACHER_BY_DEFAULT else "student"
+    assert load(layout, arch, tmp_path).which == default
+    assert networks_in(tmp_path / "checkpoint.pth")[0] == default
+
+
+@pytest.mark.parametrize("counted", [0, 1000])
+def test_state_dict_alone_is_asked_whether_it_is_simclrs_whatever_its_counters(counted: int, tmp_path: Path) -> None:
+    state = {key: torch.tensor(counted) if key.endswith(COUNTER) else each for key, each in flat_state().items()}
+    path = save({"state_dict": with_fc(state)}, tmp_path)
+    with pytest.raises(UserError, match=r"supervised network.*SimCLR's converter.*--mean and --std"):
+        load_backbone(path)
+    reading = Reading(mean=UNSCALED.mean, std=UNSCALED.std)
+    assert load_backbone(path, reading=reading).preprocessing == UNSCALED
 
 
 def test_safetensors_are_read(tmp_path: Path) -> None:

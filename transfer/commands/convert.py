@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from common import cli
 from common.files import make_dir
+from transfer.commands.reading import ReadingArgs
 
 if TYPE_CHECKING:
     from transfer.weights.convert.convert import Converted
@@ -49,20 +50,25 @@ class Args:
     """folder of the files; default: beside the checkpoint"""
     arch: str | None = None
     """the architecture that you expect; a checkpoint of another is refused; needed only where no tensor shows it"""
-    which: Literal["student", "teacher"] = "student"
-    """the network to take where a checkpoint holds both; a teacher's files are called <stem>-teacher"""
+    which: Literal["student", "teacher"] | None = None
+    """the network to take where a checkpoint holds both; default: the one that the method's authors evaluate (DINO's
+    teacher); a teacher's files are called <stem>-teacher"""
+    reading: ReadingArgs = field(default_factory=ReadingArgs)
 
 
 def main(args: Args) -> None:
     from transfer.weights.backbone import load_backbone
     from transfer.weights.convert.convert import convert, get_target, targets_of
 
-    backbone = load_backbone(args.checkpoint, args.which, args.arch)
-    print(f"{args.checkpoint}: {backbone.source_format}, {backbone.arch}, {args.which}, sha256 {backbone.sha256[:16]}")
+    backbone = load_backbone(args.checkpoint, args.which, args.arch, args.reading.reading())
+    what = f"{backbone.source_format}, {backbone.arch}, {backbone.which}, sha256 {backbone.sha256[:16]}"
+    print(f"{args.checkpoint}: {what}")
+    if backbone.other is not None:
+        print(f"the {backbone.which} is taken; it holds a {backbone.other} too: --which {backbone.other} takes that")
     targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
     absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
     out = make_dir(args.out or args.checkpoint.parent)
-    stem = args.checkpoint.stem + ("-teacher" if args.which == "teacher" else "")
+    stem = args.checkpoint.stem + ("-teacher" if backbone.which == "teacher" else "")
     print_table([convert(backbone, target, out, stem) for name, target in targets.items() if name not in absent])
     for name, reason in absent.items():
         print(f"not for {name}: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from common import cli
 from common.errors import UserError
 from common.files import atomic_path, make_dir, sha256_file, write_text
+from transfer.commands.reading import ReadingArgs
 from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
 from transfer.report.write.data import read_json
@@ -50,8 +51,11 @@ class Args:
     """folder of the card; made if it is missing"""
     to: Literal["detectron2", "mmseg", "torchvision", "timm"] = "torchvision"
     """framework to convert a checkpoint for; not used for a file that is converted already"""
-    which: Literal["student", "teacher"] = "student"
-    """the network to take where a checkpoint holds both"""
+    which: Literal["student", "teacher"] | None = None
+    """the network to take where a checkpoint holds both; default: the one that the method's authors evaluate"""
+    arch: str | None = None
+    """the architecture, only where the checkpoint does not show it"""
+    reading: ReadingArgs = field(default_factory=ReadingArgs)
     license: str | None = None
     """licence of the weights, as the hub names it, e.g. apache-2.0"""
 
@@ -74,7 +78,7 @@ def main(args: Args) -> None:
         from transfer.weights.backbone import load_backbone
         from transfer.weights.convert.convert import convert, get_target
 
-        backbone = load_backbone(args.checkpoint, args.which)
+        backbone = load_backbone(args.checkpoint, args.which, args.arch, args.reading.reading())
         converted = convert(backbone, get_target(args.to, backbone.arch), out, args.checkpoint.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)

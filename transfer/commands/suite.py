@@ -14,6 +14,7 @@ from common import cli
 from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS, GROUPS, of_suite
 from transfer.commands.launch import launch_device
+from transfer.commands.reading import default_which
 from transfer.commands.seeds import chosen_seeds
 from transfer.commands.trial_command import RunArgs, plan_or_run
 from transfer.rows import Benchmark
@@ -151,8 +152,8 @@ def named_weights(text: str, *, must_exist: bool = True) -> WeightsRef:
     """
     match = re.fullmatch(r"([^/=]+)=(.+)", text)
     if match is None or Path(text).is_file():
-        return weights_ref(text, must_exist=must_exist)
-    return weights_ref(match[2], name=match[1], must_exist=must_exist)
+        return weights_ref(text, which=default_which(text), must_exist=must_exist)
+    return weights_ref(match[2], name=match[1], which=default_which(match[2]), must_exist=must_exist)
 
 
 def _check_inputs(chosen: Sequence[Benchmark], data: Path | None, labels: Mapping[str, Path]) -> None:

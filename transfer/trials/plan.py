@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
+from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
 from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
@@ -113,7 +114,7 @@ def plan_trials(
         }
         for seed in seeds:
             for ref in weights:
-                of_trial = inputs | {"weights": [ref.sha256, ref.which, ref.arch], "seed": seed}
+                of_trial = inputs | {"weights": [ref.sha256, ref.which, ref.arch, *ref.reading.key], "seed": seed}
                 plan = TrialPlan(
                     runs=runs,
                     suite=suite,
@@ -137,6 +138,7 @@ def weights_ref(
     name: str | None = None,
     which: str = "student",
     arch: str | None = None,
+    reading: Reading = NOTHING_SAID,
     must_exist: bool = True,
 ) -> WeightsRef:
     """Names the weights that the user gave: a checkpoint's path, or ``random:<arch>``.
@@ -150,6 +152,7 @@ def weights_ref(
     """
     if which not in ("student", "teacher"):
         raise UserError(f"--which is {which!r}: known are student, teacher")
+    reading.check()
     if source.startswith(RANDOM_PREFIX):
         if not re.fullmatch(r"[a-z0-9_]+", source.removeprefix(RANDOM_PREFIX)):
             raise UserError(f"{source!r}: write random:<architecture>, e.g. random:resnet18")
@@ -167,6 +170,7 @@ def weights_ref(
         sha256=sha256_file(path) if path.is_file() else "",
         which=which,
         arch=arch,
+        reading=reading,
     )
 
 

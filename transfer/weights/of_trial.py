@@ -24,7 +24,7 @@ def arch_of(weights: WeightsRef) -> str | None:
     if weights.arch or not weights.sha256:
         return weights.arch
     try:
-        return load_backbone(weights.source, weights.which, weights.arch).arch
+        return load_backbone(weights.source, weights.which, weights.arch, weights.reading).arch
     except UserError:
         return None  # the check of the weights, or the trial, will say why
 
@@ -38,7 +38,7 @@ def trial_backbone(trial: Trial) -> Backbone:
     weights = trial.weights
     if weights.is_random:
         return random_backbone(weights.source.removeprefix(RANDOM_PREFIX), trial.seed)
-    backbone = load_backbone(weights.source, weights.which, weights.arch)
+    backbone = load_backbone(weights.source, weights.which, weights.arch, weights.reading)
     if backbone.sha256 != weights.sha256:
         raise UserError(f"{weights.source} has changed since the trials were planned: start the command again")
     return backbone

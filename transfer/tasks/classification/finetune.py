@@ -94,7 +94,7 @@ def fit(
     Training(
         checkpoint_path(trial, name),
         f"{trial.benchmark.name} version {trial.benchmark.protocol_version} seed {trial.seed} on {trial.device}\n"
-        f"weights {backbone.sha256} {backbone.which}\n"
+        f"weights {backbone.sha256} {trial.weights.taken}\n"
         f"images {images.names_sha256()} of {trial.data}\n{dataclasses.asdict(settings)}\n{protocol.views}\n"
         f"head {protocol.head_std}\n",
         num_steps=settings.num_steps,

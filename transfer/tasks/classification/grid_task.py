@@ -124,7 +124,7 @@ def fill_grid(trial: Trial, protocol: GridProtocol, data: Divided | None = None)
     points = grid[group.rank :: group.num_processes]
     unchosen = dataclasses.replace(protocol, lrs=(), weight_decays=())  # a point does not depend on the others
     hashes = [data.train.names_sha256(), data.val.names_sha256()]
-    weights = f"{trial.weights.source} {trial.weights.sha256} {trial.weights.which}"
+    weights = f"{trial.weights.source} {trial.weights.sha256} {trial.weights.taken}"
     identity = sha256_text(
         f"version {trial.benchmark.protocol_version} of {unchosen}\n{weights}\n"
         f"seed {trial.seed} on {trial.device}\nimages {hashes} of {trial.data}\n"

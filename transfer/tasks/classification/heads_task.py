@@ -145,7 +145,7 @@ def train(trial: Trial, protocol: HeadsProtocol, images: LabelledImages | None =
     Training(
         trial.work_dir / CHECKPOINT,
         f"{resolved(trial.benchmark, protocol)}version {trial.benchmark.protocol_version} seed {trial.seed}\n"
-        f"weights {backbone.sha256} {backbone.which}\n"
+        f"weights {backbone.sha256} {trial.weights.taken}\n"
         f"images {images.names_sha256()}\ndata {trial.data}\ndevice {trial.device}\n",
         num_steps=protocol.epochs * order.steps_per_epoch,
         curves=trial.work_dir / "tensorboard",

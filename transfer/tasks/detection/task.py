@@ -80,7 +80,7 @@ def run(trial: Trial) -> Outcome:
         data=trial.data,
         seed=trial.seed,
         work_dir=trial.work_dir,
-        fingerprint=sha256_text(f"{resolved}{trial.weights.sha256}{trial.weights.which}{trial.seed}{parts}"),
+        fingerprint=sha256_text(f"{resolved}{trial.weights.sha256}{trial.weights.taken}{trial.seed}{parts}"),
         parts=parts,
     )
     metrics, pictures = launch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -12,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
+from transfer.reading import Reading
 from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
+from transfer.weights.backbone.beside import CONFIG, Beside, preprocessing_of, read_beside
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Preprocessing, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TIMM_CONFIG = "config.json"
+MAX_HEAD_NUMBERS = 2**28  # 1 GiB of a projection head in float32; the official TWIST's have 10 to 40 million
 
 
-def load_backbone(path: str | Path, which: str = "student", arch: str | None = None) -> Backbone:
+def load_backbone(
+    path: str | Path, which: str | None = None, arch: str | None = None, reading: Reading | None = None
+) -> Backbone:
     """Reads the backbone out of a checkpoint of any layout in :data:`transfer.weights.backbone.sources.SOURCES`.
 
     Every key is the backbone's or dropped by name, every tensor has the shape that the architecture asks for, and
@@ -32,28 +35,34 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
 
     Args:
         path: the checkpoint.
-        which: ``"student"`` or ``"teacher"``, where the checkpoint has both.
-        arch: what the checkpoint is expected to be; None takes what its keys and shapes say, and is refused where
-            they do not say it.
+        which: ``"student"`` or ``"teacher"``, where the checkpoint has both; None is the layout's default, the
+            network that its authors evaluate.
+        arch: what the checkpoint is expected to be; None takes what its keys and shapes say, or the config beside
+            it, and is refused where they do not say it.
+        reading: what the user says because the checkpoint does not.
 
     Raises:
         UserError: the file is missing, damaged, of unknown or ambiguous layout, or not a whole known network.
     """
     path = Path(path)
     where = str(path)
+    reading = reading or Reading()
+    reading.check()
     checkpoint = read_checkpoint(path)
     source = recognise(checkpoint, where)
-    if which not in ("student", "teacher"):
+    if which not in (None, "student", "teacher"):
         raise UserError(f"--which is {which!r}: choose student or teacher")
-    network = source.teacher if which == "teacher" else source.student
-    if network is None or not isinstance(network.state_of(checkpoint), Mapping):
-        raise UserError(f"{where} ({source.name}) has no {which}: its entries are {some_keys(checkpoint, 8)}")
+    taken, other = _networks(checkpoint, source, which, where)
+    network = source.teacher if taken == "teacher" else source.student
+    assert network is not None, "a layout's default network is one that it has"
+    beside = read_beside(path)
     state, dropped = _split_keys(network.state_of(checkpoint), source, network, where)
     state = _tensors_only(state, where)
     found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where)
-    _check_arch(found, arch, source, where)
+    _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
     state = _checked({**state, **filled}, found, where)
+    preprocessing = _preprocessing(checkpoint, source, reading, beside, where)
     head, head_config = _head(checkpoint, source, network, where)
     return Backbone(
         arch=found,
@@ -61,13 +70,38 @@ def load_backbone(path: str | Path, which: str = "student", arch: str | None = N
         source_format=source.name,
         source=where,
         sha256=sha256_file(path),
-        which=which,
-        preprocessing=_preprocessing(checkpoint, source, path),
+        which=taken,
+        other=other,
+        preprocessing=preprocessing,
         head=head,
         head_config=head_config,
         dropped=dropped,
         filled=tuple(filled),
     )
+
+
+def networks_in(path: str | Path) -> tuple[str, str | None]:
+    """The network that is taken when nobody says which, and the other one; ``"student"`` of what cannot be read."""
+    path = Path(path)
+    try:
+        checkpoint = read_checkpoint(path)
+        return _networks(checkpoint, recognise(checkpoint, str(path)), None, str(path))
+    except UserError:
+        return "student", None  # whoever loads it says what is wrong
+
+
+def _networks(checkpoint: Checkpoint, source: Source, which: str | None, where: str) -> tuple[str, str | None]:
+    """The network to take, and the other one if the checkpoint holds it."""
+    networks = {"student": source.student, "teacher": source.teacher}
+    present = [
+        name
+        for name, network in networks.items()
+        if network is not None and isinstance(network.state_of(checkpoint), Mapping)
+    ]
+    taken = which or source.default_network
+    if taken not in present:
+        raise UserError(f"{where} ({source.name}) has no {taken}: its entries are {some_keys(checkpoint, 8)}")
+    return taken, next((name for name in present if name != taken), None)
 
 
 def random_backbone(arch: str, seed: int) -> Backbone:
@@ -164,15 +198,25 @@ def _tensors_only(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     others = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise UserError(f"{where} holds {others[0]!r}, which is not a tensor: save the state dict alone")
+    if nested := [key for key, value in state.items() if value.is_nested]:
+        raise UserError(f"{where}: {nested[0]} is a nested tensor: save plain float tensors")
     return dict(state)
 
 
-def _check_arch(found: str, expected: str | None, source: Source, where: str) -> None:
+def _check_arch(
+    found: str, expected: str | None, beside: Beside | None, source: Source, checkpoint: Checkpoint, where: str
+) -> None:
     if expected is not None and architecture_of(expected) != architecture_of(found):
         raise UserError(f"{where} holds a {found}, not a {expected}: give the right --arch, or leave it out")
+    if beside is not None and beside.arch is not None and architecture_of(beside.arch) != architecture_of(found):
+        raise UserError(
+            f"{where} holds a {found}, but {beside.path} says {beside.arch}: move the one away that is about another "
+            f"checkpoint"
+        )
     if reason := source.other_archs.get(found):
         raise UserError(f"{where} ({source.name}) has a {found}'s shapes but is none: {reason}")
-    if expected is None and (reason := source.ask_archs.get(found)):
+    said = expected or (beside and beside.arch) or source.says_arch(checkpoint)
+    if said is None and (reason := source.ask_archs.get(found)):
         raise UserError(f"{where} ({source.name}) may be a {found}: {reason}; give --arch {found} if it is one")
 
 
@@ -232,6 +276,8 @@ def _head(
     if not isinstance(head, Mapping) or not head:
         return None, None
     tensors = _tensors_only(head, where)
+    if sum(tensor.numel() for tensor in tensors.values()) > MAX_HEAD_NUMBERS:
+        raise UserError(f"{where} has a head of more than {MAX_HEAD_NUMBERS} numbers: it is damaged, or no head")
     if isinstance(config, Mapping):
         return tensors, dict(config)
     # else what the shapes of the linear layers show, and what no shape does, from the recipe in our checkpoints
@@ -247,24 +293,24 @@ def _head(
     return tensors, arguments
 
 
-def _preprocessing(checkpoint: Checkpoint, source: Source, path: Path) -> Preprocessing:
-    """What the checkpoint says of its images, else the layout, else timm's ``config.json`` beside the file."""
-    entry, where = checkpoint.get(source.preprocessing_entry or ""), path
-    if entry is None:
-        if source.preprocessing is not None:
-            return source.preprocessing
-        where = path.parent / TIMM_CONFIG
-        if not where.is_file():
-            raise UserError(
-                f"{path} ({source.name}) does not say by which mean and deviation its images were scaled: "
-                f"put the {TIMM_CONFIG} that timm publishes with it beside it"
-            )
-        try:
-            entry = json.loads(where.read_text(encoding="utf-8"))["pretrained_cfg"]
-        except (ValueError, TypeError, KeyError):
-            raise UserError(f"{where} is not timm's: it has no pretrained_cfg with mean and std") from None
-    try:
-        (m0, m1, m2), (s0, s1, s2) = (tuple(float(value) for value in entry[name]) for name in ("mean", "std"))
-    except (TypeError, KeyError, ValueError):
-        raise UserError(f"{where}: its preprocessing is not three means and three deviations: {entry!r}") from None
-    return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
+def _preprocessing(
+    checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str
+) -> Preprocessing:
+    """What the user says, else the checkpoint itself, else the config beside it, else the layout; else it is asked."""
+    if reading.mean is not None and reading.std is not None:
+        return Preprocessing("RGB", mean=reading.mean, std=reading.std)
+    if (entry := checkpoint.get(source.preprocessing_entry or "")) is not None:
+        said = entry if isinstance(entry, Mapping) else {}
+        return preprocessing_of(said.get("mean"), said.get("std"), where)
+    told = beside.preprocessing if beside is not None else None
+    if told is not None and source.preprocessing not in (None, told) and not source.published_alone:
+        raise UserError(
+            f"{where} ({source.name}) was fed images of another mean and deviation than those that its folder's "
+            f"config names: move the config away if it is about another checkpoint, or give --mean and --std"
+        )
+    if (preprocessing := told or source.preprocessing) is not None:
+        return preprocessing
+    raise UserError(
+        f"{where} ({source.name}) does not say by which mean and deviation its images were scaled: "
+        f"{source.ask_preprocessing}; give --mean and --std, or put the {CONFIG} that is published with it beside it"
+    )

@@ -18,6 +18,12 @@ PROJECTION = "projection head"
 CLASSIFIER = "classifier"
 
 _SIX_OR_TWELVE_HEADS = "DeiT-S has 6 attention heads and MoCo v3's ViT-S has 12, in tensors of the same shapes"
+_ASK_HEADS = {"deit_small": _SIX_OR_TWELVE_HEADS}
+_VIT_SCALES = "DeiT's, DINO's and MAE's ViTs are fed by ImageNet's mean and deviation, Google's (augreg) by 0.5 and 0.5"
+_SUPERVISED_OR_SIMCLR = (
+    "a supervised network's images are scaled by ImageNet's mean and deviation (0.485 0.456 0.406 and 0.229 0.224 "
+    "0.225), and those of SimCLR's converter not at all (0 0 0 and 1 1 1)"
+)
 
 
 def _entry(checkpoint: Checkpoint, name: str) -> Mapping[str, Any]:
@@ -42,11 +48,11 @@ def _any(state: Checkpoint, beginning: str) -> bool:
     return any(str(key).startswith(beginning) for key in state)
 
 
-def _is_simclr_conversion(c: Checkpoint) -> bool:
-    """A state dict alone that never saw a batch in PyTorch: the counters of a trained one are not zero."""
-    state = _entry(c, "state_dict")
-    counter = state.get("bn1.num_batches_tracked", 1)
-    return c.keys() == {"state_dict"} and _resnet(state) and "fc.weight" in state and bool(counter == 0)
+def _args_arch(checkpoint: Checkpoint) -> str | None:
+    """What DINO's command line calls the network: its ``vit_small`` has 6 heads (vision_transformer.py)."""
+    args = checkpoint.get("args")
+    name = args.get("arch") if isinstance(args, Mapping) else getattr(args, "arch", None)
+    return {"vit_small": "deit_small", "deit_small": "deit_small"}.get(name) if isinstance(name, str) else None
 
 
 _OURS = (
@@ -79,12 +85,14 @@ _PLAIN = (
         name="plain ResNet without classifier",
         recognise=lambda c: _resnet(c) and not _any(c, "fc."),
         student=Network(),
+        published_alone=True,
     ),
     Source(
         # torchvision's and timm's ResNets; DeepMind's BYOL as github.com/chigur/byol-convert writes it
         name="plain ResNet with classifier",
         recognise=lambda c: _resnet(c) and _any(c, "fc."),
         student=Network(),
+        published_alone=True,
         dropped={"fc.": CLASSIFIER},
     ),
     Source(
@@ -92,14 +100,19 @@ _PLAIN = (
         name="plain ViT without classifier",
         recognise=lambda c: _vit(c) and not _any(c, "head."),
         student=Network(),
+        preprocessing=None,
+        ask_preprocessing=_VIT_SCALES,
+        ask_archs=_ASK_HEADS,
     ),
     Source(
-        # timm's ViTs: DeiT's are fed by ImageNet's mean and deviation, Google's (augreg) by 0.5 and 0.5
+        # timm's ViTs
         name="plain ViT with classifier",
         recognise=lambda c: _vit(c) and _any(c, "head."),
         student=Network(),
         dropped={"head.": CLASSIFIER},
         preprocessing=None,
+        ask_preprocessing=_VIT_SCALES,
+        ask_archs=_ASK_HEADS,
     ),
     Source(
         name="torchvision ViT",  # torchvision/models/vision_transformer.py
@@ -107,6 +120,7 @@ _PLAIN = (
         student=Network(),
         dropped={"heads.": CLASSIFIER},
         naming=TORCHVISION_VIT,
+        ask_archs=_ASK_HEADS,
     ),
     Source(
         name="DeiT",  # github.com/facebookresearch/deit: deit_small_patch16_224-*.pth
@@ -151,11 +165,16 @@ _METHODS = (
         other_archs={"deit_small": _SIX_OR_TWELVE_HEADS},
     ),
     Source(
-        name="SimCLR (converted)",  # github.com/tonylins/simclr-converter; its eval.py: "do not have normalization"
-        recognise=_is_simclr_conversion,
+        # github.com/tonylins/simclr-converter, whose eval.py says "do not have normalization"; torchvision's network
+        # saved as {"state_dict": ...} has the same layout, counters of 0 included
+        name="ResNet with classifier in state_dict",
+        recognise=lambda c: (
+            c.keys() == {"state_dict"} and _resnet(_entry(c, "state_dict")) and _any(c["state_dict"], "fc.")
+        ),
         student=Network(entry="state_dict"),
         dropped={"fc.": CLASSIFIER},
-        preprocessing=UNSCALED,
+        preprocessing=None,
+        ask_preprocessing=_SUPERVISED_OR_SIMCLR,
     ),
     Source(
         name="SimCLR (PyTorch)",  # github.com/sthalles/SimCLR: simclr.py; its images are scaled by ToTensor alone
@@ -196,6 +215,9 @@ _METHODS = (
         student=Network(entry="student", prefix="module.backbone."),
         teacher=Network(entry="teacher", prefix="backbone."),
         dropped={"module.head.": PROJECTION, "head.": PROJECTION},
+        ask_archs=_ASK_HEADS,
+        says_arch=_args_arch,
+        default_network="teacher",  # eval_linear.py and eval_knn.py: --checkpoint_key teacher
     ),
     Source(
         name="DINO with batch norm",  # as above: its ResNets
@@ -205,6 +227,9 @@ _METHODS = (
         student=Network(entry="student", prefix="module.backbone."),
         teacher=Network(entry="teacher", prefix="module.backbone."),
         dropped={"module.head.": PROJECTION},
+        ask_archs=_ASK_HEADS,
+        says_arch=_args_arch,
+        default_network="teacher",
     ),
     Source(
         name="Barlow Twins",  # github.com/facebookresearch/barlowtwins: main.py
@@ -242,7 +267,7 @@ _OPENMMLAB = (
         student=Network(entry="state_dict", prefix="backbone."),
         dropped=_OPENMMLAB_DROPPED,
         naming=MMPRETRAIN_VIT,
-        ask_archs={"deit_small": _SIX_OR_TWELVE_HEADS},
+        ask_archs=_ASK_HEADS,
     ),
     Source(
         # extract_backbone_weights.py of OpenSelfSup and DenseCL writes its author beside the state dict

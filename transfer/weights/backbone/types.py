@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from transfer.weights.backbone.naming import Naming
 
@@ -74,6 +74,11 @@ class Source:
         other_archs: architectures that this layout only seems to hold, to the reason.
         ask_archs: architectures that ``--arch`` has to name, because no tensor distinguishes them from another, to
             the reason.
+        says_arch: the architecture that the checkpoint's own settings name; None where they do not.
+        default_network: the one that is taken unless ``--which`` says otherwise: the one that the authors evaluate.
+        ask_preprocessing: why ``--mean`` and ``--std``, or a config beside the file, have to say how images were
+            scaled, where ``preprocessing`` is None.
+        published_alone: whether a ``config.json`` beside the file may say another preprocessing than this row.
     """
 
     name: str
@@ -87,6 +92,10 @@ class Source:
     head_config_entry: str | None = None
     other_archs: dict[str, str] = field(default_factory=dict)
     ask_archs: dict[str, str] = field(default_factory=dict)
+    says_arch: Callable[[Checkpoint], str | None] = lambda checkpoint: None
+    default_network: Literal["student", "teacher"] = "student"
+    ask_preprocessing: str = "it serves networks that differ in it"
+    published_alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +110,7 @@ class Backbone:
         source: path of the checkpoint, or ``"random:<arch>:<seed>"``.
         sha256: of the checkpoint's bytes, or of the text ``source`` for a random one.
         which: ``"student"`` or ``"teacher"``.
+        other: the one of the two that the source holds too and that was not taken; None where it holds no other.
         head, head_config: the projection head's state dict and the arguments that build it, where the source has
             one that :class:`pretrain.model.ProjectionHead` can load; else None.
         dropped: key of the source that is not part of the backbone, to the reason.
@@ -113,6 +123,7 @@ class Backbone:
     source: str
     sha256: str
     which: str = "student"
+    other: str | None = None
     preprocessing: Preprocessing = IMAGENET
     head: dict[str, Tensor] | None = None
     head_config: dict[str, Any] | None = None

@@ -124,7 +124,8 @@ def converted_weights(trial: Trial, target: str) -> Converted:
     weights = trial.weights
     name = re.sub(r"[^\w.-]", "_", weights.name)
     seed = f"-seed{trial.seed}" if weights.is_random else ""
-    stem = f"{name}-{weights.sha256[:8]}-{weights.which}{seed}"
+    said = "".join(f"-{sha256_text(each)[:8]}" for each in weights.reading.key)
+    stem = f"{name}-{weights.sha256[:8]}-{weights.which}{said}{seed}"
     out = trial.weights_dir / target
     path, proof_path = _paths(RESNET_TARGETS[target], out, stem)  # the same file names for every family
     if ready := _ready(trial, target, path, proof_path):

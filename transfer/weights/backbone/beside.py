@@ -1,0 +1,141 @@
+"""The ``config.json`` that timm and Hugging Face publish beside a checkpoint: its architecture and preprocessing.
+
+timm writes ``architecture`` and ``pretrained_cfg`` (github.com/huggingface/pytorch-image-models: timm/models/_hub.py,
+save_config_for_hf); Hugging Face ``model_type`` with the network's sizes, and ``image_mean`` and ``image_std`` into
+``preprocessor_config.json`` (github.com/huggingface/transformers: configuration_utils.py, image_processing_base.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from transfer.reading import CANNOT_SCALE, can_scale
+from transfer.weights.backbone.architecture import RESNETS, VITS, names
+from transfer.weights.backbone.types import Preprocessing
+
+CONFIG = "config.json"
+HF_PREPROCESSOR = "preprocessor_config.json"
+
+# timm's names, without the tag after the dot, of the networks that are known here
+TIMM_NAMES = {
+    **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
+    **{f"tv_{name}": name for name in ("resnet34", "resnet50", "resnet101")},
+    "vit_small_patch16_224": "deit_small",
+    "deit_small_patch16_224": "deit_small",
+    "vit_base_patch16_224": "vit_base",
+    "deit_base_patch16_224": "vit_base",
+}
+HARMLESS_ARGUMENTS = {"num_classes", "global_pool", "drop_rate", "drop_path_rate"}  # no backbone's feature is another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What stands beside a checkpoint.
+
+    Attributes:
+        path: the file that says it.
+        arch: of the table of architectures; None where it names none.
+        preprocessing: None where it gives no mean and deviation.
+    """
+
+    path: Path
+    arch: str | None = None
+    preprocessing: Preprocessing | None = None
+
+
+def read_beside(checkpoint: Path) -> Beside | None:
+    """The config beside the checkpoint; None where there is none, or where it is no description of a network.
+
+    Raises:
+        UserError: it names an architecture that is not known here, or a preprocessing that none can be.
+    """
+    path = checkpoint.parent / CONFIG
+    config = _json(path)
+    if isinstance(config.get("architecture"), str) or isinstance(config.get("pretrained_cfg"), Mapping):
+        said = config.get("pretrained_cfg", config)
+        return Beside(path=path, arch=_timm_arch(config, path), preprocessing=_scaling(said, "mean", "std", path))
+    if isinstance(config.get("model_type"), str):
+        processor = checkpoint.parent / HF_PREPROCESSOR
+        scaling = _scaling(_json(processor), "image_mean", "image_std", processor)
+        return Beside(path=path, arch=_hugging_face_arch(config, path), preprocessing=scaling)
+    return None
+
+
+def preprocessing_of(mean: Any, std: Any, where: object) -> Preprocessing:
+    """Three means and three deviations, as a file holds them.
+
+    Raises:
+        UserError: they are something else, or no image can be scaled by them.
+    """
+    try:
+        (m0, m1, m2), (s0, s1, s2) = (tuple(float(value) for value in values) for values in (mean, std))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(
+            f"{where}: its preprocessing is not three means and three deviations: {mean!r:.80}, {std!r:.80}"
+        ) from None
+    if not can_scale((m0, m1, m2), (s0, s1, s2)):
+        raise UserError(f"{where}: its preprocessing is mean {mean!r:.80} and std {std!r:.80}: {CANNOT_SCALE}")
+    return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _scaling(config: Any, mean: str, std: str, path: Path) -> Preprocessing | None:
+    if not isinstance(config, Mapping) or (mean not in config and std not in config):
+        return None
+    return preprocessing_of(config.get(mean), config.get(std), path)
+
+
+def _timm_arch(config: Mapping[str, Any], path: Path) -> str | None:
+    name = config.get("architecture")
+    if not isinstance(name, str):
+        return None
+    arch = TIMM_NAMES.get(name.split(".")[0])
+    arguments = config.get("model_args")
+    changed = sorted(map(str, arguments.keys() - HARMLESS_ARGUMENTS)) if isinstance(arguments, Mapping) else []
+    if arch is None or changed:
+        what = f"timm's {name[:60]}" + (f" with {', '.join(changed)[:80]}" if changed else "")
+        raise _unknown(path, what)
+    return arch
+
+
+def _hugging_face_arch(config: Mapping[str, Any], path: Path) -> str:
+    """By the sizes that Hugging Face's classes take, with their defaults (ViTConfig, ResNetConfig)."""
+    kind = config["model_type"]
+    found: str | None = None
+    if kind in ("vit", "vit_mae", "deit"):
+        defaults = {"hidden_size": 768, "num_attention_heads": 12, "num_hidden_layers": 12, "patch_size": 16}
+        sizes = [config.get(name, default) for name, default in defaults.items()]
+        plain = config.get("hidden_act", "gelu") == "gelu" and config.get("qkv_bias", True) and kind != "deit"
+        for name, vit in VITS.items():
+            if plain and sizes == [vit.width, vit.num_heads, vit.depth, 16]:
+                found = name
+    elif kind == "resnet":
+        sizes = [config.get("layer_type", "bottleneck"), config.get("depths", [3, 4, 6, 3])]
+        for name, resnet in RESNETS.items():
+            stem = config.get("embedding_size", 64)
+            if sizes == [resnet.block, list(resnet.num_blocks)] and stem == resnet.stem_channels:
+                found = name
+        if config.get("downsample_in_first_stage") or config.get("downsample_in_bottleneck"):
+            found = None
+    if found is None:
+        raise _unknown(path, f"Hugging Face's {kind[:60]} of its sizes")
+    return found
+
+
+def _unknown(path: Path, what: str) -> UserError:
+    return UserError(
+        f"{path} says that the checkpoint beside it is {what}, which is none of {', '.join(names())}: give a "
+        f"checkpoint of one of these, or move the file away if it is about another checkpoint"
+    )
