@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from transfer.reading import CANNOT_SCALE, can_scale
+from transfer.reading import CANNOT_SCALE, Reading, can_scale
 from transfer.weights.backbone.architecture import RESNETS, VITS, names
-from transfer.weights.backbone.types import Preprocessing
+from transfer.weights.backbone.types import Checkpoint, Preprocessing, Source
 
 CONFIG = "config.json"
 HF_PREPROCESSOR = "preprocessor_config.json"
@@ -81,6 +81,33 @@ def preprocessing_of(mean: Any, std: Any, where: object) -> Preprocessing:
     if not can_scale((m0, m1, m2), (s0, s1, s2)):
         raise UserError(f"{where}: its preprocessing is mean {mean!r:.80} and std {std!r:.80}: {CANNOT_SCALE}")
     return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
+
+
+def chosen_preprocessing(
+    checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str
+) -> Preprocessing:
+    """What the user says, else the checkpoint itself, else the config beside it, else the layout.
+
+    Raises:
+        UserError: nothing of these says it, or the config beside the checkpoint contradicts the layout.
+    """
+    if reading.mean is not None and reading.std is not None:
+        return Preprocessing("RGB", mean=reading.mean, std=reading.std)
+    if (entry := checkpoint.get(source.preprocessing_entry or "")) is not None:
+        said = entry if isinstance(entry, Mapping) else {}
+        return preprocessing_of(said.get("mean"), said.get("std"), where)
+    told = beside.preprocessing if beside is not None else None
+    if told is not None and source.preprocessing not in (None, told) and not source.published_alone:
+        raise UserError(
+            f"{where} ({source.name}) was fed images of another mean and deviation than those that its folder's "
+            f"config names: move the config away if it is about another checkpoint, or give --mean and --std"
+        )
+    if (preprocessing := told or source.preprocessing) is not None:
+        return preprocessing
+    raise UserError(
+        f"{where} ({source.name}) does not say by which mean and deviation its images were scaled: "
+        f"{source.ask_preprocessing}; give --mean and --std, or put the {CONFIG} that is published with it beside it"
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

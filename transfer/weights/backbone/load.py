@@ -14,9 +14,9 @@ from common.files import sha256_file, sha256_text
 from transfer.reading import Reading
 from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
-from transfer.weights.backbone.beside import CONFIG, Beside, preprocessing_of, read_beside
+from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
 from transfer.weights.backbone.sources import recognise, some_keys
-from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Preprocessing, Source
+from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ def load_backbone(
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
     state = _checked({**state, **filled}, found, where)
-    preprocessing = _preprocessing(checkpoint, source, reading, beside, where)
+    preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where)
     head, head_config = _head(checkpoint, source, network, where)
     return Backbone(
         arch=found,
@@ -248,9 +248,10 @@ def _checked(state: Mapping[str, Tensor], arch: str, where: str) -> dict[str, Te
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
             raise UserError(f"{where}: {key} is not a dense tensor: save plain float tensors")
         if key.endswith(COUNTER):
-            if tensor.dtype != torch.int64:
+            # an average over a whole state dict keeps floating-point counts; no feature depends on them
+            if tensor.dtype != torch.int64 and not (tensor.is_floating_point() and float(tensor).is_integer()):
                 raise UserError(f"{where}: {key} is {tensor.dtype}, not a whole number of batches")
-            checked[key] = tensor.clone()
+            checked[key] = tensor.to(torch.int64, copy=True)
             continue
         if not tensor.is_floating_point():
             raise UserError(f"{where}: {key} is {tensor.dtype}, not floating point: save unquantised weights")
@@ -291,26 +292,3 @@ def _head(
     if isinstance(model, Mapping):
         arguments |= {name: model[name] for name in ("activation", "nbs") if name in model}
     return tensors, arguments
-
-
-def _preprocessing(
-    checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str
-) -> Preprocessing:
-    """What the user says, else the checkpoint itself, else the config beside it, else the layout; else it is asked."""
-    if reading.mean is not None and reading.std is not None:
-        return Preprocessing("RGB", mean=reading.mean, std=reading.std)
-    if (entry := checkpoint.get(source.preprocessing_entry or "")) is not None:
-        said = entry if isinstance(entry, Mapping) else {}
-        return preprocessing_of(said.get("mean"), said.get("std"), where)
-    told = beside.preprocessing if beside is not None else None
-    if told is not None and source.preprocessing not in (None, told) and not source.published_alone:
-        raise UserError(
-            f"{where} ({source.name}) was fed images of another mean and deviation than those that its folder's "
-            f"config names: move the config away if it is about another checkpoint, or give --mean and --std"
-        )
-    if (preprocessing := told or source.preprocessing) is not None:
-        return preprocessing
-    raise UserError(
-        f"{where} ({source.name}) does not say by which mean and deviation its images were scaled: "
-        f"{source.ask_preprocessing}; give --mean and --std, or put the {CONFIG} that is published with it beside it"
-    )

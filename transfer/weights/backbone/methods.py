@@ -1,0 +1,160 @@
+"""Rows of the table of layouts: the methods' own codes, and OpenMMLab's."""
+
+from __future__ import annotations
+
+from transfer.weights.backbone.marks import (
+    ASK_HEADS,
+    CLASSIFIER,
+    PROJECTION,
+    SIX_OR_TWELVE_HEADS,
+    SUPERVISED_OR_SIMCLR,
+    args_arch,
+    entry,
+    has_any,
+    has_resnet,
+)
+from transfer.weights.backbone.naming import MMPRETRAIN_VIT, SEQUENTIAL_RESNET
+from transfer.weights.backbone.types import UNSCALED, Network, Source
+
+_SWAV_DROPPED = {"module.projection_head.": PROJECTION, "module.prototypes.": "prototypes"}
+
+METHODS = (
+    Source(
+        name="MoCo",  # v1 and v2, github.com/facebookresearch/moco: moco/builder.py
+        recognise=lambda c: has_resnet(entry(c, "state_dict"), "module.encoder_q."),
+        student=Network(entry="state_dict", prefix="module.encoder_q."),
+        teacher=Network(entry="state_dict", prefix="module.encoder_k."),
+        dropped={
+            "module.encoder_q.fc.": PROJECTION,
+            "module.encoder_k.fc.": PROJECTION,
+            "module.queue": "queue of negatives",
+        },
+    ),
+    Source(
+        name="MoCo v3",  # github.com/facebookresearch/moco-v3: moco/builder.py, vits.py
+        recognise=lambda c: has_any(entry(c, "state_dict"), "module.base_encoder."),
+        student=Network(entry="state_dict", prefix="module.base_encoder."),
+        teacher=Network(entry="state_dict", prefix="module.momentum_encoder."),
+        dropped={
+            "module.base_encoder.fc.": PROJECTION,
+            "module.base_encoder.head.": PROJECTION,
+            "module.momentum_encoder.fc.": PROJECTION,
+            "module.momentum_encoder.head.": PROJECTION,
+            "module.predictor.": "predictor",
+        },
+        other_archs={"deit_small": SIX_OR_TWELVE_HEADS},
+    ),
+    Source(
+        # github.com/tonylins/simclr-converter, whose eval.py says "do not have normalization"; torchvision's network
+        # saved as {"state_dict": ...} has the same layout, counters of 0 included
+        name="ResNet with classifier in state_dict",
+        recognise=lambda c: (
+            c.keys() == {"state_dict"} and has_resnet(entry(c, "state_dict")) and has_any(c["state_dict"], "fc.")
+        ),
+        student=Network(entry="state_dict"),
+        dropped={"fc.": CLASSIFIER},
+        preprocessing=None,
+        ask_preprocessing=SUPERVISED_OR_SIMCLR,
+    ),
+    Source(
+        name="SimCLR (PyTorch)",  # github.com/sthalles/SimCLR: simclr.py; its images are scaled by ToTensor alone
+        recognise=lambda c: "arch" in c and has_resnet(entry(c, "state_dict"), "backbone."),
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped={"backbone.fc.": PROJECTION},
+        preprocessing=UNSCALED,
+    ),
+    Source(
+        name="BYOL (PyTorch)",  # github.com/yaox12/BYOL-PyTorch: model/basic_modules.py, where "projetion" is its word
+        recognise=lambda c: has_any(entry(c, "model"), "module.online_network.encoder."),
+        student=Network(entry="model", prefix="module.online_network.encoder."),
+        teacher=Network(entry="model", prefix="module.target_network.encoder."),
+        dropped={
+            "module.online_network.projetion.": PROJECTION,
+            "module.target_network.projetion.": PROJECTION,
+            "module.predictor.": "predictor",
+        },
+        naming=SEQUENTIAL_RESNET,
+    ),
+    Source(
+        name="SwAV or DeepCluster-v2",  # the released files, github.com/facebookresearch/swav: src/resnet50.py
+        recognise=lambda c: has_resnet(c, "module.") and has_any(c, "module.pro"),
+        student=Network(prefix="module."),
+        dropped=_SWAV_DROPPED,
+    ),
+    Source(
+        name="SwAV or DeepCluster-v2 checkpoint",  # as main_swav.py writes it
+        recognise=lambda c: (
+            has_resnet(entry(c, "state_dict"), "module.") and has_any(c["state_dict"], "module.projection_head.")
+        ),
+        student=Network(entry="state_dict", prefix="module."),
+        dropped=_SWAV_DROPPED,
+    ),
+    Source(
+        name="DINO",  # github.com/facebookresearch/dino: main_dino.py; without batch norm the teacher is not wrapped
+        recognise=lambda c: (
+            has_any(entry(c, "student"), "module.backbone.") and has_any(entry(c, "teacher"), "backbone.")
+        ),
+        student=Network(entry="student", prefix="module.backbone."),
+        teacher=Network(entry="teacher", prefix="backbone."),
+        dropped={"module.head.": PROJECTION, "head.": PROJECTION},
+        ask_archs=ASK_HEADS,
+        says_arch=args_arch,
+        default_network="teacher",  # eval_linear.py and eval_knn.py: --checkpoint_key teacher
+    ),
+    Source(
+        name="DINO with batch norm",  # as above: its ResNets
+        recognise=lambda c: (
+            has_any(entry(c, "student"), "module.backbone.") and has_any(entry(c, "teacher"), "module.backbone.")
+        ),
+        student=Network(entry="student", prefix="module.backbone."),
+        teacher=Network(entry="teacher", prefix="module.backbone."),
+        dropped={"module.head.": PROJECTION},
+        ask_archs=ASK_HEADS,
+        says_arch=args_arch,
+        default_network="teacher",
+    ),
+    Source(
+        name="Barlow Twins",  # github.com/facebookresearch/barlowtwins: main.py
+        recognise=lambda c: has_resnet(entry(c, "model"), "module.backbone.") and has_any(c["model"], "module.bn."),
+        student=Network(entry="model", prefix="module.backbone."),
+        dropped={"module.projector.": PROJECTION, "module.bn.": "batch norm of the loss"},
+    ),
+    Source(
+        name="VICReg",  # github.com/facebookresearch/vicreg: main_vicreg.py
+        recognise=lambda c: has_resnet(entry(c, "model"), "module.backbone.") and not has_any(c["model"], "module.bn."),
+        student=Network(entry="model", prefix="module.backbone."),
+        dropped={"module.projector.": PROJECTION},
+    ),
+)
+
+_OPENMMLAB_DROPPED = {
+    "neck.": PROJECTION,
+    "head.": "head",
+    "encoder_q.": "the same backbone and its neck once more",  # DenseCL and MoCo of OpenSelfSup name it twice
+    "encoder_k.": "momentum encoder",
+    "target_net.": "target network",
+    "queue": "queue of negatives",
+}
+
+OPENMMLAB = (
+    Source(
+        name="OpenMMLab ResNet",  # mmpretrain, mmselfsup, mmcls, OpenSelfSup; DenseCL's training checkpoints
+        recognise=lambda c: "arch" not in c and "backbone.conv1.weight" in entry(c, "state_dict"),
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped=_OPENMMLAB_DROPPED,
+    ),
+    Source(
+        name="OpenMMLab ViT",  # mmpretrain/models/backbones/vision_transformer.py
+        recognise=lambda c: "backbone.patch_embed.projection.weight" in entry(c, "state_dict"),
+        student=Network(entry="state_dict", prefix="backbone."),
+        dropped=_OPENMMLAB_DROPPED,
+        naming=MMPRETRAIN_VIT,
+        ask_archs=ASK_HEADS,
+    ),
+    Source(
+        # extract_backbone_weights.py of OpenSelfSup and DenseCL writes its author beside the state dict
+        name="OpenSelfSup backbone",
+        recognise=lambda c: isinstance(c.get("author"), str) and has_resnet(entry(c, "state_dict")),
+        student=Network(entry="state_dict"),
+    ),
+)
