@@ -166,10 +166,10 @@ _ROWS = (
         summary="FCN-FPN R50, VOC12 train + SBD (10,582 images) -> val (1,449), crop 512, 20k iterations at batch 16",
     ),
     _segmentation(
-        "seg-cityscapes", "cityscapes", "cityscapes", typed="cityscapes", suite="paper",
+        "seg-cityscapes", "cityscapes", "cityscapes", protocol_version=2, typed="cityscapes", suite="paper",
         canary=_below(73.8, "table 6, DINO,", "train_cfg.max_iters=1000"),
         title="Cityscapes segmentation, FCN-FPN R50",
-        summary="FCN-FPN R50, train_fine (2,975) -> val (500), 40k iterations at batch 8",
+        summary="FCN-FPN R50, train_fine (2,975) -> val (500), crop 769, 40k iterations at batch 8, sliding windows",
     ),
     _segmentation(
         "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=_DEMO_SEG_CANARY,
@@ -192,8 +192,8 @@ _ROWS = (
         summary="a linear head on the stages of the frozen backbone, in minutes",
     ),
     _segmentation(
-        "seg-cityscapes-frozen", "cityscapes", "cityscapes_frozen", typed="cityscapes", variant_of="seg-cityscapes",
-        option="--frozen", title="Cityscapes segmentation on a frozen R50, linear head",
+        "seg-cityscapes-frozen", "cityscapes", "cityscapes_frozen", protocol_version=2, typed="cityscapes",
+        variant_of="seg-cityscapes", option="--frozen", title="Cityscapes segmentation on a frozen R50, linear head",
         summary="a linear head on the stages of the frozen backbone, in minutes",
     ),
     _segmentation(

@@ -3,10 +3,14 @@
 
     tools/transfer_seg.sh cityscapes CHECKPOINT
 
-The crop is 769; for 512 x 1024 and any other, set both sizes (a row off protocol):
-``model.data_preprocessor.size=512,1024 train_dataloader.dataset.pipeline.3.crop_size=512,1024``. Images are tested
-whole. Data: ``leftImg8bit`` and ``gtFine`` below the data root, the latter with ``*_gtFine_labelTrainIds.png``
-from cityscapesScripts.
+The paper names the data and "FCN-FPN" and released no config. Crop and test are those of MMSegmentation's 769 x 769
+configs (``configs/fcn/fcn_r50-d8_4xb2-40k_cityscapes-769x769.py``): windows of 769 with a stride of 513, whose logits
+are averaged where they overlap, and ``align_corners``, which sizes of 32 n + 1 are made for. Until version 1 images
+were tested whole, without ``align_corners``.
+
+For 512 x 1024 and any other crop, set all three sizes (a row off protocol): ``model.data_preprocessor.size=512,1024
+train_dataloader.dataset.pipeline.3.crop_size=512,1024 model.test_cfg.crop_size=512,1024``. Data: ``leftImg8bit`` and
+``gtFine`` below the data root, the latter with ``*_gtFine_labelTrainIds.png`` from cityscapesScripts.
 """
 
 _base_ = ["_base_/fcn_fpn.py", "_base_/runtime.py"]
@@ -16,7 +20,11 @@ num_images = dict(train=2975, test=500)
 crop_size = (769, 769)
 max_iters = 40000
 
-model = dict(data_preprocessor=dict(size=crop_size), decode_head=dict(num_classes=19))
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    decode_head=dict(num_classes=19, align_corners=True),
+    test_cfg=dict(mode="slide", crop_size=crop_size, stride=(513, 513)),
+)
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -22,7 +22,7 @@ model = dict(
         in_index=[0, 1, 2, 3],
         num_classes=19,
         norm_cfg=norm_cfg,
-        align_corners=False,
+        align_corners=True,
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
 )

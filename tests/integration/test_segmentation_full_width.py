@@ -70,7 +70,8 @@ def cityscapes(root: Path) -> tuple[str, ...]:
         for number in range(count):
             place = f"{split}/aachen/aachen_{number:06d}_000019"
             save_pair(root / f"leftImg8bit/{place}_leftImg8bit.png", root / f"gtFine/{place}_gtFine_labelTrainIds.png")
-    return small_pipeline("train_dataloader.dataset")
+    windows = (f"model.test_cfg.crop_size={SIZE},{SIZE}", "model.test_cfg.stride=43,43")  # three of them
+    return *small_pipeline("train_dataloader.dataset"), *windows
 
 
 def small_pipeline(dataset: str) -> tuple[str, ...]:

@@ -43,6 +43,16 @@ def test_paper_protocols_have_the_published_settings(
     assert config.model.backbone.norm_cfg.type == config.model.decode_head.norm_cfg.type == "SyncBN"
 
 
+@pytest.mark.parametrize("name", ["seg-cityscapes", "seg-cityscapes-frozen"])
+def test_cityscapes_is_tested_by_sliding_windows_of_the_training_crop(name: str) -> None:
+    model = resolve_config(benchmarks.get(name).config_path)[0].model
+    assert model.test_cfg.mode == "slide"
+    assert tuple(model.test_cfg.crop_size) == tuple(model.data_preprocessor.size) == (769, 769)
+    assert tuple(model.test_cfg.stride) == (513, 513)
+    assert model.decode_head.align_corners is True
+    assert benchmarks.get(name).protocol_version == 2  # version 1 tested whole images, without align_corners
+
+
 @pytest.mark.parametrize("path", [VOC, CITYSCAPES, DEMO, *FROZEN.values()])
 def test_all_protocols_feed_rgb_with_imagenet_statistics_to_a_plain_stem(path: Path) -> None:
     model = resolve_config(path)[0].model

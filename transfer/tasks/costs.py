@@ -51,7 +51,7 @@ COSTS: dict[str, ModelCost] = {
         train=Flop(2.629e11, 0), test=Flop(1.183e11, 0), num_parameters=28_478_933, num_trained=28_478_933
     ),
     "seg-cityscapes": ModelCost(
-        train=Flop(6.078e11, 0), test=Flop(7.151e11, 0), num_parameters=28_478_675, num_trained=28_478_675
+        train=Flop(6.078e11, 0), test=Flop(1.628e12, 0), num_parameters=28_478_675, num_trained=28_478_675
     ),
     "demo-seg": ModelCost(
         train=Flop(4.007e09, 0), test=Flop(1.361e09, 0), num_parameters=11_487_810, num_trained=11_487_810
@@ -66,7 +66,7 @@ COSTS: dict[str, ModelCost] = {
         train=Flop(4.337e10, 0), test=Flop(5.799e10, 0), num_parameters=23_588_756, num_trained=80_724
     ),
     "seg-cityscapes-frozen": ModelCost(
-        train=Flop(1.01e11, 0), test=Flop(3.512e11, 0), num_parameters=23_581_068, num_trained=73_036
+        train=Flop(1.01e11, 0), test=Flop(8.028e11, 0), num_parameters=23_581_068, num_trained=73_036
     ),
     "demo-seg-frozen": ModelCost(
         train=Flop(1.19e09, 0), test=Flop(1.187e09, 0), num_parameters=11_187_116, num_trained=10_604

@@ -39,7 +39,8 @@ def count(benchmark: Benchmark) -> ModelCost:
         sum(value for name, value in losses.items() if "loss" in name).backward()
     train = flop_of(counter, NUM_IMAGES)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(torch.rand(1, 3, *_test_size(config)), mode="tensor")
+        size = _test_size(config)
+        model.eval().inference(torch.rand(1, 3, *size), [{"ori_shape": size, "img_shape": size}])  # in all its windows
     return ModelCost(
         train=train,
         test=flop_of(counter),
