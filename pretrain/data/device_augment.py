@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretrain.constants import constant
 from pretrain.data import draws
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, Views
 from pretrain.data.ops import Array, blur_kernel
@@ -28,7 +29,7 @@ def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -
     if recipe.augmentation.kind == "natural" and recipe.augmentation.jitter_on == "device":
         numbers = np.stack([draws.draw(seed, len(views)) for seed in seeds.tolist()])
         colors = draws.colors(numbers, recipe.augmentation)
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (constant(values, device).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     ready = []
     for index, view in enumerate(views):
         view = view.to(device, non_blocking=True, memory_format=torch.channels_last)
@@ -57,12 +58,23 @@ def recolor(images: Tensor, colors: draws.Colors) -> None:
             chosen = colors.is_jittered & (colors.order[:, place] == adjustment)
             _change(images, chosen, adjust, colors.factors[:, adjustment])
     _change(images, colors.is_gray, to_gray)
-    _change(images, colors.sigma > 0, gaussian_blur, colors.sigma)
+    _change(images, colors.sigma > 0, gaussian_blur, colors.sigma, is_on_host=True)
     _change(images, colors.is_solarized, solarize)
 
 
-def _change(images: Tensor, is_chosen: Array, change: Callable[..., Tensor], strengths: Array | None = None) -> None:
-    """Puts ``change(image)`` or ``change(image, strength)`` in the place of each chosen image of the batch."""
+def _change(
+    images: Tensor,
+    is_chosen: Array,
+    change: Callable[..., Tensor],
+    strengths: Array | None = None,
+    *,
+    is_on_host: bool = False,
+) -> None:
+    """Puts ``change(image)`` or ``change(image, strength)`` in the place of each chosen image of the batch.
+
+    Args:
+        is_on_host: leaves the strengths where they are, for a change that computes with them before the device does.
+    """
     chosen = torch.from_numpy(np.flatnonzero(is_chosen))
     if len(chosen) == 0:
         return
@@ -70,8 +82,10 @@ def _change(images: Tensor, is_chosen: Array, change: Callable[..., Tensor], str
     if strengths is None:
         images[where] = change(images[where])
     else:
-        strength = torch.from_numpy(strengths)[chosen].to(images, non_blocking=True)
-        images[where] = change(images[where], strength.view(-1, 1, 1, 1))
+        strength = torch.from_numpy(strengths)[chosen].to(images.dtype).view(-1, 1, 1, 1)
+        if not is_on_host:
+            strength = strength.to(images.device, non_blocking=True)
+        images[where] = change(images[where], strength)
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
@@ -98,7 +112,7 @@ def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
     from_green, from_blue = 2 + (blue - red) / scale, 4 + (red - green) / scale
     hue = torch.where(value == red, (green - blue) / scale, torch.where(value == green, from_green, from_blue))
     # In sixths of the circle. Each channel is at the value for a third of it, and a chroma lower for another.
-    starts = torch.tensor([5, 3, 1], device=images.device).view(3, 1, 1)
+    starts = constant([5, 3, 1], images.device).view(3, 1, 1)
     place = torch.remainder(starts + hue + 6 * shifts, 6)
     return (value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)).round_()
 
@@ -109,10 +123,11 @@ def to_gray(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Blurs each image by its sigma (B, 1, 1, 1) in pixels; outside of the image its edge is repeated."""
+    """Blurs each image by its sigma (B, 1, 1, 1) in pixels, on the host; outside of the image its edge is repeated."""
     values = sigmas.flatten().tolist()
     num_taps = len(blur_kernel(max(values)))
-    kernels = torch.from_numpy(np.stack([blur_kernel(sigma, num_taps) for sigma in values])).to(images)
+    kernels = torch.from_numpy(np.stack([blur_kernel(sigma, num_taps) for sigma in values]))
+    kernels = kernels.to(images.dtype).to(images.device, non_blocking=True)
     batch, channels, height, width = images.shape
     taps = kernels.repeat_interleave(channels, dim=0)
     reach = num_taps // 2
@@ -131,7 +146,7 @@ def solarize(images: Tensor) -> Tensor:
 
 def _gray(images: Tensor) -> Tensor:
     """Gray levels (B, 1, H, W)."""
-    weights = torch.tensor(_GRAY_WEIGHTS, device=images.device, dtype=images.dtype).view(3, 1, 1)
+    weights = constant(_GRAY_WEIGHTS, images.device, images.dtype).view(3, 1, 1)
     return (images * weights).sum(dim=1, keepdim=True)
 
 

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pretrain.constants import constant
 from pretrain.distributed import num_processes
 
 CPU_CHUNK_BYTES = 2**20  # several tensors of this size stay in a core's cache
@@ -151,7 +152,7 @@ class TwistTerms(torch.autograd.Function):
                 consistency += pairing.consistency(images, own)
 
             sums = torch.cat(
-                [prob_sums.flatten().double(), products, consistency[None], products.new_tensor([logits.shape[1]])]
+                [prob_sums.flatten().double(), products, consistency[None], products.new_full((1,), logits.shape[1])]
             )
             if num_processes() > 1:
                 dist.all_reduce(sums)
@@ -159,7 +160,7 @@ class TwistTerms(torch.autograd.Function):
             mean_probs, mean_products, rest = (sums / num_images).split([prob_sums.numel(), len(products), 2])
             mean_probs = mean_probs.view_as(prob_sums)
 
-            weights = mean_products.new_tensor(pairing.view_weights)
+            weights = constant(pairing.view_weights, logits.device, mean_products.dtype)
             sharpness = -(weights @ mean_products)
             diversity = -(weights @ (mean_probs * (mean_probs + eps).log()).sum(dim=-1))
         ctx.save_for_backward(logits, mean_probs, num_images)
@@ -177,7 +178,7 @@ class TwistTerms(torch.autograd.Function):
             consistency, sharpness, diversity = (each * scale.to(each.dtype) for each in term_grads)
             # Diversity's gradient with respect to the mean distributions (V, C).
             shifted = mean_probs + eps
-            view_weights = mean_probs.new_tensor(pairing.view_weights)
+            view_weights = constant(pairing.view_weights, logits.device, mean_probs.dtype)
             slopes = -view_weights[:, None] * (shifted.log() + mean_probs / shifted)
             slopes = slopes.to(diversity.dtype) * diversity
             grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
