@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/data.md, from the rows of benchmarks and data sets.
+"""The tables of README.md, docs/data.md and docs/deviations.md, from the rows of benchmarks, data sets and deviations.
 
 python -m tools.doc_tables      writes them between their marks; a test holds the pages to it
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tools.deviations.table import deviation_tables
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.datasets import DATASETS
 from transfer.rows import Benchmark
@@ -57,7 +58,11 @@ def dataset_table() -> str:
 
 
 # page to the mark of its table and what the table says
-PAGES = {"README.md": ("benchmarks", benchmark_table), "docs/data.md": ("data sets", dataset_table)}
+PAGES = {
+    "README.md": ("benchmarks", benchmark_table),
+    "docs/data.md": ("data sets", dataset_table),
+    "docs/deviations.md": ("deviations", deviation_tables),
+}
 
 
 def with_table(page: str, mark: str, table: str) -> str:
