@@ -18,6 +18,11 @@ from transfer.weights.backbone.types import UNSCALED, Network, Source
 
 _SWAV_DROPPED = {"module.projection_head.": PROJECTION, "module.prototypes.": "prototypes"}
 
+IBOT_MASK = {  # github.com/bytedance/ibot: models/vision_transformer.py; its checkpoints are DINO's otherwise
+    "module.backbone.masked_embed": "mask token",
+    "backbone.masked_embed": "mask token",
+}
+
 METHODS = (
     Source(
         name="MoCo",  # v1 and v2, github.com/facebookresearch/moco: moco/builder.py
@@ -96,7 +101,7 @@ METHODS = (
         ),
         student=Network(entry="student", prefix="module.backbone."),
         teacher=Network(entry="teacher", prefix="backbone."),
-        dropped={"module.head.": PROJECTION, "head.": PROJECTION},
+        dropped={"module.head.": PROJECTION, "head.": PROJECTION, **IBOT_MASK},
         ask_archs=ASK_HEADS,
         says_arch=args_arch,
         default_network="teacher",  # eval_linear.py and eval_knn.py: --checkpoint_key teacher
@@ -139,7 +144,7 @@ _OPENMMLAB_DROPPED = {
 OPENMMLAB = (
     Source(
         name="OpenMMLab ResNet",  # mmpretrain, mmselfsup, mmcls, OpenSelfSup; DenseCL's training checkpoints
-        recognise=lambda c: "arch" not in c and "backbone.conv1.weight" in entry(c, "state_dict"),
+        recognise=lambda c: "meta" in c and "backbone.conv1.weight" in entry(c, "state_dict"),
         student=Network(entry="state_dict", prefix="backbone."),
         dropped=_OPENMMLAB_DROPPED,
     ),

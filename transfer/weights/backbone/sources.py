@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.errors import UserError
+from transfer.weights.backbone.generic import generic_source
 from transfer.weights.backbone.marks import (
     ASK_HEADS,
     CLASSIFIER,
@@ -55,6 +56,7 @@ _PLAIN = (
         name="plain ResNet without classifier",
         recognise=lambda c: has_resnet(c) and not has_any(c, "fc."),
         student=Network(),
+        dropped=dict.fromkeys(("projector.", "predictor.", "projection_head.", "prototypes."), PROJECTION),
         published_alone=True,
     ),
     Source(
@@ -115,6 +117,11 @@ def some_keys(keys: Collection[str], count: int = 4) -> str:
     return (shown or "nothing") + (", …" if len(keys) > count else "")
 
 
+def _is_of_our_format(checkpoint: Checkpoint) -> bool:
+    """Of any version: one that is not known here is not read as something else."""
+    return checkpoint.get("format") == "twist-transfer"
+
+
 def recognise(checkpoint: Checkpoint, where: str) -> Source:
     """The one row that this checkpoint fits.
 
@@ -128,6 +135,8 @@ def recognise(checkpoint: Checkpoint, where: str) -> Source:
     fitting = [source for source in SOURCES if source.recognise(checkpoint)]
     if len(fitting) == 1:
         return fitting[0]
+    if not fitting and not _is_of_our_format(checkpoint) and (source := generic_source(checkpoint)) is not None:
+        return source
     if fitting:
         names = " and of ".join(source.name for source in fitting)
         raise UserError(f"{where} is ambiguous, it has the layout of {names}: save only one of them")

@@ -42,7 +42,8 @@ class Network:
     """Where one network of a checkpoint is.
 
     Attributes:
-        entry: the entry that holds the state dict; None where the checkpoint is the state dict.
+        entry: the entry that holds the state dict, with a slash before one within another; None where the checkpoint
+            is the state dict.
         prefix: the beginning of its keys, which is removed.
         head_prefix: the beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
         head_entry: the entry that holds this head.
@@ -55,7 +56,10 @@ class Network:
 
     def state_of(self, checkpoint: Checkpoint) -> Any:
         """The state dict, or whatever the checkpoint has in its place."""
-        return checkpoint if self.entry is None else checkpoint.get(self.entry)
+        state: Any = checkpoint
+        for name in self.entry.split("/") if self.entry is not None else ():
+            state = state.get(name) if isinstance(state, Mapping) else None
+        return state
 
 
 @dataclass(frozen=True, kw_only=True)
