@@ -9,6 +9,12 @@ _MMSEG = "https://github.com/open-mmlab/mmsegmentation/blob"
 
 # key to (how the table calls it, its address)
 SOURCES = {
+    "commands": ("README", f"{_TWIST}/README.md"),
+    "train": ("train.py", f"{_TWIST}/train.py"),
+    "augmentation": ("augmentation.py", f"{_TWIST}/augmentation.py"),
+    "engine": ("engine.py", f"{_TWIST}/engine.py"),
+    "lars": ("lars.py", f"{_TWIST}/lars.py"),
+    "utils": ("utils.py", f"{_TWIST}/utils.py"),
     "voc": ("voc_fpn_1fc", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k.yaml"),
     "voc input": ("voc_fpn_1fc infomin", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k_infomin.yaml"),
     "coco": ("R_50_FPN_1x", f"{_INFOMIN}/R_50_FPN_1x.yaml"),
