@@ -61,8 +61,8 @@ def _segmentation(name: str, dataset: str, config: str, **fields: Any) -> Benchm
 def _classification(name: str, dataset: str, config: str, **fields: Any) -> Benchmark:
     row = DATASETS[dataset]
     assert isinstance(row, LabelledDataset)
-    draws = config != "linear11" or not row.official_val  # else no seed is drawn from, and version 1 has not changed
-    fields = {"protocol_version": 2 if draws else 1, **fields}
+    draws = config != "linear11" or not row.official_val  # else no seed is drawn from, and it is a version behind
+    fields = {"protocol_version": 3 if draws else 2, **fields}
     return _row(CLASSIFICATION, name, dataset, f"classification/{config}.py", row.metric, **fields)
 
 
@@ -217,7 +217,7 @@ _ROWS = (
         variant_of="finetune", option="--grid cheap",
     ),
     _classification(
-        "demo-linear", "cls-digits", "demo_linear", protocol_version=3, suite="demo",
+        "demo-linear", "cls-digits", "demo_linear", protocol_version=4, suite="demo",
         title="Digits, linear classification on frozen features", summary="logistic regression on frozen features",
     ),
     _classification(

@@ -59,8 +59,9 @@ class LabelledDataset(DatasetRow):
         official_val: whether the data set has validation images of its own; otherwise part of train is held out.
         split_rule: in words; a part of the resolved configs in records, so that rewording it changes them.
         test_split: what the data set calls its test images.
-        val_fraction: part of each class of train that is held out where there are no validation images; as many as
-            SimCLR and BYOL hold out.
+        val_fraction: part of each class of train that is held out where there are no validation images. A fifth is the
+            rule of https://github.com/linusericsson/ssl-transfer/blob/main/finetune.py for all data sets; a tenth of
+            Food-101 and CIFAR and a sixth of Caltech-101 are ours, since no public code of SimCLR or BYOL says theirs.
         image_size: pixels, where all images have one size; None: as the protocol crops them.
     """
 

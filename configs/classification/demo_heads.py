@@ -11,7 +11,7 @@ from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, V
 CONFIG = HeadsProtocol(
     resnet=HeadSetting(feature="pooled", lr=0.2, weight_decay=0.0),
     deit_small=HeadSetting(feature="last 4 class tokens", lr=0.02, weight_decay=0.0),
-    vit_base=HeadSetting(feature="class token + mean patch", lr=0.0015, weight_decay=0.0),
+    vit_base=HeadSetting(feature="last 4 class tokens", lr=0.0015, weight_decay=0.0),
     lrs=(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     weight_decays=(0.0, 1e-4, 1e-3),
     val_fraction=0.1,

@@ -8,9 +8,11 @@ SGD with Nesterov momentum 0.9 at batch 256 and a cosine without warm-up, one le
 learning rates from 0.0001 to 0.1 and 8 weight decays: none, and 7 from 1e-6 to 1e-3, which are divided by the learning
 rate. Each point is trained on train and scored on val by the data set's main metric; the best is trained again on train
 and val and scored once on test. Random crops and flips in training, the middle 224 pixels of a short side of 256 in
-scoring. Batch norm's running statistics keep max(1 - 10 / steps per epoch, 0.9) of themselves in each step. VOC2007 has
-binary cross-entropies, averaged over the classes that are not marked difficult. What the papers leave open: the head
-starts from N(0, 0.01); norms and biases have no weight decay.
+scoring, both by bicubic interpolation (SimCLR's crop_and_resize,
+https://github.com/google-research/simclr/blob/master/data_util.py), all in fp32. Batch norm's running statistics keep
+max(1 - 10 / steps per epoch, 0.9) of themselves in each step. VOC2007 has binary cross-entropies, averaged over the
+classes that are not marked difficult. What the papers leave open: the head starts from N(0, 0.01); norms and biases
+have no weight decay.
 
 A trial has one GPU, and the grid's points are spread over more if it is given more (--gpus-per-trial). Each finished
 point is kept in the trial's work folder: a killed trial resumes with the next one.
@@ -27,6 +29,6 @@ CONFIG = GridProtocol(
     batch_size=256,
     momentum=0.9,
     head_std=0.01,
-    views=Views(augment="crop and flip", size=224, resize=256),
+    views=Views(augment="crop and flip", size=224, resize=256, interpolation="bicubic"),
     test_batch_size=256,
 )

@@ -19,7 +19,7 @@ from transfer.tasks.classification.protocol import LinearProtocol, log_grid
 
 CONFIG = LinearProtocol(
     labels_per_class=None,
-    val_fraction=None,  # as many as SimCLR and BYOL hold out: transfer/datasets.py
+    val_fraction=None,  # each data set's: transfer/datasets.py
     choose_by="metric",
     l2_grid=log_grid(-6, 5, 45),  # the 45 values of SimCLR and BYOL, from 1e-6 to 1e5
     tolerance=1e-5,

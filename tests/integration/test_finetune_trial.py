@@ -19,6 +19,7 @@ from transfer.trial import Outcome, Trial
 
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
 NUM_STEPS = 4
+SMALLER_LAST = ("epochs=2", "batch_size=8", "labels_fraction=0.7", "norm_batch=4")  # steps of 8, 8 and 6 of 21 images
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +78,9 @@ def _weights(trial: Trial, num_processes: int) -> tuple[Outcome, dict[str, Any]]
     return finetune_task.run(trial, protocol, difference, num_processes), kept
 
 
-def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path) -> None:
-    trial = make_trial("demo-1pct", *QUICK, data=few_digits, work_dir=tmp_path / "one")
+@pytest.mark.parametrize("overrides", [QUICK, SMALLER_LAST])
+def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    trial = make_trial("demo-1pct", *overrides, data=few_digits, work_dir=tmp_path / "one")
     one, expected = _weights(trial, 1)
     other_dir = tmp_path / "two"
     other_dir.mkdir()
@@ -139,7 +141,13 @@ def test_finetuning_fits_its_labelled_images_and_freezes_nothing(few_digits: Pat
     labelled = splits_of(trial).train
     before = torch_backbone(trial)[0].state_dict()
     model, backbone = finetune_task.train(trial, protocol, labelled)
-    logits = outputs(model, labelled, scoring_view(protocol.views, backbone.preprocessing), batch_size=10, device="cpu")
+    logits = outputs(
+        model,
+        labelled,
+        scoring_view(protocol.views, backbone.arch, backbone.preprocessing),
+        batch_size=10,
+        device="cpu",
+    )
     assert (logits.argmax(1) == labelled.labels).mean() >= 0.9
     changed = {name for name, value in model[0].state_dict().items() if not torch.equal(value, before[name])}
     assert changed == set(before)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from common.errors import UserError
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.tasks.classification import heads_task, task
+from transfer.tasks.classification.heads import feature_sizes
 from transfer.tasks.classification.protocol import load_protocol
 
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
@@ -54,7 +56,7 @@ def test_a_vit_has_heads_on_three_features(few_digits: Path, tmp_path: Path, mon
 
 def test_the_features_of_a_vit_are_what_its_parts_give(monkeypatch: pytest.MonkeyPatch) -> None:
     from pretrain.model import build_backbone
-    from transfer.tasks.classification.heads import FrozenFeatures, feature_sizes
+    from transfer.tasks.classification.heads import FrozenFeatures
 
     add_narrow_vit(monkeypatch)
     torch.manual_seed(0)
@@ -83,8 +85,25 @@ def test_the_official_head_is_that_of_the_architecture() -> None:
     assert (official["resnet50"].feature, official["resnet50"].lr) == ("pooled", 0.2)
     assert official["resnet50w2"] == official["resnet50"]
     assert (official["deit_small"].feature, official["deit_small"].lr) == ("last 4 class tokens", pytest.approx(0.08))
-    assert official["vit_base"].feature == "class token + mean patch"
+    assert official["vit_base"].feature == "last 4 class tokens"
+    assert feature_sizes("vit_base", 768)["last 4 class tokens"] == 3072
     assert official["vit_base"].lr == pytest.approx(0.006)
+
+
+def test_class_token_and_mean_patch_are_a_variant_off_protocol() -> None:
+    override = "vit_base.feature=class token + mean patch"
+    protocol, difference = load_protocol(benchmarks.get("imagenet-linear"), (override,))
+    assert heads_task.head_settings(protocol, "vit_base")[heads_task.OFFICIAL].feature == "class token + mean patch"
+    assert len(difference) == 1 and difference[0].startswith("vit_base: ")
+    of_all, _ = load_protocol(benchmarks.get("imagenet-linear"), ())
+    candidates = heads_task.head_settings(of_all, "vit_base")[1:]
+    assert "class token + mean patch" in {candidate.feature for candidate in candidates}
+
+
+def test_an_official_head_on_a_feature_that_there_is_not_is_refused() -> None:
+    protocol, _ = load_protocol(benchmarks.get("imagenet-linear"), ("resnet.feature=class token",))
+    with pytest.raises(UserError, match=r"feature of resnet50.*class token"):
+        heads_task.head_settings(protocol, "resnet50")
 
 
 def test_the_choice_is_by_held_out_images_and_never_the_official_head() -> None:

@@ -51,9 +51,11 @@ def test_nmi_ami_ari_are_scikit_learns() -> None:
     labels = rng.integers(0, 10, 500)
     predictions = np.where(rng.random(500) < 0.6, labels, rng.integers(0, 64, 500))
     scores = cluster_scores(labels, predictions)
-    assert list(scores) == ["nmi", "ami", "ari", "acc"]
+    assert list(scores) == ["nmi", "ami", "ami_max", "ari", "acc"]
     assert scores["nmi"] == metrics.normalized_mutual_info_score(labels, predictions)
-    assert scores["ami"] == metrics.adjusted_mutual_info_score(labels, predictions)
+    for name, method in (("ami", "arithmetic"), ("ami_max", "max")):
+        assert scores[name] == metrics.adjusted_mutual_info_score(labels, predictions, average_method=method)
+    assert scores["ami_max"] < scores["ami"] - 0.01  # 64 clusters have more entropy than ten labels
     assert scores["ari"] == metrics.adjusted_rand_score(labels, predictions)
     assert 0.2 < scores["ari"] < scores["nmi"] < 1.0
 
@@ -80,7 +82,8 @@ def test_scores_are_scikit_learns_for_unequal_counts(num_labels: int, num_cluste
     labels, predictions = rng.integers(0, num_labels, 400), rng.integers(0, num_clusters, 400)
     scores = cluster_scores(labels, predictions)
     assert scores["nmi"] == metrics.normalized_mutual_info_score(labels, predictions)
-    assert scores["ami"] == metrics.adjusted_mutual_info_score(labels, predictions)
+    for name, method in (("ami", "arithmetic"), ("ami_max", "max")):
+        assert scores[name] == metrics.adjusted_mutual_info_score(labels, predictions, average_method=method)
     assert scores["ari"] == metrics.adjusted_rand_score(labels, predictions)
 
 
@@ -94,7 +97,9 @@ def test_names_of_clusters_do_not_matter() -> None:
 
 def test_perfect_clusters_score_one_under_other_names() -> None:
     labels = [0, 0, 1, 1, 2, 2]
-    assert cluster_scores(labels, [9, 9, -1, -1, 4, 4]) == pytest.approx({"nmi": 1, "ami": 1, "ari": 1, "acc": 1})
+    assert cluster_scores(labels, [9, 9, -1, -1, 4, 4]) == pytest.approx(
+        {"nmi": 1, "ami": 1, "ami_max": 1, "ari": 1, "acc": 1}
+    )
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ def test_an_override_is_used_and_recorded() -> None:
     assert json.loads(resolved(benchmark, protocol))["labels_per_class"] == 3
 
 
+@pytest.mark.parametrize("name", ["demo-linear", "imagenet-linear", "imagenet-1pct", "dtd-linear", "dtd-finetune"])
+def test_evaluations_are_in_fp32_and_the_record_says_so(name: str) -> None:
+    benchmark = benchmarks.get(name)
+    protocol, _ = load_protocol(benchmark, ())
+    assert json.loads(resolved(benchmark, protocol))["precision"] == "fp32"
+    protocol, difference = load_protocol(benchmark, ("precision=bf16",))
+    assert protocol.precision == "bf16" and difference == ["precision: fp32 -> bf16"]
+    with pytest.raises(UserError, match="precision"):
+        load_protocol(benchmark, ("precision=fp16",))
+
+
 @pytest.mark.parametrize("override", ["labels_per_clas=3", "labels_per_class=many", "labels_per_class"])
 def test_a_wrong_override_is_a_user_error(override: str) -> None:
     with pytest.raises(UserError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ from PIL import Image
 from torch import nn
 
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from transfer.tasks.classification.finetune import summed_loss
+from transfer.tasks.classification.finetune import summed_loss, training_order
 from transfer.tasks.classification.loader import Order, scoring_view, training_batches, training_view
 from transfer.tasks.classification.protocol import Views
 from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor, num_parts
 from transfer.weights.backbone import IMAGENET
+from transfer.weights.backbone.types import UNSCALED
 
 SHIFT = Views(augment="shift", size=8, resize=None, max_shift=2)
 CROP = Views(augment="crop and flip", size=16, resize=20)
@@ -65,9 +68,49 @@ def test_every_epoch_shows_each_image_at_most_once_in_whole_batches() -> None:
     assert few.steps_per_epoch == 1 and len(few.rows(5)) == 3
 
 
+def test_an_epoch_in_parts_begins_again_until_its_last_parts_are_even() -> None:
+    """1 % of ImageNet in eight parts, as in eight processes: 51 steps an epoch, 1,020 in all."""
+    order = training_order(12811, 256, norm_batch=32, whole_batches=False)
+    assert (order.parts, order.steps_per_epoch, 20 * order.steps_per_epoch) == (8, 51, 1020)
+    shown = np.concatenate([order.rows(step) for step in range(51)])
+    assert len(shown) == 12816 and set(shown.tolist()) == set(range(12811))
+    assert shown[-5:].tolist() == shown[:5].tolist()
+    sizes = [training_order(number, 256, norm_batch=32, whole_batches=False) for number in (128116, 1281167)]
+    assert [order.steps_per_epoch for order in sizes] == [501, 5005]
+
+
+def test_a_last_batch_whose_parts_would_be_single_images_is_dropped() -> None:
+    order = training_order(21, 10, norm_batch=5, whole_batches=False)
+    assert (order.parts, order.steps_per_epoch) == (2, 2)
+    assert training_order(23, 10, norm_batch=5, whole_batches=False).steps_per_epoch == 3
+    assert training_order(23, 10).steps_per_epoch == 2
+    few = training_order(13, 20, norm_batch=5, whole_batches=False)
+    assert few.steps_per_epoch == 1 and len(few.rows(0)) == 15  # three parts of five
+
+
+@pytest.mark.parametrize(("arch", "mode"), [("resnet50w2", "bilinear"), ("vit_base", "bicubic")])
+def test_images_are_resized_as_the_official_code_does_for_the_family(
+    arch: str, mode: Literal["bilinear", "bicubic"]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 60, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    pil = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[mode]
+    scored = scoring_view(CROP, arch, UNSCALED)(image)
+    resized = np.asarray(image.resize((24, 20), pil))[2:18, 4:20]
+    assert np.array_equal((255 * scored).round().permute(1, 2, 0).numpy(), resized)
+
+    def trained(views: Views, arch: str) -> torch.Tensor:
+        torch.manual_seed(0)
+        return training_view(views, arch, UNSCALED)(image)
+
+    as_told = {name: trained(replace(CROP, interpolation=name), "any") for name in ("bilinear", "bicubic")}
+    assert torch.equal(trained(CROP, arch), as_told[mode])
+    assert not torch.equal(as_told["bilinear"], as_told["bicubic"])
+
+
 def test_views_are_the_same_from_any_step_on_in_any_process_and_from_any_reader() -> None:
     data, order = images(10), Order(num_images=10, batch_size=4, seed=3, whole_batches=False)
-    view = training_view(SHIFT, IMAGENET)
+    view = training_view(SHIFT, "resnet18", IMAGENET)
     whole = list(training_batches(data, view, order, steps=range(6)))
     later = list(training_batches(data, view, order, steps=range(4, 6)))
     assert all(torch.equal(one.views, other.views) for one, other in zip(whole[4:], later, strict=True))
@@ -89,7 +132,7 @@ def test_reading_training_images_leaves_the_trial_s_random_numbers_alone() -> No
     expected = torch.rand(3)
     torch.manual_seed(0)
     order = Order(num_images=4, batch_size=2, seed=0, whole_batches=True)
-    for _ in training_batches(images(4), training_view(SHIFT, IMAGENET), order, steps=range(2)):
+    for _ in training_batches(images(4), training_view(SHIFT, "resnet18", IMAGENET), order, steps=range(2)):
         pass
     assert torch.equal(torch.rand(3), expected)
 
@@ -97,7 +140,7 @@ def test_reading_training_images_leaves_the_trial_s_random_numbers_alone() -> No
 def test_a_shift_moves_content_by_at_most_so_much_and_repeats_the_border() -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[4, 4] = 255
-    view = training_view(SHIFT, IMAGENET)
+    view = training_view(SHIFT, "resnet18", IMAGENET)
     torch.manual_seed(0)
     places = set()
     for _ in range(300):
@@ -113,13 +156,13 @@ def test_a_shift_moves_content_by_at_most_so_much_and_repeats_the_border() -> No
 def test_crops_have_the_input_s_size_and_some_are_flipped() -> None:
     pixels = np.zeros((30, 40, 3), np.uint8)
     pixels[:, 20:] = 255
-    view = training_view(CROP, IMAGENET)
+    view = training_view(CROP, "resnet18", IMAGENET)
     torch.manual_seed(0)
     views = [view(Image.fromarray(pixels)) for _ in range(30)]
     assert {tuple(image.shape) for image in views} == {(3, 16, 16)}
     directions = {float(torch.sign(image[0, :, -1].mean() - image[0, :, 0].mean())) for image in views}
     assert {1.0, -1.0} <= directions
-    assert scoring_view(CROP, IMAGENET)(Image.fromarray(pixels)).shape == (3, 16, 16)
+    assert scoring_view(CROP, "resnet18", IMAGENET)(Image.fromarray(pixels)).shape == (3, 16, 16)
 
 
 def test_the_loss_of_several_classes_counts_neither_difficult_ones_nor_images_twice() -> None:

@@ -8,7 +8,7 @@ from tests.unit.test_planner_work import phases
 
 def test_images_of_the_digits_protocols() -> None:
     assert phases(work_of("demo-1pct", arch="resnet18")) == {"fine-tuning": (40, 800), "test images": (1000, 1000)}
-    assert phases(work_of("imagenet-1pct"))["fine-tuning"] == (20 * 50, 20 * 50 * 256)  # 12,812 images an epoch
+    assert phases(work_of("imagenet-1pct"))["fine-tuning"] == (20 * 51, 20 * 12_812)
     assert phases(work_of("demo-heads")) == {"heads": (80, 8000), "test images": (1000, 1000)}
     assert work_of("folder-1pct").phases == ()  # of how many images, nobody knows
     assert phases(work_of("demo-linear", "labels_per_class=20")) == {"features": (1200, 1200)}

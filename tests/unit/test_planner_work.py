@@ -77,6 +77,13 @@ def test_every_benchmark_on_whole_images_can_be_planned(name: str) -> None:
     assert all(phase.num_images > 0 for phase in work.phases)
 
 
+def test_fine_tuning_keeps_the_last_smaller_batch_of_each_epoch() -> None:
+    steps = {
+        name: phases(work_of(name, arch="resnet50"))["fine-tuning"][0] for name in ("imagenet-1pct", "imagenet-10pct")
+    }
+    assert steps == {"imagenet-1pct": 20 * 51, "imagenet-10pct": 20 * 501}
+
+
 def test_a_backbone_pass_counts_three_times_where_it_is_trained() -> None:
     cost = BackbonePass("resnet18", 224)
     trained, tested = (

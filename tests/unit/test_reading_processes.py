@@ -38,6 +38,6 @@ def test_images_that_cannot_be_pickled_are_read_in_other_processes() -> None:
         labels=np.arange(NUM_IMAGES) % 2,
         read=lambda row: Image.fromarray(pixels[row]),
     ).subset(np.arange(NUM_IMAGES)[::-1])
-    view = scoring_view(Views(augment="shift", size=8, resize=None, max_shift=2), IMAGENET)
+    view = scoring_view(Views(augment="shift", size=8, resize=None, max_shift=2), "resnet18", IMAGENET)
     read = [views for _, views in batches(images, view, batch_size=4, device="cpu")]
     assert torch.equal(torch.cat(read), torch.stack([view(images.read(row)) for row in range(NUM_IMAGES)]))

@@ -24,6 +24,7 @@ METRIC_TITLES = {
     "top5": "Top-5",
     "nmi": "NMI",
     "ami": "AMI",
+    "ami_max": "AMI by the maximum",
     "ari": "ARI",
     "acc": "ACC",
     "mean_per_class": "Mean per class",

@@ -20,6 +20,7 @@ from torch import nn
 from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
+from transfer.tasks.classification.protocol import Precision
 from transfer.tasks.classification.scoring import outputs
 from transfer.weights.backbone import Backbone
 
@@ -46,6 +47,7 @@ class FeatureCache:
     view: CenterCrop
     batch_size: int
     device: str
+    precision: Precision = "fp32"
 
     def features(
         self, images: LabelledImages, root: Path, done: Callable[[int], None] = lambda rows: None
@@ -68,6 +70,7 @@ class FeatureCache:
             "view": dataclasses.asdict(self.view),
             "batch_size": self.batch_size,
             "device": self.device,
+            "precision": self.precision,
             "torch": torch.__version__,
             "images": images.name,
             "root": str(root),
@@ -87,7 +90,15 @@ class FeatureCache:
 
     def _extract(self, images: LabelledImages, done: Callable[[int], None] = lambda rows: None) -> NDArray[np.float32]:
         transform = center_crop(self.view, self.backbone.preprocessing)
-        features = outputs(self.module, images, transform, batch_size=self.batch_size, device=self.device, done=done)
+        features = outputs(
+            self.module,
+            images,
+            transform,
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            done=done,
+        )
         if not np.isfinite(features).all():
             raise FloatingPointError(f"the features of {images.name} are not finite")
         return features

@@ -24,7 +24,8 @@ from transfer.tasks.classification.loader import (
     training_batches,
     training_view,
 )
-from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, resolved
+from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, Precision, resolved
 from transfer.tasks.classification.scoring import figures, floor, outputs
 from transfer.tasks.classification.sgd import (
     Norms,
@@ -42,9 +43,18 @@ from transfer.weights.of_trial import torch_backbone
 Protocol = FinetuneProtocol | GridProtocol
 
 
-def training_order(num_images: int, batch_size: int, seed: int = 0) -> Order:
-    """Whole batches, for batch norm's sake."""
-    return Order(num_images=num_images, batch_size=batch_size, seed=seed, whole_batches=True)
+def training_order(
+    num_images: int, batch_size: int, seed: int = 0, *, norm_batch: int | None = None, whole_batches: bool = True
+) -> Order:
+    """The order of a training whose steps are divided into parts of at most ``norm_batch`` images."""
+    parts = num_parts(min(batch_size, num_images), norm_batch)
+    return Order(
+        num_images=num_images,
+        batch_size=batch_size,
+        seed=seed,
+        whole_batches=whole_batches,
+        parts=None if whole_batches else parts,
+    )
 
 
 def checkpoint_path(trial: Trial, name: str) -> Path:
@@ -85,7 +95,7 @@ def fit(
     model = nn.Sequential(module, head).to(group.device).train()
     optimizer = make_optimizer(module, head, settings)
     shown = images.kept() if protocol.views.is_small else images
-    view = training_view(protocol.views, backbone.preprocessing)
+    view = training_view(protocol.views, backbone.arch, backbone.preprocessing)
 
     def load(state: dict[str, Any]) -> None:
         model.load_state_dict(state["model"])
@@ -96,13 +106,13 @@ def fit(
         f"{trial.benchmark.name} version {trial.benchmark.protocol_version} seed {trial.seed} on {trial.device}\n"
         f"weights {backbone.sha256} {trial.weights.taken}\n"
         f"images {images.names_sha256()} of {trial.data}\n{dataclasses.asdict(settings)}\n{protocol.views}\n"
-        f"head {protocol.head_std}\n",
+        f"head {protocol.head_std} {protocol.precision}\n",
         num_steps=settings.num_steps,
         curves=trial.work_dir / "tensorboard" / name,
         group=group,
         done=done,
     ).run(
-        lambda steps: _take(model, optimizer, settings, shown, view, trial.seed, group, steps),
+        lambda steps: _take(model, optimizer, settings, shown, view, trial.seed, group, protocol.precision, steps),
         state=lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict()},
         load=load,
         scalars=lambda loss: {"loss": loss.item(), "lr_head": optimizer.param_groups[-1]["lr"]},
@@ -118,6 +128,7 @@ def _take(
     view: Transform,
     seed: int,
     group: Group,
+    precision: Precision,
     steps: range,
 ) -> Iterator[tuple[int, Tensor]]:
     """Takes the steps; yields how many are done, and this process's part of the last one's loss.
@@ -125,7 +136,9 @@ def _take(
     The gradient of a step's mean loss is accumulated part by part. Running statistics follow the first part of the
     first process alone, as in plain data-parallel training, so that they are the same for any number of processes.
     """
-    order = training_order(len(images), settings.batch_size, seed)
+    order = training_order(
+        len(images), settings.batch_size, seed, norm_batch=settings.norm_batch, whole_batches=settings.whole_batches
+    )
     held_steps = order.steps_per_epoch if settings.cosine == "epoch" else 1
     norms = Norms(model, settings.norm_momentum)
     shared = DistributedDataParallel(model, broadcast_buffers=False) if group.num_processes > 1 else model
@@ -142,7 +155,7 @@ def _take(
         set_learning_rates(optimizer, factor)
         optimizer.zero_grad(set_to_none=True)
         num_images = len(batch.rows) * group.num_processes
-        parts = num_parts(num_images, settings.norm_batch) // group.num_processes
+        parts = num_parts(min(settings.batch_size, len(images)), settings.norm_batch) // group.num_processes
         targets = torch.from_numpy(images.labels[batch.rows])
         total = torch.zeros((), device=group.device)
         for number, (views, expected) in enumerate(
@@ -153,10 +166,11 @@ def _take(
                 contextlib.nullcontext() if is_synced else cast(DistributedDataParallel, shared).no_sync(),
                 norms.tracking(number == 0 and group.is_first),
             ):
-                with torch.autocast(group.device, torch.bfloat16, enabled=group.device == "cuda"):
+                with computed_in(precision, group.device):
                     logits = shared(views.to(group.device, non_blocking=True))
                 loss = summed_loss(logits.float(), expected.to(group.device)) / num_images
-                (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
+                with computed_in("fp32", group.device):  # what was autocast is so on the way back, too
+                    (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
             total += loss.detach()
         optimizer.step()
         yield batch.step + 1, total
@@ -202,9 +216,10 @@ def scored(
     logits = outputs(
         model,
         test,
-        scoring_view(protocol.views, backbone.preprocessing),
+        scoring_view(protocol.views, backbone.arch, backbone.preprocessing),
         batch_size=protocol.test_batch_size,
         device=trial.device,
+        precision=protocol.precision,
         done=lambda rows: trial.progress(rows, len(test), "test images"),
     )
     return Outcome(

@@ -78,8 +78,9 @@ def train(
     """
     if labelled is None:
         labelled = labelled_images(trial, protocol, splits_of(trial).train)
+    order = training_order(len(labelled), protocol.batch_size, norm_batch=protocol.norm_batch, whole_batches=False)
     settings = SgdSettings(
-        num_steps=protocol.epochs * training_order(len(labelled), protocol.batch_size).steps_per_epoch,
+        num_steps=protocol.epochs * order.steps_per_epoch,
         batch_size=protocol.batch_size,
         lr_backbone=protocol.lr_backbone,
         lr_head=protocol.lr_head,
@@ -89,6 +90,7 @@ def train(
         nesterov=protocol.nesterov,
         weight_decay=protocol.weight_decay,
         norm_batch=protocol.norm_batch,
+        whole_batches=False,
     )
     return fit(
         trial,

@@ -144,8 +144,15 @@ def _score(trial: Trial, protocol: GridProtocol, data: Divided, point: Point, wh
     metric, score = data.splits.row.metric, None
     try:
         model, backbone = _train(trial, protocol, point, data.train, protocol.grid_steps, point.name, f"point {which}")
-        view = scoring_view(protocol.views, backbone.preprocessing)
-        logits = outputs(model, data.val, view, batch_size=protocol.test_batch_size, device=trial.device)
+        view = scoring_view(protocol.views, backbone.arch, backbone.preprocessing)
+        logits = outputs(
+            model,
+            data.val,
+            view,
+            batch_size=protocol.test_batch_size,
+            device=trial.device,
+            precision=protocol.precision,
+        )
         score = figures(logits, data.val.labels, metric)[metric]
         assert math.isfinite(score), f"{point.name} scored {score}"
     except FloatingPointError:

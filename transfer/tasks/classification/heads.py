@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from pretrain.model import RESNETS
 from pretrain.model import Backbone as BackboneModule
 from transfer.streams import Stream, torch_seed
-from transfer.tasks.classification.protocol import HeadSetting
+from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.protocol import HeadSetting, Precision
 from transfer.tasks.classification.training import Group
 
 POOLED = "pooled"  # mean of a ResNet's last map
@@ -38,8 +39,9 @@ def feature_sizes(arch: str, num_features: int) -> dict[str, int]:
 class FrozenFeatures(nn.Module):
     """A backbone in eval mode, for good: (B, 3, H, W) to its features (B, D) by name, all from one pass."""
 
-    def __init__(self, backbone: BackboneModule, arch: str) -> None:
+    def __init__(self, backbone: BackboneModule, arch: str, precision: Precision = "fp32") -> None:
         super().__init__()
+        self._precision: Precision = precision
         self._backbone = backbone.eval().requires_grad_(False)
         self._is_resnet = arch in RESNETS
 
@@ -49,8 +51,8 @@ class FrozenFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """In bf16 autocast on GPUs; the features are in single precision (double, if the backbone is)."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
+        """In the protocol's precision; the features are in single precision (double, if the backbone is)."""
+        with computed_in(self._precision, images.device.type):
             if self._is_resnet:
                 features = {POOLED: self._backbone(images)}
             else:

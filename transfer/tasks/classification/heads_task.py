@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.errors import unknown_name
 from pretrain.model import RESNETS
 from transfer.record import Metric
 from transfer.streams import Stream, rng
@@ -89,11 +90,18 @@ def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_proces
 
 
 def head_settings(protocol: HeadsProtocol, arch: str) -> list[HeadSetting]:
-    """The official head of the architecture, then the candidates. ViTs other than DeiT-S have ViT-B's official head."""
+    """The official head of the architecture, then the candidates. ViTs other than DeiT-S have ViT-B's official head.
+
+    Raises:
+        UserError: the official head is on a feature that the architecture does not have.
+    """
     official = protocol.resnet if arch in RESNETS else protocol.vit_base
     if arch == "deit_small":
         official = protocol.deit_small
-    grid = itertools.product(feature_sizes(arch, 1), protocol.lrs, protocol.weight_decays)
+    features = feature_sizes(arch, 1)
+    if official.feature not in features:
+        raise unknown_name(f"feature of {arch}", official.feature, features)
+    grid = itertools.product(features, protocol.lrs, protocol.weight_decays)
     return [official, *(HeadSetting(feature=feature, lr=lr, weight_decay=decay) for feature, lr, decay in grid)]
 
 
@@ -130,7 +138,7 @@ def train(trial: Trial, protocol: HeadsProtocol, images: LabelledImages | None =
     """
     images, group = splits_of(trial).train if images is None else images, this_group(trial.device)
     module, backbone = torch_backbone(trial)
-    features = FrozenFeatures(module, backbone.arch).to(group.device)
+    features = FrozenFeatures(module, backbone.arch, protocol.precision).to(group.device)
     heads = Heads(
         head_settings(protocol, backbone.arch),
         feature_sizes(backbone.arch, module.num_features),
@@ -171,7 +179,7 @@ def _take(
     is_held_out[held_out_rows(images, protocol, order.seed)] = True
     for batch in training_batches(
         images.kept() if protocol.views.is_small else images,
-        training_view(protocol.views, trained.backbone.preprocessing),
+        training_view(protocol.views, trained.backbone.arch, trained.backbone.preprocessing),
         order,
         steps=steps,
         rank=group.rank,
@@ -198,7 +206,7 @@ def _ranks(
     found = []
     for rows, views in batches(
         images,
-        scoring_view(protocol.views, trained.backbone.preprocessing),
+        scoring_view(protocol.views, trained.backbone.arch, trained.backbone.preprocessing),
         batch_size=protocol.test_batch_size,
         device=trial.device,
         done=lambda num_done: trial.progress(num_done, len(images), what),

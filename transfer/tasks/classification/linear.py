@@ -65,6 +65,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         view=CenterCrop(resize=protocol.resize, crop=protocol.crop),
         batch_size=protocol.batch_size,
         device=trial.device,
+        precision=protocol.precision,
     )
 
     def extract(images: LabelledImages) -> NDArray[np.float32]:

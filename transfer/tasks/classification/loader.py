@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from torchvision.transforms import v2
 
 from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from transfer.tasks.classification.protocol import Views
+from transfer.tasks.classification.protocol import Interpolation, Views
 from transfer.weights.backbone import Preprocessing
 
 if TYPE_CHECKING:
@@ -30,28 +31,33 @@ Transform = Callable[["Image"], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class CenterCrop:
-    """Short side to ``resize`` pixels (bicubic), then the middle ``crop`` × ``crop``; None skips a step."""
+    """Short side to ``resize`` pixels, then the middle ``crop`` × ``crop``; None skips a step."""
 
     resize: int | None
     crop: int | None
+    interpolation: Interpolation = "bicubic"
 
 
 def center_crop(size: CenterCrop, preprocessing: Preprocessing) -> Transform:
     """The view of every evaluation: RGB image to (3, H, W) float32, normalised as the backbone was trained."""
     steps: list[v2.Transform] = []
     if size.resize is not None:
-        steps.append(v2.Resize(size.resize, interpolation=v2.InterpolationMode.BICUBIC, antialias=True))
+        steps.append(v2.Resize(size.resize, interpolation=v2.InterpolationMode(size.interpolation)))
     if size.crop is not None:
         steps.append(v2.CenterCrop(size.crop))
     return v2.Compose([*steps, *_to_input(preprocessing)])
 
 
-def training_view(views: Views, preprocessing: Preprocessing) -> Transform:
-    """RGB image to a random (3, size, size) view, normalised; draws from torch's global generator."""
+def training_view(views: Views, arch: str, preprocessing: Preprocessing) -> Transform:
+    """RGB image to a random (3, size, size) view of a backbone, normalised; draws from torch's global generator."""
     steps: list[v2.Transform]
     if views.augment == "crop and flip":
         steps = [
-            v2.RandomResizedCrop(views.size, scale=(views.min_scale, 1.0), antialias=True),
+            v2.RandomResizedCrop(
+                views.size,
+                scale=(views.min_scale, 1.0),
+                interpolation=v2.InterpolationMode(views.interpolation_for(arch)),
+            ),
             v2.RandomHorizontalFlip(),
         ]
     else:
@@ -59,9 +65,10 @@ def training_view(views: Views, preprocessing: Preprocessing) -> Transform:
     return v2.Compose([*steps, *_to_input(preprocessing)])
 
 
-def scoring_view(views: Views, preprocessing: Preprocessing) -> Transform:
-    """RGB image to its middle, (3, size, size), normalised."""
-    return center_crop(CenterCrop(resize=views.resize, crop=views.size), preprocessing)
+def scoring_view(views: Views, arch: str, preprocessing: Preprocessing) -> Transform:
+    """RGB image to its middle, (3, size, size), as a backbone takes it, normalised."""
+    middle = CenterCrop(resize=views.resize, crop=views.size, interpolation=views.interpolation_for(arch))
+    return center_crop(middle, preprocessing)
 
 
 def _to_input(preprocessing: Preprocessing) -> list[v2.Transform]:
@@ -131,19 +138,31 @@ class Order:
     """Epochs of shuffled images in batches: which images make up which step is a function of seed and step alone.
 
     Attributes:
-        whole_batches: drop each epoch's last, smaller batch, which would give batch norm poor statistics. Fewer images
-            than a batch make one smaller batch all the same.
+        whole_batches: drop each epoch's last, smaller batch. Fewer images than a batch make one smaller batch all the
+            same.
+        parts: into how many even parts each step is divided, over each of which batch norm takes its statistics. An
+            epoch begins again with its first images until the parts of its last batch are even, as torch's
+            DistributedSampler does for processes; parts of one image, which have no statistics, are dropped. None:
+            nothing depends on the batch, and no image is shown twice.
     """
 
     num_images: int
     batch_size: int
     seed: int
     whole_batches: bool
+    parts: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
-        whole, rest = divmod(self.num_images, self.batch_size)
-        return max(whole if self.whole_batches or not rest else whole + 1, 1)
+        whole, rest = divmod(self._num_shown, self.batch_size)
+        least = self.batch_size if self.whole_batches else 2 * self.parts if self.parts else 1
+        return max(whole + (rest >= least), 1)
+
+    @property
+    def _num_shown(self) -> int:
+        """Images of an epoch, before any are dropped."""
+        parts = self.parts or 1
+        return math.ceil(self.num_images / parts) * parts
 
     def epoch(self, step: int) -> int:
         return step // self.steps_per_epoch
@@ -152,7 +171,8 @@ class Order:
         """The images of a step, over all processes."""
         batch = step % self.steps_per_epoch
         shuffled = _permutation(self.num_images, self.seed, self.epoch(step))
-        return shuffled[batch * self.batch_size : (batch + 1) * self.batch_size]
+        places = np.arange(batch * self.batch_size, min((batch + 1) * self.batch_size, self._num_shown))
+        return shuffled[places % self.num_images]
 
 
 @functools.lru_cache(maxsize=2)

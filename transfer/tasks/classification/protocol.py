@@ -16,6 +16,9 @@ from typing import Any, Literal
 from common import overrides
 from transfer.rows import Benchmark, LabelledDataset
 
+Precision = Literal["fp32", "bf16"]  # of the network's passes on GPUs; see transfer.tasks.classification.precision
+Interpolation = Literal["bilinear", "bicubic"]
+
 SMALL_SIDE = 64  # pixels; 50,000 images of this size are 600 MB
 
 
@@ -33,6 +36,7 @@ class LinearProtocol:
         max_iter: L-BFGS iterations for one l2.
         resize, crop: pixels of the short side (bicubic) and of the center crop; None leaves images as they are.
         batch_size: of the feature extraction.
+        precision: of the feature extraction.
     """
 
     labels_per_class: int | None
@@ -44,6 +48,7 @@ class LinearProtocol:
     resize: int | None
     crop: int | None
     batch_size: int
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +57,13 @@ class Views:
 
     Attributes:
         augment: of training images. ``"crop and flip"``: a random part of ``min_scale`` to all of the area, with sides
-            from 3:4 to 4:3, resized to ``size`` (bilinear, torchvision's default, which the official codes keep) and
-            flipped half of the time. ``"shift"``: moved by up to ``max_shift`` pixels along both axes; the border is
-            repeated to fill the gap.
+            from 3:4 to 4:3, resized to ``size`` and flipped half of the time. ``"shift"``: moved by up to
+            ``max_shift`` pixels along both axes; the border is repeated to fill the gap.
         size: side of the input in pixels.
-        resize: short side before the middle ``size`` × ``size`` is scored (bicubic); None: as it is.
+        resize: short side before the middle ``size`` × ``size`` is scored; None: as it is.
+        interpolation: of both. ``"by family"`` is that of the official code: bilinear for ResNets
+            (https://github.com/bytedance/TWIST/blob/main/evaluate.py, which leaves torchvision's default), bicubic for
+            ViTs (evaluate_vitlinear.py there).
         min_scale: for ``"crop and flip"``.
         max_shift: for ``"shift"``.
     """
@@ -64,6 +71,7 @@ class Views:
     augment: Literal["crop and flip", "shift"]
     size: int
     resize: int | None
+    interpolation: Literal["by family", "bilinear", "bicubic"] = "by family"
     min_scale: float = 0.08  # torchvision's default, as everywhere
     max_shift: int = 0
 
@@ -71,6 +79,12 @@ class Views:
     def is_small(self) -> bool:
         """Whether images of this size are kept in memory rather than read in every epoch."""
         return self.size <= SMALL_SIDE
+
+    def interpolation_for(self, arch: str) -> Interpolation:
+        """The interpolation of a backbone's images."""
+        if self.interpolation != "by family":
+            return self.interpolation
+        return "bilinear" if arch.startswith("resnet") else "bicubic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +94,8 @@ class FinetuneProtocol:
     Attributes:
         labels_fraction: of the training images, by the list that the user gives, or evenly from each class, drawn by
             the trial's seed; 1: all of them.
-        epochs, batch_size: passes over the labelled images; each epoch's last, smaller batch is dropped.
+        epochs, batch_size: passes over the labelled images; each epoch's last, smaller batch is kept, see
+            :class:`transfer.tasks.classification.loader.Order`.
         lr_backbone, lr_head: at the end of the warm-up; both fall to 0 along a cosine.
         cosine: whether the learning rate falls after every step or after every epoch.
         warmup_steps: steps during which the learning rate rises linearly.
@@ -91,6 +106,7 @@ class FinetuneProtocol:
         head_std: deviation of the normal distribution that the head's weights are drawn from; 0 starts at zero.
         views: see :class:`Views`.
         test_batch_size: of the forward passes over the test images.
+        precision: of all passes on GPUs.
     """
 
     labels_fraction: float
@@ -107,6 +123,7 @@ class FinetuneProtocol:
     head_std: float
     views: Views
     test_batch_size: int
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +152,7 @@ class HeadsProtocol:
         head_std: deviation of the normal distribution that all heads' weights are drawn from.
         views: see :class:`Views`.
         test_batch_size: of the forward passes over held-out and test images.
+        precision: of the backbone's passes on GPUs; the heads are in single precision.
     """
 
     resnet: HeadSetting
@@ -149,6 +167,7 @@ class HeadsProtocol:
     head_std: float
     views: Views
     test_batch_size: int
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +188,7 @@ class GridProtocol:
         head_std: deviation of the normal distribution that the head's weights are drawn from.
         views: see :class:`Views`.
         test_batch_size: of the forward passes over validation and test images.
+        precision: of all passes on GPUs.
     """
 
     lrs: tuple[float, ...]
@@ -181,6 +201,7 @@ class GridProtocol:
     head_std: float
     views: Views
     test_batch_size: int
+    precision: Precision = "fp32"
 
 
 def log_grid(lowest: int, highest: int, num_values: int) -> tuple[float, ...]:

@@ -11,6 +11,8 @@ from torch import nn
 
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import Transform, batches
+from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.protocol import Precision
 
 Labels = NDArray[np.integer]
 Scores = NDArray[np.floating]
@@ -123,13 +125,18 @@ def outputs(
     *,
     batch_size: int,
     device: str,
+    precision: Precision = "fp32",
     done: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """The model's output for every image, in eval mode and single precision: (N, ...).
+    """The model's output for every image, in eval mode: (N, ...).
 
     Args:
+        precision: of the passes.
         done: called with the number of images done.
     """
     model.eval().to(device)
-    found = batches(images, view, batch_size=batch_size, device=device, done=done)
-    return torch.cat([model(views).float().cpu() for _, views in found]).numpy()
+    found = []
+    for _, views in batches(images, view, batch_size=batch_size, device=device, done=done):
+        with computed_in(precision, device):
+            found.append(model(views).float().cpu())
+    return torch.cat(found).numpy()

@@ -18,6 +18,7 @@ class SgdSettings:
     """The settings of one training, whichever protocol it comes from.
 
     Attributes: see :class:`transfer.tasks.classification.protocol.FinetuneProtocol`.
+        whole_batches: see :class:`transfer.tasks.classification.loader.Order`.
         norm_momentum: weight of a step's statistics in batch norm's running ones; None: the network's own.
     """
 
@@ -31,6 +32,7 @@ class SgdSettings:
     nesterov: bool
     weight_decay: float
     norm_batch: int | None = None
+    whole_batches: bool = True
     norm_momentum: float | None = None
 
 

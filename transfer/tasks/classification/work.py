@@ -80,7 +80,9 @@ def _phases(
         case "FinetuneProtocol":
             num_used = round(protocol.labels_fraction * num_labelled)
             batch_size = min(protocol.batch_size, num_used)
-            return (trained("fine-tuning", protocol.epochs * (num_used // batch_size), batch_size), test), ()
+            steps = protocol.epochs * math.ceil(num_used / batch_size)
+            tuning = trained("fine-tuning", steps, batch_size)
+            return (dataclasses.replace(tuning, num_images=protocol.epochs * num_used), test), ()
         case "HeadsProtocol":
             steps = protocol.epochs * math.ceil(num_labelled / protocol.batch_size)
             heads = dataclasses.replace(passed("heads", protocol.epochs * num_labelled), steps=steps)

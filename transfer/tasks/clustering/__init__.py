@@ -10,7 +10,7 @@ class Clustering(Classification):
     """Trials that score clusters of test images; their protocols are read and planned as classification's are."""
 
     preload = "transfer.tasks.clustering.preload"
-    metrics = "NMI, AMI, ARI, ACC, top-5, silhouette"
+    metrics = "NMI, AMI (by the mean, and by the maximum), ARI, ACC, top-5, silhouette"
     picture_sides = "clusters beside the labels, which took no part in making them"
 
     def run(self, trial: Trial) -> Outcome:

@@ -38,7 +38,7 @@ def score(
     rng: np.random.Generator,
     progress: Callable[[int, int, str], None],
 ) -> Scores:
-    """NMI, AMI, ARI, accuracy and top-5 after matching, and the silhouette of the clusters.
+    """NMI, AMI with both norms, ARI, accuracy and top-5 after matching, and the silhouette of the clusters.
 
     The matching is found on the images that it is scored on, as in every paper: with C = L that is a permutation of L
     names, learned from N labels.
@@ -80,7 +80,10 @@ def cluster_scores(labels: Sequence[int] | ArrayLike, predictions: Sequence[int]
 
     Returns:
         Fractions: ``nmi`` (arithmetic mean in the denominator), ``ami`` and ``ari`` (both 0 in expectation for random
-        clusters, so perhaps negative) as in scikit-learn, and ``acc``, see :func:`matched_accuracy`.
+        clusters, so perhaps negative) as in scikit-learn; ``ami_max``; and ``acc``, see :func:`matched_accuracy`.
+        ``ami`` normalises by the arithmetic mean of the entropies of labels and clusters, as the official code does
+        (https://github.com/bytedance/TWIST/blob/main/evaluate_cluster.py); ``ami_max`` by the larger one, as the
+        paper's formula does. They are nearly equal where there are as many clusters as labels.
 
     Raises:
         ValueError: the two are not one-dimensional, of one length, of integers, and not empty.
@@ -91,6 +94,7 @@ def cluster_scores(labels: Sequence[int] | ArrayLike, predictions: Sequence[int]
     return {
         "nmi": float(metrics.normalized_mutual_info_score(labels, predictions)),
         "ami": float(metrics.adjusted_mutual_info_score(labels, predictions)),
+        "ami_max": float(metrics.adjusted_mutual_info_score(labels, predictions, average_method="max")),
         "ari": float(metrics.adjusted_rand_score(labels, predictions)),
         "acc": matched_accuracy(labels, predictions),
     }

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +16,7 @@ from pretrain.model import Backbone as BackboneModule
 from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import Transform, batches
+from transfer.tasks.classification.precision import computed_in
 from transfer.weights.backbone import Backbone
 
 with warnings.catch_warnings():
@@ -129,18 +128,6 @@ def _features_by_batch(
     """Rows, and their features (B, D) on the device."""
     backbone.eval().to(reader.device)
     for rows, views in reader.batches(images, done):
-        with torch.inference_mode(), _without_tf32():
+        with torch.inference_mode(), computed_in("fp32", reader.device):
             features = backbone(views).float()
         yield rows, features
-
-
-@contextlib.contextmanager
-def _without_tf32() -> Iterator[None]:
-    """cuDNN's convolutions in full float32; by default it rounds their inputs to ten bits of mantissa."""
-    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        convolutions.fp32_precision = before

@@ -1,0 +1,31 @@
+"""In which precision a network's passes are computed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from transfer.tasks.classification.protocol import Precision
+
+
+@contextlib.contextmanager
+def computed_in(precision: Precision, device: str) -> Iterator[None]:
+    """Passes within the context are in this precision on GPUs; CPUs always compute in the network's own.
+
+    ``"fp32"`` is that of the official evaluations, in full: cuDNN's convolutions would by default round their inputs to
+    ten bits of mantissa (TF32). ``"bf16"`` is torch's autocast.
+    """
+    kind = torch.device(device).type
+    on_gpu = kind == "cuda"
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    if on_gpu and precision == "fp32":
+        convolutions.fp32_precision = "ieee"
+    try:
+        with torch.autocast(kind, torch.bfloat16, enabled=on_gpu and precision == "bf16"):
+            yield
+    finally:
+        convolutions.fp32_precision = before
