@@ -235,6 +235,8 @@ class Recipe:
 
     Attributes:
         epochs: of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` come after it.
+        precision: of the network's passes. Auto is bf16 autocast on GPUs and fp32 on CPUs; fp16, with a scaled loss, is
+            the official one. NBS and the loss are in fp32 all the same.
     """
 
     name: str
@@ -242,6 +244,7 @@ class Recipe:
     data: Data
     model: Model
     seed: int = 0
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     crops: Crops = Crops()
     augmentation: Augmentation = Augmentation()
     loss: Loss = Loss()

@@ -91,9 +91,12 @@ class BunchNorm(nn.BatchNorm1d):
     def forward(self, logits_NC: Tensor, num_views: int = 1) -> Tensor:  # noqa: N803 - rows, classes
         """Normalises (N, C), the rows of all images in the first view, then those of the next.
 
+        Half-precision rows, as autocast makes them, are normalised in single precision and stay in it.
+
         Raises:
             ValueError: the rows are not whole views of whole bunches.
         """
+        logits_NC = logits_NC.to(torch.promote_types(logits_NC.dtype, torch.float32))
         if not self.training or self.place is None:
             return super().forward(logits_NC)
         num_images = self.place.layout.images

@@ -13,13 +13,14 @@ CHECKPOINT_NAME = "checkpoint.pth"
 BACKBONE_NAME = "backbone.pth"
 
 
-def write_note(out: Path, recipe: Recipe) -> None:
+def write_note(out: Path, recipe: Recipe, precision: str) -> None:
     """Writes the note, last of all; reports read from it, too, how the exported backbone was trained."""
     note = {
         "recipe": recipe.name,
         "recipe_sha256": recipe_sha256(recipe),
         "epochs": recipe.total_epochs,
         "num_local_crops": recipe.crops.num_local,
+        "precision": precision,
         "backbone_sha256": sha256_file(out / BACKBONE_NAME),
     }
     write_text(out / NOTE_NAME, json.dumps(note) + "\n")

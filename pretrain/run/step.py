@@ -21,13 +21,19 @@ from pretrain.loss.twist import TwistLoss, momentum_twist_loss, multicrop_twist_
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
+from pretrain.run.precision import autocast, precision_of, scaler
 
 
 class StepResult(NamedTuple):
-    """The loss of the whole batch, and the logits (V, B, C) of this process's images, without gradient."""
+    """The loss of the whole batch, and the logits (V, B, C) of this process's images, without gradient.
+
+    ``grad_scale`` is the factor of the gradients that the backward pass left in the network's inner tensors; those of
+    the parameters are without it.
+    """
 
     loss: TwistLoss | SelfLabelingLoss
     logits: Tensor
+    grad_scale: float
 
 
 class NonFiniteLossError(RuntimeError):
@@ -65,6 +71,8 @@ class TrainStep:
     ) -> None:
         self.recipe, self.model, self.teacher, self.optimizer = recipe, model, teacher, optimizer
         self.process, self.steps_per_epoch = process, steps_per_epoch
+        self.precision = precision_of(recipe, process.device.type)
+        self.scaler = scaler(self.precision, process.device.type)
         network: nn.Module = model
         if process.world_size > 1:
             # Buffers are the norms' running statistics, which every process tracks by itself: see Trainer.save.
@@ -108,16 +116,19 @@ class TrainStep:
         if not math.isfinite(value := loss.total.item()):
             raise NonFiniteLossError(value, logits.detach())
 
-        loss.total.backward()
+        grad_scale = self.scaler.get_scale()
+        self.scaler.scale(loss.total).backward()
         if is_accumulated:
             self._carry_back(logits.grad, parts, step)
+        self.scaler.unscale_(self.optimizer)
         if recipe.optim.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optim.clip_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)  # leaves the step out if a gradient in fp16 is not finite
+        self.scaler.update()
 
         if self.teacher is not None and not is_self_labeling:
             self.teacher.update(self.model, schedule.teacher_momentum(*now))
-        return StepResult(loss, logits.detach())
+        return StepResult(loss, logits.detach(), grad_scale)
 
     @torch.no_grad()
     def _logits_of_parts(self, parts: Sequence[Views], step: int) -> Tensor:
@@ -143,8 +154,7 @@ class TrainStep:
         return logits
 
     def _autocast(self) -> torch.autocast:
-        device = self.process.device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda")
+        return autocast(self.precision, self.process.device.type)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from pretrain.run import checkpoint
 from pretrain.run.checkpoint import Content
 from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.run.optim import build_optimizer
+from pretrain.run.precision import IN_WORDS
 from pretrain.run.preemption import Preempted, StopRequest, stop_request
 from pretrain.run.step import NonFiniteLossError, TrainStep
 from pretrain.watch import diagnosis, monitor
@@ -105,6 +106,7 @@ class Trainer:
         if self.teacher is not None:
             self.teacher.load_state_dict(saved["teacher"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        self.train_step.scaler.load_state_dict(saved["scaler"])
         self.step = saved["step"]
         self.sentinel.load_state_dict(saved["sentinel"])
         if self.process.is_first:
@@ -118,6 +120,8 @@ class Trainer:
             self.save()  # the run was killed between the checkpoint and the note, or a file was lost
             return
         recipe, process = self.recipe, self.process
+        if process.is_first:
+            print(f"precision: {IN_WORDS[self.train_step.precision]}", flush=True)
         order = TrainingOrder(recipe, self.dataset, step=self.step, rank=process.rank, world_size=process.world_size)
         stopwatch = Stopwatch(load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda"))
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)
@@ -139,7 +143,7 @@ class Trainer:
                 if is_logged:
                     decayed = self.optimizer.param_groups[0]
                     statistics |= {"lr": decayed["lr"], "weight_decay": decayed["weight_decay"]}
-                    statistics |= monitor.prediction_statistics(result.logits) | self.probe.read()
+                    statistics |= monitor.prediction_statistics(result.logits) | self.probe.read(result.grad_scale)
                     self._observe("step", statistics | stopwatch.lap(recipe.data.batch_size), epoch)
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch(epoch)
@@ -206,6 +210,7 @@ class Trainer:
             "model": checkpoint.plain_state(self.model),
             "teacher": checkpoint.plain_state(self.teacher) if self.teacher is not None else None,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.train_step.scaler.state_dict(),
             "sentinel": self.sentinel.state_dict(),
             "watched": watched,
         }
@@ -213,7 +218,7 @@ class Trainer:
         if is_kept:
             checkpoint.keep(self.out, self.epoch)
         if is_finished:
-            write_note(self.out, self.recipe)
+            write_note(self.out, self.recipe, self.train_step.precision)
             print(f"finished: {self.out / BACKBONE_NAME}")
 
     def _failed(self, what: str, details: str) -> TrainingError:

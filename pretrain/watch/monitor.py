@@ -39,11 +39,14 @@ class NbsProbe:
 
         nbs.register_forward_hook(keep)
 
-    def read(self) -> Statistics:
+    def read(self, grad_scale: float = 1.0) -> Statistics:
         """Mean standard deviation over columns (images) and rows (classes), mean size of the gradient.
 
         To be called after the backward pass of a step in which the probe was on; it lets go of what it kept. The
         gradient is the one of this process's share of the batch. The names are those of the paper's table 7.
+
+        Args:
+            grad_scale: by which the loss was multiplied for the backward pass.
         """
         assert self._kept, "the probe was off"
         statistics = {}
@@ -52,7 +55,7 @@ class NbsProbe:
             statistics[f"std_c_{place}_nbs"] = values.std(dim=0, unbiased=False).mean().item()
             statistics[f"std_r_{place}_nbs"] = values.std(dim=1, unbiased=False).mean().item()
             if logits.grad is not None:
-                statistics[f"grad_{place}_nbs"] = logits.grad.float().abs().mean().item()
+                statistics[f"grad_{place}_nbs"] = logits.grad.float().abs().mean().item() / grad_scale
         self._kept = {}
         return statistics
 

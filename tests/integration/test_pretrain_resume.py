@@ -106,6 +106,22 @@ def test_killed_run_started_again_has_the_weights_of_an_undisturbed_one(whole: P
             assert torch.equal(value, got["optimizer"]["state"][key][name]), (key, name)
 
 
+def test_interrupted_run_in_fp16_keeps_its_loss_scale_and_says_its_precision(
+    run: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes, kept = ("precision=fp16", "epochs=2", "run.keep_epochs=1"), tmp_path / "resumed"
+    run(tmp_path / "whole", *changes)
+    assert capsys.readouterr().out.startswith("precision: fp16 autocast with a scaled loss, NBS and loss in fp32\n")
+    kept.mkdir()
+    (kept / "checkpoint.pth").write_bytes((tmp_path / "whole" / "checkpoint-0001.pth").read_bytes())
+    run(kept, *changes)
+    whole, resumed = load(tmp_path / "whole" / "checkpoint.pth"), load(kept / "checkpoint.pth")
+    assert whole["scaler"] == resumed["scaler"]
+    assert whole["scaler"]["scale"] < 65536.0  # where it starts: some gradients were not finite
+    assert all(torch.equal(value, resumed["model"][key]) for key, value in whole["model"].items())
+    assert json.loads((kept / "finished.json").read_text())["precision"] == "fp16"
+
+
 def test_killed_run_leaves_no_half_file_and_every_step_once_in_the_metrics(whole: Path, resumed: Path) -> None:
     assert not list(resumed.glob(".*.tmp.*"))
     expected, got = (

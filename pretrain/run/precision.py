@@ -1,0 +1,35 @@
+"""In which precision a run computes."""
+
+from __future__ import annotations
+
+import torch
+
+from pretrain.recipe import Recipe
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+IN_WORDS = {
+    "fp32": "fp32",
+    "bf16": "bf16 autocast, NBS and loss in fp32",
+    "fp16": "fp16 autocast with a scaled loss, NBS and loss in fp32",
+}
+
+
+def precision_of(recipe: Recipe, device: str) -> str:
+    """A key of :data:`DTYPES`: the recipe's, where ``auto`` is bf16 on GPUs and fp32 on CPUs."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bf16" if device == "cuda" else "fp32"
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """What the network's forward pass runs in."""
+    return torch.autocast(device, dtype=None if precision == "fp32" else DTYPES[precision], enabled=precision != "fp32")
+
+
+def scaler(precision: str, device: str) -> torch.amp.GradScaler:
+    """Scales the loss so that gradients do not vanish in fp16, as the official code does; else it does nothing.
+
+    ``train_one_epoch`` in
+    https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/engine.py
+    """
+    return torch.amp.GradScaler(device, enabled=precision == "fp16")
