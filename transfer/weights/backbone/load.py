@@ -15,6 +15,7 @@ from transfer.reading import Reading
 from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
+from transfer.weights.backbone.official_head import official_head
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 
@@ -269,7 +270,9 @@ def _head(
     """The projection head and the arguments that build it; that they fit is for whoever builds it to check."""
     head: object = None
     config: object = None
-    if network.head_entry is not None:
+    if network.official_head_entry is not None:
+        head, config = official_head(checkpoint, network.official_head_entry) or (None, None)
+    elif network.head_entry is not None:
         head, config = checkpoint.get(network.head_entry), checkpoint.get(source.head_config_entry or "")
     elif network.head_prefix is not None:
         state, prefix = network.state_of(checkpoint), network.head_prefix

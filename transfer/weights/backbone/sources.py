@@ -45,8 +45,8 @@ _OURS = (
     Source(
         name="official TWIST",
         recognise=lambda c: "format" not in c and isinstance(c.get("backbone"), Mapping) and "model" in c,
-        student=Network(entry="backbone"),
-        teacher=Network(entry="teacher_backbone"),
+        student=Network(entry="backbone", official_head_entry="model"),
+        teacher=Network(entry="teacher_backbone", official_head_entry="teacher"),
     ),
 )
 

@@ -47,12 +47,14 @@ class Network:
         prefix: the beginning of its keys, which is removed.
         head_prefix: the beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
         head_entry: the entry that holds this head.
+        official_head_entry: the entry in which the official TWIST's head stands beside its backbone.
     """
 
     entry: str | None = None
     prefix: str = ""
     head_prefix: str | None = None
     head_entry: str | None = None
+    official_head_entry: str | None = None
 
     def state_of(self, checkpoint: Checkpoint) -> Any:
         """The state dict, or whatever the checkpoint has in its place."""
