@@ -15,6 +15,7 @@ SOURCES = {
     "engine": ("engine.py", f"{_TWIST}/engine.py"),
     "lars": ("lars.py", f"{_TWIST}/lars.py"),
     "utils": ("utils.py", f"{_TWIST}/utils.py"),
+    "evaluate": ("evaluate.py", f"{_TWIST}/evaluate.py"),
     "voc": ("voc_fpn_1fc", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k.yaml"),
     "voc input": ("voc_fpn_1fc infomin", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k_infomin.yaml"),
     "coco": ("R_50_FPN_1x", f"{_INFOMIN}/R_50_FPN_1x.yaml"),
