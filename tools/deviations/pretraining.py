@@ -80,8 +80,10 @@ COMMON: Mapping[str, tuple[Any, str]] = {
     "optim.clip_norm": (0.0, "train"),
     "schedule.warmup_epochs": (10, "train"),
     "schedule.final_lr_ratio": (0.001, "utils"),
+    "precision": ("fp16", "train"),
 }
 REASONS = {
+    "precision": "auto is bf16 on GPUs, which needs no scaled loss, and fp32 on CPUs; fp16 follows the official code",
     "schedule.warmup_epochs": WARM_UP,
     "optim.weight_decay_end": CONSTANT,
     "optim.clip_norm": "none does not clip, as 0 does there",
