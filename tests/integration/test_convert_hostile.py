@@ -102,7 +102,7 @@ FILES: dict[str, tuple[Make, str]] = {
     "other shape": (changed(value=lambda: torch.zeros(128, 64, 1, 1)), f"{KEY} has shape [128, 64, 1, 1]"),
     "a shape that would fill the memory": (
         changed(value=lambda: torch.ones(()).expand(1 << 20, 1 << 20, 3, 3)),
-        f"{KEY} has shape",
+        "would fill 3.96e+13 bytes",
     ),
     "quantised": (changed(value=lambda: torch.ones((), dtype=torch.int8).expand(128, 64, 3, 3)), "torch.int8"),
     "not a tensor": (changed(value=lambda: "conv"), "not a tensor"),

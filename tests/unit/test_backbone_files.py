@@ -36,7 +36,7 @@ def refused(path: Path) -> str:
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nowhere.pth")
-    assert "is a folder" in refused(tmp_path)
+    assert "is a folder without model.safetensors" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"hello\n" * 100, random.Random(0).randbytes(5000)])

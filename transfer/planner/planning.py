@@ -207,8 +207,8 @@ def missing_for(plan: TrialPlan) -> list[str]:
         where = f"give --data DIR or set DATA_ROOT; {row.title}: {row.guide.format(root=root)}"
         missing.append(f"{what}: {'run tools/demo_data.sh' if row.embedded else where}")
     path = Path(plan.weights.source)
-    if not plan.weights.is_random and not path.is_file():
-        missing.append(f"checkpoint {path} {'is a folder, not a file' if path.is_dir() else 'does not exist'}")
+    if not plan.weights.is_random and not path.exists():
+        missing.append(f"checkpoint {path} does not exist")
     if plan.labels is not None and not plan.labels.is_file():
         missing.append(f"list of labelled images {plan.labels}: --labels names no file")
     return missing

@@ -16,6 +16,7 @@ from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
 from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
+from transfer.weights.backbone.read import sha256_of
 
 # File names that say nothing about the weights: the folder's name is used instead.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
@@ -148,7 +149,7 @@ def weights_ref(
             has an empty hash.
 
     Raises:
-        UserError: the file is missing or is no file, or ``which`` is neither student nor teacher.
+        UserError: the file is missing, or a folder of no checkpoint, or ``which`` is neither student nor teacher.
     """
     if which not in ("student", "teacher"):
         raise UserError(f"--which is {which!r}: known are student, teacher")
@@ -159,15 +160,14 @@ def weights_ref(
         default = source.replace(":", "-")
         return WeightsRef(name=_checked_name(name or default), source=source, sha256=sha256_text(source))
     path = Path(source)
-    if must_exist and not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise UserError(f"checkpoint {path} {what}: give the path of a .pth file, or random:resnet18")
+    if must_exist and not path.exists():
+        raise UserError(f"checkpoint {path} does not exist: give the path of a .pth file, or random:resnet18")
     path = path.resolve()
     default = path.parent.name if path.stem.lower() in GENERIC_STEMS else path.stem
     return WeightsRef(
         name=_checked_name(name or re.sub(r"[^A-Za-z0-9._-]", "_", default)),
         source=str(path),
-        sha256=sha256_file(path) if path.is_file() else "",
+        sha256=sha256_of(path) if path.exists() else "",
         which=which,
         arch=arch,
         reading=reading,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
-from common.files import sha256_file, sha256_text
+from common.files import sha256_text
 from transfer.reading import Reading
 from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
 from transfer.weights.backbone.official_head import official_head
+from transfer.weights.backbone.read import read_checkpoint, sha256_of
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 
@@ -70,7 +68,7 @@ def load_backbone(
         state_dict=state,
         source_format=source.name,
         source=where,
-        sha256=sha256_file(path),
+        sha256=sha256_of(path),
         which=taken,
         other=other,
         preprocessing=preprocessing,
@@ -127,43 +125,6 @@ def random_backbone(arch: str, seed: int) -> Backbone:
         source=source,
         sha256=sha256_text(source),
     )
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """What ``torch.save`` wrote, read with ``weights_only=True``; or a file of safetensors. No code in it is run.
-
-    ``argparse.Namespace`` is allowed too, for this load only: the official TWIST checkpoints keep their command
-    line in one. It is plain data; building it calls nothing.
-
-    Raises:
-        UserError: no file, not a checkpoint, damaged, or it holds objects other than tensors and plain containers.
-    """
-    import torch
-
-    if not path.is_file():
-        kind = "is a folder, not a checkpoint" if path.is_dir() else "does not exist"
-        raise UserError(f"{path} {kind}: give the path of a .pth file")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty: copy or download it again")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the file's pickle protocol: it loads, or is refused below
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
-    except Exception as error:  # whatever the bytes are: the unpickler and the archive reader raise almost any type
-        reason = "the file is damaged or of another kind; copy or download it again"
-        if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            reason = f"it refers to the Python object {refused[1]}, which is not run; "
-            reason += "save tensors and plain containers only"
-        raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}") from None
-    if not isinstance(checkpoint, Mapping):
-        raise UserError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint's dict of tensors")
-    return checkpoint
 
 
 def _split_keys(

@@ -1,0 +1,95 @@
+"""What an unpickled checkpoint holds, as plain containers and tensors: modules as state dicts, the rest set aside."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.errors import UserError
+from transfer.weights.backbone.unpickle import Foreign, attributes_of
+
+MAX_DEPTH = 100
+MAX_MODULES = 100_000
+SPARE = 400 << 20
+"""How many bytes more than its file a tensor may fill: one that is expanded, a number for many."""
+
+
+@dataclass
+class Tree:
+    """One walk over a checkpoint. What occurs twice is one object afterwards, too."""
+
+    file_size: int
+    seen: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    num_modules: int = 0
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """Dict, list and tuple, and of foreign objects: modules, Namespaces, dicts by another name, OmegaConf's."""
+        import torch
+
+        if depth > MAX_DEPTH:
+            raise UserError(f"its entries are nested deeper than {MAX_DEPTH}, which no checkpoint's are")
+        if isinstance(value, torch.Tensor):
+            if (total := math.prod(value.shape) * value.element_size()) > self.file_size + SPARE:
+                raise UserError(
+                    f"it has a tensor of shape {list(value.shape)}, which would fill {total:.3g} bytes of memory: "
+                    f"it is damaged, or made to do harm"
+                )
+            return value
+        if not isinstance(value, dict | list | tuple | Foreign):
+            return value
+        if id(value) in self.seen:
+            return self.seen[id(value)][1]
+        if isinstance(value, dict):
+            made: Any = {}
+            self.seen[id(value)] = (value, made)
+            made.update((key, self.plain(item, depth + 1)) for key, item in value.items())
+        elif isinstance(value, list):
+            made = []
+            self.seen[id(value)] = (value, made)
+            made.extend(self.plain(item, depth + 1) for item in value)
+        elif isinstance(value, tuple):
+            made = tuple(self.plain(item, depth + 1) for item in value)
+        else:
+            self.seen[id(value)] = (value, value)  # for one that holds itself
+            made = self._object(value, depth)
+        self.seen[id(value)] = (value, made)
+        return made
+
+    def _object(self, value: Foreign, depth: int) -> Any:
+        attributes = attributes_of(value.state)
+        if {"_parameters", "_buffers", "_modules"} <= attributes.keys():
+            return dict(self._module(value, "", depth))
+        if value.name == "argparse.Namespace":
+            return argparse.Namespace(**{str(key): self.plain(item, depth + 1) for key, item in attributes.items()})
+        if value.name.startswith("omegaconf."):
+            return self.plain(attributes.get("_content", attributes.get("_val")), depth + 1)
+        return self.plain(value.entries, depth + 1) if value.entries else value
+
+    def _module(self, module: Any, prefix: str, depth: int) -> list[tuple[str, Any]]:
+        """Its state dict: parameters, then the buffers that are saved, then those of the modules in it."""
+        self.num_modules += 1
+        if depth > MAX_DEPTH or self.num_modules > MAX_MODULES:
+            raise UserError("its modules are nested deeper, or more often, than any network's")
+        attributes = attributes_of(module.state) if isinstance(module, Foreign) else {}
+        unsaved = attributes.get("_non_persistent_buffers_set") or ()
+        kept: list[tuple[str, Any]] = []
+        for group in ("_parameters", "_buffers"):
+            for name, value in _dict(attributes.get(group)).items():
+                if value is not None and not (group == "_buffers" and name in unsaved):
+                    kept.append((f"{prefix}{name}", self.plain(value, depth + 1)))
+        for name, inner in _dict(attributes.get("_modules")).items():
+            kept += self._module(inner, f"{prefix}{name}.", depth + 1)
+        return kept
+
+
+def plain(value: Any, file_size: int) -> Any:
+    """Raises :class:`UserError` (without the file's name) for a tree that is no checkpoint's."""
+    return Tree(file_size).plain(value)
+
+
+def _dict(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Foreign):
+        return value.entries
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,284 @@
+"""A pickle read as data: tensors are rebuilt, every other name stands for itself, neither imported nor called."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_OPERATIONS = 5_000_000
+"""Of a pickle. ViT-L with its optimiser takes 0.2 million; one byte of a hostile file makes an object of 200."""
+
+MAPPINGS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict")
+SEQUENCES: dict[str, Callable[[Any], Any]] = {
+    "builtins.list": list,
+    "builtins.set": set,
+    "builtins.frozenset": frozenset,
+    "builtins.tuple": tuple,
+    "torch.Size": tuple,
+}
+
+
+class DamagedError(Exception):
+    """The bytes are no pickle that this reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the pickle calls ``module.name``. It is text."""
+
+    name: str
+
+
+@dataclass(slots=True, eq=False)
+class Foreign:
+    """An object of a foreign class, or what a foreign function would have given: all that the pickle says of it."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    state: Any = None
+    entries: dict[Any, Any] = field(default_factory=dict)
+    elements: list[Any] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, not read>"
+
+
+class _Counted(dict[int, Any]):
+    """The unpickler's operations; looking up more than :data:`MAX_OPERATIONS` of them is refused."""
+
+    left = MAX_OPERATIONS
+
+    def __getitem__(self, code: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise DamagedError("its pickle has too many operations for a checkpoint")
+        if code not in self:
+            raise DamagedError(f"its pickle has the unknown operation {code}")
+        return super().__getitem__(code)
+
+
+Storage = Callable[[Any], Any]
+"""From a persistent id to ``(UntypedStorage or None, dtype)``; None while only looking."""
+
+
+class Unpickler(pickle._Unpickler):
+    """Python's own loop, with every operation that could import, call or set something replaced.
+
+    The tensors are views of what ``storage`` gives, never larger than it, whatever the pickle says of their shapes.
+    """
+
+    def __init__(self, file: IO[bytes], storage: Storage) -> None:
+        super().__init__(file, encoding="latin1")
+        self.storage = storage
+        self.names: list[str] = []
+        self.dispatch = _Counted(OPERATIONS)  # type: ignore[misc]
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}".replace("__builtin__.", "builtins.").replace("copy_reg.", "copyreg.")
+        if full not in self.names:
+            self.names.append(full)
+        return dtype_of(full) or Name(full)
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self.storage(pid)
+
+    def made(self, function: Any, args: Any) -> Any:
+        """What calling ``function`` would give: a tensor or a plain container, or a note of it."""
+        if not isinstance(args, tuple):
+            raise DamagedError("its pickle calls something without a tuple of arguments")
+        if not isinstance(function, Name):
+            return Foreign(str(getattr(function, "name", type(function).__name__)), args)
+        name = function.name
+        if name in MAPPINGS:
+            entries = args[0] if args and isinstance(args[0], list | dict) else {}
+            pairs = entries.items() if isinstance(entries, dict) else entries
+            return {_hashable(key): value for key, value in pairs}
+        if name in SEQUENCES:
+            items = args[0] if args and isinstance(args[0], list | tuple | set) else ()
+            return SEQUENCES[name](map(_hashable, items) if "set" in name else items)
+        if name in REBUILD:
+            return REBUILD[name](*args)
+        if name == "torch._tensor._rebuild_from_type_v2" and len(args) == 4:
+            is_dtensor = "_local_tensor" in attributes_of(args[3])
+            return _whole(args[3], args[2]) if is_dtensor else self.made(args[0], args[2])
+        if name == "copyreg._reconstructor" and args and isinstance(args[0], Name):
+            return Foreign(args[0].name)
+        if name == "copyreg.__newobj__" and args:
+            return self.made(args[0], args[1:])
+        return Foreign(name, args)
+
+
+def dtype_of(full: str) -> torch.dtype | None:
+    import torch
+
+    found = vars(torch).get(full.removeprefix("torch.")) if full.startswith("torch.") else None
+    return found if isinstance(found, torch.dtype) else None
+
+
+# The operations -----------------------------------------------------------------------------------------------------
+
+
+def _reduce(self: Any) -> None:
+    args = self.stack.pop()
+    self.stack[-1] = self.made(self.stack[-1], args)
+
+
+def _newobj_ex(self: Any) -> None:
+    self.stack.pop()
+    _reduce(self)
+
+
+def _obj(self: Any) -> None:
+    args = self.pop_mark()
+    self.append(self.made(args[0], tuple(args[1:])))
+
+
+def _inst(self: Any) -> None:
+    module, name = (self.readline()[:-1].decode("ascii") for _ in range(2))
+    self.append(self.made(self.find_class(module, name), tuple(self.pop_mark())))
+
+
+def _build(self: Any) -> None:
+    state = self.stack.pop()
+    if isinstance(self.stack[-1], Foreign):
+        self.stack[-1].state = state
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    if type(target) not in (list, Foreign):
+        raise DamagedError(f"its pickle appends to a {type(target).__name__}")
+    (target if isinstance(target, list) else target.elements).extend(items)
+
+
+def _append(self: Any) -> None:
+    item = self.stack.pop()
+    _extend(self.stack[-1], [item])
+
+
+def _appends(self: Any) -> None:
+    items = self.pop_mark()
+    _extend(self.stack[-1], items)
+
+
+def _hashable(key: Any, depth: int = 0) -> Any:
+    """A key of a dict or a set. Hashing a tuple nested a million deep would end the process."""
+    if type(key) is tuple and depth < 3:
+        for part in key:
+            _hashable(part, depth + 1)
+    elif not isinstance(key, str | int | float | bytes | complex | Name | Foreign | frozenset | None):
+        raise DamagedError(f"its pickle has a {type(key).__name__} as a key")
+    return key
+
+
+def _set(target: Any, items: list[Any]) -> None:
+    if type(target) not in (dict, Foreign):
+        raise DamagedError(f"its pickle sets entries of a {type(target).__name__}")
+    into = target if isinstance(target, dict) else target.entries
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        into[_hashable(key)] = value
+
+
+def _setitem(self: Any) -> None:
+    items = [self.stack.pop(-2), self.stack.pop()]
+    _set(self.stack[-1], items)
+
+
+def _setitems(self: Any) -> None:
+    items = self.pop_mark()
+    _set(self.stack[-1], items)
+
+
+def _additems(self: Any) -> None:
+    items = self.pop_mark()
+    if type(self.stack[-1]) is set:
+        self.stack[-1].update(map(_hashable, items))
+    else:
+        _extend(self.stack[-1], items)
+
+
+def _frozenset(self: Any) -> None:
+    self.append(frozenset(map(_hashable, self.pop_mark())))
+
+
+def _persid(self: Any) -> None:
+    self.append(self.persistent_load(self.readline()[:-1].decode("ascii")))
+
+
+EXTENSIONS = (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
+OPERATIONS: dict[int, Any] = {
+    code: run for code, run in pickle._Unpickler.dispatch.items() if bytes([code]) not in EXTENSIONS
+} | {
+    pickle.REDUCE[0]: _reduce,
+    pickle.NEWOBJ[0]: _reduce,
+    pickle.NEWOBJ_EX[0]: _newobj_ex,
+    pickle.OBJ[0]: _obj,
+    pickle.INST[0]: _inst,
+    pickle.BUILD[0]: _build,
+    pickle.APPEND[0]: _append,
+    pickle.APPENDS[0]: _appends,
+    pickle.SETITEM[0]: _setitem,
+    pickle.SETITEMS[0]: _setitems,
+    pickle.ADDITEMS[0]: _additems,
+    pickle.FROZENSET[0]: _frozenset,
+    pickle.PERSID[0]: _persid,
+}
+
+
+# Tensors ------------------------------------------------------------------------------------------------------------
+
+
+def _tensor(source: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
+    """A view of a storage, inside it; None while only looking."""
+    import torch
+
+    storage, dtype = source
+    for other in rest:  # the version of a rebuilding function that names the type
+        dtype = other if isinstance(other, torch.dtype) else dtype
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
+        raise DamagedError("a tensor's shape is not one")
+    if storage is None:
+        return None
+    flat = torch.empty(0, dtype=dtype).set_(storage)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 not in size and last >= flat.numel():
+        raise DamagedError(f"a tensor of shape {list(size)} is larger than its storage")
+    return flat.as_strided(size, stride, offset if 0 not in size else 0)
+
+
+def _first(data: Any, *rest: Any) -> Any:
+    return data
+
+
+REBUILD: dict[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+    "torch.nn.parameter.Parameter": _first,
+}
+
+
+def attributes_of(state: Any) -> dict[Any, Any]:
+    """An object's attributes out of what it pickles: a dict, or a pair of it and those in slots."""
+    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+
+
+def _whole(state: Any, arguments: Any) -> Any:
+    """A DTensor's local tensor, if that is all of it: ``arguments`` are its class, type, size and more."""
+    local = attributes_of(state)["_local_tensor"]
+    if local is not None and tuple(local.shape) != tuple(arguments[2]):
+        raise UserError(
+            "it is one rank's part of a sharded save (FSDP, DTensor): gather it where it was trained "
+            "(torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True) and save that"
+        )
+    return local
