@@ -253,6 +253,13 @@ def _tensor(source: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any
     return flat.as_strided(size, stride, offset if 0 not in size else 0)
 
 
+def _not_dense(size: Any) -> Any:
+    """For one that is sparse, quantised or without values: its shape alone, on no device."""
+    import torch
+
+    return torch.empty(tuple(size), device="meta")
+
+
 def _first(data: Any, *rest: Any) -> Any:
     return data
 
@@ -261,6 +268,11 @@ REBUILD: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor,
+    "torch._utils._rebuild_sparse_tensor": lambda layout, data: _not_dense(
+        next(x for x in data if isinstance(x, tuple))
+    ),
+    "torch._utils._rebuild_qtensor": lambda source, offset, size, *rest: _not_dense(size),
+    "torch._utils._rebuild_meta_tensor_no_storage": lambda dtype, size, *rest: _not_dense(size),
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch.nn.parameter.Parameter": _first,
