@@ -31,6 +31,8 @@ class Tree:
         if depth > MAX_DEPTH:
             raise UserError(f"its entries are nested deeper than {MAX_DEPTH}, which no checkpoint's are")
         if isinstance(value, torch.Tensor):
+            if value.is_nested:
+                return value
             if (total := math.prod(value.shape) * value.element_size()) > self.file_size + SPARE:
                 raise UserError(
                     f"it has a tensor of shape {list(value.shape)}, which would fill {total:.3g} bytes of memory: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
@@ -260,6 +261,15 @@ def _not_dense(size: Any) -> Any:
     return torch.empty(tuple(size), device="meta")
 
 
+def _nested() -> Any:
+    """For a nested tensor: an empty one, which is refused as nested."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nested tensors are a prototype
+        return torch.nested.nested_tensor([])
+
+
 def _first(data: Any, *rest: Any) -> Any:
     return data
 
@@ -268,9 +278,8 @@ REBUILD: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor,
-    "torch._utils._rebuild_sparse_tensor": lambda layout, data: _not_dense(
-        next(x for x in data if isinstance(x, tuple))
-    ),
+    "torch._utils._rebuild_sparse_tensor": lambda layout, data: _not_dense(*[x for x in data if type(x) is tuple]),
+    "torch._utils._rebuild_nested_tensor": lambda *data: _nested(),
     "torch._utils._rebuild_qtensor": lambda source, offset, size, *rest: _not_dense(size),
     "torch._utils._rebuild_meta_tensor_no_storage": lambda dtype, size, *rest: _not_dense(size),
     "torch._utils._rebuild_parameter": _first,
