@@ -60,7 +60,7 @@ def test_the_report_holds_every_value_and_the_paired_difference(folder: Path) ->
         for metric in TrialRecord.load(path).metrics.values()
     ]
     table = (folder / "runs" / "report.csv").read_text()
-    assert len(values) == 4 * 6 + 4 * 2 and all(f"{value}" in table for value in values)
+    assert len(values) == 4 * 7 + 4 * 2 and all(f"{value}" in table for value in values)
     for text in (page, markdown):
         assert "twist" in text and "random" in text and "paired" in text.lower()
 

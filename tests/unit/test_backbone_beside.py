@@ -138,7 +138,7 @@ def test_head_that_no_memory_holds_is_refused_before_anything_is_allocated(tmp_p
     head = flat_head()
     last = [key for key, value in head.items() if value.ndim == 2][-1]
     head[last] = torch.zeros(()).expand(2**40, 8)
-    with pytest.raises(UserError, match="head of more than|would fill"):
+    with pytest.raises(UserError, match=r"head of more than|would fill"):
         load_backbone(save(our_backbone(flat_state()) | {"head": head}, tmp_path))
 
 

@@ -10,12 +10,10 @@ from typing import Any
 from configs.pretrain import RECIPES
 from tools.deviations.rows import Setting, Side
 
-# What changes no weights, what only the demo has, what the official code has no argument for, and the precision, which
-# the introduction of the page names.
+# What changes no weights, what only the demo has, and what the official code has no argument for.
 OURS_ALONE = (
     "run.", "name", "seed", "data.dataset", "data.accumulation", "data.cache", "data.unreadable", "augmentation.kind",
     "augmentation.jitter_on", "augmentation.rotation_degrees", "augmentation.intensity", "model.position_resampling",
-    "precision",
 )  # fmt: skip
 WARM_UP = "none is the official rule: 10 epochs, 5 up to 50 epochs in all, 3 up to 20"
 LARS = ("optim.momentum", "optim.eta")  # of LARS alone
