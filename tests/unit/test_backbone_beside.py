@@ -18,7 +18,7 @@ from transfer.reading import Reading
 from transfer.trial import WeightsRef
 from transfer.trials.plan import weights_ref
 from transfer.weights.backbone import IMAGENET, load_backbone
-from transfer.weights.backbone.beside import TIMM_NAMES
+from transfer.weights.backbone.beside import ARCH_BY_TIMM_NAME
 
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 SAID = Reading(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -36,7 +36,7 @@ def timm(architecture: str, **more: Any) -> dict[str, Any]:
     return {"architecture": architecture, "pretrained_cfg": HALF, **more}
 
 
-@pytest.mark.parametrize(("name", "arch"), TIMM_NAMES.items())
+@pytest.mark.parametrize(("name", "arch"), ARCH_BY_TIMM_NAME.items())
 def test_timms_config_says_architecture_and_preprocessing(name: str, arch: str, tmp_path: Path) -> None:
     backbone = load_backbone(save(flat_state(arch), tmp_path, config=timm(f"{name}.tag_in1k")))
     assert (backbone.arch, backbone.preprocessing.mean) == (arch, (0.5, 0.5, 0.5))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from tools.deviations.rows import NOT_STATED, Setting, Side
+from tools.deviations.rows import NOT_STATED, Setting, Side, fields_of
 from transfer import benchmarks
 from transfer.tasks.classification.protocol import load_protocol
 
@@ -16,16 +15,7 @@ NO_PROTOCOL = ("views.max_shift", "test_batch_size")  # of the digits alone; cha
 
 def ours(benchmark: str) -> Mapping[str, Any]:
     """Every field of the protocol by its name, dots between levels."""
-    return dict(_leaves(load_protocol(benchmarks.get(benchmark), ())[0]))
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(value):
-        each, place = getattr(value, field.name), f"{name}{field.name}"
-        if dataclasses.is_dataclass(each):
-            yield from _leaves(each, f"{place}.")
-        else:
-            yield place, each
+    return dict(fields_of(load_protocol(benchmarks.get(benchmark), ())[0]))
 
 
 def _settings(fraction: float, lr_backbone: float, epochs: int) -> tuple[Setting, ...]:

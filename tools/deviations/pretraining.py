@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from configs.pretrain import RECIPES
-from tools.deviations.rows import Setting, Side
+from tools.deviations.rows import Setting, Side, fields_of
 
 # What changes no weights, what only the demo has, and what the official code has no argument for.
 OURS_ALONE = (
@@ -22,16 +21,7 @@ CONSTANT = "none keeps it constant, which is the same"
 
 def ours(recipe: str) -> Mapping[str, Any]:
     """Every field of the recipe by its name, dots between levels."""
-    return dict(_leaves(RECIPES[recipe]()))
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    for field in dataclasses.fields(value):
-        each, place = getattr(value, field.name), f"{name}{field.name}"
-        if dataclasses.is_dataclass(each):
-            yield from _leaves(each, f"{place}.")
-        else:
-            yield place, each
+    return dict(fields_of(RECIPES[recipe]()))
 
 
 # Settings that all recipes have from the official code or its defaults.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,16 @@ class Side:
     ours: Callable[[], Mapping[str, Any]]
     settings: tuple[Setting, ...]
     no_protocol: tuple[str, ...] = field(default=())
+
+
+def fields_of(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a dataclass, and of those in it, by its name with dots between levels."""
+    for field_ in dataclasses.fields(value):
+        each, place = getattr(value, field_.name), f"{name}{field_.name}"
+        if dataclasses.is_dataclass(each):
+            yield from fields_of(each, f"{place}.")
+        else:
+            yield place, each
 
 
 def plain(value: Any) -> Any:

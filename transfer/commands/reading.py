@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
@@ -30,7 +29,7 @@ def default_which(source: str) -> str:
     """The network to take where ``--which`` is not given; says so where the checkpoint holds another one too."""
     from transfer.weights.backbone.load import networks_in  # torch, which a random initialisation does without
 
-    if source.startswith(RANDOM_PREFIX) or not Path(source).is_file():
+    if source.startswith(RANDOM_PREFIX):
         return "student"
     taken, other = networks_in(source)
     if other is not None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from common import overrides
 from transfer.rows import Benchmark, LabelledDataset
+from transfer.weights.backbone.architecture import RESNETS
 
 Precision = Literal["fp32", "bf16"]  # of the network's passes on GPUs; see transfer.tasks.classification.precision
 Interpolation = Literal["bilinear", "bicubic"]
@@ -84,7 +85,7 @@ class Views:
         """The interpolation of a backbone's images."""
         if self.interpolation != "by family":
             return self.interpolation
-        return "bilinear" if arch.startswith("resnet") else "bicubic"
+        return "bilinear" if arch in RESNETS else "bicubic"
 
 
 @dataclass(frozen=True, kw_only=True)

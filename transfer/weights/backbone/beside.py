@@ -22,7 +22,7 @@ CONFIG = "config.json"
 HF_PREPROCESSOR = "preprocessor_config.json"
 
 # timm's names, without the tag after the dot, of the networks that are known here
-TIMM_NAMES = {
+ARCH_BY_TIMM_NAME = {
     **{name: name for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
     **{f"tv_{name}": name for name in ("resnet34", "resnet50", "resnet101")},
     "vit_small_patch16_224": "deit_small",
@@ -128,7 +128,7 @@ def _timm_arch(config: Mapping[str, Any], path: Path) -> str | None:
     name = config.get("architecture")
     if not isinstance(name, str):
         return None
-    arch = TIMM_NAMES.get(name.split(".")[0])
+    arch = ARCH_BY_TIMM_NAME.get(name.split(".")[0])
     arguments = config.get("model_args")
     changed = sorted(map(str, arguments.keys() - HARMLESS_ARGUMENTS)) if isinstance(arguments, Mapping) else []
     if arch is None or changed:

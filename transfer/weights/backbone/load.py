@@ -231,8 +231,12 @@ def _head(
     """The projection head and the arguments that build it; that they fit is for whoever builds it to check."""
     head: object = None
     config: object = None
+    recipe = checkpoint.get("recipe")
+    model = recipe.get("model") if isinstance(recipe, Mapping) else None
+    recipe_says = model if isinstance(model, Mapping) else {}
+    said = {name: recipe_says[name] for name in ("activation", "nbs") if name in recipe_says}  # what no shape shows
     if network.official_head_entry is not None:
-        head, config = official_head(checkpoint, network.official_head_entry) or (None, None)
+        head, said = official_head(checkpoint, network.official_head_entry) or (None, {})
     elif network.head_entry is not None:
         head, config = checkpoint.get(network.head_entry), checkpoint.get(source.head_config_entry or "")
     elif network.head_prefix is not None:
@@ -245,14 +249,8 @@ def _head(
         raise UserError(f"{where} has a head of more than {MAX_HEAD_NUMBERS} numbers: it is damaged, or no head")
     if isinstance(config, Mapping):
         return tensors, dict(config)
-    # else what the shapes of the linear layers show, and what no shape does, from the recipe in our checkpoints
-    linear = [value for key, value in tensors.items() if key.startswith("mlp.") and value.ndim == 2]
+    linear = [value for key, value in sorted(tensors.items()) if key.startswith("mlp.") and value.ndim == 2]
     if len(linear) < 2:
         raise UserError(f"{where} has a head without linear layers ({some_keys(tensors)}): it is damaged")
     hidden, in_features = linear[0].shape
-    arguments = {"in_features": in_features, "hidden": hidden, "num_classes": linear[-1].shape[0]}
-    recipe = checkpoint.get("recipe")
-    model = recipe.get("model") if isinstance(recipe, Mapping) else None
-    if isinstance(model, Mapping):
-        arguments |= {name: model[name] for name in ("activation", "nbs") if name in model}
-    return tensors, arguments
+    return tensors, {"in_features": in_features, "hidden": hidden, "num_classes": linear[-1].shape[0], **said}

@@ -18,7 +18,7 @@ from transfer.weights.backbone.types import UNSCALED, Network, Source
 
 _SWAV_DROPPED = {"module.projection_head.": PROJECTION, "module.prototypes.": "prototypes"}
 
-IBOT_MASK = {  # github.com/bytedance/ibot: models/vision_transformer.py; its checkpoints are DINO's otherwise
+_IBOT_MASK = {  # github.com/bytedance/ibot: models/vision_transformer.py; its checkpoints are DINO's otherwise
     "module.backbone.masked_embed": "mask token",
     "backbone.masked_embed": "mask token",
 }
@@ -101,7 +101,7 @@ METHODS = (
         ),
         student=Network(entry="student", prefix="module.backbone."),
         teacher=Network(entry="teacher", prefix="backbone."),
-        dropped={"module.head.": PROJECTION, "head.": PROJECTION, **IBOT_MASK},
+        dropped={"module.head.": PROJECTION, "head.": PROJECTION, **_IBOT_MASK},
         ask_archs=ASK_HEADS,
         says_arch=args_arch,
         default_network="teacher",  # eval_linear.py and eval_knn.py: --checkpoint_key teacher

@@ -22,7 +22,7 @@ NAMING = Naming(
 
 
 def official_head(checkpoint: Checkpoint, entry: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The head under our names with the arguments that build it; None where it is none that can be built here.
+    """The head under our names, and what no shape shows of it; None where it is none that can be built here.
 
     That is one with batch norms (``--proj_norm bn``) whose activation the checkpoint's own arguments name.
     """
@@ -36,6 +36,4 @@ def official_head(checkpoint: Checkpoint, entry: str) -> tuple[dict[str, Any], d
     shapes = [tuple(getattr(head[key], "shape", ())) for key in ("mlp.0.weight", "mlp.6.weight")]
     if [len(shape) for shape in shapes] != [2, 2]:
         return None
-    (hidden, in_features), (num_classes, _) = shapes
-    sizes = {"in_features": in_features, "hidden": hidden, "num_classes": num_classes}
-    return head, {**sizes, "activation": act, "nbs": "nbs.running_mean" in head}
+    return head, {"activation": act, "nbs": "nbs.running_mean" in head}

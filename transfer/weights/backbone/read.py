@@ -13,9 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
+from transfer.weights.backbone.rebuild import DamagedError
 from transfer.weights.backbone.sniff import ADDRESS, HEADER, refuse_other_kinds, refuse_other_zips
 from transfer.weights.backbone.tree import plain
-from transfer.weights.backbone.unpickle import DamagedError, Foreign, Name, Unpickler
+from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
 
 if TYPE_CHECKING:
     import torch

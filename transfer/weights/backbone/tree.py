@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import UserError
-from transfer.weights.backbone.unpickle import Foreign, attributes_of
+from transfer.weights.backbone.rebuild import attributes_of
+from transfer.weights.backbone.unpickle import Foreign
 
 MAX_DEPTH = 100
 MAX_MODULES = 100_000

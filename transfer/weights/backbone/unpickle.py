@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from common.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
+from transfer.weights.backbone.rebuild import REBUILD, DamagedError, attributes_of, dtype_of, whole
 
 MAX_OPERATIONS = 5_000_000
 """Of a pickle. ViT-L with its optimiser takes 0.2 million; one byte of a hostile file makes an object of 200."""
@@ -24,10 +20,6 @@ SEQUENCES: dict[str, Callable[[Any], Any]] = {
     "builtins.tuple": tuple,
     "torch.Size": tuple,
 }
-
-
-class DamagedError(Exception):
-    """The bytes are no pickle that this reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +100,12 @@ class Unpickler(pickle._Unpickler):
             return REBUILD[name](*args)
         if name == "torch._tensor._rebuild_from_type_v2" and len(args) == 4:
             is_dtensor = "_local_tensor" in attributes_of(args[3])
-            return _whole(args[3], args[2]) if is_dtensor else self.made(args[0], args[2])
+            return whole(args[3], args[2]) if is_dtensor else self.made(args[0], args[2])
         if name == "copyreg._reconstructor" and args and isinstance(args[0], Name):
             return Foreign(args[0].name)
         if name == "copyreg.__newobj__" and args:
             return self.made(args[0], args[1:])
         return Foreign(name, args)
-
-
-def dtype_of(full: str) -> torch.dtype | None:
-    import torch
-
-    found = vars(torch).get(full.removeprefix("torch.")) if full.startswith("torch.") else None
-    return found if isinstance(found, torch.dtype) else None
 
 
 # The operations -----------------------------------------------------------------------------------------------------
@@ -230,76 +215,3 @@ OPERATIONS: dict[int, Any] = {
     pickle.FROZENSET[0]: _frozenset,
     pickle.PERSID[0]: _persid,
 }
-
-
-# Tensors ------------------------------------------------------------------------------------------------------------
-
-
-def _tensor(source: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any:
-    """A view of a storage, inside it; None while only looking."""
-    import torch
-
-    storage, dtype = source
-    for other in rest:  # the version of a rebuilding function that names the type
-        dtype = other if isinstance(other, torch.dtype) else dtype
-    size, stride = tuple(size), tuple(stride)
-    if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
-        raise DamagedError("a tensor's shape is not one")
-    if storage is None:
-        return None
-    flat = torch.empty(0, dtype=dtype).set_(storage)
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and last >= flat.numel():
-        raise DamagedError(f"a tensor of shape {list(size)} is larger than its storage")
-    return flat.as_strided(size, stride, offset if 0 not in size else 0)
-
-
-def _not_dense(size: Any) -> Any:
-    """For one that is sparse, quantised or without values: its shape alone, on no device."""
-    import torch
-
-    return torch.empty(tuple(size), device="meta")
-
-
-def _nested() -> Any:
-    """For a nested tensor: an empty one, which is refused as nested."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nested tensors are a prototype
-        return torch.nested.nested_tensor([])
-
-
-def _first(data: Any, *rest: Any) -> Any:
-    return data
-
-
-REBUILD: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor,
-    "torch._utils._rebuild_sparse_tensor": lambda layout, data: _not_dense(*[x for x in data if type(x) is tuple]),
-    "torch._utils._rebuild_nested_tensor": lambda *data: _nested(),
-    "torch._utils._rebuild_qtensor": lambda source, offset, size, *rest: _not_dense(size),
-    "torch._utils._rebuild_meta_tensor_no_storage": lambda dtype, size, *rest: _not_dense(size),
-    "torch._utils._rebuild_parameter": _first,
-    "torch._utils._rebuild_parameter_with_state": _first,
-    "torch.nn.parameter.Parameter": _first,
-}
-
-
-def attributes_of(state: Any) -> dict[Any, Any]:
-    """An object's attributes out of what it pickles: a dict, or a pair of it and those in slots."""
-    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
-    return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
-
-
-def _whole(state: Any, arguments: Any) -> Any:
-    """A DTensor's local tensor, if that is all of it: ``arguments`` are its class, type, size and more."""
-    local = attributes_of(state)["_local_tensor"]
-    if local is not None and tuple(local.shape) != tuple(arguments[2]):
-        raise UserError(
-            "it is one rank's part of a sharded save (FSDP, DTensor): gather it where it was trained "
-            "(torch.distributed.checkpoint.state_dict.get_model_state_dict with full_state_dict=True) and save that"
-        )
-    return local
