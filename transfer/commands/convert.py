@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from common import cli
 from common.files import make_dir
 from transfer.commands.reading import ReadingArgs
+from transfer.timm_source import named_checkpoint
 
 if TYPE_CHECKING:
     from transfer.weights.convert.convert import Converted
@@ -25,7 +26,7 @@ class Args:
     Known checkpoints, recognised by what they hold: TWIST of this project (checkpoint.pth, backbone.pth) and of the
     official code, MoCo v1 to v3, SimCLR, BYOL, SwAV, DeepCluster-v2, DINO, Barlow Twins, VICReg, DenseCL, OpenMMLab,
     DeiT, torchvision and timm. Architectures: resnet18, resnet34, resnet50, resnet101, resnet50w2, deit_small,
-    vit_base.
+    vit_base, and every network of timm that is named.
 
     A file is put in place only after the framework's own backbone, loaded from it, computed the same feature maps as
     the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
@@ -42,8 +43,8 @@ class Args:
       tools/convert.sh moco_v2_800ep_pretrain.pth.tar --to detectron2 --out weights
     """
 
-    checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
-    """the checkpoint"""
+    checkpoint: Annotated[Positional[str], arg(metavar="CKPT")]
+    """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache"""
     to: Literal["detectron2", "mmseg", "torchvision", "timm", "all"] = "all"
     """the framework to convert for"""
     out: Path | None = None
@@ -60,15 +61,16 @@ def main(args: Args) -> None:
     from transfer.weights.backbone import load_backbone
     from transfer.weights.convert.convert import convert, get_target, targets_of
 
-    backbone = load_backbone(args.checkpoint, args.which, args.arch, args.reading.reading())
+    path, arch = named_checkpoint(args.checkpoint, args.arch)
+    backbone = load_backbone(path, args.which, arch, args.reading.reading())
     what = f"{backbone.source_format}, {backbone.arch}, {backbone.which}, sha256 {backbone.sha256[:16]}"
-    print(f"{args.checkpoint}: {what}")
+    print(f"{path}: {what}")
     if backbone.other is not None:
         print(f"the {backbone.which} is taken; it holds a {backbone.other} too: --which {backbone.other} takes that")
     targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
     absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
-    out = make_dir(args.out or args.checkpoint.parent)
-    stem = args.checkpoint.stem + ("-teacher" if backbone.which == "teacher" else "")
+    out = make_dir(args.out or path.parent)
+    stem = path.stem + ("-teacher" if backbone.which == "teacher" else "")
     print_table([convert(backbone, target, out, stem) for name, target in targets.items() if name not in absent])
     for name, reason in absent.items():
         print(f"not for {name}: {reason}")

@@ -29,11 +29,11 @@ def of_backbone(cost: BackbonePass) -> Flop:
     import torch
 
     from common.counting import counted_forward, shares
-    from pretrain.model import build_backbone
+    from transfer.weights.backbone.network import build_network
 
     num_inputs = 2
     with torch.device("meta"):
-        network = build_backbone(cost.arch)
+        network = build_network(cost.arch)
     counter = counted_forward(network, (3, cost.image_size, cost.image_size), num_inputs)
     convolutions, products = shares(counter)
     return Flop(convolutions / num_inputs, products / num_inputs)

@@ -15,6 +15,7 @@ from common.files import sha256_file, sha256_text
 from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
+from transfer.timm_source import TIMM_PREFIX, named_checkpoint
 from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
 from transfer.weights.backbone.read import sha256_of
 
@@ -142,7 +143,7 @@ def weights_ref(
     reading: Reading = NOTHING_SAID,
     must_exist: bool = True,
 ) -> WeightsRef:
-    """Names the weights that the user gave: a checkpoint's path, or ``random:<arch>``.
+    """Names the weights that the user gave: a path, ``timm:NAME@FILE``, ``timm:NAME`` or ``random:<arch>``.
 
     Args:
         must_exist: whether a checkpoint has to be there; False only to look at what would be run. A missing one then
@@ -155,15 +156,18 @@ def weights_ref(
         raise UserError(f"--which is {which!r}: known are student, teacher")
     reading.check()
     if source.startswith(RANDOM_PREFIX):
-        if not re.fullmatch(r"[a-z0-9_]+", source.removeprefix(RANDOM_PREFIX)):
+        if not re.fullmatch(r"(timm:)?[a-z0-9_.]+", source.removeprefix(RANDOM_PREFIX)):
             raise UserError(f"{source!r}: write random:<architecture>, e.g. random:resnet18")
         default = source.replace(":", "-")
         return WeightsRef(name=_checked_name(name or default), source=source, sha256=sha256_text(source))
-    path = Path(source)
+    path, arch = named_checkpoint(source, arch)
     if must_exist and not path.exists():
         raise UserError(f"checkpoint {path} does not exist: give the path of a .pth file, or random:resnet18")
-    path = path.resolve()
+    # timm's files in the hub's cache are links, and their config.json is beside the link
+    path = path.absolute() if source.startswith(TIMM_PREFIX) else path.resolve()
     default = path.parent.name if path.stem.lower() in GENERIC_STEMS else path.stem
+    if source.startswith(TIMM_PREFIX) and "@" not in source:  # the hub calls all files the same
+        default = arch or default
     return WeightsRef(
         name=_checked_name(name or re.sub(r"[^A-Za-z0-9._-]", "_", default)),
         source=str(path),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from common.errors import UserError
 from transfer.trial import RANDOM_PREFIX, Trial, WeightsRef
 from transfer.weights.backbone import Backbone, load_backbone, random_backbone
+from transfer.weights.backbone.architecture import canonical
 
 if TYPE_CHECKING:
     from pretrain.model import Backbone as BackboneModule
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 @functools.cache
 def arch_of(weights: WeightsRef) -> str | None:
     """As it is named, else as the checkpoint shows it, which imports torch; None where the file is not there or bad."""
-    if weights.is_random:
-        return weights.source.removeprefix(RANDOM_PREFIX)
-    if weights.arch or not weights.sha256:
-        return weights.arch
+    if named := weights.source.removeprefix(RANDOM_PREFIX) if weights.is_random else weights.arch:
+        try:
+            return canonical(named)
+        except UserError:
+            return named  # the check of the weights, or the trial, will say why
+    if not weights.sha256:
+        return None
     try:
         return load_backbone(weights.source, weights.which, weights.arch, weights.reading).arch
     except UserError:
@@ -45,17 +49,17 @@ def trial_backbone(trial: Trial) -> Backbone:
 
 
 def torch_backbone(trial: Trial) -> tuple[BackboneModule, Backbone]:
-    """The trial's backbone as :mod:`pretrain.model` builds it, loaded strictly; and where it came from.
+    """The trial's backbone as :func:`build_network` builds it, loaded strictly; and where it came from.
 
     Raises:
         UserError: a bad or changed checkpoint.
     """
     import torch
 
-    from pretrain.model import build_backbone
+    from transfer.weights.backbone.network import build_network
 
     backbone = trial_backbone(trial)
     with torch.random.fork_rng(devices=[]):  # the initialisation that is overwritten takes nothing from the trial
-        module = build_backbone(backbone.arch)
+        module = build_network(backbone.arch)
     module.load_state_dict(backbone.state_dict, strict=True)
     return module, backbone

@@ -10,14 +10,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.model import RESNETS
+from pretrain.model import VITS
 from pretrain.model import Backbone as BackboneModule
 from transfer.streams import Stream, torch_seed
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import HeadSetting, Precision
 from transfer.tasks.classification.training import Group
 
-POOLED = "pooled"  # mean of a ResNet's last map
+POOLED = "pooled"  # what timm pools; of a ResNet the mean of its last map
 CLASS_TOKEN = "class token"
 LAST_CLASS_TOKENS = "last 4 class tokens"  # of the last four blocks, one after the other
 CLASS_AND_PATCHES = "class token + mean patch"
@@ -27,7 +27,7 @@ NUM_BLOCKS = 4
 
 def feature_sizes(arch: str, num_features: int) -> dict[str, int]:
     """The features of an architecture, and their sizes; ``num_features`` is the backbone's."""
-    if arch in RESNETS:
+    if arch not in VITS:
         return {POOLED: num_features}
     return {
         CLASS_TOKEN: num_features,
@@ -43,7 +43,7 @@ class FrozenFeatures(nn.Module):
         super().__init__()
         self._precision: Precision = precision
         self._backbone = backbone.eval().requires_grad_(False)
-        self._is_resnet = arch in RESNETS
+        self._is_pooled = arch not in VITS
 
     def train(self, mode: bool = True) -> FrozenFeatures:
         """Frozen: stays in eval mode."""
@@ -53,7 +53,7 @@ class FrozenFeatures(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """In the protocol's precision; the features are in single precision (double, if the backbone is)."""
         with computed_in(self._precision, images.device.type):
-            if self._is_resnet:
+            if self._is_pooled:
                 features = {POOLED: self._backbone(images)}
             else:
                 tokens = cast(Any, self._backbone).last_tokens(images, NUM_BLOCKS)  # a ViT: its module imports slowly

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.errors import unknown_name
-from pretrain.model import RESNETS
+from pretrain.model import VITS
 from transfer.record import Metric
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
@@ -90,12 +90,14 @@ def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_proces
 
 
 def head_settings(protocol: HeadsProtocol, arch: str) -> list[HeadSetting]:
-    """The official head of the architecture, then the candidates. ViTs other than DeiT-S have ViT-B's official head.
+    """The official head of the architecture, then the candidates.
+
+    ViTs other than DeiT-S have ViT-B's official head; networks of timm, whose feature is pooled, a ResNet's.
 
     Raises:
         UserError: the official head is on a feature that the architecture does not have.
     """
-    official = protocol.resnet if arch in RESNETS else protocol.vit_base
+    official = protocol.vit_base if arch in VITS else protocol.resnet
     if arch == "deit_small":
         official = protocol.deit_small
     features = feature_sizes(arch, 1)

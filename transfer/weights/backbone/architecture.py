@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from common.errors import UserError, unknown_name
+from transfer.timm_source import TIMM_PREFIX
+from transfer.weights.backbone.timm_network import TimmSpec, is_timm, timm_spec
 
 Shape = tuple[int, ...]
 
@@ -34,6 +36,26 @@ class ResNetSpec:
     def stages(self) -> tuple[str, ...]:
         """Names of the feature maps that a proof compares; Detectron2's: ``res2`` is torchvision's ``layer1``."""
         return ("stem", "res2", "res3", "res4", "res5")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the feature maps."""
+        return (self.stem_channels, *(self.stem_channels * self.expansion * 2**layer for layer in range(4)))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the feature maps."""
+        return (4, 4, 8, 16, 32)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """That it is known with; it takes every size."""
+        return IMAGE_SIZE, IMAGE_SIZE
+
+    @property
+    def patch_size(self) -> None:
+        """It has none."""
+        return None
 
     @property
     def stem_channels(self) -> int:
@@ -91,6 +113,26 @@ class ViTSpec:
         """The patch tokens after each quarter of the blocks, as :mod:`pretrain.model` names them."""
         return tuple(f"block{number}" for number in proved_blocks(self.depth))
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Of the feature maps."""
+        return (self.width,) * 4
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the feature maps."""
+        return (PATCH_SIZE,) * 4
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """That its position embedding is for."""
+        return IMAGE_SIZE, IMAGE_SIZE
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Height and width of a patch."""
+        return PATCH_SIZE, PATCH_SIZE
+
     def shapes(self) -> dict[str, Shape]:
         """See :func:`expected_shapes`."""
         width, num_tokens = self.width, (IMAGE_SIZE // PATCH_SIZE) ** 2 + 1
@@ -131,23 +173,44 @@ VITS: dict[str, ViTSpec] = {
     "vit_base": ViTSpec(768, 12),  # Dosovitskiy et al. 2021, table 1
 }
 
+# timm's names of the same networks. Its ViT-S and ViT-B are others at other tags: only the plain ones are ours.
+SAME_IN_TIMM = {
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "deit_small_patch16_224": "deit_small",
+}
+
 
 def names() -> list[str]:
     """Every known architecture."""
     return [*RESNETS, *VITS]
 
 
-def get(arch: str) -> ResNetSpec | ViTSpec:
-    """The architecture of this name.
+def canonical(arch: str) -> str:
+    """The one name of an architecture: ours where we have it (timm's ResNet-50 is torchvision's), else timm's.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none of this name, neither here nor in timm.
     """
-    if arch in RESNETS:
-        return RESNETS[arch]
-    if arch in VITS:
-        return VITS[arch]
-    raise unknown_name("architecture", arch, names())
+    if arch in RESNETS or arch in VITS:
+        return arch
+    if not re.fullmatch(r"[\w.-]+(:[\w.-]+)?", arch) or not is_timm(arch):
+        raise unknown_name("architecture", arch, names())
+    name = arch.removeprefix(TIMM_PREFIX)
+    ours = SAME_IN_TIMM.get(name.partition(".")[0])
+    return ours or name
+
+
+def get(arch: str) -> ResNetSpec | ViTSpec | TimmSpec:
+    """The architecture of this name: ours, or any of timm's, with or without ``timm:`` before it.
+
+    Raises:
+        UserError: there is none, or it is a network of timm without feature maps.
+    """
+    arch = canonical(arch)
+    return RESNETS.get(arch) or VITS.get(arch) or timm_spec(arch)
 
 
 def expected_shapes(arch: str) -> dict[str, Shape]:
@@ -159,16 +222,19 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
     return get(arch).shapes()
 
 
-def infer_arch(shapes: Mapping[str, Shape], where: str) -> str:
+def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = None) -> str:
     """The architecture whose blocks these keys name; the shapes are checked by the caller, key by key.
 
     Args:
         shapes: torchvision's or timm's key to tensor shape.
         where: the file, for the message.
+        expected: what the user says; a network of timm is never inferred, it has to be named.
 
     Raises:
         UserError: the keys are those of no known architecture.
     """
+    if expected is not None and isinstance(get(expected), TimmSpec):
+        return canonical(expected)
     if {"cls_token", "patch_embed.proj.weight"} <= shapes.keys():
         width = shapes["cls_token"][-1] if shapes["cls_token"] else 0
         depth = len({match[1] for key in shapes if (match := re.match(r"blocks\.(\d+)\.", key))})

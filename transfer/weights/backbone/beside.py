@@ -15,7 +15,8 @@ from typing import Any
 
 from common.errors import UserError
 from transfer.reading import CANNOT_SCALE, Reading, can_scale
-from transfer.weights.backbone.architecture import RESNETS, VITS, names
+from transfer.weights.backbone.architecture import RESNETS, VITS, get, names
+from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.backbone.types import Checkpoint, Preprocessing, Source
 
 CONFIG = "config.json"
@@ -48,8 +49,11 @@ class Beside:
     preprocessing: Preprocessing | None = None
 
 
-def read_beside(checkpoint: Path) -> Beside | None:
+def read_beside(checkpoint: Path, expected: str | None = None) -> Beside | None:
     """The config beside the checkpoint; None where there is none, or where it is no description of a network.
+
+    Args:
+        expected: what the user says that the checkpoint is; a config may name a network of timm only if the user does.
 
     Raises:
         UserError: it names an architecture that is not known here, or a preprocessing that none can be.
@@ -58,7 +62,9 @@ def read_beside(checkpoint: Path) -> Beside | None:
     config = _json(path)
     if isinstance(config.get("architecture"), str) or isinstance(config.get("pretrained_cfg"), Mapping):
         said = config.get("pretrained_cfg", config)
-        return Beside(path=path, arch=_timm_arch(config, path), preprocessing=_scaling(said, "mean", "std", path))
+        return Beside(
+            path=path, arch=_timm_arch(config, path, expected), preprocessing=_scaling(said, "mean", "std", path)
+        )
     if isinstance(config.get("model_type"), str):
         processor = checkpoint.parent / HF_PREPROCESSOR
         scaling = _scaling(_json(processor), "image_mean", "image_std", processor)
@@ -124,11 +130,14 @@ def _scaling(config: Any, mean: str, std: str, path: Path) -> Preprocessing | No
     return preprocessing_of(config.get(mean), config.get(std), path)
 
 
-def _timm_arch(config: Mapping[str, Any], path: Path) -> str | None:
+def _timm_arch(config: Mapping[str, Any], path: Path, expected: str | None) -> str | None:
     name = config.get("architecture")
     if not isinstance(name, str):
         return None
     arch = ARCH_BY_TIMM_NAME.get(name.split(".")[0])
+    named = get(expected) if expected is not None else None
+    if isinstance(named, TimmSpec) and named.name.split(".")[0] == name.split(".")[0]:
+        arch = named.name
     arguments = config.get("model_args")
     changed = sorted(map(str, arguments.keys() - HARMLESS_ARGUMENTS)) if isinstance(arguments, Mapping) else []
     if arch is None or changed:

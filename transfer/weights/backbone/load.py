@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from common.errors import UserError
 from common.files import sha256_text
 from transfer.reading import Reading
-from transfer.weights.backbone.architecture import COUNTER, expected_shapes, infer_arch
+from transfer.timm_source import named_checkpoint
+from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
 from transfer.weights.backbone.official_head import official_head
 from transfer.weights.backbone.read import read_checkpoint, sha256_of
 from transfer.weights.backbone.sources import recognise, some_keys
+from transfer.weights.backbone.timm_layout import timm_layout
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def load_backbone(
     before torch 0.4.1 or after a conversion do, are set to 0, as torch itself does; no feature depends on them.
 
     Args:
-        path: the checkpoint.
+        path: the checkpoint; ``timm:NAME@FILE`` names the network with it, ``timm:NAME`` is timm's in the hub's cache.
         which: ``"student"`` or ``"teacher"``, where the checkpoint has both; None is the layout's default, the
             network that its authors evaluate.
         arch: what the checkpoint is expected to be; None takes what its keys and shapes say, or the config beside
@@ -43,21 +45,21 @@ def load_backbone(
     Raises:
         UserError: the file is missing, damaged, of unknown or ambiguous layout, or not a whole known network.
     """
-    path = Path(path)
+    path, arch = named_checkpoint(str(path), arch)
     where = str(path)
     reading = reading or Reading()
     reading.check()
     checkpoint = read_checkpoint(path)
-    source = recognise(checkpoint, where)
+    source = timm_layout(checkpoint, arch) or recognise(checkpoint, where)
     if which not in (None, "student", "teacher"):
         raise UserError(f"--which is {which!r}: choose student or teacher")
     taken, other = _networks(checkpoint, source, which, where)
     network = source.teacher if taken == "teacher" else source.student
     assert network is not None, "a layout's default network is one that it has"
-    beside = read_beside(path)
+    beside = read_beside(path, arch)
     state, dropped = _split_keys(network.state_of(checkpoint), source, network, where)
     state = _tensors_only(state, where)
-    found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where)
+    found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where, arch)
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
     state = _checked({**state, **filled}, found, where)
@@ -111,12 +113,12 @@ def random_backbone(arch: str, seed: int) -> Backbone:
     """
     import torch
 
-    from pretrain.model import build_backbone
+    from transfer.weights.backbone.network import build_network
 
-    architecture_of(arch)
+    arch = canonical(arch)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed)  # the CPU's; torch.manual_seed would reseed CUDA too
-        state = build_backbone(arch).state_dict()
+        state = build_network(arch).state_dict()
     source = f"random:{arch}:{seed}"
     return Backbone(
         arch=arch,

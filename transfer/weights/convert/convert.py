@@ -12,12 +12,14 @@ from common.errors import UserError, unknown_name
 from common.files import atomic_path, sha256_file, sha256_text, write_text
 from transfer.trial import Trial
 from transfer.weights.backbone import architecture
+from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.backbone.types import Preprocessing
 from transfer.weights.convert.detectron2 import DETECTRON2_RESNETS, DETECTRON2_VITS
 from transfer.weights.convert.libraries import TIMM_RESNETS, TIMM_VITS, TORCHVISION_RESNETS, TORCHVISION_VITS
 from transfer.weights.convert.mmseg import MMSEG_RESNETS, MMSEG_VITS
 from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove, verify_proof
 from transfer.weights.convert.target import Settings, Target, key_table
+from transfer.weights.convert.timm_networks import timm_target
 from transfer.weights.of_trial import trial_backbone
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ def targets_of(arch: str) -> dict[str, Target]:
     Raises:
         UserError: the architecture is unknown.
     """
-    return RESNET_TARGETS if isinstance(architecture.get(arch), architecture.ResNetSpec) else VIT_TARGETS
+    spec = architecture.get(arch)
+    if isinstance(spec, TimmSpec):
+        return {"timm": timm_target(spec)}
+    return RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS
 
 
 def get_target(name: str, arch: str) -> Target:
@@ -75,6 +80,8 @@ def get_target(name: str, arch: str) -> Target:
         UserError: there is no such target, or it has no such architecture.
     """
     targets = targets_of(arch)
+    if name not in targets and name in RESNET_TARGETS:
+        raise UserError(f"{name} has no {arch} here, which is a network of timm: convert it for {', '.join(targets)}")
     if name not in targets:
         raise unknown_name("target", name, targets)
     target = targets[name]
@@ -145,7 +152,7 @@ def _ready(trial: Trial, target: str, path: Path, proof_path: Path) -> Converted
         return None
     if (proof["source"]["sha256"], proof["source"]["which"]) != (source_sha, weights.which):
         return None
-    if weights.arch not in (None, proof["arch"]):
+    if weights.arch is not None and architecture.canonical(weights.arch) != proof["arch"]:
         return None
     (m0, m1, m2), (s0, s1, s2) = proof["mean"], proof["std"]
     preprocessing = Preprocessing(proof["colour_order"], mean=(m0, m1, m2), std=(s0, s1, s2))

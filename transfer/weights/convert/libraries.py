@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PREPROCESSING = ("colour_order", "mean", "std")
 WIDE_RESNETS = tuple(arch for arch, spec in RESNETS.items() if spec.widen > 1)
 TIMM_NAMES = {"deit_small": "deit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
-TIMM_VIT_SETTINGS = ("embed_dim", "depth", "num_heads", "dynamic_img_size")
+TIMM_SETTINGS = ("embed_dim", "depth", "num_heads", "dynamic_img_size", "strict_img_size")
 TORCHVISION_VIT_SETTINGS = ("image_size", "patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
 
 
@@ -110,7 +110,7 @@ def load_timm(path: Path, settings: Settings) -> nn.Module:
     import timm
     from safetensors.torch import load_file
 
-    arguments = {name: settings[name] for name in TIMM_VIT_SETTINGS if name in settings}
+    arguments = {name: settings[name] for name in TIMM_SETTINGS if name in settings}
     model: nn.Module = timm.create_model(settings["model"], pretrained=False, num_classes=0, **arguments)
     file = load_file(path)
     check_same_shapes(model.state_dict(), file, "timm")

@@ -21,6 +21,7 @@ from common.errors import UserError
 from common.files import sha256_file
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import PATCH_SIZE, ResNetSpec
+from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert.target import RESNET_IMAGES, ConversionError, KeyTable, Settings, Shapes, Target
 
 if TYPE_CHECKING:
@@ -142,10 +143,10 @@ def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settin
     """Largest difference, tolerance and RMS of each stage's feature maps, over all images."""
     import torch
 
-    from pretrain.model import build_backbone
+    from transfer.weights.backbone.network import build_network
 
     with torch.random.fork_rng(devices=[]):  # both draw an initialisation first
-        source: Any = build_backbone(backbone.arch)
+        source: Any = build_network(backbone.arch)
         converted = target.load(weights, settings)
     source.load_state_dict(backbone.state_dict, strict=True)
     source.eval()
@@ -212,6 +213,8 @@ def _input_of(arch: str, target: Target) -> dict[str, str]:
     if isinstance(spec, ResNetSpec):
         first = "3x3 convolution" if spec.block == "bottleneck" else "first 3x3 convolution"
         return {"stem": "plain 7x7 convolution, stride 2, then 3x3 max pooling", "stride_placement": first}
+    if isinstance(spec, TimmSpec):
+        return {"stem": f"that of timm's {spec.name}"}
     rule = "timm's, bicubic with antialiasing" if target.resample_position is None else f"{target.name}'s own"
     return {"stem": f"{PATCH_SIZE}x{PATCH_SIZE} patches", "position_embedding_at_other_sizes": rule}
 

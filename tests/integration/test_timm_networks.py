@@ -1,0 +1,136 @@
+"""Networks of timm: from a file or a seed to a proved conversion, with timm's own modules as the witness."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from common.errors import UserError
+from tests.classification_trials import make_trial
+from transfer.planner.flop import of_backbone
+from transfer.tasks.classification import task
+from transfer.weights.backbone import architecture, load_backbone, random_backbone
+from transfer.weights.backbone.network import build_network
+from transfer.weights.backbone.timm_network import TimmSpec
+from transfer.weights.backbone.types import IMAGENET
+from transfer.weights.convert.convert import convert, get_target
+from transfer.work import BackbonePass
+
+QUICK = (
+    "vit_tiny_patch16_224",
+    "test_vit",
+    "convnext_atto",
+    "convnextv2_atto",
+    "swinv2_cr_tiny_ns_224",
+    "resnet10t",
+    "regnety_002",
+    "test_efficientnet",
+)
+# The whole table: TIMM_TABLE=1. Ten minutes on two cores.
+WHOLE = (
+    *("vit_small_patch8_224", "vit_base_patch8_224", "vit_small_patch16_224", "vit_base_patch16_224.mae"),
+    *("vit_base_patch16_clip_224", "vit_base_patch16_siglip_224", "deit3_small_patch16_224"),
+    *("deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2", "vit_base_patch14_dinov2"),
+    *("vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3"),
+    *("eva02_tiny_patch14_224", "eva02_small_patch14_224", "beit_base_patch16_224", "beitv2_base_patch16_224"),
+    *("convnext_tiny", "convnext_tiny.dinov3_lvd1689m", "convnextv2_tiny"),
+    *("swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swinv2_tiny_window8_256", "swin_s3_tiny_224"),
+    *("resnet152", "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2", "resnet50d"),
+    *("resnetblur50", "resnetaa50", "resnet50_gn", "resnetv2_50", "regnety_016", "regnetx_002", "efficientnet_b0"),
+    *("mobilenetv3_small_050", "hrnet_w18_small", "pvt_v2_b0"),
+)
+TABLE = QUICK + (WHOLE if os.environ.get("TIMM_TABLE") else ())
+
+
+def saved(arch: str, path: Path) -> Path:
+    """What timm itself saves of a network with its classifier, whose tensors are not the initialisation's."""
+    torch.manual_seed(3)
+    network = timm.create_model(arch, pretrained=False)
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                tensor += 0.02 * torch.rand_like(tensor) * (1 if name.endswith("running_var") else tensor.abs().mean())
+    torch.save(network.state_dict(), path)
+    config = {"pretrained_cfg": {"mean": IMAGENET.mean, "std": IMAGENET.std}}
+    (path.parent / "config.json").write_text(json.dumps(config))
+    return path
+
+
+@pytest.mark.parametrize("arch", TABLE)
+def test_a_network_of_timm_is_loaded_and_proved(arch: str, tmp_path: Path) -> None:
+    path = saved(arch, tmp_path / "weights.pth")
+    backbone = load_backbone(f"timm:{arch}@{path}")
+    spec = architecture.get(arch)
+    assert isinstance(spec, TimmSpec)
+    theirs = torch.load(path)
+    kept = timm.create_model(arch, pretrained=False, num_classes=0).state_dict()
+    assert list(backbone.state_dict) == list(kept)
+    assert all(torch.equal(value, theirs[key]) for key, value in backbone.state_dict.items())
+    assert set(backbone.dropped.values()) <= {"classifier"}
+
+    result = convert(backbone, get_target("timm", backbone.arch), tmp_path, "weights")
+    stages = result.proof["stages"]
+    assert list(stages) == list(spec.stages)
+    print(f"{arch:40s}" + "".join(f"{stage['max_abs_difference'] / stage['rms']:9.1e}" for stage in stages.values()))
+    shapes = result.proof["images"]["shapes"]
+    assert not spec.any_size or any(shape[2] != shape[3] for shape in shapes)
+
+
+@pytest.mark.parametrize("arch", QUICK)
+def test_features_are_those_of_timms_network(arch: str) -> None:
+    spec, module = architecture.get(arch), build_network(arch).eval()
+    timms = timm.create_model(arch, pretrained=False, num_classes=0).eval()
+    timms.load_state_dict(module.state_dict(), strict=True)
+    assert [name for name, _ in module.named_parameters()] == [name for name, _ in timms.named_parameters()]
+    images = torch.randn(2, 3, *spec.image_size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features, maps = module(images), module.forward_stages(images)
+        assert torch.equal(features, timms(images))
+    assert features.shape == (2, module.num_features)
+    sizes = [tuple(-(-side // stride) for side in spec.image_size) for stride in spec.strides]
+    expected = [(2, channels, *size) for channels, size in zip(spec.channels, sizes, strict=True)]
+    assert [tuple(feature_map.shape) for feature_map in maps.values()] == expected
+    assert list(maps) == list(spec.stages)
+
+
+def test_a_plain_vit_pads_images_of_broken_patches() -> None:
+    module = build_network("test_vit").eval()
+    images = torch.randn(1, 3, 60, 90)
+    padded = torch.nn.functional.pad(images, (0, 6, 0, 4))
+    with torch.inference_mode():
+        assert torch.equal(module(images), module(padded))
+        assert module.forward_stages(images)["block6"].shape[-2:] == (4, 6)
+
+
+def test_a_network_of_one_size_refuses_others_in_a_sentence() -> None:
+    module = build_network("beit_base_patch16_224")
+    with pytest.raises(UserError, match="takes images of 224x224 px only, not 96x96"):
+        module(torch.zeros(1, 3, 96, 96))
+
+
+def test_a_network_of_timm_is_classified_and_planned(digits: Path, tmp_path: Path) -> None:
+    quick = ("labels_per_class=3", "l2_grid=0.1,10")
+    outcome = task.run(make_trial("demo-linear", *quick, data=digits, work_dir=tmp_path, arch="test_vit"))
+    assert outcome.arch == "test_vit"
+    assert outcome.metrics["top1"].value > outcome.references["top1"].value
+    assert of_backbone(BackbonePass("test_vit", 64)).products > 0
+
+
+def test_a_random_network_of_timm_is_drawn_from_its_seed() -> None:
+    first, again, other = (random_backbone("timm:test_vit", seed) for seed in (1, 1, 2))
+    assert first.arch == "test_vit"
+    assert torch.equal(first.state_dict["pos_embed"], again.state_dict["pos_embed"])
+    assert not torch.equal(first.state_dict["pos_embed"], other.state_dict["pos_embed"])
+
+
+def test_another_network_of_timm_is_refused(tmp_path: Path) -> None:
+    path = saved("test_vit", tmp_path / "weights.pth")
+    with pytest.raises(UserError):
+        load_backbone(path, arch="vit_tiny_patch16_224")
+    with pytest.raises(UserError, match="is a network of timm: convert it for timm"):
+        get_target("mmseg", "test_vit")
