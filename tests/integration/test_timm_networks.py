@@ -117,7 +117,7 @@ def test_a_network_of_timm_is_classified_and_planned(digits: Path, tmp_path: Pat
     quick = ("labels_per_class=3", "l2_grid=0.1,10")
     outcome = task.run(make_trial("demo-linear", *quick, data=digits, work_dir=tmp_path, arch="test_vit"))
     assert outcome.arch == "test_vit"
-    assert outcome.metrics["top1"].value > outcome.references["top1"].value
+    assert outcome.metrics["top1"].value > max(floor["top1"] for floor in outcome.references.values())
     assert of_backbone(BackbonePass("test_vit", 64)).products > 0
 
 

@@ -43,7 +43,7 @@ class Args:
       tools/convert.sh moco_v2_800ep_pretrain.pth.tar --to detectron2 --out weights
     """
 
-    checkpoint: Annotated[Positional[str], arg(metavar="CKPT")]
+    checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
     """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache"""
     to: Literal["detectron2", "mmseg", "torchvision", "timm", "all"] = "all"
     """the framework to convert for"""
@@ -61,7 +61,7 @@ def main(args: Args) -> None:
     from transfer.weights.backbone import load_backbone
     from transfer.weights.convert.convert import convert, get_target, targets_of
 
-    path, arch = named_checkpoint(args.checkpoint, args.arch)
+    path, arch = named_checkpoint(str(args.checkpoint), args.arch)
     backbone = load_backbone(path, args.which, arch, args.reading.reading())
     what = f"{backbone.source_format}, {backbone.arch}, {backbone.which}, sha256 {backbone.sha256[:16]}"
     print(f"{path}: {what}")

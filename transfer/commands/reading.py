@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from transfer.reading import Reading
+from transfer.timm_source import named_checkpoint
 from transfer.trial import RANDOM_PREFIX
 
 
@@ -29,9 +30,13 @@ def default_which(source: str) -> str:
     """The network to take where ``--which`` is not given; says so where the checkpoint holds another one too."""
     from transfer.weights.backbone.load import networks_in  # torch, which a random initialisation does without
 
+<<<<<<< HEAD
     if source.startswith(RANDOM_PREFIX):
+=======
+    if source.startswith(RANDOM_PREFIX) or not (path := named_checkpoint(source, None)[0]).is_file():
+>>>>>>> 85d9ffd (timm's networks: convert and the default network take the name with the file; changelog and log)
         return "student"
-    taken, other = networks_in(source)
+    taken, other = networks_in(path)
     if other is not None:
         print(f"{source}: the {taken} is taken; it holds a {other} too, which --which {other} takes")
     return taken
