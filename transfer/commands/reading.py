@@ -30,11 +30,7 @@ def default_which(source: str) -> str:
     """The network to take where ``--which`` is not given; says so where the checkpoint holds another one too."""
     from transfer.weights.backbone.load import networks_in  # torch, which a random initialisation does without
 
-<<<<<<< HEAD
-    if source.startswith(RANDOM_PREFIX):
-=======
-    if source.startswith(RANDOM_PREFIX) or not (path := named_checkpoint(source, None)[0]).is_file():
->>>>>>> 85d9ffd (timm's networks: convert and the default network take the name with the file; changelog and log)
+    if source.startswith(RANDOM_PREFIX) or not (path := named_checkpoint(source, None)[0]).exists():
         return "student"
     taken, other = networks_in(path)
     if other is not None:
