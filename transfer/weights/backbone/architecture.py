@@ -48,6 +48,11 @@ class ResNetSpec:
         return (4, 4, 8, 16, 32)
 
     @property
+    def is_pyramid(self) -> bool:
+        """Whether the feature maps are of four strides, rather than of one."""
+        return True
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """That it is known with; it takes every size."""
         return IMAGE_SIZE, IMAGE_SIZE
@@ -122,6 +127,11 @@ class ViTSpec:
     def strides(self) -> tuple[int, ...]:
         """Of the feature maps."""
         return (PATCH_SIZE,) * 4
+
+    @property
+    def is_pyramid(self) -> bool:
+        """Whether the feature maps are of four strides, rather than of one."""
+        return False
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from common.errors import UserError
 from pretrain.model import Backbone, build_backbone
-from transfer.weights.backbone.architecture import canonical, get
+from transfer.weights.backbone.architecture import ResNetSpec, canonical, get, proved_blocks
 from transfer.weights.backbone.timm_network import TimmSpec, create
 
 
@@ -37,6 +37,19 @@ def build_network(arch: str, drop_path: float = 0.0) -> Backbone:
             raise
         raise UserError(f"drop_path is {drop_path}, but timm's {spec.name} has no stochastic depth") from None
     return as_backbone(network, spec)
+
+
+def build_dense_network(arch: str, drop_path: float = 0.0) -> Backbone:
+    """As :func:`build_network`, without the modules that no feature map depends on: last norms, pooling, head layers.
+
+    Parameters without gradient would stop distributed training. Only ``forward_stages`` is of use then.
+    """
+    network, spec = build_network(arch, drop_path), get(arch)
+    if isinstance(spec, ResNetSpec):
+        return network
+    indices = spec.indices if isinstance(spec, TimmSpec) else [number - 1 for number in proved_blocks(spec.depth)]
+    network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)  # type: ignore[operator] # timm's
+    return network
 
 
 def as_backbone(network: nn.Module, spec: TimmSpec) -> Backbone:
