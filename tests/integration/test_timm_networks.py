@@ -42,7 +42,7 @@ WHOLE = (
     *("swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224", "swinv2_tiny_window8_256", "swin_s3_tiny_224"),
     *("resnet152", "resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2", "wide_resnet101_2", "resnet50d"),
     *("resnetblur50", "resnetaa50", "resnet50_gn", "resnetv2_50", "regnety_016", "regnetx_002", "efficientnet_b0"),
-    *("mobilenetv3_small_050", "hrnet_w18_small", "pvt_v2_b0"),
+    *("mobilenetv3_small_050", "pvt_v2_b0"),
 )
 TABLE = QUICK + (WHOLE if os.environ.get("TIMM_TABLE") else ())
 
@@ -111,6 +111,11 @@ def test_a_network_of_one_size_refuses_others_in_a_sentence() -> None:
     module = build_network("beit_base_patch16_224")
     with pytest.raises(UserError, match="takes images of 224x224 px only, not 96x96"):
         module(torch.zeros(1, 3, 96, 96))
+
+
+def test_a_network_whose_maps_come_out_of_no_module_is_refused() -> None:
+    with pytest.raises(UserError, match="timm's hrnet_w18_small has no modules that its feature maps come out of"):
+        architecture.get("hrnet_w18_small")
 
 
 def test_a_network_of_timm_is_classified_and_planned(digits: Path, tmp_path: Path) -> None:

@@ -91,6 +91,12 @@ def timm_spec(name: str) -> TimmSpec:
                 f"with maps at 4, 8, 16 and 32, or plain ones of one stride"
             )
         indices = [round(quarter * len(infos) / NUM_MAPS) - 1 for quarter in (1, 2, 3, 4)]
+    modules = tuple(str(infos[i]["module"]) for i in indices)
+    if not set(modules) <= {module for module, _ in network.named_modules()}:  # HRNet's feature_info
+        raise UserError(
+            f"timm's {name} has no modules that its feature maps come out of, so no conversion of it can be proved: "
+            f"choose another network"
+        )
     config = network.pretrained_cfg
     settings = next((s for s in ANY_SIZE_SETTINGS if s.keys() <= _arguments(type(network))), {})
     classifier = config["classifier"]
@@ -100,7 +106,7 @@ def timm_spec(name: str) -> TimmSpec:
         is_pyramid=is_pyramid,
         stages=tuple(f"stage{n}" for n in (1, 2, 3, 4)) if is_pyramid else tuple(f"block{i + 1}" for i in indices),
         indices=tuple(indices),
-        modules=tuple(str(infos[i]["module"]) for i in indices),
+        modules=modules,
         channels=tuple(int(infos[i]["num_chs"]) for i in indices),
         strides=tuple(reductions[i] for i in indices),
         image_size=(int(height), int(width)),
