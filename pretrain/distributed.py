@@ -11,7 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from common.cuda import check_cuda
 from common.errors import UserError
+from common.gpus import num_processes as num_processes_of
+from common.gpus import resolve_device
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ def process_group(device: str) -> Iterator[Process]:
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        UserError: CUDA was asked for and there is none.
+        UserError: the machine has GPUs that torch cannot use, or fewer than processes, or none and they were asked for.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no CUDA device that torch can use; leave --device out")
-    use_cuda = device != "cpu" and torch.cuda.is_available()
+    use_cuda = resolve_device(device) == "cuda"
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if use_cuda:
+        check_cuda()
+        if local_rank >= (num_gpus := num_processes_of("cuda")):
+            raise UserError(
+                f"process {local_rank} of this machine has no GPU, there are {num_gpus}: start one process for each"
+            )
     place = torch.device("cuda", local_rank) if use_cuda else torch.device("cpu")
     if use_cuda:
         torch.cuda.set_device(place)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from common.gpus import visible_gpus
 from tests.conftest import run_module
 from tests.trial_runs import plans
 from transfer import benchmarks
-from transfer.trials.devices import DevicePool, visible_gpus
+from transfer.trials.devices import DevicePool
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.process import call, fork_server

@@ -9,44 +9,12 @@ import pytest
 from common.errors import UserError
 from transfer.benchmarks import CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.task import Task
-from transfer.trials.devices import DevicePool, gpus_of, gpus_per_trial, resolve_device
+from transfer.trials.devices import DevicePool, gpus_per_trial
 
 
 def task(package: str) -> Task:
     found: Task = importlib.import_module(package).TASK
     return found
-
-
-FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [
-        (None, ("0", "1", "2", "3")),
-        ("2,0", ("2", "0")),
-        ("3", ("3",)),
-        ("", ()),
-        ("-1", ()),
-        ("1,-1,2", ("1",)),  # CUDA itself stops at the first that is not there
-        ("0,9,1", ("0",)),
-        ("GPU-2f0, GPU-0f0", ("GPU-2f0", "GPU-0f0")),
-        ("NoDevFiles", ()),
-    ],
-)
-def test_an_outer_choice_of_gpus_is_kept_to(visible: str | None, expected: tuple[str, ...]) -> None:
-    assert gpus_of(FOUR, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}) == expected
-
-
-def test_without_an_answering_driver_there_is_no_gpu() -> None:
-    complaint = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."
-    assert gpus_of(complaint, {"CUDA_VISIBLE_DEVICES": "0"}) == ()
-
-
-def test_a_partitioned_gpu_is_counted_once() -> None:
-    listing = "GPU 0: NVIDIA H100 (UUID: GPU-a)\n  MIG 1g.10gb Device  0: (UUID: MIG-b)\n"
-    assert gpus_of(listing, {}) == ("0",)
-    assert gpus_of(listing, {"CUDA_VISIBLE_DEVICES": "MIG-b"}) == ("MIG-b",)
 
 
 def test_dense_trials_have_all_gpus_and_the_others_one() -> None:
@@ -78,8 +46,3 @@ def test_jobs_limit_the_trials_at_a_time() -> None:
     assert taken and pool.take(1) and pool.take(1) is None
     pool.give_back(taken)
     assert pool.take(1) == ("a",)
-
-
-def test_an_unknown_device_is_refused() -> None:
-    with pytest.raises(UserError, match="tpu"):
-        resolve_device("tpu")

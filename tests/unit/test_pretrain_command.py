@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from common.errors import UserError
 from pretrain import train as command
@@ -53,7 +52,7 @@ def test_data_root_names_the_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert command.default_data(command.configs.pretrain.get("demo")) == REPOSITORY / "data" / "digits"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_wish_for_a_missing_gpu_is_refused() -> None:
-    with pytest.raises(UserError, match="no CUDA device"), process_group("cuda"):
+def test_wish_for_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match="no GPU is visible"), process_group("cuda"):
         pass

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import cli
+from common.cuda import check_cuda
 from common.errors import UserError, unknown_name
 from common.files import write_text
 from tools.bench.case import CASES, Args, Case
@@ -57,8 +58,8 @@ def load_cases(maker: str, args: Args) -> list[Case]:
         os.environ.setdefault(name, level)  # the profiler's own remarks on starting and stopping
     import torch
 
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: no CUDA device is visible to PyTorch; leave it out to measure on the CPU")
+    if args.device == "cuda":
+        check_cuda()
     torch.manual_seed(0)
     with torch.device(args.device):
         cases: list[Case] = pkgutil.resolve_name(maker)(args)

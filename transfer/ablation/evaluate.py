@@ -12,8 +12,10 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
+from common.cuda import check_cuda
 from common.errors import UserError
 from common.files import sha256_file, write_text
+from common.gpus import resolve_device
 from configs.classification import linear11
 from pretrain.data.images import find_train_folder
 from pretrain.distributed import Process
@@ -79,7 +81,9 @@ class Evaluator:
         if len(self._train) > MAX_TRAIN_IMAGES:
             rows = rng(0, Stream.ABLATION_IMAGES).choice(len(self._train), MAX_TRAIN_IMAGES, replace=False)
             self._train = self._train.subset(np.sort(rows))
-        self._device = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+        self._device = resolve_device(device)
+        if self._device == "cuda":
+            check_cuda()
 
     def finished(self, out: Path) -> Evaluation:
         """The evaluation of ``out/backbone.pth``, kept in ``out/evaluation.json``."""

@@ -8,8 +8,8 @@ from typing import Literal
 
 from common import slurm
 from common.errors import UserError
+from common.gpus import resolve_device
 from transfer.rows import Benchmark
-from transfer.trials.devices import resolve_device
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_many import run_trials
 from transfer.trials.slurm.options import TrialSlurmArgs, check

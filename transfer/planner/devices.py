@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
-import subprocess
 from dataclasses import dataclass
 
 from common.errors import UserError, unknown_name
-from common.gpus import GPUS
+from common.gpus import GPUS, joint_gpus, titles, visible_gpus
 from transfer.record import TrialRecord
-from transfer.trials.devices import local_devices, visible_gpus
+from transfer.trials.devices import local_devices
 
 UNKNOWN_GPU = "an unknown GPU"
 
@@ -24,12 +23,14 @@ class Machine:
         name: as records name one of its devices.
         num_devices: GPUs, or places for trials on CPU.
         gpu: key of :data:`common.gpus.GPUS` where the user named one.
+        num_joint: GPUs that one trial can have, where that is not all (:func:`common.gpus.joint_gpus`).
     """
 
     device: str
     name: str
     num_devices: int
     gpu: str | None = None
+    num_joint: int | None = None
 
     def is_kind_of(self, recorded: str) -> bool:
         """Whether a device that a record names is of this kind."""
@@ -43,7 +44,7 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
     """This machine, or one with the GPUs that the user names.
 
     Args:
-        device: ``"cpu"`` or ``"cuda"``: see :func:`transfer.trials.devices.resolve_device`.
+        device: ``"cpu"`` or ``"cuda"``: see :func:`common.gpus.resolve_device`.
         jobs: trials at a time, on CPU; 0: one per core.
         gpu: ``--gpu``, in which case ``device`` does not matter.
         gpus: how many GPUs; None: those of this machine, or one of the named kind.
@@ -59,12 +60,10 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
         return Machine(device="cuda", name=GPUS[gpu].title, num_devices=gpus or 1, gpu=gpu)
     if device == "cuda":
         visible = visible_gpus()
-        names = []
-        if visible:
-            query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-            names = subprocess.run(query, capture_output=True, text=True).stdout.strip().splitlines()
-        name = names[0] if names else UNKNOWN_GPU
-        return Machine(device="cuda", name=name, num_devices=gpus or len(visible) or 1)
+        name = titles(visible)[0] if visible else UNKNOWN_GPU
+        return Machine(
+            device="cuda", name=name, num_devices=gpus or len(visible) or 1, num_joint=gpus or len(joint_gpus(visible))
+        )
     if gpus is not None:
         raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")
     # As transfer.trials.provenance names it: the runner gives each trial one thread.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.gpus import visible_gpus
 from transfer.planner import disk
 from transfer.planner.devices import Machine
 from transfer.planner.disk import DiskItem
@@ -13,7 +14,7 @@ from transfer.planner.estimate import Estimate, Question, assumptions, estimate,
 from transfer.planner.history import PastTrial
 from transfer.planner.makespan import wall_seconds
 from transfer.task import task_of
-from transfer.trials.devices import gpus_per_trial, visible_gpus
+from transfer.trials.devices import gpus_per_trial
 from transfer.trials.plan import TrialPlan
 from transfer.trials.states import TO_RUN, State, by_state
 from transfer.weights.of_trial import arch_of
@@ -161,7 +162,7 @@ class Planner:
         work = task.planned_work(first, arch or arch_of(weights))
         num_devices = 1
         if self.machine.device == "cuda":
-            num_devices = gpus_per_trial(task, self.machine.num_devices, self.num_gpus)
+            num_devices = gpus_per_trial(task, self.machine.num_joint or self.machine.num_devices, self.num_gpus)
         items: tuple[DiskItem, ...] = ()
         if waiting:
             num_initialisations = len(waiting) if weights.is_random else 1

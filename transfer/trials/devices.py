@@ -1,29 +1,13 @@
-"""Which devices there are, how many a trial has, and who has which; pure except for :func:`visible_gpus`."""
+"""How many devices a trial has, and who has which; what there is of them is counted in :mod:`common.gpus`."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from common.errors import UserError
+from common.gpus import required_gpus
 from transfer.task import Task
-
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-def resolve_device(device: str) -> str:
-    """Turns ``"auto"`` into ``"cuda"`` where a GPU answers and is visible, else into ``"cpu"``.
-
-    Raises:
-        UserError: an unknown device.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device is {device!r}: known are auto, cpu, cuda")
-    if device != "auto":
-        return device
-    return "cuda" if visible_gpus() else "cpu"
 
 
 def local_devices(device: str, jobs: int = 0) -> tuple[str, ...]:
@@ -34,37 +18,7 @@ def local_devices(device: str, jobs: int = 0) -> tuple[str, ...]:
     """
     if device != "cuda":
         return tuple(f"cpu {place}" for place in range(jobs or len(os.sched_getaffinity(0))))
-    gpus = visible_gpus()
-    if not gpus:
-        raise UserError(f"--device cuda, but no GPU is visible: see nvidia-smi -L and {VISIBLE}, or give --device cpu")
-    return gpus
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """GPUs of this machine as ``CUDA_VISIBLE_DEVICES`` names them; an outer setting of it is respected."""
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return gpus_of(listing.stdout, os.environ)
-
-
-def gpus_of(listing: str, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The GPUs in the output of ``nvidia-smi -L`` that ``environment`` leaves visible.
-
-    The variable is read as CUDA reads it: numbers or UUIDs, in this order, up to the first that does not exist
-    (CUDA C++ Programming Guide, "CUDA Environment Variables").
-    """
-    num_gpus = sum(line.startswith("GPU ") for line in listing.splitlines())
-    if VISIBLE not in environment or not num_gpus:
-        return tuple(map(str, range(num_gpus)))
-    visible: list[str] = []
-    for name in environment[VISIBLE].split(","):
-        name = name.strip()
-        exists = int(name) < num_gpus if name.isdigit() else name.startswith(("GPU-", "MIG-"))
-        if not exists:
-            break
-        visible.append(name)
-    return tuple(visible)
+    return required_gpus()
 
 
 def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
@@ -74,7 +28,7 @@ def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
     the GPUs that share the batch, and the protocols' batches seldom fit on one GPU.
 
     Args:
-        num_gpus: of the machine.
+        num_gpus: of the machine, that can work together (:func:`common.gpus.joint_gpus`).
         asked: ``--gpus-per-trial``, for every task alike.
 
     Raises:

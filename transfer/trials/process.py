@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from common.cli import EXIT_BAD_USE
 from common.errors import UserError
+from common.gpus import VISIBLE
 from common.process import process_start
 from transfer.task import task_of
-from transfer.trials.devices import VISIBLE
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_one import TakenError, run_trial
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from common.gpus import num_processes
+
 # What can change a result: a package's name in records, and the distributions that may provide it.
 PACKAGES = {
     name: (name,)
@@ -99,7 +101,7 @@ def used_device(device: str) -> tuple[str, int, int]:
     if device == "cuda":
         import torch
 
-        num_gpus = torch.cuda.device_count()
+        num_gpus = num_processes(device)
         return f"{torch.cuda.get_device_name()} x {num_gpus}", num_gpus, torch.cuda.max_memory_allocated()
     threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

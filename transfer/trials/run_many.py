@@ -15,6 +15,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import make_dir
+from common.gpus import joint_gpus
 from transfer.task import task_of
 from transfer.trials.board import WAITING
 from transfer.trials.claim import take
@@ -47,9 +48,8 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | Non
         raise UserError(f"--jobs is {jobs}: give 0 for as many as there are devices, or a limit")
     device = waiting[0].device
     devices = local_devices(device, jobs)
-    needs = [
-        1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), len(devices), num_gpus) for plan in waiting
-    ]
+    num_joint = len(joint_gpus(devices))
+    needs = [1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), num_joint, num_gpus) for plan in waiting]
     make_dir(waiting[0].runs)
     with ended_by_sigterm(), TrialsDisplay(waiting, summary, num_devices=len(devices)) as display:
         LocalRunner(waiting, needs, DevicePool(devices, jobs), display).run()

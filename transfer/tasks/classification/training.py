@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from common import gpus
 from common.files import atomic_path, sha256_text
 from transfer.processes import Report, launch
 from transfer.trial import Trial, silent
@@ -48,7 +49,7 @@ def this_group(device: str) -> Group:
 
 def num_devices(trial: Trial) -> int:
     """The GPUs that the trial has; 1 on CPU."""
-    return torch.cuda.device_count() if trial.device == "cuda" else 1
+    return gpus.num_processes(trial.device)
 
 
 def train_in_processes(

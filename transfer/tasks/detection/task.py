@@ -14,6 +14,7 @@ import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
+from common import gpus
 from common.files import sha256_text
 from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note
@@ -65,7 +66,7 @@ def run(trial: Trial) -> Outcome:
     if threads := os.environ.get("OMP_NUM_THREADS"):  # the process may be forked from one with other settings
         torch.set_num_threads(int(threads))
     cfg = resolve_config(trial)
-    num_processes = torch.cuda.device_count() if trial.device == "cuda" else 1
+    num_processes = gpus.num_processes(trial.device)
     check_before_training(cfg, trial.data, num_processes)
     load_test_dicts(cfg, trial.data)  # else a fault in them is found after hours of training
     converted = converted_weights(trial, "detectron2")

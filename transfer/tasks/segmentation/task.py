@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from common.files import sha256_file, write_text
+from common.gpus import num_processes
 from transfer.compat import prepare_mmseg
 from transfer.processes import launch
 from transfer.protocol_lock import batch_note
@@ -32,7 +31,7 @@ def run(trial: Trial) -> Outcome:
         UserError: bad overrides, missing data, weights that do not fit the model, or a GPU that is too small for one
             image.
     """
-    return run_in_processes(trial, torch.cuda.device_count() if trial.device == "cuda" else 1)
+    return run_in_processes(trial, num_processes(trial.device))
 
 
 def run_in_processes(trial: Trial, num_processes: int) -> Outcome:

@@ -1,0 +1,190 @@
+"""How many GPUs there are: counted in one place, from a stand-in for nvidia-smi and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common import gpus
+from common.cuda import check_cuda
+from common.errors import UserError
+from pretrain import launch, train
+from transfer.planner.devices import machine
+from transfer.trials.devices import local_devices
+
+FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
+PARTITIONED = (
+    "GPU 0: NVIDIA H100 (UUID: GPU-a)\n"
+    "  MIG 1g.10gb     Device  0: (UUID: MIG-b)\n  MIG 1g.10gb     Device  1: (UUID: MIG-c)\n"
+    "GPU 1: NVIDIA H100 (UUID: GPU-d)\n"
+)
+
+
+class FakeMachine:
+    """Puts a stand-in for ``nvidia-smi`` first on PATH."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        monkeypatch.setattr(gpus, "PROC", folder / "proc")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def has(self, listing: str, visible: str | None = None, code: int = 0) -> None:
+        (self.folder / "listing").write_text(listing)
+        script = self.folder / "nvidia-smi"
+        script.write_text(
+            f'#!/bin/sh\ncase "$1" in -L) cat {self.folder}/listing ;; *) echo 470.86 ;; esac\nexit {code}\n'
+        )
+        script.chmod(0o755)
+        self.monkeypatch.setenv("PATH", f"{self.folder}{os.pathsep}{os.environ['PATH']}")
+        if visible is not None:
+            self.monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        gpus.cards.cache_clear()
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMachine]:
+    yield FakeMachine(tmp_path, monkeypatch)
+    gpus.cards.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, ("0", "1", "2", "3")),
+        ("2,0", ("2", "0")),
+        ("3", ("3",)),
+        ("", ()),
+        ("-1", ()),
+        ("1,-1,2", ("1",)),  # CUDA itself stops at the first that is not there
+        ("0,9,1", ("0",)),
+        ("1,1", ()),
+        ("GPU-2f0, GPU-0f0", ("GPU-2f0", "GPU-0f0")),
+        ("GPU-2f", ("GPU-2f",)),
+        ("GPU-2f0,GPU-9f0,GPU-1f0", ("GPU-2f0",)),
+        ("GPU-", ()),  # not unique
+        ("NoDevFiles", ()),
+    ],
+)
+def test_an_outer_choice_of_gpus_is_kept_to(visible: str | None, expected: tuple[str, ...], fake: FakeMachine) -> None:
+    fake.has(FOUR, visible)
+    assert gpus.visible_gpus() == expected
+    assert gpus.resolve_device("auto") == ("cuda" if expected else "cpu")
+    if expected:
+        assert gpus.num_processes("cuda") == len(expected) == machine("cuda", jobs=0, gpu=None, gpus=None).num_devices
+        assert local_devices("cuda") == expected
+    assert gpus.num_processes("cpu") == 1
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, ("MIG-b", "MIG-c", "1")),
+        ("0", ("MIG-b", "MIG-c")),
+        ("1", ("1",)),
+        ("MIG-c", ("MIG-c",)),
+        ("MIG-c,MIG-b", ("MIG-c", "MIG-b")),
+        ("MIG-z", ()),
+    ],
+)
+def test_mig_devices_are_given_out_one_by_one_and_none_works_with_others(
+    visible: str | None, expected: tuple[str, ...], fake: FakeMachine
+) -> None:
+    fake.has(PARTITIONED, visible)
+    assert gpus.visible_gpus() == expected
+    if expected:
+        assert gpus.num_processes("cuda") == 1
+        assert machine("cuda", jobs=0, gpu=None, gpus=None).num_joint == 1
+
+
+def test_a_mig_device_has_its_cards_title(fake: FakeMachine) -> None:
+    fake.has(PARTITIONED)
+    assert gpus.titles(("MIG-c", "1")) == ("a MIG device of NVIDIA H100", "NVIDIA H100")
+
+
+def test_without_an_answering_driver_there_is_no_gpu(fake: FakeMachine) -> None:
+    fake.has("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "0", code=9)
+    assert gpus.visible_gpus() == ()
+
+
+def test_without_nvidia_smi_the_drivers_files_are_counted(fake: FakeMachine) -> None:
+    for place, uuid in {"0000:1b:00.0": "GPU-b", "0000:0a:00.0": "GPU-a"}.items():
+        folder = fake.folder / "proc" / "gpus" / place
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t NVIDIA L4\nIRQ:   \t\t 42\nGPU UUID: \t {uuid}\n")
+    (fake.folder / "proc" / "version").write_text(
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  Thu Oct 19 18:56:32 UTC 2023\n"
+    )
+    fake.monkeypatch.setenv("PATH", "/nowhere")
+    gpus.cards.cache_clear()
+    assert gpus.cards() == (gpus.Card("NVIDIA L4", "GPU-a"), gpus.Card("NVIDIA L4", "GPU-b"))
+    assert gpus.driver_version() == "535.129.03"
+    fake.monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert gpus.num_processes(gpus.resolve_device("auto")) == 1
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(UserError, match="tpu"):
+        gpus.resolve_device("tpu")
+
+
+def test_a_wish_for_gpus_that_are_hidden_is_refused(fake: FakeMachine) -> None:
+    fake.has(FOUR, "")
+    with pytest.raises(UserError, match="no GPU is visible"):
+        local_devices("cuda")
+    with pytest.raises(UserError, match="no GPU is visible"):
+        check_cuda()
+
+
+class StartedError(Exception):
+    """Torchrun was started, with these arguments."""
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "environment", "expected"),
+    [
+        (None, "auto", {}, 4),
+        ("2,0", "cuda", {}, 2),
+        ("0,9", "auto", {}, None),
+        ("", "auto", {}, None),
+        (None, "cpu", {}, None),
+        ("GPU-0f0,GPU-1f0,GPU-2f0", "auto", {}, 3),
+        ("", "auto", {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "first"}, 1),
+        (None, "auto", {"SLURM_NNODES": "2", "SLURM_NODEID": "0", "MASTER_ADDR": "first"}, 4),
+    ],
+)
+def test_pretraining_starts_one_process_for_each_visible_gpu(
+    visible: str | None,
+    device: str,
+    environment: dict[str, str],
+    expected: int | None,
+    fake: FakeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exec_(program: str, line: list[str]) -> None:
+        raise StartedError(line)
+
+    fake.has(FOUR, visible)
+    monkeypatch.setattr(os, "execv", exec_)
+    monkeypatch.setattr(train, "main", lambda args: 7)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    args = train.Args(recipe="demo", device=device)  # type: ignore[arg-type]
+    if expected is None:
+        assert launch.main(args) == 7
+        return
+    with pytest.raises(StartedError) as started:
+        launch.main(args)
+    (line,) = started.value.args
+    assert f"--nproc-per-node={expected}" in line
+    assert ("--standalone" in line) == (not environment)
+    assert ("--master-addr=first" in line) == bool(environment)
+
+
+def test_several_machines_without_their_number_are_one_sentence(fake: FakeMachine) -> None:
+    fake.has(FOUR)
+    fake.monkeypatch.setenv("NNODES", "2")
+    with pytest.raises(UserError, match="needs NODE_RANK"):
+        launch.main(train.Args(recipe="demo"))
