@@ -245,20 +245,22 @@ _ROWS = (
         title="Digits, k-means on frozen features", summary="k-means for all",
     ),
     _clustering(
-        "imagenet-cluster", "imagenet", "imagenet_cluster", typed="imagenet", suite="paper",
+        "imagenet-cluster", "imagenet", "imagenet_cluster", protocol_version=3, typed="imagenet", suite="paper",
         title="ImageNet, unsupervised classification", summary="the 50,000 validation images",
     ),
     _clustering(
-        "imagenet-kmeans", "imagenet", "imagenet_kmeans", typed="imagenet", variant_of="imagenet-cluster",
-        option="--kmeans", title="ImageNet, k-means on frozen features", summary="k-means for all",
+        "imagenet-kmeans", "imagenet", "imagenet_kmeans", protocol_version=3, typed="imagenet",
+        variant_of="imagenet-cluster", option="--kmeans",
+        title="ImageNet, k-means on frozen features", summary="k-means for all",
     ),
     _clustering(
-        "folder-cluster", "folder", "imagenet_cluster", typed="folder",
+        "folder-cluster", "folder", "imagenet_cluster", protocol_version=3, typed="folder",
         title="Image folder, unsupervised classification",
         summary="any folder with train/<class>/* and val/<class>/*, given with --data",
     ),
     _clustering(
-        "folder-kmeans", "folder", "imagenet_kmeans", typed="folder", variant_of="folder-cluster", option="--kmeans",
+        "folder-kmeans", "folder", "imagenet_kmeans", protocol_version=3, typed="folder",
+        variant_of="folder-cluster", option="--kmeans",
         title="Image folder, k-means on frozen features", summary="k-means for all",
     ),
 )  # fmt: skip

@@ -1,8 +1,7 @@
 """Every data set that a benchmark runs on, one row each: what it is, how it is laid out, how many images it has.
 
-Sizes, metrics and official splits of the eleven classification data sets are those of SimCLR's and BYOL's transfer
-protocol; how many validation images are held out is ours. An unpacked archive may also be in the sub-folder in which
-torchvision keeps it.
+Sizes, metrics and splits of the eleven classification data sets are those of SimCLR's and BYOL's transfer protocol. An
+unpacked archive may also be in the sub-folder in which torchvision keeps it.
 """
 
 from __future__ import annotations

@@ -59,9 +59,8 @@ class LabelledDataset(DatasetRow):
         official_val: whether the data set has validation images of its own; otherwise part of train is held out.
         split_rule: in words; a part of the resolved configs in records, so that rewording it changes them.
         test_split: what the data set calls its test images.
-        val_fraction: part of each class of train that is held out where there are no validation images. A fifth is the
-            rule of https://github.com/linusericsson/ssl-transfer/blob/main/finetune.py for all data sets; a tenth of
-            Food-101 and CIFAR and a sixth of Caltech-101 are ours, since no public code of SimCLR or BYOL says theirs.
+        val_fraction: part of each class of train that is held out where there are no validation images, after the
+            numbers of images in BYOL's table 10 (arXiv:2006.07733); see ``tools/deviations/classification.py``.
         image_size: pixels, where all images have one size; None: as the protocol crops them.
     """
 

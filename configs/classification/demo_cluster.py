@@ -9,6 +9,7 @@ CONFIG = ClusterProtocol(
     clusters_from="auto",
     resize=None,
     crop=None,  # the digits' own 28 pixels
+    interpolation="bilinear",  # nothing is resized
     random_head_hidden=512,
     random_head_classes=64,  # as the demo recipe's head
     random_statistics_images=500,

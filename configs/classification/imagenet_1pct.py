@@ -5,10 +5,10 @@
 
 SimCLR's list of 12,811 images; of your own images the same part of every class, drawn by the seed. Learning rates,
 epochs, batch and weight decay are the official README's; the rest is fixed by its evaluate.py
-(https://github.com/bytedance/TWIST/blob/main/evaluate.py): plain momentum 0.9, a cosine that is stepped once per epoch,
-a head drawn from N(0, 0.01) with biases 0, the last, smaller batch kept (51 steps an epoch), fp32. It runs
-one process per GPU; eight of them, with 32 images each, over which batch norm takes its statistics, are our reading.
-Settings for ViTs were not released: they have the same, with bicubic crops.
+(https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/evaluate.py): plain momentum 0.9,
+a cosine that is stepped once per epoch, a head drawn from N(0, 0.01) with biases 0, the last, smaller batch kept (51
+steps an epoch), fp32. It runs one process per GPU; eight of them, with 32 images each, over which batch norm takes its
+statistics, are our reading. Settings for ViTs were not released: they have the same, with bicubic crops.
 
 The official code prints the best epoch on the validation images; the figures here are the last epoch's.
 

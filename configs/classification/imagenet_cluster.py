@@ -4,8 +4,10 @@
     tools/cluster.sh folder CKPT --data DIR
 
 With the 1000-class head of ``tools/pretrain.sh rn50_cluster``, or of any TWIST checkpoint: the argmax, nothing trained,
-on center crops. Checkpoints without a head get k-means with 1000 clusters on the features of 100,000 training images,
-about a hundred per class: all 1.28 million would be 10 GB. A trial takes minutes on a single GPU.
+on center crops after a bilinear resize, whatever the backbone, as the official train.py does
+(https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/train.py). Checkpoints without a
+head get k-means with 1000 clusters on the features of 100,000 training images, about a hundred per class: all 1.28
+million would be 10 GB. A trial takes minutes on a single GPU.
 """
 
 from transfer.tasks.clustering.protocol import ClusterProtocol
@@ -14,6 +16,7 @@ CONFIG = ClusterProtocol(
     clusters_from="auto",
     resize=256,
     crop=224,
+    interpolation="bilinear",
     random_head_hidden=4096,
     random_head_classes=1000,  # as the recipe rn50_cluster
     random_statistics_images=5120,  # 20 batches

@@ -4,12 +4,13 @@
     tools/transfer_cls.sh folder-linear CKPT --data DIR
 
 The official head of each architecture is the official code's (``evaluate.py``, ``evaluate_vitlinear.py``): 100 epochs,
-batch 1024 (not stated for the ViTs, whose learning rates are per 256 images), no weight decay, a cosine stepped once
-per epoch, random crops and flips (bilinear for ResNets, bicubic for ViTs), the backbone in eval mode, all in fp32. It
-sees all training images; its figures are top1, top5. ViTs have the last four class tokens, 3,072 numbers for ViT-B: the
-README's commands pass neither ``--n_last_blocks`` nor ``--avgpool_patchtokens``, and the defaults are 4 and False. What
-DINO's eval_linear.py advises for ViT-B, the class token and the mean patch of the last block, is among the candidates,
-and the official head with the override ``"vit_base.feature=class token + mean patch"``, which is off protocol.
+batch 1024 (for ViTs eight processes of 128 images, with learning rates per 256 images), no weight decay, a cosine
+stepped once per epoch, random crops and flips (bilinear for ResNets, bicubic for ViTs), the backbone in eval mode, all
+in fp32. It sees all training images; its figures are top1, top5. ViTs have the last four class tokens, 3,072 numbers
+for ViT-B: the README's commands pass neither ``--n_last_blocks`` nor ``--avgpool_patchtokens``, and the defaults are 4
+and False. What DINO's eval_linear.py advises for ViT-B, the class token and the mean patch of the last block, is among
+the candidates, and the official head with the override ``"vit_base.feature=class token + mean patch"``, which is off
+protocol.
 
 Beside it, from the same passes of the backbone, one head for each feature of the backbone, learning rate and weight
 decay. They are trained without 1 % of the images of each class (13 of 1,300), on which the one that is right most often

@@ -127,6 +127,15 @@ def test_k_means_has_a_benchmark_in_which_a_head_is_not_used(run: Callable[..., 
     assert json.loads(outcome.resolved_config)["clusters_from"] == "kmeans"
 
 
+def test_images_are_resized_bilinearly_as_the_official_code_does(run: Callable[..., Outcome], tmp_path: Path) -> None:
+    protocols = [load_protocol(benchmarks.get(f"{name}-cluster"), ())[0] for name in ("imagenet", "demo")]
+    assert {protocol.interpolation for protocol in protocols} == {"bilinear"}
+    twist, changes = save_export(tmp_path / "twist.pth"), (*QUICK, "resize=40", "crop=32")
+    bilinear, bicubic = (run(twist, *changes, *more, name="demo-kmeans") for more in ((), ("interpolation=bicubic",)))
+    assert "interpolation: bilinear -> bicubic" in bicubic.protocol_difference
+    assert bilinear.metrics["silhouette"] != bicubic.metrics["silhouette"]
+
+
 @pytest.mark.parametrize("num_classes", [3, 40])
 def test_fewer_and_more_clusters_than_labels_are_scored(
     num_classes: int, run: Callable[..., Outcome], tmp_path: Path

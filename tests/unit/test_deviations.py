@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from configs.pretrain import RECIPES
 from tools.deviations.rows import NOT_STATED, Setting, Side, faults, same
 from tools.deviations.sources import SOURCES
 from tools.deviations.table import SIDES, text
+from transfer import benchmarks
 
 
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)
@@ -17,6 +21,34 @@ def test_every_line_is_true_of_the_resolved_config_and_every_setting_has_one(sid
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)
 def test_every_line_has_an_address(side: Side) -> None:
     assert all(SOURCES[setting.source][1].startswith("https://") for setting in side.settings)
+
+
+def test_every_protocol_and_recipe_of_the_paper_has_a_table() -> None:
+    paper = {row.group or row.name for row in benchmarks.of_suite("paper")}
+    variants = {
+        "finetune11 --grid cheap" if row.option == "--grid cheap" else row.name
+        for row in benchmarks.BENCHMARKS.values()
+        if row.option in ("--grid cheap", "--kmeans") and benchmarks.get(str(row.variant_of)).suite == "paper"
+    }
+    of_moco = {"voc-c4", "coco-c4"}
+    assert {side.name for side in SIDES} == paper | variants | of_moco | (set(RECIPES) - {"demo"})
+
+
+def test_every_address_is_of_a_commit_a_release_or_a_paper() -> None:
+    pinned = re.compile(r"/blob/([0-9a-f]{40}|v\d[\d.]*)/")
+    papers = "https://arxiv.org/abs/"
+    addresses = [address for _, address in SOURCES.values() if not address.startswith(papers)]
+    assert [address for address in addresses if not pinned.search(address)] == []
+
+
+def test_detectron2s_defaults_are_what_it_says() -> None:
+    from detectron2.config import get_cfg
+
+    from transfer.tasks.detection.config import leaves
+
+    defaults = dict(leaves(get_cfg()))
+    lines = [setting for side in SIDES for setting in side.settings if setting.source == "d2"]
+    assert lines and [setting for setting in lines if not same(setting.official, defaults[setting.name])] == []
 
 
 def test_a_wrong_line_is_found() -> None:

@@ -1,11 +1,13 @@
-"""Where the official values were looked up."""
+"""Where the official values were looked up: each file as of one commit or release."""
 
 from __future__ import annotations
 
-_TWIST = "https://github.com/bytedance/TWIST/blob/main"
-_D2 = "https://github.com/facebookresearch/detectron2/blob/main"
-_INFOMIN = "https://github.com/HobbitLong/PyContrast/blob/master/pycontrast/detection/configs"
+_TWIST = "https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c"
+_D2 = "https://github.com/facebookresearch/detectron2/blob/v0.6"
 _MMSEG = "https://github.com/open-mmlab/mmsegmentation/blob"
+_COCO = f"{_TWIST}/detection/infomin_configs"
+_VOC = f"{_TWIST}/detection/voc_fpn_1fc"
+_MOCO = "https://github.com/facebookresearch/moco/blob/34020351524e9869f76cbb81fadcdb77caa32f7b/detection/configs"
 
 # key to (how the table calls it, its address)
 SOURCES = {
@@ -16,11 +18,25 @@ SOURCES = {
     "lars": ("lars.py", f"{_TWIST}/lars.py"),
     "utils": ("utils.py", f"{_TWIST}/utils.py"),
     "evaluate": ("evaluate.py", f"{_TWIST}/evaluate.py"),
-    "voc": ("voc_fpn_1fc", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k.yaml"),
-    "voc input": ("voc_fpn_1fc infomin", f"{_TWIST}/detection/voc_fpn_1fc/pascal_voc_R_50_FPN_24k_infomin.yaml"),
-    "coco": ("R_50_FPN_1x", f"{_INFOMIN}/R_50_FPN_1x.yaml"),
-    "coco input": ("R_50_FPN_1x_infomin", f"{_INFOMIN}/R_50_FPN_1x_infomin.yaml"),
-    "fpn": ("Base-RCNN-FPN", f"{_D2}/configs/Base-RCNN-FPN.yaml"),
+    "evaluate vit": ("evaluate_vitlinear.py", f"{_TWIST}/evaluate_vitlinear.py"),
+    "simclr": ("SimCLR, B.8.1", "https://arxiv.org/abs/2002.05709"),
+    "simclr data": (
+        "SimCLR's data_util.py",
+        "https://github.com/google-research/simclr/blob/244e7128004c5fd3c7805cf3135c79baa6c3bb96/data_util.py",
+    ),
+    "vit": ("vision_transformer.py", f"{_TWIST}/vision_transformer.py"),
+    "byol": ("BYOL, appendix D", "https://arxiv.org/abs/2006.07733"),
+    "voc": ("voc_fpn_1fc", f"{_VOC}/pascal_voc_R_50_FPN_24k.yaml"),
+    "voc input": ("voc_fpn_1fc infomin", f"{_VOC}/pascal_voc_R_50_FPN_24k_infomin.yaml"),
+    "voc base": ("voc_fpn_1fc base", f"{_VOC}/Base-RCNN-FPN.yaml"),
+    "coco": ("R_50_FPN_1x", f"{_COCO}/R_50_FPN_1x.yaml"),
+    "coco input": ("R_50_FPN_1x_infomin", f"{_COCO}/R_50_FPN_1x_infomin.yaml"),
+    "coco base": ("infomin base", f"{_COCO}/Base-RCNN-FPN.yaml"),
+    "c4 base": ("MoCo's base", f"{_MOCO}/Base-RCNN-C4-BN.yaml"),
+    "voc c4": ("MoCo's VOC", f"{_MOCO}/pascal_voc_R_50_C4_24k.yaml"),
+    "voc c4 moco": ("MoCo's VOC input", f"{_MOCO}/pascal_voc_R_50_C4_24k_moco.yaml"),
+    "coco c4": ("MoCo's COCO", f"{_MOCO}/coco_R_50_C4_2x.yaml"),
+    "coco c4 moco": ("MoCo's COCO input", f"{_MOCO}/coco_R_50_C4_2x_moco.yaml"),
     "d2": ("Detectron2's defaults", f"{_D2}/detectron2/config/defaults.py"),
     "fpn_r50": ("fpn_r50", f"{_MMSEG}/v1.2.2/configs/_base_/models/fpn_r50.py"),
     "fcn voc": ("fcn voc12aug", f"{_MMSEG}/v1.2.2/configs/fcn/fcn_r50-d8_4xb4-20k_voc12aug-512x512.py"),

@@ -63,8 +63,8 @@ class Views:
         size: side of the input in pixels.
         resize: short side before the middle ``size`` × ``size`` is scored; None: as it is.
         interpolation: of both. ``"by family"`` is that of the official code: bilinear for ResNets
-            (https://github.com/bytedance/TWIST/blob/main/evaluate.py, which leaves torchvision's default), bicubic for
-            ViTs (evaluate_vitlinear.py there).
+            (https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/evaluate.py,
+            which leaves torchvision's default), bicubic for ViTs (evaluate_vitlinear.py there).
         min_scale: for ``"crop and flip"``.
         max_shift: for ``"shift"``.
     """

@@ -76,7 +76,8 @@ def make_clusterer(trial: Trial, protocol: ClusterProtocol, train: LabelledImage
         UserError: a bad checkpoint or class head, an image that cannot be read, or fewer images than clusters.
     """
     module, backbone = torch_backbone(trial)
-    view = center_crop(CenterCrop(resize=protocol.resize, crop=protocol.crop), backbone.preprocessing)
+    middle = CenterCrop(resize=protocol.resize, crop=protocol.crop, interpolation=protocol.interpolation)
+    view = center_crop(middle, backbone.preprocessing)
     reader = Reader(view=view, batch_size=protocol.batch_size, device=trial.device)
     has_head = backbone.head is not None or trial.weights.is_random
     if protocol.clusters_from == "kmeans" or not has_head:

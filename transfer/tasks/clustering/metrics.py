@@ -82,8 +82,9 @@ def cluster_scores(labels: Sequence[int] | ArrayLike, predictions: Sequence[int]
         Fractions: ``nmi`` (arithmetic mean in the denominator), ``ami`` and ``ari`` (both 0 in expectation for random
         clusters, so perhaps negative) as in scikit-learn; ``ami_max``; and ``acc``, see :func:`matched_accuracy`.
         ``ami`` normalises by the arithmetic mean of the entropies of labels and clusters, as the official code does
-        (https://github.com/bytedance/TWIST/blob/main/evaluate_cluster.py); ``ami_max`` by the larger one, as the
-        paper's formula does. They are nearly equal where there are as many clusters as labels.
+        (https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/evaluate_cluster.py);
+        ``ami_max`` by the larger one, as the paper's formula does. They are nearly equal where there are as many
+        clusters as labels.
 
     Raises:
         ValueError: the two are not one-dimensional, of one length, of integers, and not empty.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from transfer.tasks.classification.protocol import Interpolation
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterProtocol:
@@ -16,6 +18,7 @@ class ClusterProtocol:
         clusters_from: ``"kmeans"`` for every checkpoint; ``"auto"`` takes the class head where a checkpoint has one
             (for a random initialisation a random head), else k-means.
         resize, crop: short side, then the square in the middle, in pixels; None skips a step.
+        interpolation: of ``resize``, for every backbone.
         random_head_hidden, random_head_classes: the head of a random initialisation, drawn from the trial's seed.
         random_statistics_images: a random initialisation's batch norms have seen no image, so their running
             statistics mean nothing; before scoring they are estimated from this many training images (precise BN).
@@ -34,6 +37,7 @@ class ClusterProtocol:
     clusters_from: Literal["auto", "kmeans"]
     resize: int | None
     crop: int | None
+    interpolation: Interpolation
     random_head_hidden: int
     random_head_classes: int
     random_statistics_images: int
