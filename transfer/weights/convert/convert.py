@@ -17,6 +17,7 @@ from transfer.weights.backbone.types import Preprocessing
 from transfer.weights.convert.detectron2 import DETECTRON2_RESNETS, DETECTRON2_VITS
 from transfer.weights.convert.libraries import TIMM_RESNETS, TIMM_VITS, TORCHVISION_RESNETS, TORCHVISION_VITS
 from transfer.weights.convert.mmseg import MMSEG_RESNETS, MMSEG_VITS
+from transfer.weights.convert.mmseg_any import mmseg_any_target
 from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove, verify_proof
 from transfer.weights.convert.target import Settings, Target, key_table
 from transfer.weights.convert.timm_networks import timm_target
@@ -68,9 +69,10 @@ def targets_of(arch: str) -> dict[str, Target]:
         UserError: the architecture is unknown.
     """
     spec = architecture.get(arch)
+    of_any = {"mmseg-any": mmseg_any_target(architecture.canonical(arch))}
     if isinstance(spec, TimmSpec):
-        return {"timm": timm_target(spec)}
-    return RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS
+        return {"timm": timm_target(spec), **of_any}
+    return {**(RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS), **of_any}
 
 
 def get_target(name: str, arch: str) -> Target:
@@ -126,15 +128,13 @@ def converted_weights(trial: Trial, target: str) -> Converted:
     Raises:
         UserError: an unknown target, one that has no such architecture, a bad or changed checkpoint, or no proof.
     """
-    if target not in RESNET_TARGETS:
-        raise unknown_name("target", target, RESNET_TARGETS)
     weights = trial.weights
     name = re.sub(r"[^\w.-]", "_", weights.name)
     seed = f"-seed{trial.seed}" if weights.is_random else ""
     said = "".join(f"-{sha256_text(each)[:8]}" for each in weights.reading.key)
     stem = f"{name}-{weights.sha256[:8]}-{weights.which}{said}{seed}"
     out = trial.weights_dir / target
-    path, proof_path = _paths(RESNET_TARGETS[target], out, stem)  # the same file names for every family
+    path, proof_path = _paths(get_target(target, "resnet18"), out, stem)  # the same file names for every family
     if ready := _ready(trial, target, path, proof_path):
         return ready
     backbone = trial_backbone(trial)

@@ -59,7 +59,7 @@ def resnet_settings(arch: str, preprocessing: Preprocessing = IMAGENET) -> Setti
         "deep_stem": False,
         "avg_down": False,
         "contract_dilation": False,
-        **_fed_by(preprocessing),
+        **fed_by(preprocessing),
     }
 
 
@@ -88,11 +88,12 @@ def vit_settings(arch: str, preprocessing: Preprocessing) -> Settings:
         "interpolate_mode": "bicubic",
         "norm_cfg": {"type": "LN", "eps": 1e-6},
         "act_cfg": {"type": "GELU"},
-        **_fed_by(preprocessing),
+        **fed_by(preprocessing),
     }
 
 
-def _fed_by(preprocessing: Preprocessing) -> Settings:
+def fed_by(preprocessing: Preprocessing) -> Settings:
+    """How images are fed to the model, in mmseg's terms."""
     return {
         "bgr_to_rgb": preprocessing.colour_order == "RGB",  # mmseg reads images as BGR
         "mean": preprocessing.pixel_mean,
@@ -106,7 +107,7 @@ def resnet_settings_of(model: Mapping[str, Any]) -> Settings:
     arch = next((name for name, spec in RESNETS.items() if spec.depth == backbone.get("depth")), "resnet50")
     settings = resnet_settings(arch)
     settings |= {name: value for name, value in backbone.items() if name not in RESNET_NO_EFFECT and value is not None}
-    return settings | _fed_in(model)
+    return settings | fed_in(model)
 
 
 def vit_settings_of(model: Mapping[str, Any]) -> Settings:
@@ -121,10 +122,11 @@ def vit_settings_of(model: Mapping[str, Any]) -> Settings:
         for name, value in arguments.items()
         if name not in VIT_NO_EFFECT
     }
-    return settings | _fed_in(model)
+    return settings | fed_in(model)
 
 
-def _fed_in(model: Mapping[str, Any]) -> Settings:
+def fed_in(model: Mapping[str, Any]) -> Settings:
+    """How ``model`` of an mmseg config feeds images."""
     preprocessor = model["data_preprocessor"]
     return {
         "bgr_to_rgb": preprocessor.get("bgr_to_rgb", False),

@@ -41,7 +41,7 @@ class Target:
         absent: architectures of the family that the framework cannot build, to the reason.
         packages: distributions whose versions the proof states.
         naming: the target's names of our keys (torchvision's for ResNets, timm's for ViTs); None where they are ours.
-        dropped: last parts of keys that have no place in the target, to the reason.
+        dropped: keys, or last parts of keys, that have no place in the target, to the reason.
         default_settings: architecture and preprocessing to every model setting that changes features.
         settings_of: the framework's own config to these settings; None where there are no configs.
         preprocessing_settings: which of the settings say how images are fed to the model.
@@ -108,7 +108,9 @@ def key_table(target: Target, arch: str) -> KeyTable:
         ConversionError: a key has no row, or two keys would become one.
     """
     keys = list(expected_shapes(arch))
-    dropped = {key: reason for key in keys for last, reason in target.dropped.items() if f".{key}".endswith(f".{last}")}
+    dropped = {
+        key: reason for key in keys for name, reason in target.dropped.items() if name in (key, key.rpartition(".")[2])
+    }
     mapped = {key: target.rename(key) for key in keys if key not in dropped}
     if len(set(mapped.values())) != len(mapped):
         raise ConversionError(f"the key table of {target.name} gives two tensors of {arch} the same name")

@@ -1,0 +1,87 @@
+"""Any network for MMSegmentation, inside :class:`~transfer.weights.convert.mmseg_backbone.AnyBackbone`.
+
+The file is for ``init_cfg`` of that backbone, not for one of MMSegmentation's own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfer.compat import prepare_mmseg
+from transfer.weights.backbone import architecture
+from transfer.weights.backbone.architecture import ResNetSpec
+from transfer.weights.backbone.naming import Naming
+from transfer.weights.backbone.timm_network import TimmSpec
+from transfer.weights.convert import mmseg
+from transfer.weights.convert.target import RESNET_IMAGES, VIT_IMAGES, Settings, Target, hooked_stages
+from transfer.weights.convert.timm_networks import image_shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from transfer.weights.backbone import Preprocessing
+
+OUR_VIT_IMAGES = (*VIT_IMAGES, (1, 3, 80, 112))
+
+
+@functools.cache
+def mmseg_any_target(arch: str) -> Target:
+    """MMSegmentation as the target of this architecture, ours or timm's."""
+    spec = architecture.get(arch)
+
+    def stages(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+        stem = {"stem": "network.maxpool"} if isinstance(spec, ResNetSpec) else {}
+        maps = model(images)
+        return {**dict(zip(spec.stages[-len(maps) :], maps, strict=True)), **hooked_stages(model, images, stem)}
+
+    if isinstance(spec, TimmSpec):
+        shapes = image_shapes(spec)
+    else:
+        shapes = RESNET_IMAGES if isinstance(spec, ResNetSpec) else OUR_VIT_IMAGES
+    return Target(
+        name="mmseg-any",
+        suffix="mmseg-any.pth",
+        packages=(*mmseg.PACKAGES, "timm"),
+        naming=Naming((("{p}", "network.{p}"),)),
+        dropped=dict.fromkeys(unused_keys(arch), "no feature map depends on it"),
+        default_settings=settings,
+        settings_of=settings_of,
+        preprocessing_settings=mmseg.PREPROCESSING,
+        write=mmseg.write,
+        load=load,
+        stages=stages,
+        image_shapes=shapes,
+    )
+
+
+def unused_keys(arch: str) -> list[str]:
+    """What the network has for its pooled feature alone."""
+    import torch
+
+    from transfer.weights.backbone.network import build_dense_network
+
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        used = build_dense_network(arch).state_dict()
+    return [key for key in architecture.expected_shapes(arch) if key not in used]
+
+
+def settings(arch: str, preprocessing: Preprocessing) -> Settings:
+    """The backbone in MMSegmentation's terms, with the preprocessing that the weights expect."""
+    return {"type": "AnyBackbone", "arch": arch, **mmseg.fed_by(preprocessing)}
+
+
+def settings_of(model: Mapping[str, Any]) -> Settings:
+    """What in ``model`` of an mmseg config changes the features."""
+    return {"type": model["backbone"]["type"], "arch": model["backbone"].get("arch"), **mmseg.fed_in(model)}
+
+
+def load(path: Path, settings: Settings) -> nn.Module:
+    """As :func:`transfer.weights.convert.mmseg.load`."""
+    prepare_mmseg()
+    from transfer.weights.convert.mmseg_backbone import register_backbone
+
+    register_backbone()
+    return mmseg.load(path, settings)
