@@ -173,6 +173,7 @@ def _cluster(*, kmeans: bool) -> tuple[Setting, ...]:
         Setting("resize", 256, "train"),
         Setting("crop", 224, "train"),
         Setting("interpolation", "bilinear", "train"),
+        Setting("precision", "fp32", "engine"),  # called without a scaler
         Setting("random_head_hidden", 4096, "train"),
         Setting("random_head_classes", 1000, "engine"),
         *(

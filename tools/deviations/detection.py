@@ -16,7 +16,7 @@ from transfer.tasks.detection.config import leaves, protocol_config
 # Detectron2's defaults that both sides keep, and that a reader looks for.
 NAMED_DEFAULTS = (
     "SOLVER.MOMENTUM", "SOLVER.WEIGHT_DECAY", "SOLVER.WEIGHT_DECAY_NORM", "SOLVER.GAMMA", "INPUT.MAX_SIZE_TRAIN",
-    "INPUT.MAX_SIZE_TEST", "INPUT.RANDOM_FLIP", "TEST.PRECISE_BN.NUM_ITER",
+    "INPUT.MAX_SIZE_TEST", "INPUT.RANDOM_FLIP", "TEST.PRECISE_BN.NUM_ITER", "SOLVER.AMP.ENABLED",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ DEFAULTS = (
     Setting("INPUT.MAX_SIZE_TEST", 1333, "d2"),
     Setting("INPUT.RANDOM_FLIP", "horizontal", "d2"),
     Setting("TEST.PRECISE_BN.NUM_ITER", 200, "d2"),
+    Setting("SOLVER.AMP.ENABLED", False, "d2"),
 )
 
 

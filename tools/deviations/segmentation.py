@@ -19,7 +19,7 @@ HOW_IT_RUNS = (
     "train_dataloader.num_workers", "train_dataloader.persistent_workers", "test_dataloader.num_workers",
     "test_dataloader.persistent_workers", "test_dataloader.sampler.", "train_dataloader.dataset.data_root",
     "test_dataloader.dataset.data_root", "test_dataloader.dataset.test_mode", "model.type", "test_cfg.type",
-    "train_cfg.type", "optim_wrapper.type", "model.pretrained", "model.data_preprocessor.type",
+    "train_cfg.type", "model.pretrained", "model.data_preprocessor.type",
 )  # fmt: skip
 LOADED = ["LoadImageFromFile", "LoadAnnotations"]
 PADDED = "padded once, after normalising, as in that release's Cityscapes configs: with the mean colour, not black"
@@ -121,6 +121,7 @@ def _schedule(iterations: int, batch_size: int, source: str) -> Iterator[Setting
         Setting("train_dataloader.sampler.type", "InfiniteSampler", "cityscapes"),
         Setting("train_dataloader.sampler.shuffle", True, "cityscapes"),
         Setting("train_cfg.max_iters", iterations, source),
+        Setting("optim_wrapper.type", "OptimWrapper", source),
         Setting("optim_wrapper.optimizer.type", "SGD", source),
         Setting("optim_wrapper.optimizer.lr", 0.01, source),
         Setting("optim_wrapper.optimizer.momentum", 0.9, source),

@@ -78,7 +78,7 @@ def make_clusterer(trial: Trial, protocol: ClusterProtocol, train: LabelledImage
     module, backbone = torch_backbone(trial)
     middle = CenterCrop(resize=protocol.resize, crop=protocol.crop, interpolation=protocol.interpolation)
     view = center_crop(middle, backbone.preprocessing)
-    reader = Reader(view=view, batch_size=protocol.batch_size, device=trial.device)
+    reader = Reader(view=view, batch_size=protocol.batch_size, device=trial.device, precision=protocol.precision)
     has_head = backbone.head is not None or trial.weights.is_random
     if protocol.clusters_from == "kmeans" or not has_head:
         return _by_kmeans(trial, protocol, train, module, reader), backbone

@@ -17,6 +17,7 @@ from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import Transform, batches
 from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.protocol import Precision
 from transfer.weights.backbone import Backbone
 
 with warnings.catch_warnings():
@@ -28,11 +29,12 @@ Done = Callable[[int], None]  # called with the number of images done
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How images become batches on a device."""
+    """How images become batches on a device, and in which precision a backbone's passes are there."""
 
     view: Transform
     batch_size: int
     device: str
+    precision: Precision = "fp32"
 
     def batches(self, images: LabelledImages, done: Done = lambda rows: None) -> Iterator[tuple[slice, Tensor]]:
         """See :func:`transfer.tasks.classification.loader.batches`."""
@@ -85,7 +87,7 @@ def estimate_statistics(model: nn.Module, batches: Iterable[Tensor], *, num_batc
 
 
 def features_of(backbone: BackboneModule, images: LabelledImages, reader: Reader, done: Done) -> NDArray[np.float32]:
-    """(N, D) features in eval mode, all in float32."""
+    """(N, D) features in eval mode, kept in float32."""
     features = np.empty((len(images), backbone.num_features), dtype=np.float32)
     for rows, batch in _features_by_batch(backbone, images, reader, done):
         features[rows] = batch.cpu().numpy()
@@ -128,6 +130,6 @@ def _features_by_batch(
     """Rows, and their features (B, D) on the device."""
     backbone.eval().to(reader.device)
     for rows, views in reader.batches(images, done):
-        with torch.inference_mode(), computed_in("fp32", reader.device):
+        with torch.inference_mode(), computed_in(reader.precision, reader.device):
             features = backbone(views).float()
         yield rows, features

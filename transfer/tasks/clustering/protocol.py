@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transfer.tasks.classification.protocol import Interpolation
+from transfer.tasks.classification.protocol import Interpolation, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class ClusterProtocol:
             seed; each is still compared with all images.
         top3_images: how many test images, drawn by the seed, the picture of the three most likely classes shows.
         batch_size: of the forward passes.
+        precision: of the backbone's passes on GPUs; the head's are in single precision.
     """
 
     clusters_from: Literal["auto", "kmeans"]
@@ -48,3 +49,4 @@ class ClusterProtocol:
     silhouette_images: int
     top3_images: int
     batch_size: int
+    precision: Precision = "fp32"
