@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import asdict, dataclass
 
 from common.errors import UserError
@@ -17,16 +18,30 @@ class Reading:
 
     Attributes:
         mean, std: how images were scaled for the network: for red, green and blue, of pixels in 0 to 1.
+        entry: the entry that holds the state dict, with a dot before one within another.
+        prefix: the beginning of the network's keys in it; all other keys are left out.
+        drop: shell patterns of what has the prefix and is no part of the network, matched after the prefix.
     """
 
     mean: Triple | None = None
     std: Triple | None = None
+    entry: str | None = None
+    prefix: str | None = None
+    drop: tuple[str, ...] = ()
 
     @property
     def key(self) -> list[str]:
         """For hashes: empty where nothing is said, so that they stay what they were before there were such options."""
         said = {name: value for name, value in asdict(self).items() if value}
         return [json.dumps(said, sort_keys=True)] if said else []
+
+    @property
+    def place(self) -> str:
+        """Where the network is, as it is typed; empty where that is for the table of layouts to say."""
+        given = {"--entry": [self.entry], "--prefix": [self.prefix], "--drop": list(self.drop)}
+        return shlex.join(
+            word for option, values in given.items() if any(values) for word in (option, *filter(None, values))
+        )
 
     def check(self) -> None:
         """Whether the options can be meant.

@@ -19,6 +19,7 @@ from tests.backbones import flat_state, trained_like
 from tests.conftest import ROOT, run_module
 from transfer import benchmarks
 from transfer.commands.convert import Args, main
+from transfer.commands.reading import ReadingArgs
 from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import load_backbone, random_backbone
 from transfer.weights.convert.convert import RESNET_TARGETS, converted_weights, read_proofs
@@ -233,5 +234,5 @@ def test_command_writes_weights_and_proof_and_prints_every_stage(checkpoint: Pat
 def test_command_refuses_the_wrong_architecture_and_writes_nothing(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(UserError, match="holds a resnet18, not a resnet50"):
-        main(Args(checkpoint, arch="resnet50", out=out))
+        main(Args(checkpoint, reading=ReadingArgs(arch="resnet50"), out=out))
     assert not out.exists()

@@ -12,6 +12,7 @@ from common import cli
 from common.files import make_dir
 from transfer.commands.reading import ReadingArgs
 from transfer.timm_source import named_checkpoint
+from transfer.weights.backbone.sources import known_layouts
 
 if TYPE_CHECKING:
     from transfer.weights.convert.convert import Converted
@@ -23,10 +24,12 @@ COMMAND = "tools/convert.sh"
 class Args:
     """Converts a checkpoint's backbone for other frameworks, and proves each conversion.
 
-    Known checkpoints, recognised by what they hold: TWIST of this project (checkpoint.pth, backbone.pth) and of the
-    official code, MoCo v1 to v3, SimCLR, BYOL, SwAV, DeepCluster-v2, DINO, Barlow Twins, VICReg, DenseCL, OpenMMLab,
-    DeiT, torchvision and timm. Architectures: resnet18, resnet34, resnet50, resnet101, resnet50w2, deit_small,
-    vit_base, and every network of timm that is named.
+    {layouts}
+
+    Any other checkpoint: say where its network is, with --entry, --prefix, --drop and --arch, and how images were
+    scaled for it, with --mean and --std. A refusal ends with this command, filled in as far as the file shows it. Every
+    tensor below the prefix is the network's or dropped by name, every tensor of the network is there, and the proof is
+    the same. All commands that take a checkpoint take these options.
 
     A file is put in place only after the framework's own backbone, loaded from it, computed the same feature maps as
     the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
@@ -41,6 +44,8 @@ class Args:
     examples:
       tools/convert.sh runs/pretrain/demo/backbone.pth
       tools/convert.sh moco_v2_800ep_pretrain.pth.tar --to detectron2 --out weights
+      tools/convert.sh mine.ckpt --entry state_dict --prefix module.encoder. --drop 'projector.*' --arch resnet50
+      --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
     """
 
     checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
@@ -49,11 +54,6 @@ class Args:
     """the framework to convert for"""
     out: Path | None = None
     """folder of the files; default: beside the checkpoint"""
-    arch: str | None = None
-    """the architecture that you expect; a checkpoint of another is refused; needed only where no tensor shows it"""
-    which: Literal["student", "teacher"] | None = None
-    """the network to take where a checkpoint holds both; default: the one that the method's authors evaluate (DINO's
-    teacher); a teacher's files are called <stem>-teacher"""
     reading: ReadingArgs = field(default_factory=ReadingArgs)
 
 
@@ -61,8 +61,8 @@ def main(args: Args) -> None:
     from transfer.weights.backbone import load_backbone
     from transfer.weights.convert.convert import convert, get_target, targets_of
 
-    path, arch = named_checkpoint(str(args.checkpoint), args.arch)
-    backbone = load_backbone(path, args.which, arch, args.reading.reading())
+    path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)
+    backbone = load_backbone(path, args.reading.which, arch, args.reading.reading())
     what = f"{backbone.source_format}, {backbone.arch}, {backbone.which}, sha256 {backbone.sha256[:16]}"
     print(f"{path}: {what}")
     if backbone.other is not None:
@@ -89,4 +89,4 @@ def print_table(results: list[Converted]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(Args, main, prog=COMMAND)
+    cli.run(Args, main, prog=COMMAND, layouts=known_layouts())

@@ -51,10 +51,6 @@ class Args:
     """folder of the card; made if it is missing"""
     to: Literal["detectron2", "mmseg", "torchvision", "timm"] = "torchvision"
     """framework to convert a checkpoint for; not used for a file that is converted already"""
-    which: Literal["student", "teacher"] | None = None
-    """the network to take where a checkpoint holds both; default: the one that the method's authors evaluate"""
-    arch: str | None = None
-    """the architecture, only where the checkpoint does not show it"""
     reading: ReadingArgs = field(default_factory=ReadingArgs)
     license: str | None = None
     """licence of the weights, as the hub names it, e.g. apache-2.0"""
@@ -78,7 +74,7 @@ def main(args: Args) -> None:
         from transfer.weights.backbone import load_backbone
         from transfer.weights.convert.convert import convert, get_target
 
-        backbone = load_backbone(args.checkpoint, args.which, args.arch, args.reading.reading())
+        backbone = load_backbone(args.checkpoint, args.reading.which, args.reading.arch, args.reading.reading())
         converted = convert(backbone, get_target(args.to, backbone.arch), out, args.checkpoint.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)

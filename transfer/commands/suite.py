@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from common import cli
 from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS, GROUPS, of_suite
 from transfer.commands.launch import launch_device
-from transfer.commands.reading import default_which
+from transfer.commands.reading import ReadingArgs, read_reading
 from transfer.commands.seeds import chosen_seeds
 from transfer.commands.trial_command import RunArgs, plan_or_run
 from transfer.rows import Benchmark
@@ -44,6 +45,7 @@ class Args(RunArgs):
       tools/suite.sh demo
       tools/suite.sh paper twist.pth moco_v2=moco_v2_800ep.pth.tar random:resnet50
       tools/suite.sh paper twist.pth --only voc seg-voc linear11 --seeds 5-9
+      tools/suite.sh paper dino.pth --read "dino=--entry net --prefix enc. --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
       tools/suite.sh paper twist.pth --labels imagenet-1pct=1percent.txt imagenet-10pct=10percent.txt
     """
 
@@ -53,6 +55,8 @@ class Args(RunArgs):
     """what to start from: paths of checkpoints or random:ARCH; NAME is what reports call it, by default the file's"""
     weights: Annotated[tuple[str, ...], arg(metavar="[NAME=]CKPT ...")] = ()
     """more of them, as an option"""
+    read: Annotated[tuple[str, ...], arg(metavar="NAME=OPTIONS ...")] = ()
+    """how to read the weights of this name, with the options of tools/convert.sh, in quotes"""
     only: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
     """only these of the suite's benchmarks; linear11 and finetune11 stand for eleven"""
     skip: Annotated[tuple[str, ...], arg(metavar="BENCH ...")] = ()
@@ -132,28 +136,47 @@ def _chosen_weights(args: Args, *, must_exist: bool) -> list[WeightsRef]:
                 f"checkpoints, e.g. {COMMAND} demo random:resnet18"
             )
         texts = [f"twist={checkpoint}", "random=random:resnet18"]
+    given = [text.partition("=") for text in args.read]
+    readings = {name: read_reading(options, f"--read {name}") for name, _, options in given}
     refs: dict[str, WeightsRef] = {}
     for text in texts:
-        ref = named_weights(text, must_exist=must_exist)
+        ref = named_weights(text, readings, must_exist=must_exist)
         if other := refs.get(ref.name):
             raise UserError(
                 f"two initialisations are called {ref.name!r}, {other.source} and {ref.source}: "
                 "tell them apart by name, e.g. a=FILE b=FILE"
             )
         refs[ref.name] = ref
+    if unknown := [name for name in readings if name not in refs]:
+        raise unknown_name("weights of --read", unknown[0], refs)
     return list(refs.values())
 
 
-def named_weights(text: str, *, must_exist: bool = True) -> WeightsRef:
+def named_weights(
+    text: str, readings: Mapping[str, ReadingArgs] | None = None, *, must_exist: bool = True
+) -> WeightsRef:
     """``"NAME=SOURCE"`` or ``"SOURCE"``; a file whose path has an ``=`` in it may be given as it is.
+
+    Args:
+        readings: name to what the user says of these weights.
 
     Raises:
         UserError: see :func:`~transfer.trials.plan.weights_ref`.
     """
     match = re.fullmatch(r"([^/=]+)=(.+)", text)
-    if match is None or Path(text).is_file():
-        return weights_ref(text, which=default_which(text), must_exist=must_exist)
-    return weights_ref(match[2], name=match[1], which=default_which(match[2]), must_exist=must_exist)
+    name, source = (None, text) if match is None or Path(text).is_file() else (match[1], match[2])
+    ref = weights_ref(source, name=name, must_exist=must_exist)
+    args = (readings or {}).get(ref.name)
+    if args is None:
+        return dataclasses.replace(ref, which=ReadingArgs().taken(source))
+    return weights_ref(
+        source,
+        name=ref.name,
+        which=args.taken(source),
+        arch=args.arch,
+        reading=args.reading(),
+        must_exist=must_exist,
+    )
 
 
 def _check_inputs(chosen: Sequence[Benchmark], data: Path | None, labels: Mapping[str, Path]) -> None:

@@ -14,7 +14,7 @@ from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.launch import LaunchArgs, launch, launch_device
 from transfer.commands.plan import PlanArgs, show_plan
-from transfer.commands.reading import ReadingArgs, default_which
+from transfer.commands.reading import ReadingArgs
 from transfer.commands.seeds import chosen_seeds
 from transfer.preflight.check import CanaryArgs, check_before_trials, check_without_data
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
@@ -51,10 +51,6 @@ class TrialArgs(RunArgs):
     """first folder below OUT; default: demo for the demo's benchmarks, else paper"""
     name: str | None = None
     """what reports call the weights; default: the file's name"""
-    which: str | None = None
-    """student or teacher, where a checkpoint holds both; default: the one that the method's authors evaluate"""
-    arch: str | None = None
-    """the architecture, only where the checkpoint does not show it"""
     reading: ReadingArgs = field(default_factory=ReadingArgs)
 
 
@@ -131,8 +127,8 @@ def run_benchmarks(
     weights = weights_ref(
         args.checkpoint,
         name=args.name,
-        which=args.which or default_which(args.checkpoint),
-        arch=args.arch,
+        which=args.reading.taken(args.checkpoint),
+        arch=args.reading.arch,
         reading=args.reading.reading(),
         must_exist=must_exist,
     )

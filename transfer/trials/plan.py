@@ -156,6 +156,8 @@ def weights_ref(
         raise UserError(f"--which is {which!r}: known are student, teacher")
     reading.check()
     if source.startswith(RANDOM_PREFIX):
+        if arch is not None or reading != NOTHING_SAID:
+            raise UserError(f"{source} is read from no file: leave out --arch and what says how to read one")
         if not re.fullmatch(r"(timm:)?[a-z0-9_.]+", source.removeprefix(RANDOM_PREFIX)):
             raise UserError(f"{source!r}: write random:<architecture>, e.g. random:resnet18")
         default = source.replace(":", "-")

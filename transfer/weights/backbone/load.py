@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes, infer_arch
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
+from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
 from transfer.weights.backbone.read import read_checkpoint, sha256_of
 from transfer.weights.backbone.sources import recognise, some_keys
+from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.timm_layout import timm_layout
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 
@@ -50,19 +53,18 @@ def load_backbone(
     reading = reading or Reading()
     reading.check()
     checkpoint = read_checkpoint(path)
-    source = timm_layout(checkpoint, arch) or recognise(checkpoint, where)
-    if which not in (None, "student", "teacher"):
-        raise UserError(f"--which is {which!r}: choose student or teacher")
+    hint = functools.partial(way_out, checkpoint, where, arch, reading)
+    checkpoint, source, left_out = _layout(checkpoint, reading, which, arch, where)
     taken, other = _networks(checkpoint, source, which, where)
     network = source.teacher if taken == "teacher" else source.student
     assert network is not None, "a layout's default network is one that it has"
     beside = read_beside(path, arch)
-    state, dropped = _split_keys(network.state_of(checkpoint), source, network, where)
+    state, dropped = _split_keys(network.state_of(checkpoint), source, network, where, hint)
     state = _tensors_only(state, where)
     found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where, arch)
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
-    state = _checked({**state, **filled}, found, where)
+    state = _checked({**state, **filled}, found, where, hint)
     preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where)
     head, head_config = _head(checkpoint, source, network, where)
     return Backbone(
@@ -76,9 +78,22 @@ def load_backbone(
         preprocessing=preprocessing,
         head=head,
         head_config=head_config,
-        dropped=dropped,
+        dropped=left_out | dropped,
         filled=tuple(filled),
     )
+
+
+def _layout(
+    checkpoint: Checkpoint, reading: Reading, which: str | None, arch: str | None, where: str
+) -> tuple[Checkpoint, Source, dict[str, str]]:
+    """The checkpoint, or what the user names of it; its row; and what the user leaves out of it, to the reason."""
+    if which not in (None, "student", "teacher"):
+        raise UserError(f"--which is {which!r}: choose student or teacher")
+    if not reading.place:
+        return checkpoint, timm_layout(checkpoint, arch) or recognise(checkpoint, where, arch), {}
+    if which == "teacher":
+        raise UserError(f"--which teacher is for known layouts: {reading.place} says already which network is meant")
+    return named_state(checkpoint, reading, where, arch)
 
 
 def networks_in(path: str | Path) -> tuple[str, str | None]:
@@ -130,7 +145,7 @@ def random_backbone(arch: str, seed: int) -> Backbone:
 
 
 def _split_keys(
-    state: Mapping[str, Any], source: Source, network: Network, where: str
+    state: Mapping[str, Any], source: Source, network: Network, where: str, hint: Callable[[], str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The backbone under our keys; and dropped key to reason. A key that is neither, or has a twin, is refused."""
     dropping = dict(source.dropped)
@@ -150,7 +165,8 @@ def _split_keys(
                 raise UserError(f"{where} ({source.name}) has {name} under two names, one is {key!r}: it is damaged")
             kept[name] = value
         else:
-            raise UserError(f"{where} ({source.name}) has the unknown key {key!r}: nothing is dropped unnamed")
+            way = hint() or ": nothing is dropped unnamed"
+            raise UserError(f"{where} ({source.name}) has the unknown key {key!r}{way}")
     return kept, dropped
 
 
@@ -192,7 +208,9 @@ def _zero_counters(state: Mapping[str, Tensor], arch: str) -> dict[str, Tensor]:
     return {} if any(key in state for key in counters) else {key: torch.tensor(0) for key in counters}
 
 
-def _checked(state: Mapping[str, Tensor], arch: str, where: str) -> dict[str, Tensor]:
+def _checked(
+    state: Mapping[str, Tensor], arch: str, where: str, hint: Callable[[], str] = lambda: ""
+) -> dict[str, Tensor]:
     """The state dict in torchvision's or timm's order, in float32; every tensor as the architecture has it."""
     import torch
 
@@ -200,7 +218,8 @@ def _checked(state: Mapping[str, Tensor], arch: str, where: str) -> dict[str, Te
     if missing := sorted(shapes.keys() - state.keys()):
         raise UserError(f"{where} lacks {some_keys(missing, 3)} of a {arch}: it is damaged or another network")
     if extra := sorted(state.keys() - shapes.keys()):
-        raise UserError(f"{where} has {some_keys(extra, 3)}, which a {arch} does not: it is another network")
+        way = hint() or ": it is another network"
+        raise UserError(f"{where} has {some_keys(extra, 3)}, which a {arch} does not{way}")
     checked: dict[str, Tensor] = {}
     for key, shape in shapes.items():
         tensor = state[key]

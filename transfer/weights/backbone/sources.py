@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from common.errors import UserError
-from transfer.weights.backbone.generic import generic_source
+from transfer.weights.backbone.architecture import names
+from transfer.weights.backbone.generic import AVERAGES, ENTRIES, MOMENTUM, WRAPPERS, generic_source
 from transfer.weights.backbone.marks import (
     ASK_HEADS,
     CLASSIFIER,
@@ -24,6 +25,7 @@ from transfer.weights.backbone.marks import (
 )
 from transfer.weights.backbone.methods import METHODS, OPENMMLAB
 from transfer.weights.backbone.naming import TORCHVISION_VIT
+from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.types import Checkpoint, Network, Source
 
 _OURS = (
@@ -111,6 +113,17 @@ _PLAIN = (
 SOURCES: tuple[Source, ...] = (*_OURS, *_PLAIN, *METHODS, *OPENMMLAB)
 
 
+def known_layouts() -> str:
+    """What is read without a word from the user, for ``--help``."""
+    entries = ", ".join(entry for entry in (*ENTRIES, *AVERAGES) if entry)
+    return (
+        f"Known layouts, recognised by what a checkpoint holds: {', '.join(source.name for source in SOURCES)}; and a "
+        f"plain ResNet or ViT in an entry of {entries}, behind any of the prefixes "
+        f"{'. '.join((*WRAPPERS, *MOMENTUM))}. "
+        f"Architectures: {', '.join(names())}, and every network of timm that is named."
+    )
+
+
 def some_keys(keys: Collection[str], count: int = 4) -> str:
     """A few keys, for messages."""
     shown = ", ".join(repr(str(key)[:60])[1:-1] for key in list(keys)[:count])
@@ -122,15 +135,16 @@ def _is_of_our_format(checkpoint: Checkpoint) -> bool:
     return checkpoint.get("format") == "twist-transfer"
 
 
-def recognise(checkpoint: Checkpoint, where: str) -> Source:
+def recognise(checkpoint: Checkpoint, where: str, arch: str | None = None) -> Source:
     """The one row that this checkpoint fits.
 
     Args:
         checkpoint: what was in the file.
         where: the file, for the message.
+        arch: what the user says that it is, for the message.
 
     Raises:
-        UserError: no row fits, or more than one.
+        UserError: no row fits, or more than one; with the command that says where the network is.
     """
     fitting = [source for source in SOURCES if source.recognise(checkpoint)]
     if len(fitting) == 1:
@@ -138,11 +152,14 @@ def recognise(checkpoint: Checkpoint, where: str) -> Source:
     if not fitting and not _is_of_our_format(checkpoint) and (source := generic_source(checkpoint)) is not None:
         return source
     if fitting:
-        names = " and of ".join(source.name for source in fitting)
-        raise UserError(f"{where} is ambiguous, it has the layout of {names}: save only one of them")
-    inside = [f"{name} holds {some_keys(entry)}" for name, entry in checkpoint.items() if isinstance(entry, Mapping)]
+        several = " and of ".join(source.name for source in fitting)
+        way = way_out(checkpoint, where, arch) or ": save only one of them"
+        raise UserError(f"{where} is ambiguous, it has the layout of {several}{way}")
+    inside = [
+        f"{some_keys([name])} holds {some_keys(entry)}"
+        for name, entry in checkpoint.items()
+        if isinstance(entry, Mapping)
+    ]
     seen = "; ".join([f"its keys begin with {some_keys(checkpoint)}", *inside[:2]])
-    raise UserError(
-        f"{where} has no known layout ({seen}): save its backbone's state dict alone, or add a row to the table of "
-        f"layouts (CONTRIBUTING.md)"
-    )
+    way = way_out(checkpoint, where, arch) or ": nothing in it takes images, give the checkpoint of a network"
+    raise UserError(f"{where} has no known layout ({seen}){way}")

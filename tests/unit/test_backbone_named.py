@@ -1,0 +1,256 @@
+"""Checkpoints of no known layout: the user names entry, prefix and what to drop, and a refusal prints how."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import tyro
+
+from common.errors import UserError
+from tests.backbones import flat_state, prefixed
+from tests.layouts import other, swav
+from transfer.commands import convert, suite
+from transfer.reading import Reading
+from transfer.trials.plan import weights_ref
+from transfer.weights.backbone import Backbone, load_backbone
+
+NUMBER = torch.zeros(1)
+State = dict[str, Any]
+HALF = (0.5, 0.5, 0.5)
+
+
+def save(checkpoint: Any, folder: Path, name: str = "mine.ckpt") -> Path:
+    torch.save(checkpoint, folder / name)
+    return folder / name
+
+
+def refusal(path: Path, arch: str | None = None, reading: Reading | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        load_backbone(path, arch=arch, reading=reading)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def typed(command: str, arch: str = "") -> convert.Args:
+    """The refusal's command as the user types it, with what it leaves open filled in."""
+    name, *words = shlex.split(command.replace("R G B", "0.5 0.5 0.5").replace("NAME", arch))
+    assert name == convert.COMMAND
+    return tyro.cli(convert.Args, args=words, config=(tyro.conf.OmitArgPrefixes,))
+
+
+def loaded(args: convert.Args) -> Backbone:
+    return load_backbone(args.checkpoint, args.reading.which, args.reading.arch, args.reading.reading())
+
+
+def command_in(message: str) -> str:
+    return message[message.index(convert.COMMAND) :]
+
+
+def lightning(state: State) -> State:
+    model = prefixed(state, "net.trunk.") | {"net.proj.0.weight": NUMBER, "loss.centre": NUMBER}
+    return {"epoch": 3, "hyper_parameters": {"lr": 0.1}, "state_dict": model, "optimizer_states": [{"state": {}}]}
+
+
+def heads_beside(state: State) -> State:
+    return {"net": {**state, "aux head.weight": NUMBER, "q[0]": NUMBER, "step": 4, "fc.weight": NUMBER}}
+
+
+UNKNOWN: dict[str, Callable[[State], State]] = {
+    "lightning": lightning,
+    "heads beside the network": heads_beside,
+    "in lists": lambda state: {"models": [{"weights": prefixed(state, "a.b.")}], "best": 1.0},
+    "at the top": lambda state: prefixed(state, "resnet.") | {"epoch": 3, "mlp.weight": NUMBER},
+    "numbers for names": lambda state: {"nets": {0: state, 1: {"weight": NUMBER}}},
+    "two known layouts": lambda state: {**state, **swav(other(state))},
+    "a known layout and more": lambda state: swav(state) | {"module.extra.weight": NUMBER},
+}
+
+
+@pytest.mark.parametrize("layout", UNKNOWN)
+def test_command_of_a_refusal_loads_the_network(layout: str, tmp_path: Path) -> None:
+    state = flat_state()
+    path = save(UNKNOWN[layout](state), tmp_path, "my file.ckpt")
+    message = refusal(path)
+    assert "--arch resnet18 --mean R G B --std R G B" in message
+    backbone = loaded(typed(command_in(message)))
+    assert backbone.state_dict.keys() == state.keys()
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
+    assert (backbone.preprocessing.mean, backbone.which) == (HALF, "student")
+    assert backbone.source_format.startswith("--")
+
+
+def test_what_is_dropped_is_listed_by_reason(tmp_path: Path) -> None:
+    path = save(lightning(flat_state()) | {"step": 1}, tmp_path)
+    args = typed(command_in(refusal(path)))
+    assert loaded(args).dropped == dict.fromkeys(["net.proj.0.weight", "loss.centre"], "outside --prefix net.trunk.")
+    path = save({"net": prefixed(flat_state(), "a.") | {"a.head.w": NUMBER, "b": NUMBER}}, tmp_path)
+    args = typed(f"{convert.COMMAND} {path} --entry net --prefix a. --drop 'head.*' --mean R G B --std R G B")
+    assert loaded(args).dropped == {"a.head.w": "--drop head.*", "b": "outside --prefix a."}
+
+
+@pytest.mark.parametrize("arch", ["deit_small", "vit_base"])
+def test_vit_is_named_only_where_its_tensors_show_it(arch: str, tmp_path: Path) -> None:
+    state = flat_state(arch)
+    message = refusal(save({"net": prefixed(state, "vit.") | {"vit.head.weight": NUMBER}}, tmp_path))
+    assert ("--arch NAME" in message) == (arch == "deit_small")  # MoCo v3's has 12 heads
+    backbone = loaded(typed(command_in(message), arch))
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("arch", "key"),
+    [("vit_base", "reg_token"), ("vit_base", "norm_pre.weight"), ("resnet18", "layer1.0.se.fc1.weight")],
+)
+def test_what_may_be_a_part_of_the_network_is_not_dropped_by_the_suggestion(
+    arch: str, key: str, tmp_path: Path
+) -> None:
+    path = save({"net": flat_state(arch) | {key: NUMBER, "head.weight": NUMBER}}, tmp_path)
+    message = refusal(path)
+    assert "only if it is no part of the network" in message and "--drop 'head.*' --arch NAME" in message
+    args = typed(command_in(message), arch)
+    assert key in refusal(path, args.reading.arch, args.reading.reading())
+
+
+def test_second_network_is_mentioned(tmp_path: Path) -> None:
+    state = flat_state()
+    path = save({"one": prefixed(state, "a.") | prefixed(other(state), "b."), "two": other(state)}, tmp_path)
+    message = refusal(path)
+    assert "--entry one --prefix b. has one too; --entry two has one too" in message
+    assert torch.equal(loaded(typed(command_in(message))).state_dict["conv1.weight"], state["conv1.weight"])
+    args = typed(f"{convert.COMMAND} {path} --entry two --mean R G B --std R G B")
+    assert torch.equal(loaded(args).state_dict["conv1.weight"], other(state)["conv1.weight"])
+
+
+def test_network_of_timm_is_named_by_the_user_or_by_the_checkpoint(tmp_path: Path) -> None:
+    state = flat_state("test_resnet")
+    content = {"net": prefixed(state, "trunk.") | {"trunk.fc.weight": NUMBER, "other.weight": NUMBER}}
+    message = refusal(save(content, tmp_path))
+    assert "--entry net --prefix trunk. --drop 'fc.*' --arch NAME" in message
+    backbone = loaded(typed(command_in(message), "test_resnet"))
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
+    said = refusal(save({"arch": "test_resnet"} | content, tmp_path))
+    assert "--entry net --prefix trunk. --drop 'fc.*' --arch test_resnet" in said
+    assert loaded(typed(command_in(said))).arch == "test_resnet"
+
+
+def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path) -> None:
+    path = save({"net": flat_state() | {"fc.weight": NUMBER}, "ema": other(flat_state())}, tmp_path)
+    reading = Reading(entry="net", mean=HALF, std=HALF)
+    assert refusal(path, reading=reading).endswith(
+        "--entry net --drop 'fc.*' --arch resnet18 --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
+    )
+    config = {"architecture": "resnet18", "pretrained_cfg": {"mean": HALF, "std": HALF}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    message = refusal(path)
+    assert message.endswith("--arch resnet18")
+    assert loaded(typed(command_in(message))).preprocessing.mean == HALF
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"entry": "state_dict"}, r"no --entry state_dict: .* are net \(122\), ema\.0 \(1\)"),
+        ({"entry": "net.a"}, r"no --entry net\.a"),
+        ({"entry": "net"}, "is neither a ResNet nor a ViT"),
+        ({"entry": "net", "prefix": "encoder."}, r"no keys under --prefix encoder\.: they begin with a\., fc\."),
+        ({"entry": "net", "prefix": "a"}, r"no keys under --prefix a: give a\."),
+        ({"entry": "net", "prefix": "a.", "drop": ("head.*",)}, r"--drop head\.\* fits none of its keys"),
+        ({"entry": "net", "prefix": "a.", "drop": ("proj.*", "l*.bias")}, r"l\*\.bias drops layer1\.\S+, which is a"),
+        ({"entry": "net", "prefix": "a."}, r"has proj\.weight, which a resnet18 does not.*--drop 'proj\.\*'"),
+        ({"entry": "net", "prefix": "a.", "drop": ("proj.*",)}, "its layout is not known here; give --mean and --std"),
+    ],
+)
+def test_wrong_names_are_refused_with_those_that_are_there(options: Any, says: str, tmp_path: Path) -> None:
+    net = prefixed(flat_state() | {"proj.weight": NUMBER}, "a.") | {"fc.weight": NUMBER}
+    path = save({"net": net, "ema": [{"weight": NUMBER}], "epoch": 3}, tmp_path)
+    message = refusal(path, reading=Reading(**options))
+    assert re.search(says, message), message
+
+
+def test_tensors_are_as_strictly_checked_as_ever(tmp_path: Path) -> None:
+    state = flat_state()
+    said = Reading(entry="net", mean=HALF, std=HALF)
+    del state["layer2.0.conv1.weight"]
+    assert "lacks layer2.0.conv1.weight" in refusal(save({"net": state}, tmp_path), reading=said)
+    state = flat_state() | {"layer4.1.conv2.weight": torch.zeros(512, 512, 1, 1)}
+    assert "layer4.1.conv2.weight has shape" in refusal(save({"net": state}, tmp_path), reading=said)
+    state = flat_state() | {"conv1.weight": torch.full((64, 3, 7, 7), float("nan"))}
+    assert "NaN" in refusal(save({"net": state}, tmp_path), reading=said)
+    assert "not a tensor" in refusal(save({"net": flat_state() | {"bn1.weight": [1.0]}}, tmp_path), reading=said)
+    path = save({"net": flat_state()}, tmp_path)
+    with pytest.raises(UserError, match="says already which network"):
+        load_backbone(path, which="teacher", reading=said)
+    assert "holds a resnet18, not a resnet50" in refusal(path, "resnet50", said)
+
+
+def test_optimizer_alone_has_no_command(tmp_path: Path) -> None:
+    message = refusal(save({"optimizer": {"state": {0: {"momentum": torch.zeros(64)}}}}, tmp_path))
+    assert message.endswith("nothing in it takes images, give the checkpoint of a network")
+
+
+def test_hostile_names_are_not_printed_as_a_command(tmp_path: Path) -> None:
+    assert refusal(save({"a\n\x1b[31m": flat_state()}, tmp_path)).endswith("save its backbone's state dict alone")
+    message = refusal(save({"$(rm -rf x)": flat_state()}, tmp_path))
+    assert "--entry '$(rm -rf x)'" in message and loaded(typed(command_in(message))).arch == "resnet18"
+
+
+def test_shared_and_looping_entries_are_looked_at_once(tmp_path: Path) -> None:
+    tree: Any = {"net": flat_state()}
+    for level in range(60):
+        tree = {"a": tree, "b": tree, "c": [tree] * 10, f"level{level}": 1}
+    refusal(save(tree, tmp_path))
+
+
+def test_naming_of_the_place_is_a_part_of_the_trial_s_inputs(tmp_path: Path) -> None:
+    path = str(save({"net": flat_state()}, tmp_path))
+    refs = [weights_ref(path, reading=Reading(entry=entry)) for entry in (None, "net", "ema")]
+    assert len({ref.taken for ref in refs}) == 3
+    assert refs[1].taken == 'student {"entry": "net"}'
+
+
+def test_fresh_initialisation_is_read_from_nothing() -> None:
+    with pytest.raises(UserError, match="read from no file"):
+        weights_ref("random:resnet18", reading=Reading(entry="net"))
+
+
+def test_suite_says_it_for_each_of_the_weights(tmp_path: Path) -> None:
+    path = save({"net": flat_state()}, tmp_path, "a.pth")
+    mean = "--mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
+    read = f"a=--entry net --arch resnet18 --drop 'x.*' y {mean}"
+    args = suite.Args(suite="demo", checkpoints=(str(path), f"b={path}"), device="cpu", data=tmp_path, read=(read,))
+    refs = {plan.weights.name: plan.weights for plan in suite.suite_plans(args)}
+    assert refs["a"].reading == Reading(entry="net", drop=("x.*", "y"), mean=HALF, std=HALF)
+    assert (refs["a"].arch, refs["b"].reading) == ("resnet18", Reading())
+    for wrong, says in {
+        "c=--entry net": "'c'",
+        "a=--netry net": "no options of a checkpoint",
+        "a=--mean 1": "are",
+    }.items():
+        args = suite.Args(suite="demo", checkpoints=(str(path),), device="cpu", data=tmp_path, read=(wrong,))
+        with pytest.raises(UserError, match=says):
+            suite.suite_plans(args)
+
+
+def test_conversion_of_a_named_network_is_proved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.backbones import trained_like
+
+    state = trained_like("resnet18").state_dict
+    path = save(lightning(state), tmp_path)
+    args = typed(command_in(refusal(path)) + f" --to timm --out {tmp_path}")
+    convert.main(args)
+    (proof,) = json.loads((tmp_path / "mine.proof.json").read_text())["proofs"].values()
+    assert proof["source"]["format"] == "--entry state_dict --prefix net.trunk."
+    assert proof["source"]["dropped"] == {"outside --prefix net.trunk.": ["net.proj.0.weight", "loss.centre"]}
+
+
+def test_help_lists_the_rows_of_the_table() -> None:
+    from transfer.weights.backbone.sources import SOURCES, known_layouts
+
+    assert all(source.name in known_layouts() for source in SOURCES)
