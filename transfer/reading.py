@@ -38,10 +38,9 @@ class Reading:
     @property
     def place(self) -> str:
         """Where the network is, as it is typed; empty where that is for the table of layouts to say."""
-        given = {"--entry": [self.entry], "--prefix": [self.prefix], "--drop": list(self.drop)}
-        return shlex.join(
-            word for option, values in given.items() if any(values) for word in (option, *filter(None, values))
-        )
+        given = {"--entry": (self.entry,), "--prefix": (self.prefix,), "--drop": self.drop}
+        typed = ([option, *(value for value in values if value)] for option, values in given.items())
+        return shlex.join(word for words in typed if len(words) > 1 for word in words)
 
     def check(self) -> None:
         """Whether the options can be meant.
