@@ -50,6 +50,13 @@ def test_other_network_of_the_same_tensors_is_refused_by_the_name_in_its_config(
             load_backbone(path, arch=arch, reading=SAID)
 
 
+def test_network_of_timm_that_a_config_names_is_loaded_when_the_user_names_it_too(tmp_path: Path) -> None:
+    path = save(with_fc(flat_state("resnet50")), tmp_path, config=timm("resnetblur50"))
+    with pytest.raises(UserError, match="give --arch resnetblur50, or move the file away"):
+        load_backbone(path)
+    assert load_backbone(path, arch="resnetblur50").arch == "resnetblur50"
+
+
 def test_config_whose_arguments_change_the_network_is_refused(tmp_path: Path) -> None:
     path = save(flat_state("resnet50"), tmp_path, config=timm("resnet50", model_args={"aa_layer": "blurpool"}))
     with pytest.raises(UserError, match="timm's resnet50 with aa_layer"):

@@ -60,7 +60,7 @@ def test_architecture_is_inferred_from_keys(arch: str) -> None:
 
 
 def test_resnet152_is_refused_by_its_block_counts() -> None:
-    with pytest.raises(UserError, match="3-8-36-3 bottleneck"):
+    with pytest.raises(UserError, match=r"3-8-36-3 bottleneck.*--arch with timm's name"):
         infer_arch(shapes_of("resnet152"), "file")
 
 
@@ -71,7 +71,7 @@ def test_vision_transformer_of_unknown_size_is_refused_by_it() -> None:
 
 
 def test_other_networks_are_refused_with_their_keys() -> None:
-    with pytest.raises(UserError, match=r"neither a ResNet nor a ViT.*features\.0\.weight"):
+    with pytest.raises(UserError, match=r"neither a ResNet nor a ViT.*features\.0\.weight.*--arch with timm's name"):
         infer_arch({"features.0.weight": (64, 3, 11, 11)}, "file")
 
 
@@ -81,7 +81,7 @@ def test_wide_and_grouped_variants_are_refused_by_the_first_other_shape(variant:
         key: torch.tensor(0) if key.endswith(COUNTER) else torch.tensor(1.0).expand(shape)
         for key, shape in shapes_of(variant).items()
     }
-    with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight has shape \[128, 64, 1, 1\].*variant"):
+    with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight has shape \[128, 64, 1, 1\].*variant.*--arch"):
         load(state, tmp_path)
 
 
@@ -202,7 +202,25 @@ def test_counters_in_floating_point_are_whole_numbers_again(dtype: torch.dtype, 
         assert backbone.state_dict[key].dtype == torch.int64 and torch.equal(backbone.state_dict[key], state[key])
 
 
-@pytest.mark.parametrize("count", [0.5, float("nan"), float("inf")])
-def test_counter_that_is_no_whole_number_is_refused(count: float, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"bn1\.num_batches_tracked is torch.float32, not a whole number of batches"):
+@pytest.mark.parametrize(
+    ("count", "dtype", "read", "is_filled"),
+    [
+        (1000.5, torch.float32, 1000, False),  # timm's avg_checkpoints.py
+        (7, torch.int32, 7, False),
+        (7, torch.bfloat16, 7, False),
+        (450_000, torch.float16, 0, True),  # infinity there
+    ],
+)
+def test_counters_touch_no_feature_and_are_read_in_any_type(
+    count: float, dtype: torch.dtype, read: int, is_filled: bool, tmp_path: Path
+) -> None:
+    backbone = load(flat_state() | {"bn1.num_batches_tracked": torch.tensor(count).to(dtype)}, tmp_path)
+    assert backbone.state_dict["bn1.num_batches_tracked"].item() == read
+    assert backbone.state_dict["bn1.num_batches_tracked"].dtype == torch.int64
+    assert backbone.filled == (("bn1.num_batches_tracked",) if is_filled else ())
+
+
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), 1j])
+def test_counter_that_is_no_number_is_refused(count: complex, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"bn1\.num_batches_tracked is \S+, not a number of batches"):
         load(flat_state() | {"bn1.num_batches_tracked": torch.tensor(count)}, tmp_path)

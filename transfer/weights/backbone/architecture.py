@@ -260,9 +260,9 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
         what, known = f"{'-'.join(map(str, counts))} {kind} blocks in layer1 to layer4", list(RESNETS)
     else:
         raise UserError(
-            f"{where} is neither a ResNet nor a ViT (its keys begin with {', '.join(list(shapes)[:4])}): "
-            f"convert a checkpoint of one of {', '.join(names())}"
+            f"{where} is neither a ResNet nor a ViT (its keys begin with {', '.join(list(shapes)[:4])}): convert a "
+            f"checkpoint of one of {', '.join(names())}, or give --arch with timm's name of the network"
         )
     if found:
         return found[0]
-    raise UserError(f"{where} holds {what}, which is none of {', '.join(known)}: convert a checkpoint of one of these")
+    raise UserError(f"{where} holds {what}, which is none of {', '.join(known)}: give --arch with timm's name of it")

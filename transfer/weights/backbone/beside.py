@@ -16,7 +16,7 @@ from typing import Any
 from common.errors import UserError
 from transfer.reading import CANNOT_SCALE, Reading, can_scale
 from transfer.weights.backbone.architecture import RESNETS, VITS, get, names
-from transfer.weights.backbone.timm_network import TimmSpec
+from transfer.weights.backbone.timm_network import TimmSpec, is_timm
 from transfer.weights.backbone.types import Checkpoint, Preprocessing, Source
 
 CONFIG = "config.json"
@@ -142,7 +142,7 @@ def _timm_arch(config: Mapping[str, Any], path: Path, expected: str | None) -> s
     changed = sorted(map(str, arguments.keys() - HARMLESS_ARGUMENTS)) if isinstance(arguments, Mapping) else []
     if arch is None or changed:
         what = f"timm's {name[:60]}" + (f" with {', '.join(changed)[:80]}" if changed else "")
-        raise _unknown(path, what)
+        raise _unknown(path, what, None if changed or not is_timm(name) else f"give --arch {name}")
     return arch
 
 
@@ -170,8 +170,8 @@ def _hugging_face_arch(config: Mapping[str, Any], path: Path) -> str:
     return found
 
 
-def _unknown(path: Path, what: str) -> UserError:
+def _unknown(path: Path, what: str, step: str | None = None) -> UserError:
     return UserError(
-        f"{path} says that the checkpoint beside it is {what}, which is none of {', '.join(names())}: give a "
-        f"checkpoint of one of these, or move the file away if it is about another checkpoint"
+        f"{path} says that the checkpoint beside it is {what}, which is none of {', '.join(names())}: "
+        f"{step or 'give a checkpoint of one of these'}, or move the file away if it is about another checkpoint"
     )

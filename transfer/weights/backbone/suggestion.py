@@ -74,7 +74,7 @@ def way_out(checkpoint: Checkpoint, where: str, arch: str | None, reading: Readi
     if best.unclear:
         remarks.append(f"--drop {shlex.quote(best.unclear[0])} too, but only if it is no part of the network")
     if named is None:
-        remarks.append(f"{UNKNOWN} is the network's name here or in timm")
+        remarks.append(f"{UNKNOWN} is a network here or in timm with these names of tensors")
     remark = f" ({'; '.join(remarks)})" if remarks else ""
     return f": say where the network is and how images were scaled{remark}, as every command takes it: {command}"
 

@@ -120,7 +120,7 @@ class Backbone:
         head, head_config: the projection head's state dict and the arguments that build it, where the source has
             one that :class:`pretrain.model.ProjectionHead` can load; else None.
         dropped: key of the source that is not part of the backbone, to the reason.
-        filled: keys that the source lacked and that were set to their initial value (batch counters only).
+        filled: batch counters that the source lacked, or that its float16 could not hold, and that were set to 0.
     """
 
     arch: str
