@@ -14,7 +14,8 @@ from common.errors import UserError
 from pretrain.model import BACKBONES, build_backbone
 from tests.backbones import flat_state
 from transfer.weights.backbone import load_backbone, random_backbone
-from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, infer_arch, names
+from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, names
+from transfer.weights.backbone.infer import infer_arch
 
 KEY = "layer2.0.conv1.weight"
 State = dict[str, Any]
@@ -59,28 +60,35 @@ def test_architecture_is_inferred_from_keys(arch: str) -> None:
     assert infer_arch(expected_shapes(arch), "file") == arch
 
 
-def test_resnet152_is_refused_by_its_block_counts() -> None:
-    with pytest.raises(UserError, match=r"3-8-36-3 bottleneck.*--arch with timm's name"):
-        infer_arch(shapes_of("resnet152"), "file")
+def test_networks_of_other_block_counts_are_timms_or_refused_by_them() -> None:
+    shapes = shapes_of("resnet152")
+    assert infer_arch(shapes, "file") == "resnet152"
+    with pytest.raises(UserError, match=r"3-8-35-3 bottleneck.*--arch with timm's name"):
+        infer_arch({key: shape for key, shape in shapes.items() if not key.startswith("layer3.35.")}, "file")
 
 
 def test_vision_transformer_of_unknown_size_is_refused_by_it() -> None:
     shapes = expected_shapes("vit_base") | {"cls_token": (1, 1, 192)}
-    with pytest.raises(UserError, match="12 blocks and width 192"):
+    with pytest.raises(UserError, match="12 blocks, width 192 and patches of 16 px"):
         infer_arch(shapes, "file")
 
 
 def test_other_networks_are_refused_with_their_keys() -> None:
-    with pytest.raises(UserError, match=r"neither a ResNet nor a ViT.*features\.0\.weight.*--arch with timm's name"):
+    with pytest.raises(
+        UserError, match=r"none of the networks.*features\.0\.weight.*--arch with timm's name"
+    ):
         infer_arch({"features.0.weight": (64, 3, 11, 11)}, "file")
 
 
 @pytest.mark.parametrize("variant", ["wide_resnet50_2", "resnext50_32x4d"])
-def test_wide_and_grouped_variants_are_refused_by_the_first_other_shape(variant: str, tmp_path: Path) -> None:
+def test_wide_and_grouped_variants_that_are_not_known_are_refused_by_the_first_other_shape(
+    variant: str, tmp_path: Path
+) -> None:
     state = {
         key: torch.tensor(0) if key.endswith(COUNTER) else torch.tensor(1.0).expand(shape)
         for key, shape in shapes_of(variant).items()
     }
+    state["layer4.2.bn1.weight"] = torch.ones(8)
     with pytest.raises(UserError, match=r"layer1\.0\.conv1\.weight has shape \[128, 64, 1, 1\].*variant.*--arch"):
         load(state, tmp_path)
 

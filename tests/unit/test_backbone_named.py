@@ -158,7 +158,7 @@ def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path
     [
         ({"entry": "state_dict"}, r"no --entry state_dict: .* are net \(122\), ema\.0 \(1\)"),
         ({"entry": "net.a"}, r"no --entry net\.a"),
-        ({"entry": "net"}, "is neither a ResNet nor a ViT"),
+        ({"entry": "net"}, "is none of the networks that are known by their keys"),
         ({"entry": "net", "prefix": "encoder."}, r"no keys under --prefix encoder\.: they begin with a\., fc\."),
         ({"entry": "net", "prefix": "a"}, r"no keys under --prefix a: give a\."),
         ({"entry": "net", "prefix": "a.", "drop": ("head.*",)}, r"--drop head\.\* fits none of its keys"),

@@ -1,13 +1,12 @@
-"""The architectures: which tensors they hold, and which of them a set of tensors is. Pure functions, no torch."""
+"""The architectures: which tensors they hold. Pure functions, no torch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from common.errors import UserError, unknown_name
+from common.errors import unknown_name
 from transfer.timm_source import TIMM_PREFIX
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm, timm_spec
 
@@ -230,39 +229,3 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
         UserError: the architecture is unknown.
     """
     return get(arch).shapes()
-
-
-def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = None) -> str:
-    """The architecture whose blocks these keys name; the shapes are checked by the caller, key by key.
-
-    Args:
-        shapes: torchvision's or timm's key to tensor shape.
-        where: the file, for the message.
-        expected: what the user says; a network of timm is never inferred, it has to be named.
-
-    Raises:
-        UserError: the keys are those of no known architecture.
-    """
-    if expected is not None and isinstance(get(expected), TimmSpec):
-        return canonical(expected)
-    if {"cls_token", "patch_embed.proj.weight"} <= shapes.keys():
-        width = shapes["cls_token"][-1] if shapes["cls_token"] else 0
-        depth = len({match[1] for key in shapes if (match := re.match(r"blocks\.(\d+)\.", key))})
-        found = [arch for arch, spec in VITS.items() if (spec.width, spec.depth) == (width, depth)]
-        what, known = f"a ViT of {depth} blocks and width {width}", list(VITS)
-    elif {"conv1.weight", "layer1.0.conv1.weight"} <= shapes.keys():
-        blocks = {match.groups() for key in shapes if (match := re.match(r"layer([1-4])\.(\d+)\.", key))}
-        counts = tuple(sum(layer == str(wanted) for layer, _ in blocks) for wanted in range(1, 5))
-        kind = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
-        found = [arch for arch, spec in RESNETS.items() if (spec.block, spec.num_blocks) == (kind, counts)]
-        # if none has this width, the first one's shapes show the caller what is wrong
-        found.sort(key=lambda arch: shapes["conv1.weight"][:1] != (RESNETS[arch].stem_channels,))
-        what, known = f"{'-'.join(map(str, counts))} {kind} blocks in layer1 to layer4", list(RESNETS)
-    else:
-        raise UserError(
-            f"{where} is neither a ResNet nor a ViT (its keys begin with {', '.join(list(shapes)[:4])}): convert a "
-            f"checkpoint of one of {', '.join(names())}, or give --arch with timm's name of the network"
-        )
-    if found:
-        return found[0]
-    raise UserError(f"{where} holds {what}, which is none of {', '.join(known)}: give --arch with timm's name of it")

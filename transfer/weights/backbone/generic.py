@@ -9,16 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from transfer.weights.backbone.marks import (
-    ASK_HEADS,
-    CLASSIFIER,
-    PROJECTION,
-    SUPERVISED_OR_SIMCLR,
-    VIT_SCALES,
-    has_any,
-    has_resnet,
-    has_vit,
-)
+from transfer.weights.backbone.families import BUFFER, NETWORKS_FIRST, Family, family_of
+from transfer.weights.backbone.marks import ASK_HEADS, CLASSIFIER, PROJECTION, SUPERVISED_OR_SIMCLR, has_any
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Network, Source
 
 # where codes put the state dict; the second group are moving averages (timm's train.py, torchvision's references, iBOT)
@@ -27,8 +19,11 @@ AVERAGES = ("state_dict_ema", "model_ema", "teacher")
 WRAPPERS = ("module", "_orig_mod", "encoder", "backbone", "base_encoder", "encoder_q", "model", "_feature_blocks")
 MOMENTUM = ("momentum_backbone", "momentum_encoder", "encoder_k")
 DROPPED = {
-    **dict.fromkeys(("fc", "classifier", "head", "heads"), CLASSIFIER),
-    **dict.fromkeys(("projector", "projection_head", "projection_heads", "predictor", "prototypes"), PROJECTION),
+    **dict.fromkeys(("fc", "classifier", "head", "heads", "head_dist"), CLASSIFIER),
+    **dict.fromkeys(
+        ("projector", "projection_head", "projection_heads", "predictor", "prototypes", "dino_head", "ibot_head"),
+        PROJECTION,
+    ),
     **dict.fromkeys(("momentum_projector", "momentum_predictor", "momentum_classifier"), "the moving average's head"),
     **dict.fromkeys(("queue", "queue_ptr"), "queue of negatives"),
     **dict.fromkeys(
@@ -49,23 +44,25 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
     teacher = average[0] if average else None
     if teacher and teacher.entry == student.entry and teacher.prefix.startswith(student.prefix):
         return None  # one lies within the other
-    found = plain or average
-    dropped = {key: reason for network in (*plain, *average) for key, reason in _dropped(network, checkpoint)}
-    state = found[0].state_of(checkpoint)
-    is_vit = has_vit(state, found[0].prefix)
-    is_mae = is_vit and has_any(state, found[0].prefix + "decoder_")
-    alone = checkpoint.keys() == {"state_dict"} and has_any(state, found[0].prefix + "fc.")
+    found = (plain or average)[0]
+    state = found.state_of(checkpoint)
+    family = family_of(state, found.prefix)
+    assert family is not None, "a network is found by its family"
+    is_mae = family.name == "ViT" and has_any(state, found.prefix + "decoder_")
+    alone = checkpoint.keys() == {"state_dict"} and has_any(state, found.prefix + "fc.")
     place = " and ".join(dict.fromkeys(f"{network.entry}" for network in (*plain, *average) if network.entry))
-    kind = "ViT" if is_vit else "ResNet"
+    place = f"{family.name} in {place or 'wrappers'}" if place or found.prefix else family.name
     return Source(
-        name="MAE" if is_mae else _solo_learn(checkpoint, state) or f"{kind} in {place or 'wrappers'}",
+        name="MAE" if is_mae else _solo_learn(checkpoint, state) or place,
         recognise=lambda c: generic_source(c) is not None,
         student=student,
         teacher=teacher,
-        dropped=dropped,
-        preprocessing=None if alone or (is_vit and not is_mae) else IMAGENET,
-        ask_preprocessing=VIT_SCALES if is_vit else SUPERVISED_OR_SIMCLR,
-        ask_archs=ASK_HEADS,
+        dropped={key: why for network in (*plain, *average) for key, why in _dropped(network, family, checkpoint)},
+        naming=family.naming,
+        values=family.values,
+        preprocessing=IMAGENET if is_mae else None if alone else family.preprocessing,
+        ask_preprocessing=SUPERVISED_OR_SIMCLR if alone else family.ask_preprocessing,
+        ask_archs={} if family.name == "DINOv2" else ASK_HEADS,
         default_network="student" if plain else "teacher",
         published_alone=not is_mae,
     )
@@ -82,23 +79,28 @@ def _networks(checkpoint: Checkpoint, entries: tuple[str | None, ...], *, averag
         state = Network(entry=entry).state_of(checkpoint)
         if not isinstance(state, Mapping):
             continue
-        for key in state:
-            for first in ("conv1.weight", "cls_token"):
-                prefix = str(key).removesuffix(first)
-                words = prefix.split(".")[:-1]
-                whole = str(key) == prefix + first and (prefix == "" or prefix.endswith("."))
-                fits = has_resnet(state, prefix) if first == "conv1.weight" else has_vit(state, prefix)
-                if not whole or not fits or not set(words) <= {*WRAPPERS, *MOMENTUM}:
-                    continue
-                if average == bool(set(words) & set(MOMENTUM)):
-                    yield Network(entry=entry, prefix=prefix)
+        keys = [str(key) for key in state]
+        prefixes = [key.removesuffix(first) for key in keys for first in NETWORKS_FIRST if key.endswith(first)]
+        for prefix in dict.fromkeys(prefixes):
+            words = prefix.split(".")[:-1]
+            whole = prefix == "" or prefix.endswith(".")
+            if not whole or not set(words) <= {*WRAPPERS, *MOMENTUM} or family_of(state, prefix) is None:
+                continue
+            if average == bool(set(words) & set(MOMENTUM)):
+                yield Network(entry=entry, prefix=prefix)
 
 
-def _dropped(network: Network, checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
-    for key in network.state_of(checkpoint):
-        words = str(key).split(".")
+def _dropped(network: Network, family: Family, checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
+    for key in map(str, network.state_of(checkpoint)):
+        words = key.split(".")
         depth = 0
         while depth < len(words) - 1 and words[depth] in {*WRAPPERS, *MOMENTUM}:
             depth += 1
+        if key.removeprefix(network.prefix).startswith(family.kept):
+            continue
         if reason := DROPPED.get(words[depth]):
-            yield ".".join(words[: depth + 1]) + ("." if depth < len(words) - 1 else ""), reason
+            beginning = ".".join(words[: depth + 1]) + ("." if depth < len(words) - 1 else "")
+            yield (key if family.kept else beginning), reason
+        elif family.buffers and key.endswith(family.buffers):
+            yield key, BUFFER
+    yield from ((network.prefix + beginning, reason) for beginning, reason in family.dropped.items())

@@ -12,9 +12,10 @@ from common.errors import UserError
 from common.files import sha256_text
 from transfer.reading import Reading
 from transfer.timm_source import named_checkpoint
-from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes, infer_arch
+from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
+from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
 from transfer.weights.backbone.read import read_checkpoint, sha256_of
@@ -62,6 +63,7 @@ def load_backbone(
     beside = read_beside(path, arch)
     state, dropped = _split_keys(network.state_of(checkpoint), source, network, where, hint)
     state = _tensors_only(state, where)
+    state = source.values(state, where) if source.values else state
     found = infer_arch({key: tuple(value.shape) for key, value in state.items()}, where, arch)
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)

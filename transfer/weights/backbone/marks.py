@@ -11,7 +11,11 @@ PROJECTION = "projection head"
 CLASSIFIER = "classifier"
 
 SIX_OR_TWELVE_HEADS = "DeiT-S has 6 attention heads and MoCo v3's ViT-S has 12, in tensors of the same shapes"
-ASK_HEADS = {"deit_small": SIX_OR_TWELVE_HEADS}
+THREE_OR_TWELVE_HEADS = "DeiT-Ti has 3 attention heads and MAE-Lite's ViT-Tiny has 12, in tensors of the same shapes"
+ASK_HEADS = {  # github.com/facebookresearch/moco-v3: vits.py; github.com/wangsr126/mae-lite: models_vit.py
+    **dict.fromkeys(("deit_small", "vit_small_patch16_384", "vit_small_patch8_224"), SIX_OR_TWELVE_HEADS),
+    **dict.fromkeys(("vit_tiny_patch16_224", "vit_tiny_patch16_384"), THREE_OR_TWELVE_HEADS),
+}
 VIT_SCALES = "DeiT's, DINO's and MAE's ViTs are fed by ImageNet's mean and deviation, Google's (augreg) by 0.5 and 0.5"
 SUPERVISED_OR_SIMCLR = (
     "a supervised network's images are scaled by ImageNet's mean and deviation (0.485 0.456 0.406 and 0.229 0.224 "
@@ -34,7 +38,9 @@ def has_resnet(state: Checkpoint, prefix: str = "") -> bool:
 
 
 def has_vit(state: Checkpoint, prefix: str = "") -> bool:
-    return all(prefix + key in state for key in ("cls_token", "pos_embed", "patch_embed.proj.weight"))
+    """Without more than a class token: DINOv2 and MAE keep a mask token beside, which :mod:`families` tells apart."""
+    here = all(prefix + key in state for key in ("cls_token", "pos_embed", "patch_embed.proj.weight"))
+    return here and prefix + "mask_token" not in state
 
 
 def has_any(state: Checkpoint, beginning: str) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from transfer.reading import Reading
-from transfer.weights.backbone.architecture import expected_shapes, infer_arch
+from transfer.weights.backbone.architecture import expected_shapes
+from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.types import Checkpoint, Network, Source
 

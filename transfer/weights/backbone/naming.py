@@ -111,3 +111,46 @@ TORCHVISION_VIT = Naming(
         ("norm.{p}", "encoder.ln.{p}"),
     )
 )
+
+# Original codes to timm's names, as timm's checkpoint_filter_fn of each network has them ----------------------------
+
+# github.com/facebookresearch/dinov2: vision_transformer.py (blocks in chunks: BlockChunk), layers/swiglu_ffn.py
+DINOV2 = Naming(
+    (
+        ("reg_token", "register_tokens"),
+        *(
+            ("blocks.{n}." + ours, beginning + theirs)
+            for ours, theirs in (("mlp.fc1.{p}", "mlp.w12.{p}"), ("mlp.fc2.{p}", "mlp.w3.{p}"), ("{p}", "{p}"))
+            for beginning in ("blocks.{m}.{n}.", "blocks.{n}.")
+        ),
+    )
+)
+
+# github.com/facebookresearch/dinov3: vision_transformer.py, layers/ffn_layers.py
+DINOV3 = Naming(
+    (
+        ("reg_token", "storage_tokens"),
+        ("blocks.{n}.gamma_{m}", "blocks.{n}.ls{m}.gamma"),
+        ("blocks.{n}.mlp.fc1_g.{p}", "blocks.{n}.mlp.w1.{p}"),
+        ("blocks.{n}.mlp.fc1_x.{p}", "blocks.{n}.mlp.w2.{p}"),
+        ("blocks.{n}.mlp.fc2.{p}", "blocks.{n}.mlp.w3.{p}"),
+    )
+)
+
+# github.com/microsoft/Swin-Transformer: swin_transformer.py halves the map at the end of a stage, timm at the beginning
+SWIN = Naming(tuple((f"layers.{n + 1}.downsample.{{p}}", f"layers.{n}.downsample.{{p}}") for n in range(3)))
+
+# github.com/facebookresearch/ConvNeXt: models/convnext.py; ConvNeXt-V2: models/convnextv2.py
+CONVNEXT = Naming(
+    (
+        ("stem.{p}", "downsample_layers.0.{p}"),
+        ("stages.{n}.downsample.{p}", "downsample_layers.{n}.{p}"),
+        ("stages.{n}.blocks.{m}.conv_dw.{p}", "stages.{n}.{m}.dwconv.{p}"),
+        ("stages.{n}.blocks.{m}.mlp.fc1.{p}", "stages.{n}.{m}.pwconv1.{p}"),
+        ("stages.{n}.blocks.{m}.mlp.fc2.{p}", "stages.{n}.{m}.pwconv2.{p}"),
+        ("stages.{n}.blocks.{m}.mlp.grn.weight", "stages.{n}.{m}.grn.gamma"),
+        ("stages.{n}.blocks.{m}.mlp.grn.bias", "stages.{n}.{m}.grn.beta"),
+        ("stages.{n}.blocks.{m}.{p}", "stages.{n}.{m}.{p}"),
+        ("head.norm.{p}", "norm.{p}"),
+    )
+)

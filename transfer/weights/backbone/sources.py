@@ -100,7 +100,7 @@ _PLAIN = (
         name="DeiT",  # github.com/facebookresearch/deit: deit_small_patch16_224-*.pth
         recognise=lambda c: c.keys() == {"model"} and has_vit(entry(c, "model")) and has_any(c["model"], "head."),
         student=Network(entry="model"),
-        dropped={"head.": CLASSIFIER},
+        dropped={"head.": CLASSIFIER, "head_dist.": CLASSIFIER},
     ),
     Source(
         name="PyTorch ImageNet example",  # github.com/pytorch/examples: imagenet/main.py, in DataParallel

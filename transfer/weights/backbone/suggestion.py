@@ -15,9 +15,10 @@ from typing import Any
 
 from common.errors import UserError
 from transfer.reading import NOTHING_SAID, Reading, spaced
-from transfer.weights.backbone.architecture import COUNTER, RESNETS, Shape, canonical, expected_shapes, get, infer_arch
+from transfer.weights.backbone.architecture import COUNTER, RESNETS, Shape, canonical, expected_shapes, get
 from transfer.weights.backbone.beside import read_beside
 from transfer.weights.backbone.generic import DROPPED
+from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.named import entries_called, entries_in, tensors_in
 from transfer.weights.backbone.timm_network import TimmSpec

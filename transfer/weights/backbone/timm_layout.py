@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from transfer.weights.backbone.architecture import get
+from transfer.weights.backbone.families import family_of
+from transfer.weights.backbone.marks import CLASSIFIER
 from transfer.weights.backbone.timm_network import TimmSpec, preprocessing_of
 from transfer.weights.backbone.types import Checkpoint, Network, Preprocessing, Source
 
@@ -24,13 +26,14 @@ def timm_layout(checkpoint: Checkpoint, arch: str | None) -> Source | None:
         network = Network(entry=entry)
         state = network.state_of(checkpoint)
         if isinstance(state, Mapping) and spec.shapes().keys() <= state.keys():
+            family = None if "." in spec.name else family_of(state, "")  # a tag means timm's own weights
             return Source(
                 name="timm",
                 recognise=lambda c: False,
                 student=network,
-                dropped={f"{module}.": "classifier" for module in spec.classifier},
-                preprocessing=timm_preprocessing(spec.name),
-                ask_preprocessing="timm's own weights of this network differ in it",
+                dropped={f"{module}.": CLASSIFIER for module in spec.classifier} | {"mask_token": "mask token"},
+                preprocessing=family.preprocessing if family else timm_preprocessing(spec.name),
+                ask_preprocessing=family.ask_preprocessing if family else "timm's own weights of it differ in it",
                 published_alone=True,
             )
     return None

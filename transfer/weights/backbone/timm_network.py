@@ -54,7 +54,7 @@ class TimmSpec:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """timm's keys in their order, each with its shape; no classifier."""
-        return dict(_shapes(self.name))
+        return dict(shapes_of(self.name))
 
 
 def is_timm(name: str) -> bool:
@@ -144,7 +144,8 @@ def _on_meta(name: str) -> nn.Module:
 
 
 @functools.cache
-def _shapes(name: str) -> dict[str, tuple[int, ...]]:
+def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+    """timm's keys in their order, each with its shape; no classifier."""
     return {key: tuple(tensor.shape) for key, tensor in _on_meta(name).state_dict().items()}
 
 

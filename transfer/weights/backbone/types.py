@@ -74,6 +74,7 @@ class Source:
         student, teacher: the trained network; and its moving average or target network, where the layout has one.
         dropped: beginning of keys of the state dict that are not the backbone's, to the reason.
         naming: what the backbone's keys are called here, where it is not torchvision's (ResNets) or timm's (ViTs).
+        values: what has to be done with the tensors beside, under our keys, with the file's name for messages.
         preprocessing: how the method feeds images; None where the layout serves networks that differ in it.
         preprocessing_entry: entry that holds the checkpoint's own ``mean`` and ``std``.
         head_config_entry: entry with the arguments of the head.
@@ -93,6 +94,7 @@ class Source:
     teacher: Network | None = None
     dropped: dict[str, str] = field(default_factory=dict)
     naming: Naming | None = None
+    values: Callable[[dict[str, Tensor], str], dict[str, Tensor]] | None = None
     preprocessing: Preprocessing | None = IMAGENET
     preprocessing_entry: str | None = None
     head_config_entry: str | None = None

@@ -1,0 +1,201 @@
+"""The families of networks that are recognised under any wrapper: by keys that no other family has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+from transfer.weights.backbone.marks import VIT_SCALES
+from transfer.weights.backbone.naming import CONVNEXT, DINOV2, DINOV3, SWIN, Naming
+from transfer.weights.backbone.types import IMAGENET, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BUFFER = "computed anew from the network's sizes"
+DINOV3_SCALES = (
+    "the web's weights take ImageNet's (0.485 0.456 0.406 and 0.229 0.224 0.225), the satellites' 0.430 0.411 0.296 "
+    "and 0.213 0.156 0.143"  # github.com/facebookresearch/dinov3: README.md, image transforms
+)
+BEIT_SCALES = "BEiT's code takes 0.5 and 0.5, or ImageNet's with --imagenet_default_mean_and_std"  # microsoft/unilm
+CLIP_SCALES = "timm's networks of this kind differ in it (CLIP's take other ones than ImageNet's)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Networks of one kind, as one code names their tensors.
+
+    Attributes:
+        name: what messages and records call it.
+        first: the key by whose prefix the network is found.
+        others: keys that have to be beside it.
+        ending: the end of a key that has to be there; empty where there is none.
+        naming, values: see :class:`transfer.weights.backbone.types.Source`.
+        dropped: beginnings of keys to the reason, beside those that every family may have.
+        kept: beginnings of keys that are the network's, though others of their first word are a classifier's.
+        buffers: ends of keys of what a network computes by itself.
+        preprocessing, ask_preprocessing: see :class:`transfer.weights.backbone.types.Source`.
+    """
+
+    name: str
+    first: str
+    others: tuple[str, ...]
+    ending: str = ""
+    naming: Naming | None = None
+    values: Callable[[dict[str, Tensor], str], dict[str, Tensor]] | None = None
+    dropped: dict[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    buffers: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    ask_preprocessing: str = VIT_SCALES
+
+    def is_in(self, state: Mapping[str, Any], prefix: str) -> bool:
+        return all(prefix + key in state for key in (self.first, *self.others)) and (
+            not self.ending or any(str(key).startswith(prefix) and str(key).endswith(self.ending) for key in state)
+        )
+
+
+def _registers_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """timm adds no position to the class token of a ViT with registers: it is added once here, as its own filter does.
+
+    github.com/huggingface/pytorch-image-models: timm/models/vision_transformer.py, _convert_dinov2
+    """
+    if "reg_token" not in state:
+        return state
+    positions = state["pos_embed"]
+    return {**state, "cls_token": state["cls_token"] + positions[:, :1], "pos_embed": positions[:, 1:]}
+
+
+def _biases_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """timm keeps the biases of queries and values alone; that those of keys are masked is checked.
+
+    github.com/facebookresearch/dinov3: layers/attention.py, LinearKMaskedBias; layers/rope_position_encoding.py.
+
+    Raises:
+        UserError: another mask, or other periods of the rotary embedding, than the code writes.
+    """
+    import torch
+
+    kept = {key: value for key, value in state.items() if not key.endswith((".qkv.bias", ".qkv.bias_mask", "periods"))}
+    for key, bias in state.items():
+        if not key.endswith(".qkv.bias"):
+            continue
+        beginning, width = key.removesuffix("qkv.bias"), bias.numel() // 3
+        queries, keys, values = state.get(f"{key}_mask", torch.ones_like(bias)).float().split(width)
+        if bool((keys * bias[width : 2 * width]).any()) or not bool((queries == 1).all() & (values == 1).all()):
+            raise UserError(f"{where} is no DINOv3 as its code writes it: {key}_mask does not mask the keys'")
+        kept |= {f"{beginning}q_bias": bias[:width], f"{beginning}v_bias": bias[2 * width :]}
+    periods = state["rope_embed.periods"].float()
+    expected = 100 ** (torch.arange(periods.numel()) / periods.numel())  # base 100, for each quarter of a head
+    if not torch.allclose(periods, expected, rtol=2**-7):  # some are kept in bfloat16
+        raise UserError(f"{where} is no DINOv3 as its code writes it: rope_embed.periods is not of base 100")
+    return kept
+
+
+def _tables_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Each block has its own table of relative positions in timm; one that is shared is given to each.
+
+    github.com/microsoft/unilm: beit/run_class_finetuning.py does the same before it fine-tunes.
+    """
+    shared = state.pop("rel_pos_bias.relative_position_bias_table", None)
+    if shared is not None:
+        blocks = {key.split(".")[1] for key in state if key.startswith("blocks.")}
+        state |= {f"blocks.{block}.attn.relative_position_bias_table": shared for block in blocks}
+    return state
+
+
+def _grn_flat(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """ConvNeXt V2 keeps its response norm as (1, 1, 1, channels), timm as (channels,)."""
+    return {key: value.flatten() if ".grn." in key else value for key, value in state.items()}
+
+
+_VIT = ("pos_embed", "patch_embed.proj.weight")
+
+FAMILIES = (
+    Family(
+        name="DINOv2",  # github.com/facebookresearch/dinov2: models/vision_transformer.py
+        first="mask_token",
+        others=("cls_token", *_VIT),
+        ending=".ls1.gamma",
+        naming=DINOV2,
+        values=_registers_apart,
+        preprocessing=IMAGENET,  # dinov2/data/transforms.py
+    ),
+    Family(
+        name="DINOv3",  # github.com/facebookresearch/dinov3: models/vision_transformer.py, hub/backbones.py
+        first="storage_tokens",
+        others=("cls_token", "rope_embed.periods", "patch_embed.proj.weight"),
+        naming=DINOV3,
+        values=_biases_apart,
+        dropped={"local_cls_norm.": "norm of local crops, in training alone"},
+        ask_preprocessing=DINOV3_SCALES,
+    ),
+    Family(
+        name="BEiT",  # github.com/microsoft/unilm: beit/modeling_finetune.py, modeling_pretrain.py
+        first="cls_token",
+        others=("patch_embed.proj.weight", "blocks.0.gamma_1"),
+        ending="relative_position_bias_table",
+        values=_tables_apart,
+        dropped={"lm_head.": "head of the visual tokens"},
+        buffers=("relative_position_index",),
+        ask_preprocessing=BEIT_SCALES,
+    ),
+    Family(name="ViT", first="cls_token", others=_VIT),
+    Family(
+        name="DINOv3 in timm's names",
+        first="reg_token",
+        others=("cls_token", "patch_embed.proj.weight", "blocks.0.gamma_1"),
+        ask_preprocessing=DINOV3_SCALES,
+    ),
+    Family(
+        name="ResNet",
+        first="conv1.weight",
+        others=("bn1.weight", "layer1.0.conv1.weight"),
+        preprocessing=IMAGENET,
+    ),
+    Family(
+        name="ResNet with a deep stem",  # timm's resnet50d and the like
+        first="conv1.0.weight",
+        others=("bn1.weight", "layer1.0.conv1.weight"),
+        preprocessing=IMAGENET,
+    ),
+    Family(
+        name="Swin",  # github.com/microsoft/Swin-Transformer, EsViT, SimMIM: a stage's last layer halves the map
+        first="patch_embed.norm.weight",
+        others=("layers.0.blocks.0.attn.qkv.weight", "layers.0.downsample.reduction.weight"),
+        naming=SWIN,
+        buffers=("relative_position_index", "attn_mask", "relative_coords_table"),
+        preprocessing=IMAGENET,  # data/build.py
+    ),
+    Family(
+        name="Swin in timm's names",
+        first="patch_embed.norm.weight",
+        others=("layers.0.blocks.0.attn.qkv.weight", "layers.1.downsample.reduction.weight"),
+        buffers=("relative_position_index", "attn_mask"),
+        preprocessing=IMAGENET,
+    ),
+    Family(
+        name="ConvNeXt",  # github.com/facebookresearch/ConvNeXt: models/convnext.py; ConvNeXt-V2; DINOv3's
+        first="downsample_layers.0.0.weight",
+        others=("stages.0.0.dwconv.weight",),
+        naming=CONVNEXT,
+        values=_grn_flat,
+        dropped={"norms.": "the last norm once more"},  # dinov3/models/convnext.py
+        preprocessing=IMAGENET,  # ConvNeXt's datasets.py, and DINOv3's README.md
+    ),
+    Family(
+        name="ConvNeXt in timm's names",
+        first="stem.0.weight",
+        others=("stages.0.blocks.0.conv_dw.weight",),
+        kept=("head.norm.",),
+        ask_preprocessing=CLIP_SCALES,
+    ),
+)
+NETWORKS_FIRST = tuple(dict.fromkeys(family.first for family in FAMILIES))
+
+
+def family_of(state: Mapping[str, Any], prefix: str) -> Family | None:
+    """The first family whose keys are below this prefix."""
+    return next((family for family in FAMILIES if family.is_in(state, prefix)), None)
