@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import UserError
+from transfer.hub_source import HUB_FILES, hub_source
 
 TIMM_PREFIX = "timm:"
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what timm publishes, the first one that is there
 
 
 def timm_source(source: str) -> tuple[Path, str] | None:
@@ -25,7 +25,7 @@ def timm_source(source: str) -> tuple[Path, str] | None:
     if not arch or (at and not file):
         raise UserError(f"{source!r}: write timm:NAME@FILE, e.g. timm:vit_small_patch14_dinov2@weights.pth")
     if at:
-        return Path(file), arch
+        return _path(file), arch
     import timm
     from huggingface_hub import try_to_load_from_cache
 
@@ -47,14 +47,22 @@ def timm_source(source: str) -> tuple[Path, str] | None:
 
 
 def named_checkpoint(source: str, arch: str | None) -> tuple[Path, str | None]:
-    """The file, and the architecture that the user says it has, in ``source`` or with ``--arch``.
+    """The file or folder, and the architecture that the user says it has, in ``source`` or with ``--arch``.
+
+    Args:
+        source: a path, or a name as :func:`timm_source` and :func:`~transfer.hub_source.hub_source` take it.
 
     Raises:
-        UserError: both say something else; and as :func:`timm_source`.
+        UserError: both say something else; and as these two.
     """
     named = timm_source(source)
     if named is None:
-        return Path(source), arch
+        return _path(source), arch
     if arch not in (None, named[1], TIMM_PREFIX + named[1]):
         raise UserError(f"{source} is not a {arch}: leave out --arch, or give the file's path alone")
     return named
+
+
+def _path(source: str) -> Path:
+    found = hub_source(source)
+    return Path(source) if found is None else found[0]

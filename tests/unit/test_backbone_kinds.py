@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from common.errors import UserError
+from tests.backbones import flat_state, prefixed
 from tests.unit.test_backbone_read import STATE, equal
+from transfer.weights.backbone import load_backbone
 from transfer.weights.backbone.read import read_checkpoint, sha256_of
 
 
@@ -82,12 +84,6 @@ def test_other_kinds_of_files_are_named_with_the_next_step(name: str, content: A
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("address", ["https://host/model.pth", "hf://facebook/dinov2-small"])
-def test_addresses_are_to_be_downloaded_first(address: str) -> None:
-    with pytest.raises(UserError, match="download it first"):
-        read_checkpoint(Path(address))
-
-
 @pytest.mark.parametrize("name", ["model.safetensors", "model.pth", "model"])
 def test_safetensors_are_known_by_their_content(name: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
@@ -95,6 +91,28 @@ def test_safetensors_are_known_by_their_content(name: str, tmp_path: Path) -> No
     save_file({**STATE, "eighth": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / name)
     read = read_checkpoint(tmp_path / name)
     assert torch.equal(read["conv.weight"], STATE["conv.weight"]) and read["eighth"].dtype == torch.float8_e4m3fn
+
+
+@pytest.mark.parametrize("zipped_file", [True, False])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.bin", "model.npz", "model.pkl", "model.zip", "model"])
+def test_torchs_files_are_known_by_their_content(name: str, zipped_file: bool, tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / name, _use_new_zipfile_serialization=zipped_file)
+    assert equal(read_checkpoint(tmp_path / name), STATE)
+
+
+def test_wrapped_safetensors_are_the_network_in_them(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {key: value.contiguous() for key, value in flat_state().items()}
+    save_file(prefixed(state, "module.backbone.") | {"module.fc.weight": torch.zeros(1)}, tmp_path / "a.safetensors")
+    backbone = load_backbone(tmp_path / "a.safetensors")
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
+
+
+def test_folder_of_other_files_names_them(tmp_path: Path) -> None:
+    torch.save(STATE, tmp_path / "step-100.ckpt")
+    with pytest.raises(UserError, match=r"folder without model\.safetensors.*give one of its files \(step-100\.ckpt\)"):
+        read_checkpoint(tmp_path)
 
 
 def sharded(folder: Path) -> Path:

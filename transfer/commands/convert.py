@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from common import cli
 from common.files import make_dir
 from transfer.commands.reading import ReadingArgs
+from transfer.hub_source import hub_source
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.sources import known_layouts
 
@@ -49,11 +50,12 @@ class Args:
     """
 
     checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
-    """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache"""
+    """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache,
+    hf://OWNER/NAME[/FILE][@REVISION] for others there"""
     to: Literal["detectron2", "mmseg", "torchvision", "timm", "all"] = "all"
     """the framework to convert for"""
     out: Path | None = None
-    """folder of the files; default: beside the checkpoint"""
+    """folder of the files; default: beside the checkpoint, for hf:// the current one"""
     reading: ReadingArgs = field(default_factory=ReadingArgs)
 
 
@@ -69,8 +71,9 @@ def main(args: Args) -> None:
         print(f"the {backbone.which} is taken; it holds a {backbone.other} too: --which {backbone.other} takes that")
     targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
     absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
-    out = make_dir(args.out or path.parent)
-    stem = path.stem + ("-teacher" if backbone.which == "teacher" else "")
+    hub = hub_source(str(args.checkpoint))
+    out = make_dir(args.out or (path.parent if hub is None else Path()))
+    stem = (path.stem if hub is None else hub[1]) + ("-teacher" if backbone.which == "teacher" else "")
     print_table([convert(backbone, target, out, stem) for name, target in targets.items() if name not in absent])
     for name, reason in absent.items():
         print(f"not for {name}: {reason}")

@@ -19,6 +19,8 @@ from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
 from transfer.report.write.data import read_json
 from transfer.report.write.markdown import escape
+from transfer.timm_source import named_checkpoint
+from transfer.weights.backbone.read import sha256_of
 
 COMMAND = "tools/publish.sh"
 CARD = "README.md"
@@ -66,16 +68,17 @@ class ConvertedWeights:
 
 def main(args: Args) -> None:
     report = read_json(args.report)
-    weights = find_converted(args.checkpoint)
-    source = weights.proof["source"]["sha256"] if weights else sha256_file(args.checkpoint)
+    path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)
+    weights = find_converted(path)
+    source = weights.proof["source"]["sha256"] if weights else sha256_of(path)
     measured = measured_rows(report, source, args.report)
     out = make_dir(args.out)
     if weights is None:
         from transfer.weights.backbone import load_backbone
         from transfer.weights.convert.convert import convert, get_target
 
-        backbone = load_backbone(args.checkpoint, args.reading.which, args.reading.arch, args.reading.reading())
-        converted = convert(backbone, get_target(args.to, backbone.arch), out, args.checkpoint.stem)
+        backbone = load_backbone(path, args.reading.which, arch, args.reading.reading())
+        converted = convert(backbone, get_target(args.to, backbone.arch), out, path.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)
     if weights.path.resolve() != (out / weights.path.name).resolve():
@@ -93,8 +96,8 @@ def find_converted(path: Path) -> ConvertedWeights | None:
     Raises:
         UserError: there is no such file, or its bytes are not those that its proof is about.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is not a file: name a checkpoint or a converted weight file")
+    if not path.exists():
+        raise UserError(f"{path} does not exist: name a checkpoint or a converted weight file")
     for proof_path in sorted(path.parent.glob("*.proof.json")):
         if not path.name.startswith(proof_path.name.removesuffix("proof.json")):
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
+from transfer.hub_source import hub_source
 from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
@@ -143,7 +144,7 @@ def weights_ref(
     reading: Reading = NOTHING_SAID,
     must_exist: bool = True,
 ) -> WeightsRef:
-    """Names the weights that the user gave: a path, ``timm:NAME@FILE``, ``timm:NAME`` or ``random:<arch>``.
+    """Names the weights that the user gave: a path, ``timm:NAME[@FILE]``, ``hf://...`` or ``random:<arch>``.
 
     Args:
         must_exist: whether a checkpoint has to be there; False only to look at what would be run. A missing one then
@@ -165,10 +166,13 @@ def weights_ref(
     path, arch = named_checkpoint(source, arch)
     if must_exist and not path.exists():
         raise UserError(f"checkpoint {path} does not exist: give the path of a .pth file, or random:resnet18")
-    # timm's files in the hub's cache are links, and their config.json is beside the link
-    path = path.absolute() if source.startswith(TIMM_PREFIX) else path.resolve()
+    hub = hub_source(source)
+    # files in the hub's cache are links, and their config.json is beside the link
+    path = path.absolute() if hub or source.startswith(TIMM_PREFIX) else path.resolve()
     default = path.parent.name if path.stem.lower() in GENERIC_STEMS else path.stem
-    if source.startswith(TIMM_PREFIX) and "@" not in source:  # the hub calls all files the same
+    if hub is not None:  # all its files have the same names
+        default = hub[1]
+    elif source.startswith(TIMM_PREFIX) and "@" not in source:
         default = arch or default
     return WeightsRef(
         name=_checked_name(name or re.sub(r"[^A-Za-z0-9._-]", "_", default)),

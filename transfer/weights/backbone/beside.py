@@ -58,7 +58,8 @@ def read_beside(checkpoint: Path, expected: str | None = None) -> Beside | None:
     Raises:
         UserError: it names an architecture that is not known here, or a preprocessing that none can be.
     """
-    path = checkpoint.parent / CONFIG
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    path = folder / CONFIG
     config = _json(path)
     if isinstance(config.get("architecture"), str) or isinstance(config.get("pretrained_cfg"), Mapping):
         said = config.get("pretrained_cfg", config)
@@ -66,7 +67,7 @@ def read_beside(checkpoint: Path, expected: str | None = None) -> Beside | None:
             path=path, arch=_timm_arch(config, path, expected), preprocessing=_scaling(said, "mean", "std", path)
         )
     if isinstance(config.get("model_type"), str):
-        processor = checkpoint.parent / HF_PREPROCESSOR
+        processor = folder / HF_PREPROCESSOR
         scaling = _scaling(_json(processor), "image_mean", "image_std", processor)
         return Beside(path=path, arch=_hugging_face_arch(config, path), preprocessing=scaling)
     return None

@@ -13,8 +13,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
+from transfer.hub_source import HUB_FILES
 from transfer.weights.backbone.rebuild import DamagedError
-from transfer.weights.backbone.sniff import ADDRESS, HEADER, refuse_other_kinds, refuse_other_zips
+from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
 from transfer.weights.backbone.tree import plain
 from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
 
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
 MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: MAGIC_NUMBER, of files from before torch 1.6
 INDEX = ".index.json"
-FOLDER_FILES = (
-    "model.safetensors",
-    f"model.safetensors{INDEX}",
-    "pytorch_model.bin",
-    f"pytorch_model.bin{INDEX}",
-    "diffusion_pytorch_model.safetensors",
-)
-"""What Hugging Face's save_pretrained writes into a folder, in the order in which from_pretrained looks for it."""
-
 RUNS_COMMANDS = ("os", "posix", "nt", "subprocess", "pty", "shutil", "runpy", "ctypes")
 RUNS_CODE = ("eval", "exec", "compile", "__import__", "open", "execfile")
 """Names that no training code leaves in a checkpoint. Nothing runs them here; a file with them is still refused."""
@@ -46,8 +38,6 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     Raises:
         UserError: no file, another kind of file (named, with the next step), damaged, or made to do harm.
     """
-    if ADDRESS.match(str(path)):
-        raise UserError(f"{path} is an address: download it first, then give the path of the file or folder")
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a .pth file")
     try:
@@ -74,7 +64,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         head = file.read(HEADER)
     refuse_other_kinds(path, head)
     try:
-        if head[8:9] == b"{" or path.suffix == ".safetensors":
+        if head[8:9] == b"{":  # by content: a suffix says nothing
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -248,9 +238,11 @@ def _parts_of(path: Path) -> list[Path]:
         UserError: a folder without a checkpoint; an index that is damaged, names a missing file or one elsewhere.
     """
     if path.is_dir():
-        inside = next((path / name for name in FOLDER_FILES if (path / name).is_file()), None)
+        inside = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
         if inside is None:
-            raise UserError(f"{path} is a folder without {', '.join(FOLDER_FILES[:4])}: give the path of a .pth file")
+            files = sorted(each.name for each in path.iterdir() if each.name.endswith(SUFFIXES))
+            what = f"one of its files ({', '.join(files[:5])})" if files else "the path of a .pth file"
+            raise UserError(f"{path} is a folder without {', '.join(HUB_FILES[:4])}: give {what}")
         return _parts_of(inside) or [inside]
     if not path.name.endswith(INDEX) or not path.is_file():
         return []

@@ -10,7 +10,6 @@ from pathlib import Path
 from common.errors import UserError
 
 HEADER = 512
-ADDRESS = re.compile(r"(https?|hf|s3|gs|ftp):/")  # pathlib makes one slash of two
 
 UNPACK = "unpack it first, and give what is in it"
 BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
