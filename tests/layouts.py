@@ -131,6 +131,35 @@ def moco_v3(state: State) -> dict[str, Any]:
     return {"epoch": 300, "arch": "resnet18", "state_dict": {**state_dict, "module.predictor.0.weight": NUMBER}}
 
 
+def without_ddp(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    state_dict = {key.removeprefix("module."): value for key, value in checkpoint["state_dict"].items()}
+    return {**checkpoint, "state_dict": state_dict}
+
+
+def simsiam(state: State) -> dict[str, Any]:
+    encoder = prefixed({**state, "fc.0.weight": NUMBER, "fc.6.bias": NUMBER}, "encoder.")
+    state_dict = prefixed({**encoder, "predictor.0.weight": NUMBER}, "module.")
+    return {"epoch": 100, "arch": "resnet18", "state_dict": state_dict, "optimizer": {}}
+
+
+def pixpro(state: State) -> dict[str, Any]:
+    heads = {"projector.linear1.weight": NUMBER, "projector_k.linear1.weight": NUMBER, "value_transform.weight": NUMBER}
+    model = prefixed(state, "encoder.") | prefixed(other(state), "encoder_k.") | heads
+    return {"opt": argparse.Namespace(arch="resnet18"), "model": prefixed(model, "module."), "epoch": 100}
+
+
+def vicregl(state: State) -> dict[str, Any]:
+    heads = {name + ".0.weight": NUMBER for name in ("maps_projector", "projector")} | {"classifier.weight": NUMBER}
+    return {"epoch": 300, "model": prefixed(prefixed(state, "backbone.") | heads, "module."), "optimizer": {}}
+
+
+def ibot(state: State, teacher_prefix: str = "") -> dict[str, Any]:
+    checkpoint = dino(state, teacher_prefix)
+    checkpoint["student"]["module.backbone.masked_embed"] = NUMBER
+    del checkpoint["dino_loss"]
+    return {**checkpoint, "ibot_loss": {"center": NUMBER}}
+
+
 def alone_in_state_dict(state: State) -> dict[str, Any]:
     """SimCLR's converted weights, and any supervised ResNet whose author saved it so."""
     return {"state_dict": with_fc(state)}
@@ -197,14 +226,20 @@ RESNET_LAYOUTS: dict[str, Build] = {
     "PyTorch ImageNet example": example,
     "MoCo": moco,
     "MoCo v3": moco_v3,
+    "MoCo without DDP": lambda state: without_ddp(moco(state)),
+    "MoCo v3 without DDP": lambda state: without_ddp(moco_v3(state)),
+    "SimSiam": simsiam,
+    "PixPro": pixpro,
     "ResNet with classifier in state_dict": alone_in_state_dict,
     "SimCLR (PyTorch)": simclr,
     "BYOL (PyTorch)": byol,
     "SwAV or DeepCluster-v2": swav,
     "SwAV or DeepCluster-v2 checkpoint": swav_checkpoint,
     "DINO with batch norm": lambda state: dino(state, "module."),
+    "iBOT with batch norm": lambda state: ibot(state, "module."),
     "Barlow Twins": barlow_twins,
     "VICReg": vicreg,
+    "VICRegL": vicregl,
     "OpenMMLab ResNet": densecl,
     "OpenSelfSup backbone": lambda state: {"state_dict": dict(state), "author": "DenseCL"},
 }
@@ -217,7 +252,9 @@ VIT_LAYOUTS: dict[str, Build] = {
     "torchvision ViT": torchvision_vit,
     "DeiT": lambda state: {"model": with_head(state)},
     "MoCo v3": moco_v3,
+    "MoCo v3 without DDP": lambda state: without_ddp(moco_v3(state)),
     "DINO": dino,
+    "iBOT": ibot,
     "OpenMMLab ViT": mmpretrain_vit,
 }
 TEACHERS = {
@@ -226,11 +263,16 @@ TEACHERS = {
     "official TWIST",
     "MoCo",
     "MoCo v3",
+    "MoCo without DDP",
+    "MoCo v3 without DDP",
+    "PixPro",
     "BYOL (PyTorch)",
     "DINO",
     "DINO with batch norm",
+    "iBOT",
+    "iBOT with batch norm",
 }
-TEACHER_BY_DEFAULT = {"DINO", "DINO with batch norm"}
+TEACHER_BY_DEFAULT = {"DINO", "DINO with batch norm", "iBOT", "iBOT with batch norm"}
 ASK_PREPROCESSING = {  # no tensor shows how their images were scaled
     "ResNet with classifier in state_dict",
     "plain ViT without classifier",

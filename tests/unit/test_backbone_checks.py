@@ -74,9 +74,7 @@ def test_vision_transformer_of_unknown_size_is_refused_by_it() -> None:
 
 
 def test_other_networks_are_refused_with_their_keys() -> None:
-    with pytest.raises(
-        UserError, match=r"none of the networks.*features\.0\.weight.*--arch with timm's name"
-    ):
+    with pytest.raises(UserError, match=r"none of the networks.*features\.0\.weight.*--arch with timm's name"):
         infer_arch({"features.0.weight": (64, 3, 11, 11)}, "file")
 
 

@@ -35,6 +35,7 @@ HALF = Preprocessing("RGB", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PREPROCESSING = {
     **dict.fromkeys(ASK_PREPROCESSING, HALF),
     "SimCLR (PyTorch)": UNSCALED,
+    "VICRegL": Preprocessing("RGB", mean=IMAGENET.mean, std=(0.228, 0.224, 0.225)),
 }
 
 

@@ -17,7 +17,7 @@ from common.errors import UserError
 from transfer.reading import CANNOT_SCALE, Reading, can_scale
 from transfer.weights.backbone.architecture import RESNETS, VITS, get, names
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm
-from transfer.weights.backbone.types import Checkpoint, Preprocessing, Source
+from transfer.weights.backbone.types import Checkpoint, Network, Preprocessing, Source
 
 CONFIG = "config.json"
 HF_PREPROCESSOR = "preprocessor_config.json"
@@ -100,8 +100,9 @@ def chosen_preprocessing(
     """
     if reading.mean is not None and reading.std is not None:
         return Preprocessing("RGB", mean=reading.mean, std=reading.std)
-    if (entry := checkpoint.get(source.preprocessing_entry or "")) is not None:
-        said = entry if isinstance(entry, Mapping) else {}
+    held = Network(entry=source.preprocessing_entry).state_of(checkpoint) if source.preprocessing_entry else None
+    if held is not None:
+        said = held if isinstance(held, Mapping) else {}
         return preprocessing_of(said.get("mean"), said.get("std"), where)
     told = beside.preprocessing if beside is not None else None
     if told is not None and source.preprocessing not in (None, told) and not source.published_alone:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from transfer.weights.backbone.marks import VIT_SCALES
-from transfer.weights.backbone.naming import CONVNEXT, DINOV2, DINOV3, SWIN, Naming
-from transfer.weights.backbone.types import IMAGENET, Preprocessing
+from transfer.weights.backbone.naming import (
+    CONVNEXT,
+    DINOV2,
+    DINOV3,
+    SEQUENTIAL_RESNET,
+    SWIN,
+    TORCHVISION_VIT,
+    Naming,
+)
+from transfer.weights.backbone.types import IMAGENET, Checkpoint, Network, Preprocessing, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,6 +164,20 @@ FAMILIES = (
         preprocessing=IMAGENET,
     ),
     Family(
+        name="ResNet in torch.nn.Sequential",  # github.com/lightly-ai/lightly: examples, list(resnet.children())
+        first="0.weight",
+        others=("1.running_mean", "4.0.conv1.weight"),
+        naming=SEQUENTIAL_RESNET,
+        preprocessing=IMAGENET,
+    ),
+    Family(
+        name="torchvision ViT",  # torchvision/models/vision_transformer.py
+        first="class_token",
+        others=("conv_proj.weight", "encoder.pos_embedding"),
+        naming=TORCHVISION_VIT,
+        preprocessing=IMAGENET,
+    ),
+    Family(
         name="ResNet with a deep stem",  # timm's resnet50d and the like
         first="conv1.0.weight",
         others=("bn1.weight", "layer1.0.conv1.weight"),
@@ -199,3 +221,14 @@ NETWORKS_FIRST = tuple(dict.fromkeys(family.first for family in FAMILIES))
 def family_of(state: Mapping[str, Any], prefix: str) -> Family | None:
     """The first family whose keys are below this prefix."""
     return next((family for family in FAMILIES if family.is_in(state, prefix)), None)
+
+
+def completed(source: Source, network: Network, checkpoint: Checkpoint) -> Source:
+    """The row with what the family of its network says of names and values, where the row does not."""
+    state = network.state_of(checkpoint)
+    family = family_of(state, network.prefix) if source.naming is None else None
+    if family is None:
+        return source
+    buffers = {str(key): BUFFER for key in state if family.buffers and str(key).endswith(family.buffers)}
+    dropped = {network.prefix + beginning: reason for beginning, reason in family.dropped.items()}
+    return replace(source, naming=family.naming, values=family.values, dropped=source.dropped | dropped | buffers)

@@ -7,27 +7,39 @@ of which one is by its name the other's moving average. What no rule names stays
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from transfer.weights.backbone.families import BUFFER, NETWORKS_FIRST, Family, family_of
+from transfer.weights.backbone.codes import code_of
+from transfer.weights.backbone.families import NETWORKS_FIRST, Family, family_of
 from transfer.weights.backbone.marks import ASK_HEADS, CLASSIFIER, PROJECTION, SUPERVISED_OR_SIMCLR, has_any
-from transfer.weights.backbone.types import IMAGENET, Checkpoint, Network, Source
+from transfer.weights.backbone.types import Checkpoint, Network, Source
 
 # where codes put the state dict; the second group are moving averages (timm's train.py, torchvision's references, iBOT)
 ENTRIES = (None, "state_dict", "model", "module", "model_state_dict", "classy_state_dict/base_model/model/trunk")
 AVERAGES = ("state_dict_ema", "model_ema", "teacher")
-WRAPPERS = ("module", "_orig_mod", "encoder", "backbone", "base_encoder", "encoder_q", "model", "_feature_blocks")
-MOMENTUM = ("momentum_backbone", "momentum_encoder", "encoder_k")
+STUDENTS = ("student_backbone", "anchor_backbone", "student_embedding_model")
+"""lightly's and lightly-train's names of what is trained; a "backbone" beside it is its moving average."""
+WRAPPERS = (
+    *("module", "_orig_mod", "encoder", "backbone", "base_encoder", "encoder_q", "model", "_feature_blocks"),
+    *("vit", "embedding_model", "wrapped_model", "_model", "_features"),  # lightly, lightly-train
+    *STUDENTS,
+)
+MOMENTUM = (
+    *("momentum_backbone", "momentum_encoder", "encoder_k", "teacher_backbone", "backbone_momentum"),
+    "teacher_embedding_model",
+)
 DROPPED = {
     **dict.fromkeys(("fc", "classifier", "head", "heads", "head_dist"), CLASSIFIER),
+    **dict.fromkeys(("projector", "projection_head", "projection_heads", "predictor", "prototypes"), PROJECTION),
     **dict.fromkeys(
-        ("projector", "projection_head", "projection_heads", "predictor", "prototypes", "dino_head", "ibot_head"),
-        PROJECTION,
+        ("dino_head", "ibot_head", "prediction_head", "student_head", "student_projection_head"), PROJECTION
     ),
     **dict.fromkeys(("momentum_projector", "momentum_predictor", "momentum_classifier"), "the moving average's head"),
+    **dict.fromkeys(("teacher_head", "teacher_projection_head", "projection_head_momentum"), "the teacher's head"),
+    "online_classifier": CLASSIFIER,
+    **dict.fromkeys(("criterion", "dino_loss", "ibot_loss", "koleo_loss"), "state of the loss"),
     **dict.fromkeys(("queue", "queue_ptr"), "queue of negatives"),
     **dict.fromkeys(
-        ("decoder_pos_embed", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred"), "decoder"
+        ("decoder_pos_embed", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred", "decoder"), "decoder"
     ),
     **dict.fromkeys(("mask_token", "masked_embed"), "mask token"),
     "n_averaged": "count of averaged networks",
@@ -36,8 +48,7 @@ DROPPED = {
 
 def generic_source(checkpoint: Checkpoint) -> Source | None:
     """The row that this checkpoint would have; None where the rule fits no network, or more than one."""
-    plain = list(_networks(checkpoint, ENTRIES, average=False))
-    average = [*_networks(checkpoint, AVERAGES, average=False), *_networks(checkpoint, ENTRIES, average=True)]
+    plain, average = _networks(checkpoint)
     if len(plain) > 1 or len(average) > 1 or not (plain or average):
         return None
     student = plain[0] if plain else Network(entry="student")
@@ -48,46 +59,47 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
     state = found.state_of(checkpoint)
     family = family_of(state, found.prefix)
     assert family is not None, "a network is found by its family"
-    is_mae = family.name == "ViT" and has_any(state, found.prefix + "decoder_")
+    code = code_of(checkpoint, state)
     alone = checkpoint.keys() == {"state_dict"} and has_any(state, found.prefix + "fc.")
     place = " and ".join(dict.fromkeys(f"{network.entry}" for network in (*plain, *average) if network.entry))
     place = f"{family.name} in {place or 'wrappers'}" if place or found.prefix else family.name
+    names_student = bool(plain) and bool(set(student.prefix.split(".")) & set(STUDENTS))
     return Source(
-        name="MAE" if is_mae else _solo_learn(checkpoint, state) or place,
+        name=code.name if code else place,
         recognise=lambda c: generic_source(c) is not None,
         student=student,
         teacher=teacher,
         dropped={key: why for network in (*plain, *average) for key, why in _dropped(network, family, checkpoint)},
-        naming=family.naming,
-        values=family.values,
-        preprocessing=IMAGENET if is_mae else None if alone else family.preprocessing,
+        preprocessing=(code and code.preprocessing) or (None if alone else family.preprocessing),
+        preprocessing_entry=code.preprocessing_entry if code else None,
         ask_preprocessing=SUPERVISED_OR_SIMCLR if alone else family.ask_preprocessing,
         ask_archs={} if family.name == "DINOv2" else ASK_HEADS,
-        default_network="student" if plain else "teacher",
-        published_alone=not is_mae,
+        default_network="teacher" if teacher and (names_student or not plain) else "student",
+        published_alone=code is None or code.preprocessing is None,
     )
 
 
-def _solo_learn(checkpoint: Checkpoint, state: Mapping[str, Any]) -> str | None:
-    """Lightning's files with the names of github.com/vturrisi/solo-learn: solo/methods/base.py."""
-    marks = "backbone.conv1.weight" in state and "classifier.weight" in state
-    return "solo-learn" if marks and "pytorch-lightning_version" in checkpoint else None
-
-
-def _networks(checkpoint: Checkpoint, entries: tuple[str | None, ...], *, average: bool) -> Iterator[Network]:
-    for entry in entries:
+def _networks(checkpoint: Checkpoint) -> tuple[list[Network], list[Network]]:
+    """Those of known families under known words: the trained ones, and their moving averages by name."""
+    found: list[tuple[Network, set[str]]] = []
+    for entry in (*ENTRIES, *AVERAGES):
         state = Network(entry=entry).state_of(checkpoint)
         if not isinstance(state, Mapping):
             continue
         keys = [str(key) for key in state]
         prefixes = [key.removesuffix(first) for key in keys for first in NETWORKS_FIRST if key.endswith(first)]
         for prefix in dict.fromkeys(prefixes):
-            words = prefix.split(".")[:-1]
+            words = set(prefix.split(".")[:-1])
             whole = prefix == "" or prefix.endswith(".")
-            if not whole or not set(words) <= {*WRAPPERS, *MOMENTUM} or family_of(state, prefix) is None:
-                continue
-            if average == bool(set(words) & set(MOMENTUM)):
-                yield Network(entry=entry, prefix=prefix)
+            if whole and words <= {*WRAPPERS, *MOMENTUM} and family_of(state, prefix) is not None:
+                found.append((Network(entry=entry, prefix=prefix), words))
+    names_student = any(words & set(STUDENTS) for _, words in found)
+    average = [
+        network
+        for network, words in found
+        if network.entry in AVERAGES or words & set(MOMENTUM) or (names_student and not words & set(STUDENTS))
+    ]
+    return [network for network, _ in found if network not in average], average
 
 
 def _dropped(network: Network, family: Family, checkpoint: Checkpoint) -> Iterator[tuple[str, str]]:
@@ -101,6 +113,3 @@ def _dropped(network: Network, family: Family, checkpoint: Checkpoint) -> Iterat
         if reason := DROPPED.get(words[depth]):
             beginning = ".".join(words[: depth + 1]) + ("." if depth < len(words) - 1 else "")
             yield (key if family.kept else beginning), reason
-        elif family.buffers and key.endswith(family.buffers):
-            yield key, BUFFER
-    yield from ((network.prefix + beginning, reason) for beginning, reason in family.dropped.items())

@@ -15,6 +15,7 @@ from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, read_beside
+from transfer.weights.backbone.families import completed
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
@@ -60,6 +61,7 @@ def load_backbone(
     taken, other = _networks(checkpoint, source, which, where)
     network = source.teacher if taken == "teacher" else source.student
     assert network is not None, "a layout's default network is one that it has"
+    source = completed(source, network, checkpoint)
     beside = read_beside(path, arch)
     state, dropped = _split_keys(network.state_of(checkpoint), source, network, where, hint)
     state = _tensors_only(state, where)
