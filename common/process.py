@@ -1,9 +1,14 @@
-"""Whether a process is alive, and since when."""
+"""Processes: whether one is alive, and since when; the signals that ask one to stop."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
+
+# By which a process is asked to stop. Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM
+# when it preempts or cancels; many sites and people send SIGUSR1, as by `sbatch --signal=USR1@120`.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def process_start(pid: int) -> str | None:

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 from common import slurm
 from common.errors import UserError
 from common.files import make_dir
+from common.process import STOP_SIGNALS
 
 if TYPE_CHECKING:
     import submitit
 
 ROOT = Path(__file__).resolve().parents[1]
-# Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM when it preempts or cancels. Many sites
-# and people send SIGUSR1 by hand.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 # Options of sbatch that submitit sets, that have an option of their own here, or that would break a promise.
 OWNED = (
     "account", "array", "constraint", "cpus-per-task", "error", "gpus-per-node", "job-name", "mem", "nodes", "ntasks",
@@ -132,7 +130,7 @@ def signals_unwind() -> Iterator[None]:
     """Makes the first signal unwind the block with SystemExit; further ones, which Slurm sends, do not disturb that."""
 
     def handle_all(handler: Callable[[int, Any], None] | signal.Handlers) -> None:
-        for number in SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, handler)
 
     def stop(number: int, frame: object) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,14 +20,30 @@ from common.errors import UserError
 from common.gpus import num_processes as num_processes_of
 from common.gpus import resolve_device
 
+# Of a collective: more than any step, and than a checkpoint, for which the others wait while the first process writes.
+TIME_LIMIT = timedelta(minutes=30)
+START_LIMIT = timedelta(minutes=10)  # until all processes have come
+ANSWER_SECONDS = 3.0  # in which a process that has lost another says that it is there itself
+
+Value = TypeVar("Value")
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the run has died or does not answer; the message says which."""
+
 
 @dataclass(frozen=True)
 class Process:
-    """This process among all of the run's."""
+    """This process among all of the run's.
+
+    Attributes:
+        control: the group in which processes speak about the run itself, over gloo on GPUs too.
+    """
 
     device: torch.device
     rank: int = 0
     world_size: int = 1
+    control: Any = None
 
     @property
     def is_first(self) -> bool:
@@ -54,11 +74,56 @@ def process_group(device: str) -> Iterator[Process]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Process(place)
         return
-    dist.init_process_group("nccl" if use_cuda else "gloo")
+    # Of a collective that runs into its time limit, NCCL's flight recorder writes what each rank was doing.
+    os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
+    os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     try:
-        yield Process(place, dist.get_rank(), dist.get_world_size())
+        store, rank, world_size = next(dist.rendezvous("env://", timeout=START_LIMIT))
+    except dist.DistError as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise LostProcessError(f"cannot meet the other processes at {where}: {str(error).splitlines()[0]}") from error
+    try:
+        dist.init_process_group(
+            "nccl" if use_cuda else "gloo", store=store, rank=rank, world_size=world_size, timeout=TIME_LIMIT
+        )
+        control = dist.new_group(backend="gloo", timeout=TIME_LIMIT) if use_cuda else None
+        yield Process(place, rank, world_size, control)
+    except (dist.DistError, RuntimeError) as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise LostProcessError(_who_is_missing(store, rank, world_size, error)) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _who_is_missing(store: Any, rank: int, world_size: int, error: Exception) -> str:
+    """Which processes do not answer after a collective has failed; every process that is left asks at once."""
+    reason = str(error).strip().splitlines()[0]
+    try:
+        store.set(f"present/{rank}", platform.node())
+        time.sleep(ANSWER_SECONDS)
+        missing = [str(each) for each in range(world_size) if not store.check([f"present/{each}"])]
+    except dist.DistError:  # the store is in the first process, where torchrun did not start it
+        missing = ["0"]
+    if not missing:
+        return f"a collective failed though all {world_size} processes are there: {reason}"
+    return f"process {', '.join(missing)} of {world_size} has died or does not answer"
+
+
+def gather_objects(value: Value, process: Process) -> list[Value]:
+    """What each process has, by rank; a collective operation over anything that can be pickled."""
+    if process.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * process.world_size
+    dist.all_gather_object(values, value, group=process.control)
+    return values
+
+
+def wait_for_all(process: Process) -> None:
+    """Returns when all processes have come here; those that do not come within :data:`TIME_LIMIT` are in the error."""
+    if process.world_size > 1:
+        dist.monitored_barrier(process.control, timeout=TIME_LIMIT, wait_all_ranks=True)
 
 
 @contextmanager

@@ -5,29 +5,67 @@ Several machines without Slurm: NNODES, NODE_RANK and MASTER_ADDR on each.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import subprocess
 import sys
 
 from common import cli
 from common.errors import UserError
 from common.gpus import num_processes, resolve_device
+from common.process import STOP_SIGNALS
 from pretrain import train
+from pretrain.run.finished import is_finished
+from pretrain.run.preemption import EXIT_PREEMPTED
 
 PORT = "29500"
+STOP_SECONDS = 1800  # for a step and a checkpoint, on the slowest file system
+FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main(args: train.Args) -> int:
     """Trains here, or in as many processes as there are GPUs."""
-    if args.plan or args.launcher == "slurm":
+    recipe, out = train.resolved(args)
+    if args.plan or args.launcher == "slurm" or is_finished(out, recipe):
         return train.main(args)
     machines = num_machines()
     processes = num_processes(resolve_device(args.device))
-    if machines > 1 or processes > 1:
-        where = ["--standalone"] if machines == 1 else meeting_point(machines)
-        options = [*where, f"--nproc-per-node={processes}", "-m", "pretrain.train", *sys.argv[1:]]
-        os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *options])
-    return train.main(args)
+    if machines == 1 and processes == 1:
+        return train.main(args)
+    where = ["--standalone"] if machines == 1 else meeting_point(machines)
+    return torchrun([*where, f"--nproc-per-node={processes}", "-m", "pretrain.train", *sys.argv[1:]])
+
+
+def torchrun(line: list[str]) -> int:
+    """Runs torchrun in this process and returns the exit code of the processes that it starts.
+
+    Asked to stop, it asks them, and waits for their checkpoint as long as that takes, up to :data:`STOP_SECONDS`.
+    Torchrun itself would pass on neither SIGUSR1 nor SIGUSR2, and kill after 30 s.
+    """
+    if "LOGLEVEL" not in os.environ:  # torchrun's variable; the processes say in a sentence what it says in a page
+        logging.disable(logging.ERROR)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    signals = ",".join(signal.Signals(number).name for number in (*STOP_SIGNALS, *FROM_TERMINALS))
+    try:
+        main([f"--signals-to-handle={signals}", f"--shutdown-timeout={STOP_SECONDS}", *line])
+    except SignalException as stop:
+        return EXIT_PREEMPTED if stop.sigval in STOP_SIGNALS else 128 + stop.sigval
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        if failure.exitcode >= 0:
+            return int(failure.exitcode)
+        name = signal.Signals(-failure.exitcode).name
+        print(
+            f"error: process {rank} (pid {failure.pid}) was ended by {name}, and the others with it: start the same "
+            "command again to resume; if it was short of memory, dmesg says so",
+            file=sys.stderr,
+        )
+        return cli.EXIT_TRIAL_FAILED
+    return cli.EXIT_DONE
 
 
 def num_machines() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from common import cli, slurm, slurm_jobs
 from common.errors import UserError
 from common.files import write_text
+from common.process import STOP_SIGNALS
 from common.slurm import JobStatus
 from pretrain.recipe import Recipe
 from pretrain.run.finished import NOTE_NAME
@@ -28,7 +29,7 @@ SIGNAL_SECONDS = 180  # before the time limit: enough for a step, and for the ch
 POLL_SECONDS = 5.0
 EMBEDDED_RECIPE = "demo"
 # Exit codes of a process that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it had begun.
-STOPPED = (EXIT_PREEMPTED, *(128 + number for number in slurm_jobs.SIGNALS))
+STOPPED = (EXIT_PREEMPTED, *(128 + number for number in STOP_SIGNALS))
 # A process that waits for one that has died would hold all nodes for ever. The first process may need longer than the
 # others, which write no checkpoint.
 SRUN_ARGS = ("--kill-on-bad-exit=0", "--wait=300")

@@ -55,18 +55,13 @@ class Args:
 
 def main(args: Args) -> int:
     """Resolves the recipe, the data and the place for the results, and trains."""
-    recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
-    if args.momentum_encoder is not None:
-        recipe = overrides.apply(recipe, [f"momentum_encoder.enabled={args.momentum_encoder}"])
-    checks.check(recipe)
+    recipe, out = resolved(args)
     if args.plan:
         from pretrain import planner
 
         print(planner.text(planner.plan(recipe, gpu=args.gpu, num_gpus=args.gpus)))
         return cli.EXIT_DONE
     data = args.data or default_data(recipe)
-    out = args.out or Path("runs/pretrain") / recipe.name
-
     if not is_finished(out, recipe):
         if args.launcher == "slurm":
             task = PretrainTask(recipe=recipe, data=data.resolve(), out=out.resolve(), device=args.device)
@@ -74,6 +69,19 @@ def main(args: Args) -> int:
         if option := slurm.given(args.cluster):
             raise UserError(f"{option} is for jobs of a cluster: give --launcher slurm too")
     return run_process(recipe, data=data, out=out, device=args.device)
+
+
+def resolved(args: Args) -> tuple[Recipe, Path]:
+    """The recipe, all settings in their ranges, and the place for the results.
+
+    Raises:
+        UserError: an unknown recipe or setting, or a value that no run can have.
+    """
+    recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
+    if args.momentum_encoder is not None:
+        recipe = overrides.apply(recipe, [f"momentum_encoder.enabled={args.momentum_encoder}"])
+    checks.check(recipe)
+    return recipe, args.out or Path("runs/pretrain") / recipe.name
 
 
 def default_data(recipe: Recipe) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UserError
+from common.files import sha256_bytes, sha256_text
+from common.process import STOP_SIGNALS
 from pretrain.data.augment import NaturalViews, Views, build_views
 from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
 from pretrain.data.ops import Array
@@ -20,6 +23,8 @@ from pretrain.data.order import Key, TrainingOrder
 from pretrain.data.seeds import sample_seed
 from pretrain.data.shards import ShardSource, find_shards
 from pretrain.recipe import Recipe
+
+NUM_SIZES = 64  # images whose sizes are compared between processes
 
 
 class Batch(NamedTuple):
@@ -76,6 +81,17 @@ class TwistDataset(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def fingerprint(self) -> str:
+        """Hash of the images' names, labels and shards, and of the sizes of some: what processes have in common."""
+        sizes = []
+        for index in np.linspace(0, len(self) - 1, NUM_SIZES).astype(int).tolist():
+            try:
+                sizes.append(len(self._source.read(index)))
+            except OSError:
+                sizes.append(-1)
+        labels = sha256_bytes(self.labels.numpy().tobytes())
+        return sha256_text(f"{self.sha256} {labels} {self.shard_sizes} {sizes}")
 
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Makes a whole batch at once; the data loader prefers this to one image at a time.
@@ -174,7 +190,7 @@ def load_steps(
         batch_sampler=order,
         num_workers=recipe.run.num_workers,
         collate_fn=_as_is,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_begin_loading,
         pin_memory=pin_memory,
     )
     parts = []
@@ -204,5 +220,8 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def _use_one_thread(worker: int) -> None:
+def _begin_loading(worker: int) -> None:
     cv2.setNumThreads(0)  # torch does this by itself
+    # A request to stop may reach all processes of the group. It is the training process that ends its loaders.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

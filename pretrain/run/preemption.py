@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from common.process import STOP_SIGNALS
+
 EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
-# SIGUSR1 and SIGUSR2: what jobs ask Slurm to send before their time limit, e.g. `sbatch --signal=USR1@120`.
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Preempted(Exception):  # noqa: N818 - not an error: the run resumes when it is started again
@@ -24,7 +24,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Turns :data:`SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
+    """Turns :data:`common.process.STOP_SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
 
     A second signal has the same effect as the first: the checkpoint is being written already. SIGKILL, which
     schedulers send after a grace period, loses what came after the last checkpoint and nothing else.
@@ -34,7 +34,7 @@ def stop_request() -> Iterator[StopRequest]:
     def make(number: int, frame: FrameType | None) -> None:
         request.is_made = True
 
-    before = {number: signal.signal(number, make) for number in SIGNALS}
+    before = {number: signal.signal(number, make) for number in STOP_SIGNALS}
     try:
         yield request
     finally:

@@ -13,12 +13,22 @@ from pretrain import checks, schedule
 from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.device_augment import prepare
 from pretrain.data.order import TrainingOrder
-from pretrain.distributed import Process, any_process, first_process_first
+from pretrain.distributed import Process, any_process, first_process_first, wait_for_all
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.norms import average_running_statistics
 from pretrain.model.twist_model import build_model
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run import checkpoint
+from pretrain.run.agreement import (
+    LOCK_NAME,
+    SAME_OUT,
+    Fact,
+    agree,
+    check_data,
+    check_start,
+    hold_same_folder,
+    in_all_processes,
+)
 from pretrain.run.checkpoint import Content
 from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.run.optim import build_optimizer
@@ -42,31 +52,60 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
         out: made if need be; a finished run in it is left as it is.
 
     Raises:
-        UserError: see :mod:`pretrain.checks`, :func:`pretrain.run.checkpoint.load_for_resume` and
-            :class:`pretrain.data.dataset.TwistDataset`; or another run is writing to ``out``.
+        UserError: see :mod:`pretrain.checks`, :func:`pretrain.run.checkpoint.load_for_resume` and :func:`listed`; or
+            another run is writing to ``out``; or the processes do not agree (:mod:`pretrain.run.agreement`).
         TrainingError: the loss or the weights are no longer finite, or the classes collapsed and the recipe says to
             stop then.
         Preempted: the run was asked to stop; its checkpoint is written.
     """
-    checks.check(recipe)
-    saved = checkpoint.load_for_resume(out, recipe)
-    with first_process_first(process):  # the index of shards is made once
-        dataset = TwistDataset(data, recipe, index_dir=out)
-    if saved and saved["data_sha256"] != dataset.sha256:
-        raise UserError(f"{out / CHECKPOINT_NAME} was trained on other images than {data}: choose another --out")
-    make_dir(out)
-    with (out / ".lock").open("w") as lock, stop_request() as request:
-        if process.is_first:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
-            except BlockingIOError:
-                raise UserError(f"another run is writing to {out}: wait for it or choose another --out") from None
-            for unfinished in out.glob(".*.tmp.*"):  # by a run that was killed
-                unfinished.unlink()
+    in_all_processes(lambda: checks.check(recipe), process)
+    check_start(recipe, process)
+    saved = in_all_processes(lambda: checkpoint.load_for_resume(out, recipe), process)
+    step = saved["step"] if saved else 0
+    agree([Fact(step, f"step {step} of the run in {out.resolve()}", SAME_OUT)], process)
+    dataset = in_all_processes(lambda: listed(data, recipe, saved, out, process), process)
+    check_data(dataset, data, process)
+    with in_all_processes(lambda: locked(out, process), process), stop_request() as request:
+        hold_same_folder(out, process)
         trainer = Trainer(recipe, dataset, out, process, request)
         if saved:
             trainer.resume(saved)
         trainer.run()
+
+
+def listed(data: Path, recipe: Recipe, saved: Content | None, out: Path, process: Process) -> TwistDataset:
+    """The images to train on.
+
+    Raises:
+        UserError: see :class:`pretrain.data.dataset.TwistDataset`; they are not those of the checkpoint; or the
+            processes cannot share a batch.
+    """
+    with first_process_first(process):  # the index of shards is made once
+        dataset = TwistDataset(data, recipe, index_dir=out)
+    if saved and saved["data_sha256"] != dataset.sha256:
+        raise UserError(f"{out / CHECKPOINT_NAME} was trained on other images than {data}: choose another --out")
+    TrainingOrder(recipe, dataset, rank=process.rank, world_size=process.world_size)
+    return dataset
+
+
+def locked(out: Path, process: Process) -> contextlib.AbstractContextManager[object]:
+    """Holds ``out``, made if need be, for this run; in the first process alone.
+
+    Raises:
+        UserError: it cannot be written to, or another run is writing to it.
+    """
+    if not process.is_first:
+        return contextlib.nullcontext()
+    make_dir(out)
+    lock = (out / LOCK_NAME).open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
+    except BlockingIOError:
+        lock.close()
+        raise UserError(f"another run is writing to {out}: wait for it or choose another --out") from None
+    for unfinished in out.glob(".*.tmp.*"):  # by a run that was killed
+        unfinished.unlink()
+    return lock
 
 
 class Trainer:
@@ -149,6 +188,8 @@ class Trainer:
                     self._end_epoch(epoch)
                 if self.step < self.num_steps and any_process(self.request.is_made, process):
                     self.save()
+                    # Torchrun takes the end of one process for the end of the run, and has only seconds for the others.
+                    wait_for_all(process)
                     raise Preempted(
                         f"stopped at step {self.step} (epoch {self.epoch + 1}) as asked: {self.out / CHECKPOINT_NAME} "
                         "is written, start the same command again to resume"

@@ -12,10 +12,11 @@ from types import FrameType
 import configs.pretrain
 from common import cli, overrides
 from common.errors import UserError
+from common.process import STOP_SIGNALS
 from configs.pretrain.ablations import Arm, Study
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run.finished import is_finished
-from pretrain.run.preemption import EXIT_PREEMPTED, SIGNALS, Preempted
+from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
 
 # An ablation is about TWIST's loss: its runs end with the first stage.
 FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)
@@ -88,7 +89,7 @@ def pretrain(run: PlannedRun, data: Path, device: str) -> str | None:
         def pass_on(number: int, frame: FrameType | None) -> None:
             child.send_signal(number)
 
-        before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+        before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
         try:
             code = child.wait()
         finally:
