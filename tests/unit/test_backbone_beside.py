@@ -81,15 +81,16 @@ def test_config_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert load_backbone(save(flat_state(), tmp_path, config={"lr": 0.1})).preprocessing == IMAGENET
 
 
-VIT = {"model_type": "vit", "hidden_size": 384, "num_attention_heads": 6, "num_hidden_layers": 12, "patch_size": 16}
-
-
-def test_hugging_faces_configs_say_architecture_and_preprocessing(tmp_path: Path) -> None:
+def test_hugging_faces_configs_say_architecture_and_preprocessing_of_our_keys_too(tmp_path: Path) -> None:
+    small = {"model_type": "vit", "hidden_size": 384, "num_attention_heads": 6, "layer_norm_eps": 1e-6}
     scaling = {"image_mean": HALF["mean"], "image_std": HALF["std"]}
-    path = save(flat_state("deit_small"), tmp_path, config=VIT, preprocessor_config=scaling)
+    path = save(flat_state("deit_small"), tmp_path, config=small, preprocessor_config=scaling)
     assert load_backbone(path).preprocessing.std == (0.5, 0.5, 0.5)
-    path = save(flat_state("deit_small"), tmp_path, config=VIT | {"num_attention_heads": 12})
-    with pytest.raises(UserError, match="Hugging Face's vit of its sizes, which is none of"):
+    path = save(flat_state("deit_small"), tmp_path, config=small | {"num_attention_heads": 12})
+    with pytest.raises(UserError, match=r"is a vit of the sizes 384, 12, 12, which is no network that is known"):
+        load_backbone(path)
+    path = save(flat_state("deit_small"), tmp_path, config=small | {"layer_norm_eps": 1e-12})
+    with pytest.raises(UserError, match=r"holds a deit_small, but .* says vit_small_patch16_224-eps1e-12"):
         load_backbone(path)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from common.errors import UserError
 from transfer.reading import CANNOT_SCALE, Reading, can_scale
-from transfer.weights.backbone.architecture import RESNETS, VITS, get, names
+from transfer.weights.backbone.architecture import get, names
+from transfer.weights.backbone.hugging_face_config import OtherNetworkError, Shapes, arch_of
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm
-from transfer.weights.backbone.types import Checkpoint, Network, Preprocessing, Source
+from transfer.weights.backbone.types import UNSCALED, Checkpoint, Network, Preprocessing, Source
 
 CONFIG = "config.json"
 HF_PREPROCESSOR = "preprocessor_config.json"
@@ -49,11 +50,14 @@ class Beside:
     preprocessing: Preprocessing | None = None
 
 
-def read_beside(checkpoint: Path, expected: str | None = None) -> Beside | None:
+def read_beside(checkpoint: Path, expected: str | None = None, shapes: Shapes | None = None) -> Beside | None:
     """The config beside the checkpoint; None where there is none, or where it is no description of a network.
 
     Args:
-        expected: what the user says that the checkpoint is; a config may name a network of timm only if the user does.
+        checkpoint: a file, or the folder that holds it and the config.
+        expected: what the user says that the checkpoint is; timm's config may name a network of timm only if the
+            user does.
+        shapes: of its tensors under our names, for what Hugging Face's config leaves out.
 
     Raises:
         UserError: it names an architecture that is not known here, or a preprocessing that none can be.
@@ -67,9 +71,8 @@ def read_beside(checkpoint: Path, expected: str | None = None) -> Beside | None:
             path=path, arch=_timm_arch(config, path, expected), preprocessing=_scaling(said, "mean", "std", path)
         )
     if isinstance(config.get("model_type"), str):
-        processor = folder / HF_PREPROCESSOR
-        scaling = _scaling(_json(processor), "image_mean", "image_std", processor)
-        return Beside(path=path, arch=_hugging_face_arch(config, path), preprocessing=scaling)
+        arch = _hugging_face_arch(config, path, shapes or {})
+        return Beside(path=path, arch=arch, preprocessing=_hugging_face_scaling(folder / HF_PREPROCESSOR))
     return None
 
 
@@ -132,6 +135,16 @@ def _scaling(config: Any, mean: str, std: str, path: Path) -> Preprocessing | No
     return preprocessing_of(config.get(mean), config.get(std), path)
 
 
+def _hugging_face_scaling(path: Path) -> Preprocessing | None:
+    """What image_processing_backends.py does: pixels times a factor, then mean and deviation, each unless told not."""
+    config = _json(path)
+    if config.get("do_rescale", True) is not True or config.get("rescale_factor", 1 / 255) != 1 / 255:
+        return None
+    if config.get("do_normalize", True) is not True:
+        return UNSCALED
+    return _scaling(config, "image_mean", "image_std", path)
+
+
 def _timm_arch(config: Mapping[str, Any], path: Path, expected: str | None) -> str | None:
     name = config.get("architecture")
     if not isinstance(name, str):
@@ -148,28 +161,14 @@ def _timm_arch(config: Mapping[str, Any], path: Path, expected: str | None) -> s
     return arch
 
 
-def _hugging_face_arch(config: Mapping[str, Any], path: Path) -> str:
-    """By the sizes that Hugging Face's classes take, with their defaults (ViTConfig, ResNetConfig)."""
-    kind = config["model_type"]
-    found: str | None = None
-    if kind in ("vit", "vit_mae", "deit"):
-        defaults = {"hidden_size": 768, "num_attention_heads": 12, "num_hidden_layers": 12, "patch_size": 16}
-        sizes = [config.get(name, default) for name, default in defaults.items()]
-        plain = config.get("hidden_act", "gelu") == "gelu" and config.get("qkv_bias", True) and kind != "deit"
-        for name, vit in VITS.items():
-            if plain and sizes == [vit.width, vit.num_heads, vit.depth, 16]:
-                found = name
-    elif kind == "resnet":
-        sizes = [config.get("layer_type", "bottleneck"), config.get("depths", [3, 4, 6, 3])]
-        for name, resnet in RESNETS.items():
-            stem = config.get("embedding_size", 64)
-            if sizes == [resnet.block, list(resnet.num_blocks)] and stem == resnet.stem_channels:
-                found = name
-        if config.get("downsample_in_first_stage") or config.get("downsample_in_bottleneck"):
-            found = None
-    if found is None:
-        raise _unknown(path, f"Hugging Face's {kind[:60]} of its sizes")
-    return found
+def _hugging_face_arch(config: Mapping[str, Any], path: Path, shapes: Shapes) -> str:
+    try:
+        return arch_of(config, shapes)
+    except OtherNetworkError as error:
+        raise UserError(
+            f"{path} says that the checkpoint beside it is {error}, which is no network that is known here: "
+            f"give another checkpoint, or move the file away if it is about another one"
+        ) from None
 
 
 def _unknown(path: Path, what: str, step: str | None = None) -> UserError:

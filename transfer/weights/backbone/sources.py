@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from common.errors import UserError
 from transfer.weights.backbone.architecture import names
 from transfer.weights.backbone.generic import AVERAGES, ENTRIES, MOMENTUM, WRAPPERS, generic_source
+from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.marks import (
     ASK_HEADS,
     CLASSIFIER,
@@ -149,8 +150,10 @@ def recognise(checkpoint: Checkpoint, where: str, arch: str | None = None) -> So
     fitting = [source for source in SOURCES if source.recognise(checkpoint)]
     if len(fitting) == 1:
         return fitting[0]
-    if not fitting and not _is_of_our_format(checkpoint) and (source := generic_source(checkpoint)) is not None:
-        return source
+    if not fitting and not _is_of_our_format(checkpoint):
+        source = hugging_face_source(checkpoint) or generic_source(checkpoint)
+        if source is not None:
+            return source
     if fitting:
         several = " and of ".join(source.name for source in fitting)
         way = way_out(checkpoint, where, arch) or ": save only one of them"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ PYRAMID_STRIDES = (4, 8, 16, 32)  # what FPN and the segmentation heads take
 NUM_MAPS = 4
 # Window attention that timm can run at any size, because its masks are computed for each image.
 ANY_SIZE_SETTINGS = ({"dynamic_img_size": True}, {"strict_img_size": False})
+VARIANT = re.compile(
+    r"(?P<model>[\w.]+)(-(?P<px>[1-9]\d{0,3})px)?(-eps(?P<eps>(0\.0\d*|\d(\.\d+)?e-\d\d)))?"
+    r"(-lasteps(?P<last>(0\.0\d*|\d(\.\d+)?e-\d\d)))?"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class TimmSpec:
     """A network of timm without its classifier.
 
     Attributes:
-        name: timm's, with the tag of its pre-trained weights where one was given: a tag may set the image size.
+        name: timm's, with the tag of its pre-trained weights where one was given: a tag may set the image size; and
+            with a :class:`Variant`'s parts.
         is_pyramid: four maps at strides 4 to 32; else the blocks of a plain ViT, four maps at one stride.
         stages: names of the four feature maps.
         indices: the maps' places in timm's ``feature_info``, which ``forward_intermediates`` takes.
@@ -57,11 +63,49 @@ class TimmSpec:
         return dict(shapes_of(self.name))
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A network of timm, and what its name here says beyond timm's: ``vit_base_patch16_224-256px-eps1e-12``.
+
+    Attributes:
+        model: timm's name.
+        image_size: that the position embedding is for.
+        epsilon: of every layer norm.
+        last_epsilon: of the norm of the pooled feature alone.
+    """
+
+    model: str
+    image_size: int | None = None
+    epsilon: float | None = None
+    last_epsilon: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The inverse of :func:`variant_of`."""
+        parts = (("{}px", self.image_size), ("eps{!r}", self.epsilon), ("lasteps{!r}", self.last_epsilon))
+        return "-".join((self.model, *(text.format(value) for text, value in parts if value is not None)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of :func:`create_model`."""
+        named = {"img_size": self.image_size, "norm_eps": self.epsilon, "last_norm_eps": self.last_epsilon}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def variant_of(name: str) -> Variant:
+    """What a name says, with or without ``timm:`` before it."""
+    match = VARIANT.fullmatch(name.removeprefix(TIMM_PREFIX))
+    if match is None:
+        return Variant(name)  # of no network
+    epsilon, last_epsilon = (float(text) if text else None for text in (match["eps"], match["last"]))
+    return Variant(match["model"], int(match["px"]) if match["px"] else None, epsilon, last_epsilon)
+
+
 def is_timm(name: str) -> bool:
-    """Whether timm has a network of this name, with or without ``timm:`` before it."""
+    """Whether timm has a network of this name, with or without ``timm:`` before it and a variant's parts behind."""
     import timm
 
-    base, _, tag = name.removeprefix(TIMM_PREFIX).partition(".")
+    base, _, tag = variant_of(name).model.partition(".")
     if not base or not timm.is_model(base):
         return False
     return not tag or f"{base}.{tag}" in timm.list_pretrained(f"{base}.*")
@@ -72,7 +116,7 @@ def timm_spec(name: str) -> TimmSpec:
     """The network of this name, read off timm's own, which is built without memory for its tensors.
 
     Args:
-        name: timm's; :func:`is_timm` holds for it.
+        name: one that :func:`is_timm` holds for.
 
     Raises:
         UserError: it does not offer the feature maps that a transfer needs.
@@ -100,7 +144,9 @@ def timm_spec(name: str) -> TimmSpec:
     config = network.pretrained_cfg
     settings = next((s for s in ANY_SIZE_SETTINGS if s.keys() <= _arguments(type(network))), {})
     classifier = config["classifier"]
-    height, width = config["input_size"][1:]
+    variant = variant_of(name)
+    side = variant.image_size
+    height, width = (side, side) if side else config["input_size"][1:]
     return TimmSpec(
         name=name,
         is_pyramid=is_pyramid,
@@ -122,18 +168,38 @@ def preprocessing_of(name: str) -> tuple[Sequence[float], Sequence[float]] | Non
     """Mean and deviation of timm's weights of this name; without a tag, where those of every tag are the same."""
     import timm
 
-    names = [name] if "." in name else timm.list_pretrained(f"{name}.*")
+    model = variant_of(name).model
+    names = [model] if "." in model else timm.list_pretrained(f"{model}.*")
     configs = [timm.get_pretrained_cfg(each) for each in names]
     found = {(tuple(config.mean), tuple(config.std)) for config in configs if config is not None}
     return found.pop() if len(found) == 1 else None
 
 
 def create(name: str, **settings: Any) -> nn.Module:
-    """timm's network with its initialisation, without classifier and without pre-trained weights."""
-    import timm
+    """The network of this name with timm's initialisation, without classifier and without pre-trained weights."""
+    variant = variant_of(name)
+    return create_model(variant.model, **variant.settings, **settings)
 
-    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **settings)
-    return network
+
+def create_model(
+    model: str, *, norm_eps: float | None = None, last_norm_eps: float | None = None, **settings: Any
+) -> nn.Module:
+    """timm's network without classifier and without pre-trained weights.
+
+    Args:
+        norm_eps, last_norm_eps: see :class:`Variant`; None leaves timm's.
+    """
+    import timm
+    from torch import nn
+
+    network: Any = timm.create_model(model, pretrained=False, num_classes=0, **settings)
+    for module in network.modules():
+        if norm_eps is not None and isinstance(module, nn.LayerNorm):
+            module.eps = norm_eps
+    if last_norm_eps is not None:
+        network.head.norm.eps = last_norm_eps
+    result: nn.Module = network
+    return result
 
 
 def _on_meta(name: str) -> nn.Module:

@@ -85,6 +85,8 @@ class Source:
         default_network: the one that is taken unless ``--which`` says otherwise: the one that the authors evaluate.
         ask_preprocessing: why ``--mean`` and ``--std``, or a config beside the file, have to say how images were
             scaled, where ``preprocessing`` is None.
+        config: what a ``config.json`` beside the file says that the network is: it is compared with what the tensors
+            show, taken for it, or needed, because they do not show it.
         published_alone: whether a ``config.json`` beside the file may say another preprocessing than this row.
     """
 
@@ -103,6 +105,7 @@ class Source:
     says_arch: Callable[[Checkpoint], str | None] = lambda checkpoint: None
     default_network: Literal["student", "teacher"] = "student"
     ask_preprocessing: str = "it serves networks that differ in it"
+    config: Literal["compared", "taken", "needed"] = "compared"
     published_alone: bool = False
 
 

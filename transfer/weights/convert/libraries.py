@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from transfer.weights.backbone.architecture import IMAGE_SIZE, PATCH_SIZE, RESNETS, VITS, proved_blocks
 from transfer.weights.backbone.naming import TORCHVISION_VIT
+from transfer.weights.backbone.timm_network import create_model
 from transfer.weights.backbone.types import Preprocessing
 from transfer.weights.convert.target import (
     VIT_IMAGES,
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 PREPROCESSING = ("colour_order", "mean", "std")
 WIDE_RESNETS = tuple(arch for arch, spec in RESNETS.items() if spec.widen > 1)
 TIMM_NAMES = {"deit_small": "deit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
-TIMM_SETTINGS = ("embed_dim", "depth", "num_heads", "dynamic_img_size", "strict_img_size")
+TIMM_SETTINGS = (
+    *("embed_dim", "depth", "num_heads", "dynamic_img_size", "strict_img_size"),
+    *("img_size", "norm_eps", "last_norm_eps"),
+)
 TORCHVISION_VIT_SETTINGS = ("image_size", "patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
 
 
@@ -111,7 +115,7 @@ def load_timm(path: Path, settings: Settings) -> nn.Module:
     from safetensors.torch import load_file
 
     arguments = {name: settings[name] for name in TIMM_SETTINGS if name in settings}
-    model: nn.Module = timm.create_model(settings["model"], pretrained=False, num_classes=0, **arguments)
+    model = create_model(settings["model"], **arguments)
     file = load_file(path)
     check_same_shapes(model.state_dict(), file, "timm")
     timm.models.load_checkpoint(model, str(path), strict=True)

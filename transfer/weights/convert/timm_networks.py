@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from transfer.weights.backbone.timm_network import TimmSpec
+from transfer.weights.backbone.timm_network import TimmSpec, variant_of
 from transfer.weights.convert.libraries import PREPROCESSING, load_timm, settings_of_model, write
 from transfer.weights.convert.target import ConversionError, Settings, Shapes, Target, hooked_stages
 
@@ -20,7 +20,8 @@ def timm_target(spec: TimmSpec) -> Target:
     """timm as the target of one of its networks."""
 
     def default_settings(arch: str, preprocessing: Preprocessing) -> Settings:
-        return {**settings_of_model(spec.name, preprocessing), **spec.settings}
+        variant = variant_of(spec.name)
+        return {**settings_of_model(variant.model, preprocessing), **variant.settings, **spec.settings}
 
     def stages(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         outputs = hooked_stages(model, images, dict(zip(spec.stages, spec.modules, strict=True)))
