@@ -76,6 +76,22 @@ def read_beside(checkpoint: Path, expected: str | None = None, shapes: Shapes | 
     return None
 
 
+def named_beside(beside: Beside | None, source: Source, where: str) -> str | None:
+    """What the config says that the network is, in a layout that is read by it.
+
+    Raises:
+        UserError: the layout needs one, and there is none.
+    """
+    if source.config == "compared":
+        return None
+    if (beside is None or beside.arch is None) and source.config == "needed":
+        raise UserError(
+            f"{where} ({source.name}) does not show its heads, epsilons and activations: put the {CONFIG} that is "
+            f"published with it beside it, or name a network of timm with --arch"
+        )
+    return beside.arch if beside else None
+
+
 def preprocessing_of(mean: Any, std: Any, where: object) -> Preprocessing:
     """Three means and three deviations, as a file holds them.
 

@@ -14,7 +14,7 @@ from transfer.reading import Reading
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
 from transfer.weights.backbone.architecture import get as architecture_of
-from transfer.weights.backbone.beside import CONFIG, Beside, chosen_preprocessing, read_beside
+from transfer.weights.backbone.beside import Beside, chosen_preprocessing, named_beside, read_beside
 from transfer.weights.backbone.families import completed
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.named import named_state
@@ -67,7 +67,7 @@ def load_backbone(
     state = source.values(state, where) if source.values else state
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     beside = read_beside(path, arch, shapes)
-    found = infer_arch(shapes, where, arch or _named_beside(beside, source, where))
+    found = infer_arch(shapes, where, arch or named_beside(beside, source, where))
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
     state = _checked({**state, **filled}, found, where, hint)
@@ -187,18 +187,6 @@ def _tensors_only(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     if nested := [key for key, value in state.items() if value.is_nested]:
         raise UserError(f"{where}: {nested[0]} is a nested tensor: save plain float tensors")
     return dict(state)
-
-
-def _named_beside(beside: Beside | None, source: Source, where: str) -> str | None:
-    """What the config says that the network is, in a layout that is read by it."""
-    if source.config == "compared":
-        return None
-    if (beside is None or beside.arch is None) and source.config == "needed":
-        raise UserError(
-            f"{where} ({source.name}) does not show its heads, epsilons and activations: put the {CONFIG} that is "
-            f"published with it beside it, or name a network of timm with --arch"
-        )
-    return beside.arch if beside else None
 
 
 def _check_arch(
