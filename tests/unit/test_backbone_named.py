@@ -16,6 +16,7 @@ import tyro
 from common.errors import UserError
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, swav
+from tests.unit.test_backbone_families import ORIGINALS
 from transfer.commands import convert, suite
 from transfer.reading import Reading
 from transfer.trials.plan import weights_ref
@@ -99,7 +100,7 @@ def test_what_is_dropped_is_listed_by_reason(tmp_path: Path) -> None:
 def test_vit_is_named_only_where_its_tensors_show_it(arch: str, tmp_path: Path) -> None:
     state = flat_state(arch)
     message = refusal(save({"net": prefixed(state, "vit.") | {"vit.head.weight": NUMBER}}, tmp_path))
-    assert ("--arch NAME" in message) == (arch == "deit_small")  # MoCo v3's has 12 heads
+    assert ("--arch NAME" in message) == (arch == "deit_small") == ("NAME may be deit_small: " in message)
     backbone = loaded(typed(command_in(message), arch))
     assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
 
@@ -140,6 +141,34 @@ def test_network_of_timm_is_named_by_the_user_or_by_the_checkpoint(tmp_path: Pat
     assert loaded(typed(command_in(said))).arch == "test_resnet"
 
 
+@pytest.mark.parametrize("layout", ["DINOv2 with registers", "DINOv3", "Swin", "ConvNeXt V2"])
+def test_networks_in_their_own_codes_names_are_found_in_other_layouts(layout: str, tmp_path: Path) -> None:
+    arch, _, original, _ = ORIGINALS[layout]
+    state = flat_state(arch)
+    written = original(state)
+    content = prefixed(written.get("model", written), "a.b.") | {"c.head.weight": NUMBER}
+    message = refusal(save({"net": content, "epoch": 3}, tmp_path))
+    assert f"--arch {arch} " in message
+    backbone = loaded(typed(command_in(message)))
+    assert backbone.arch == arch
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("key", ["rope_embed.periods", "storage_tokens", "blocks.0.attn.qkv.bias"])
+def test_part_in_its_own_code_s_words_is_not_dropped(key: str, tmp_path: Path) -> None:
+    arch, _, original, _ = ORIGINALS["DINOv3"]
+    path = save({"net": original(flat_state(arch))}, tmp_path)
+    said = Reading(entry="net", drop=("mask_token", key), mean=HALF, std=HALF)
+    assert re.search(rf"lacks \S+ .*of a {arch}|part of a {arch}", refusal(path, arch, said))
+    refusal(path, None, said)
+
+
+def test_networks_of_the_same_shapes_are_named_in_the_remark(tmp_path: Path) -> None:
+    message = refusal(save({"net": flat_state("resnet50d")}, tmp_path))
+    assert "NAME is one of timm's resnet50d, resnetaa50d, resnetblur50d with" in message
+    assert loaded(typed(command_in(message), "resnetaa50d")).arch == "resnetaa50d"
+
+
 def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path) -> None:
     path = save({"net": flat_state() | {"fc.weight": NUMBER}, "ema": other(flat_state())}, tmp_path)
     reading = Reading(entry="net", mean=HALF, std=HALF)
@@ -163,6 +192,10 @@ def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path
         ({"entry": "net", "prefix": "a"}, r"no keys under --prefix a: give a\."),
         ({"entry": "net", "prefix": "a.", "drop": ("head.*",)}, r"--drop head\.\* fits none of its keys"),
         ({"entry": "net", "prefix": "a.", "drop": ("proj.*", "l*.bias")}, r"l\*\.bias drops layer1\.\S+, which is a"),
+        (
+            {"entry": "net", "prefix": "a.", "drop": ("proj.*", "conv*")},
+            r"--drop conv\* drops conv1\.weight, which is a",
+        ),
         ({"entry": "net", "prefix": "a."}, r"has proj\.weight, which a resnet18 does not.*--drop 'proj\.\*'"),
         ({"entry": "net", "prefix": "a.", "drop": ("proj.*",)}, "its layout is not known here; give --mean and --std"),
     ],

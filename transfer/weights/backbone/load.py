@@ -165,8 +165,7 @@ def _split_keys(
         if reasons:
             dropped[key] = reasons[0]
         elif isinstance(key, str) and key.startswith(network.prefix):
-            name = key.removeprefix(network.prefix)
-            name = source.naming.ours(name) if source.naming else name
+            name = source.our_name(key.removeprefix(network.prefix))
             if name in kept:
                 raise UserError(f"{where} ({source.name}) has {name} under two names, one is {key!r}: it is damaged")
             kept[name] = value

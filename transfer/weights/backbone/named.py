@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import UserError
 from transfer.reading import Reading
 from transfer.weights.backbone.architecture import expected_shapes
+from transfer.weights.backbone.families import Family, family_of
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.types import Checkpoint, Network, Source
@@ -43,25 +44,48 @@ def named_state(
         more = next((f"{prefix}." for name in under if name.startswith(".")), None)
         how = f"give {more}" if more else f"they begin with {beginnings(state)}"
         raise UserError(f"{where} has no keys under --prefix {prefix}: {how}")
-    found = infer_arch({name: tuple(value.shape) for name, value in tensors_in(under).items()}, where, arch)
-    network = expected_shapes(found)
     dropped = {str(key): f"outside --prefix {prefix}" for key in state if not str(key).startswith(prefix)}
     for pattern in reading.drop:
         matching = fnmatch.filter(under, pattern)
         if not matching:
             raise UserError(f"{where}: --drop {pattern} fits none of its keys, which begin with {beginnings(under)}")
-        if parts := sorted(network.keys() & set(matching)):
-            raise UserError(f"{where}: --drop {pattern} drops {parts[0]}, which is a part of a {found}: name less")
         dropped |= {prefix + name: f"--drop {pattern}" for name in matching}
-    source = Source(
-        name=reading.place,
+    kept = {name: value for name, value in under.items() if prefix + name not in dropped}
+    family = family_of(under, "")
+    source = source_of(reading.place, family if family and kept.keys() >= set(family.others) else None)
+    for among in (kept, under):  # what misses a part may show no network without it
+        try:
+            found = infer_arch(our_shapes(among, source, where), where, arch)
+        except UserError:
+            continue
+        parts = expected_shapes(found)
+        for name in under:
+            if name not in kept and source.our_name(name) in parts:
+                reason = dropped[prefix + name]
+                raise UserError(f"{where}: {reason} drops {name}, which is a part of a {found}: name less")
+        break
+    return kept, source, dropped
+
+
+def source_of(name: str, family: Family | None) -> Source:
+    """The row of a network that the user names, in its family's words."""
+    return Source(
+        name=name,
         recognise=lambda c: False,
         student=Network(),
+        naming=family.naming if family else None,
+        values=family.values if family else None,
         preprocessing=None,
         ask_preprocessing="its layout is not known here",
         ask_archs=ASK_HEADS,
     )
-    return {name: value for name, value in under.items() if prefix + name not in dropped}, source, dropped
+
+
+def our_shapes(state: Mapping[str, Any], source: Source, where: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors in the source's words, by our keys."""
+    tensors = {source.our_name(name): value for name, value in tensors_in(state).items()}
+    tensors = source.values(tensors, where) if source.values else tensors
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def _entry(checkpoint: Checkpoint, reading: Reading, where: str) -> Mapping[Any, Any]:

@@ -7,21 +7,23 @@ What no rule shows is left to be filled in, and a key that may be a part of the 
 from __future__ import annotations
 
 import glob
+import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
 from transfer.reading import NOTHING_SAID, Reading, spaced
-from transfer.weights.backbone.architecture import COUNTER, RESNETS, Shape, canonical, expected_shapes, get
+from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
 from transfer.weights.backbone.beside import read_beside
+from transfer.weights.backbone.families import NETWORKS_FIRST, Family, family_of
 from transfer.weights.backbone.generic import DROPPED
 from transfer.weights.backbone.infer import infer_arch
+from transfer.weights.backbone.known_timm import same_in_timm
 from transfer.weights.backbone.marks import ASK_HEADS
-from transfer.weights.backbone.named import entries_called, entries_in, tensors_in
-from transfer.weights.backbone.timm_network import TimmSpec
+from transfer.weights.backbone.named import entries_called, entries_in, our_shapes, source_of, tensors_in
 from transfer.weights.backbone.types import Checkpoint
 
 COMMAND = "tools/convert.sh"
@@ -35,6 +37,7 @@ class _Place:
 
     Attributes:
         arch: None where names and shapes do not show it.
+        twins: networks of timm that all have these names and shapes.
         drop: patterns of what is beside the network.
         unclear: keys under the prefix that may be a part of the network, or not.
     """
@@ -43,6 +46,7 @@ class _Place:
     prefix: str
     num_tensors: int
     arch: str | None
+    twins: tuple[str, ...]
     drop: tuple[str, ...]
     unclear: tuple[str, ...]
 
@@ -74,8 +78,11 @@ def way_out(checkpoint: Checkpoint, where: str, arch: str | None, reading: Readi
     remarks = [f"{other.name or 'the file itself'} has one too" for other in places if _is_twin(other, best)][:2]
     if best.unclear:
         remarks.append(f"--drop {shlex.quote(best.unclear[0])} too, but only if it is no part of the network")
-    if named is None:
-        remarks.append(f"{UNKNOWN} is a network here or in timm with these names of tensors")
+    if named is None and best.arch is not None:
+        remarks.append(f"{UNKNOWN} may be {best.arch}: {ASK_HEADS[best.arch]}")
+    elif named is None:
+        one_of = f"one of timm's {', '.join(best.twins)}" if best.twins else "a network here or in timm"
+        remarks.append(f"{UNKNOWN} is {one_of} with these names of tensors")
     remark = f" ({'; '.join(remarks)})" if remarks else ""
     return f": say where the network is and how images were scaled{remark}, as every command takes it: {command}"
 
@@ -115,71 +122,84 @@ def _says_arch(checkpoint: Checkpoint) -> str | None:
 
 
 def _places(entry: str | None, state: Mapping[Any, Any], said: str | None, prefix: str | None) -> Iterator[_Place]:
-    """Every prefix under which a whole known network is; where there is none, the longest that most tensors have."""
-    shapes = {key: tuple(value.shape) for key, value in tensors_in(state).items()}
-    takes_images = [key for key, shape in shapes.items() if len(shape) == 4 and shape[1] == 3]
+    """Every prefix with a network of a known family; where there is none, the longest that a quarter of the tensors
+    have, by the first one that takes images."""
+    keys = [str(key) for key in state]
+    firsts = dict.fromkeys(key.removesuffix(first) for key in keys for first in NETWORKS_FIRST if key.endswith(first))
     number = 0
-    for each in dict.fromkeys(each for key in takes_images for each in _prefixes(key) if prefix in (None, each)):
-        under = {key.removeprefix(each): shape for key, shape in shapes.items() if key.startswith(each)}
-        if (arch := _arch_of(under, said)) is not None:
+    for each in firsts:
+        family = family_of(state, each) if each == "" or each.endswith(".") else None
+        if family is not None and prefix in (None, each):
             number += 1
-            drop, unclear = _beside(_names(state, each), arch, under)
-            shown = None if unclear else arch
-            yield _Place(
-                entry=entry, prefix=each, num_tensors=len(under), arch=shown, drop=tuple(drop), unclear=tuple(unclear)
-            )
+            yield _place(entry, each, family, _under(state, each), said)
+    tensors = tensors_in(state)
+    takes_images = [key for key, value in tensors.items() if value.ndim == 4 and value.shape[1] == 3]
     if number == 0 and takes_images:
-        counts = {each: sum(key.startswith(each) for key in shapes) for each in _prefixes(takes_images[0])}
-        each = [each for each in counts if counts[each] * SHARE >= len(shapes) and prefix in (None, each)][-1]
-        drop = dict.fromkeys(_pattern(name, 1) for name in _names(state, each) if name.split(".")[0] in DROPPED)
-        yield _Place(entry=entry, prefix=each, num_tensors=counts[each], arch=None, drop=tuple(drop), unclear=())
+        words = takes_images[0].split(".")
+        prefixes = ["".join(f"{word}." for word in words[:depth]) for depth in range(len(words))]
+        counts = {each: sum(key.startswith(each) for key in tensors) for each in prefixes}
+        each = [each for each in prefixes if counts[each] * SHARE >= len(tensors)][-1] if prefix is None else prefix
+        yield _place(entry, each, None, _under(state, each), said)
 
 
-def _names(state: Mapping[Any, Any], prefix: str) -> list[str]:
-    return [str(key).removeprefix(prefix) for key in state if str(key).startswith(prefix)]
+def _under(state: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    return {str(key).removeprefix(prefix): value for key, value in state.items() if str(key).startswith(prefix)}
 
 
-def _prefixes(key: str) -> list[str]:
-    words = key.split(".")
-    return ["".join(f"{word}." for word in words[:depth]) for depth in range(len(words))]
-
-
-def _arch_of(shapes: Mapping[str, Shape], said: str | None) -> str | None:
-    """The network of which every tensor is there (batch counters may be missing); what is said, or else what shows."""
+def _place(entry: str | None, prefix: str, family: Family | None, state: dict[str, Any], said: str | None) -> _Place:
+    """The architecture, where what is left without the heads that are known by name is one whole; and these heads."""
+    of_said = expected_shapes(said) if said else {}
+    beside = [name for name, value in state.items() if name not in of_said and _is_beside(name, value, family)]
+    kept = {name: value for name, value in state.items() if name not in set(beside)}
+    source = source_of("", family)
+    arch: str | None = None
+    unclear: list[str] = []
+    twins: list[str] = []
     for guess in (said, None):
         try:
-            arch = guess or infer_arch(shapes, "")
-            expected = expected_shapes(arch)
-        except UserError:
+            shapes = our_shapes(kept, source, "")
+            twins = same_in_timm(shapes)
+            found = infer_arch(shapes, "", guess)
+            network = expected_shapes(found)
+        except (UserError, KeyError, IndexError, RuntimeError):  # the last three from tensors that only seem to fit
             continue
-        if all(shapes.get(key) == shape for key, shape in expected.items() if not key.endswith(COUNTER)):
-            return arch
-    return None
+        if all(shapes.get(key) == shape for key, shape in network.items() if not key.endswith(COUNTER)):
+            unclear = [name for name in kept if source.our_name(name) in shapes.keys() - network.keys()]
+            arch = None if unclear else found
+            break
+    return _Place(
+        entry=entry,
+        prefix=prefix,
+        num_tensors=len(kept),
+        arch=arch,
+        twins=tuple(twins),
+        drop=tuple(_patterns(beside, kept, family.buffers if family else ())),
+        unclear=tuple(_patterns(unclear, set(kept) - set(unclear))),
+    )
 
 
-def _beside(names: list[str], arch: str, shapes: Mapping[str, Shape]) -> tuple[dict[str, None], dict[str, None]]:
-    """Patterns of the keys that are no part of the network, and of those that may be one: a ViT's register tokens, or
-    an attention within a ResNet's block."""
-    network = expected_shapes(arch)
-    modules = {key.split(".")[0] for key in network}
-    spec = get(arch)
-    classifier = tuple(f"{name}." for name in spec.classifier) if isinstance(spec, TimmSpec) else ()
-    drop: dict[str, None] = {}
-    unclear: dict[str, None] = {}
+def _is_beside(name: str, value: Any, family: Family | None) -> bool:
+    """Whether a key is by its name no part of the network. A ViT's may be one of its tokens; a ResNet has none."""
+    first = name.split(".")[0]
+    if family is None:
+        return first in DROPPED
+    if name.startswith(family.kept or "\0"):
+        return False
+    is_of_no_resnet = family.name.startswith("ResNet") and not re.fullmatch(r"conv1|bn1|layer[1-4]", first)
+    known = first in DROPPED or name.startswith(tuple(family.dropped)) or name.endswith(family.buffers or "\0")
+    return known or is_of_no_resnet or not hasattr(value, "shape")
+
+
+def _patterns(names: Iterable[str], others: Iterable[str], endings: Iterable[str] = ()) -> dict[str, None]:
+    """Shell patterns, as short as they may be, of these names and of none of the others: their beginnings, or one of
+    these endings."""
+    kept = {tuple(other.split(".")[:depth]) for other in others for depth in range(1, other.count(".") + 2)}
+    patterns: dict[str, None] = {}
     for name in names:
-        if name in network:
+        if ending := next((ending for ending in endings if name.endswith(ending)), None):
+            patterns[f"*{ending}"] = None
             continue
         words = name.split(".")
-        known = words[0] in DROPPED or name not in shapes or arch in RESNETS
-        depth = 1
-        while any(other.split(".")[:depth] == words[:depth] for other in network):
-            depth += 1
-        is_beside = name.startswith(classifier) or (known and words[0] not in modules)
-        (drop if is_beside else unclear)[_pattern(name, depth)] = None
-    return drop, unclear
-
-
-def _pattern(key: str, depth: int) -> str:
-    """The beginning of a key as a shell pattern: ``projector.*``; a key of so few words is its own pattern."""
-    words = key.split(".")
-    return glob.escape(".".join(words[:depth])) + ".*" * (len(words) > depth)
+        depth = next((n for n in range(1, len(words)) if tuple(words[:n]) not in kept), len(words))
+        patterns[glob.escape(".".join(words[:depth])) + ".*" * (depth < len(words))] = None
+    return patterns

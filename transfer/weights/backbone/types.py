@@ -108,6 +108,10 @@ class Source:
     config: Literal["compared", "taken", "needed"] = "compared"
     published_alone: bool = False
 
+    def our_name(self, key: str) -> str:
+        """A key without its prefix, in our words; as it is where no row of the naming fits."""
+        return self.naming.ours(key) if self.naming else key
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
