@@ -62,6 +62,8 @@ class TrialResult:
         standing: ``"on protocol"``, ``"rescaled"`` (another batch size, with the schedule that goes with it) or
             ``"off protocol"``; empty where the task has no protocol lock (:mod:`transfer.protocol_lock`).
         batch: how the batch was put together where that is worth a word, e.g. ``"same batch, accumulated ×2"``.
+        data_remarks: what a reader must know about the data, a sentence each: classes that are not averaged over,
+            annotations that were read in another way than they say.
         resolved_config: the framework's config as text, with every default filled in and without paths to scratch
             folders, so that equal protocols have equal text.
     """
@@ -75,6 +77,7 @@ class TrialResult:
     protocol_difference: list[str] = field(default_factory=list)
     standing: str = ""
     batch: str = ""
+    data_remarks: list[str] = field(default_factory=list)
     resolved_config: str
 
     def result(self) -> dict[str, Any]:

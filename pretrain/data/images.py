@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 
 from common.errors import UserError
+from common.images import rgb
 from common.names import PackedNames
 from pretrain.data.ops import Array
 
@@ -112,7 +113,7 @@ def decode(content: bytes) -> Array:
     # OpenCV fills what is missing from a file with gray, so the rarer cases go to PIL, which is strict.
     try:
         with Image.open(io.BytesIO(content)) as opened:
-            return np.array(opened.convert("RGB"))  # a copy: torch wants arrays that it may write to
+            return np.array(rgb(opened))  # a copy: torch wants arrays that it may write to
     except UnidentifiedImageError:
         raise UnreadableImageError("it is no image" if content else "it is empty") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -121,14 +121,15 @@ def test_data_roots_with_and_without_the_inner_folder_are_found(digits: Path) ->
     assert len(names) == 2
 
 
-def test_a_class_without_any_object_is_refused_rather_than_scored_zero(digits: Path, tmp_path: Path) -> None:
+def test_test_images_without_an_object_to_find_are_refused(digits: Path, tmp_path: Path) -> None:
     shutil.copytree(digits / "coco", tmp_path / "coco")
     file = tmp_path / "coco/annotations/instances_val2017.json"
     content = json.loads(file.read_text())
-    content["annotations"] = [a for a in content["annotations"] if a["category_id"] != content["categories"][3]["id"]]
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
     file.write_text(json.dumps(content))
     cfg = protocol_config(benchmarks.get("demo-coco").config_path, device="cpu")
-    with pytest.raises(UserError, match="no annotation of three"):
+    with pytest.raises(UserError, match="no object that a test counts"):
         load_test_dicts(cfg, tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_sound_data_have_no_findings(copy: Path) -> None:
         (leak, "test images among the training images (1): VOC2007 000201"),
         (edit_xml("xmax", "500"), "broken boxes (1): "),
         (edit_xml("xmin", "127.5"), "(inverted)"),
-        (edit_xml("xmin", "nan"), "(not a number)"),
+        (edit_xml("xmin", "nan"), "not a number"),
         (edit_xml("xmin", "left"), "annotations that cannot be read (1): VOCdevkit/VOC2007/Annotations/000005.xml"),
         (edit_xml("name", "eleven"), "objects of unknown classes (1): eleven in VOCdevkit"),
         (edit_xml("width", "120"), "images whose size is not what their annotation or mask says (1): "),

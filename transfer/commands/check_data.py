@@ -93,7 +93,10 @@ def check(row: DatasetRow, root: Path, *, again: bool) -> bool:
         again: read every file even if the data set was in order before, and has not changed since.
     """
     with progress_bar(row.name, stays=True) as progress:
-        sentences = examine_if_changed(row, root, progress, again=again).sentences()
+        findings = examine_if_changed(row, root, progress, again=again)
+    sentences = findings.sentences()
+    for note in findings.notes():
+        print(f"note: {row.name}: {note}")
     for sentence in sentences:
         print(f"error: {row.name}: {sentence}", file=sys.stderr)
     if sentences:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import xml.etree.ElementTree as ET
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from transfer.doctor.findings import (
     BROKEN_MASK,
     LEAK,
     MISSING,
+    NO_MASK,
     REPEATED,
     UNKNOWN_CLASS,
     UNKNOWN_IMAGE,
@@ -23,6 +22,8 @@ from transfer.doctor.findings import (
     Findings,
 )
 from transfer.rows import CocoBoxes, VocBoxes, VocList
+from transfer.tasks.detection.coco_files import image_path, read_coco
+from transfer.tasks.detection.voc_files import read_annotation, read_names
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
@@ -56,35 +57,32 @@ def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path,
     for part in parts:
         home = devkit / f"VOC{part.year}"
         if has_folders([home / "Annotations", home / "JPEGImages"], findings):
-            images += [(home, name) for name in read_list(home / f"ImageSets/Main/{part.names}.txt", findings)]
+            names, folder = home / f"ImageSets/Main/{part.names}.txt", home / "JPEGImages"
+            listed = read_list(names, lambda path, folder=folder: read_names(path, folder), findings)
+            images += [(home, name) for name in listed]
     return images
 
 
 def _check_voc_image(home: Path, name: str, class_names: Collection[str], findings: Findings) -> None:
-    def text(element: Any, path: str) -> str:
-        found = element.findtext(path)
-        if found is None:
-            raise ValueError(f"no {path}")
-        return str(found).strip()
-
-    image, annotation = home / f"JPEGImages/{name}.jpg", home / f"Annotations/{name}.xml"
+    image, path = home / f"JPEGImages/{name}.jpg", home / f"Annotations/{name}.xml"
     try:
-        tree = ET.parse(annotation)
-        width, height = (int(text(tree, f"size/{side}")) for side in ("width", "height"))
-        objects = [
-            (text(item, "name"), [float(text(item, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")])
-            for item in tree.findall("object")
-        ]
-    except (OSError, ET.ParseError, ValueError):
-        findings.add(UNREADABLE_ANNOTATION if annotation.is_file() else MISSING, annotation)
+        annotation = read_annotation(path)
+    except OSError:
+        findings.add(MISSING, path)
         check_image(image, None, findings)
         return
-    for class_name, (x0, y0, x1, y1) in objects:
-        if class_name not in class_names:
-            findings.add(UNKNOWN_CLASS, f"{class_name} in {findings.name(annotation)}")
-        if problem := box_problem(x0 - 1, y0 - 1, x1, y1, width, height):  # from 1, the last pixel included
-            findings.add(BROKEN_BOX, f"{class_name} in {findings.name(annotation)} ({problem})")
-    check_image(image, (width, height), findings)
+    except ValueError as error:
+        findings.add(UNREADABLE_ANNOTATION, f"{findings.name(path)} ({error})")
+        check_image(image, None, findings)
+        return
+    size = annotation.width, annotation.height
+    for each in annotation.objects:
+        if each.name not in class_names:
+            findings.add(UNKNOWN_CLASS, f"{each.name} in {findings.name(path)}")
+        x0, y0, x1, y1 = each.box  # from 1, the last pixel included
+        if problem := box_problem(x0 - 1, y0 - 1, x1, y1, *size):
+            findings.add(BROKEN_BOX, f"{each.name} in {findings.name(path)} ({problem})")
+    check_image(image, size, findings)
 
 
 def box_problem(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> str:
@@ -116,13 +114,15 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
             continue
         progress(0, count, f"annotations of {split}")
         try:
-            content = json.loads(file.read_bytes())
+            content, remarks = read_coco(file)
+            for remark in remarks:
+                findings.note("annotations that are read in another way than they say", remark)
             images = {image["id"]: image for image in content["images"]}
             check_count(split, len(images), count, findings)
             _check_coco_annotations(content, images, layout.known_empty, findings.name(file), findings)
 
             def check(image: Mapping[str, Any], folder: Path = folder) -> None:
-                check_image(folder / image["file_name"], (image["width"], image["height"]), findings)
+                check_image(image_path(folder, image["file_name"]), (image["width"], image["height"]), findings)
 
             for_each(list(images.values()), check, progress, f"images of {split}")
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -140,6 +140,9 @@ def _check_coco_annotations(
     for kind in ("images", "annotations"):
         for repeated_id in repeated(item["id"] for item in content[kind]):
             findings.add(REPEATED, f"{kind} id {repeated_id} in {name}")
+    without_masks = not any(annotation.get("segmentation") for annotation in content["annotations"])
+    if without_masks and content["annotations"]:
+        findings.add(NO_MASK, name)
     for annotation in content["annotations"]:
         where = f"annotation {annotation['id']} in {name}"
         if annotation["image_id"] not in images:
@@ -152,7 +155,7 @@ def _check_coco_annotations(
         problem = box_problem(x, y, x + width, y + height, image["width"], image["height"])
         if problem and not (problem == "empty" and annotation["image_id"] in known_empty):
             findings.add(BROKEN_BOX, f"{where} ({problem})")
-        if not _is_mask(annotation.get("segmentation"), image):
+        if not without_masks and not _is_mask(annotation.get("segmentation"), image):
             findings.add(BROKEN_MASK, where)
 
 

@@ -74,7 +74,7 @@ def examine_if_changed(row: DatasetRow, root: Path, progress: Progress, *, again
 
 def examine(row: DatasetRow, root: Path, progress: Progress = silent) -> Findings:
     """Everything that is wrong with a data set below its folder ``root``; reads every file."""
-    findings = Findings(root)
+    findings = Findings(root, is_own=row.is_own)
     if isinstance(row, LabelledDataset):
         classification.check(row, findings, progress)
     elif isinstance(row, DenseDataset):

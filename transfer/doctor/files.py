@@ -12,8 +12,18 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from common.images import is_turned, unusable
 from common.progress import Progress
-from transfer.doctor.findings import MISSING, REPEATED, UNREADABLE_IMAGE, WRONG_COUNT, WRONG_SIZE, Findings
+from transfer.doctor.findings import (
+    MISSING,
+    REPEATED,
+    UNREADABLE_ANNOTATION,
+    UNREADABLE_IMAGE,
+    UNUSABLE_PIXELS,
+    WRONG_COUNT,
+    WRONG_SIZE,
+    Findings,
+)
 
 Item = TypeVar("Item")
 
@@ -40,11 +50,16 @@ def check_image(path: Path, wanted: tuple[int, int] | None, findings: Findings) 
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             width, height = image.size
+            problem, turned = unusable(image), is_turned(image)
             image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work
             image.load()
     except BROKEN:
         findings.add(UNREADABLE_IMAGE, path)
         return
+    if problem:
+        findings.add(UNUSABLE_PIXELS, f"{findings.name(path)} ({problem})")
+    if turned:
+        findings.note("images that a camera would have turned; they are read as they are stored", path)
     if wanted not in (None, (width, height)):
         findings.add(WRONG_SIZE, f"{findings.name(path)} ({width} x {height}, not {wanted[0]} x {wanted[1]})")
 
@@ -55,12 +70,13 @@ def check_count(split: str, found: int, wanted: int, findings: Findings) -> None
         findings.add(WRONG_COUNT, f"{split} has {found:,}, not {wanted:,}")
 
 
-def read_list(path: Path, findings: Findings) -> list[str]:
-    """The names in a list, one per line, the first word of each; empty if there is no such file."""
-    if not path.is_file():
-        findings.add(MISSING, path)
+def read_list(path: Path, read: Callable[[Path], list[str]], findings: Findings) -> list[str]:
+    """The names that ``read`` finds in a list; empty if there is no such file, or it is no text."""
+    try:
+        names = read(path)
+    except (OSError, UnicodeDecodeError):
+        findings.add(UNREADABLE_ANNOTATION if path.is_file() else MISSING, path)
         return []
-    names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     for name in repeated(names):
         findings.add(REPEATED, f"{name} in {findings.name(path)}")
     return names

@@ -11,39 +11,64 @@ MAX_NAMES = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem: ``what`` begins its sentence, ``remedy`` ends it."""
+    """A kind of problem: ``what`` begins its sentence, ``remedy`` ends it, or ``own_remedy`` of the user's own data."""
 
     what: str
     remedy: str
+    own_remedy: str = ""
+
+    def remedy_of(self, *, is_own: bool) -> str:
+        """What to do; of the user's own data there is no archive to unpack again."""
+        return self.own_remedy if is_own and self.own_remedy else self.remedy
 
 
 UNPACK_AGAIN = "fetch and unpack the archive that holds them again"
 
+OWN_LISTS = "name each image once"
+
 MISSING = Kind("missing files or folders", "add what belongs there (docs/data.md)")
+EMPTY_CLASS = Kind("classes without an image", UNPACK_AGAIN, "fill their folders or remove them")
 WRONG_COUNT = Kind("splits of the wrong size", "complete them: a result on other images is not the protocol's")
-UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN)
-UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN)
-WRONG_SIZE = Kind("images whose size is not what their annotation or mask says", UNPACK_AGAIN)
+UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN, "save them again or remove them")
+UNUSABLE_PIXELS = Kind("images that cannot become 8-bit RGB", "convert them, in the same way for all images")
+UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN, "mend them")
+WRONG_SIZE = Kind(
+    "images whose size is not what their annotation or mask says",
+    UNPACK_AGAIN,
+    "annotate the stored pixels, which no reader turns as the camera says",
+)
 IMPOSSIBLE_LABEL = Kind("masks with impossible labels", "convert them again, as the data set's guide says")
-BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN)
-BROKEN_BOX = Kind("broken boxes", UNPACK_AGAIN)
+NOTHING_LABELLED = Kind("test masks without a labelled pixel, all of them", "convert them again: nothing can be scored")
+BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN, "mend them")
+NO_MASK = Kind(
+    "objects without a mask, all of a file's",
+    "use annotations with polygons or run lengths, or a benchmark of boxes alone",
+)
+BROKEN_BOX = Kind("broken boxes", UNPACK_AGAIN, "mend them")
 UNKNOWN_CLASS = Kind("objects of unknown classes", "use the data set's own annotation files")
 UNKNOWN_IMAGE = Kind("annotations of images that are not listed", "use the data set's own annotation files")
-REPEATED = Kind("names that are listed more than once", "use the data set's own lists")
+REPEATED = Kind("names that are listed more than once", "use the data set's own lists", OWN_LISTS)
+SEVERAL_COLUMNS = Kind("lists with more than a name per line", "leave the names alone, without folder and suffix")
 NOT_SORTED = Kind(
     "folders whose images are not sorted into classes",
     "sort them into a folder for each class, as the data set's guide says",
 )
-OTHER_CLASSES = Kind("classes that only the training or only the test images have", UNPACK_AGAIN)
-LEAK = Kind("test images among the training images", "use the data set's own lists")
+OTHER_CLASSES = Kind(
+    "classes that only the training or only the test images have",
+    UNPACK_AGAIN,
+    "give both the same class folders, or remove those",
+)
+LEAK = Kind("test images among the training images", "use the data set's own lists", "list them in one of both")
 
 
 class Findings:
     """Problems of the data set below ``root``, in the order in which their kinds were first found."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, is_own: bool = False) -> None:
         self.root = root
+        self._is_own = is_own
         self._names: dict[Kind, set[str]] = {}
+        self._notes: dict[str, set[str]] = {}
 
     def name(self, path: Path) -> str:
         """What a file is called below the root."""
@@ -52,6 +77,14 @@ class Findings:
     def add(self, kind: Kind, where: Path | str) -> None:
         """Notes a problem, once for each ``where``: a path below the root, or any name."""
         self._names.setdefault(kind, set()).add(self.name(where) if isinstance(where, Path) else where)
+
+    def note(self, what: str, where: Path | str) -> None:
+        """Notes what is no problem but worth knowing, once for each ``where``."""
+        self._notes.setdefault(what, set()).add(self.name(where) if isinstance(where, Path) else where)
+
+    def notes(self) -> list[str]:
+        """One sentence for each, with its first names."""
+        return [f"{what} ({len(names):,}): {_first(names)}" for what, names in self._notes.items()]
 
     def kinds(self) -> set[Kind]:
         """The kinds of problems found."""
@@ -62,7 +95,11 @@ class Findings:
         sentences = []
         for kind, names in self._names.items():
             if kind not in but:
-                more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
-                shown = ", ".join(sorted(names)[:MAX_NAMES])
-                sentences.append(f"{kind.what} ({len(names):,}): {shown}{more}; {kind.remedy}")
+                remedy = kind.remedy_of(is_own=self._is_own)
+                sentences.append(f"{kind.what} ({len(names):,}): {_first(names)}; {remedy}")
         return sentences
+
+
+def _first(names: set[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(sorted(names)[:MAX_NAMES]) + more

@@ -10,7 +10,14 @@ from PIL import Image
 
 from common.progress import Progress
 from transfer.doctor.files import BROKEN, check_count, check_image, for_each, has_folders, read_list
-from transfer.doctor.findings import IMPOSSIBLE_LABEL, LEAK, MISSING, Findings
+from transfer.doctor.findings import (
+    IMPOSSIBLE_LABEL,
+    LEAK,
+    MISSING,
+    NOTHING_LABELLED,
+    SEVERAL_COLUMNS,
+    Findings,
+)
 from transfer.rows import CityscapesMasks, MaskList, VocMasks
 
 IGNORED = 255
@@ -37,8 +44,18 @@ def voc_pairs(layout: VocMasks, parts: Sequence[MaskList], findings: Findings) -
     return [
         (home / f"JPEGImages/{name}.jpg", home / f"{part.folder}/{name}.png")
         for part in parts
-        for name in read_list(home / f"ImageSets/Segmentation/{part.names}.txt", findings)
+        for name in _names(home / f"ImageSets/Segmentation/{part.names}.txt", home / "JPEGImages", findings)
     ]
+
+
+def _names(path: Path, images: Path, findings: Findings) -> list[str]:
+    """The names in a list, of which MMSegmentation takes the whole line."""
+    names = read_list(path, lambda path: [line.strip() for line in path.read_text("utf-8").splitlines()], findings)
+    names = [name for name in names if name]
+    if any(len(name.split()) > 1 and not (images / f"{name}.jpg").is_file() for name in names):
+        findings.add(SEVERAL_COLUMNS, path)
+        return []
+    return names
 
 
 def check_cityscapes(layout: CityscapesMasks, findings: Findings, progress: Progress) -> None:
@@ -68,16 +85,26 @@ def _check_pairs(
     findings: Findings,
     progress: Progress,
 ) -> None:
+    blank: list[Path] = []
+
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        check_image(image, _check_mask(mask, num_classes, findings), findings)
+        check_image(image, _check_mask(mask, num_classes, blank, findings), findings)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")
+    if split == "test" and 0 < len(pairs) == len(blank):
+        findings.add(NOTHING_LABELLED, blank[0].parent)
+    for path in blank:
+        findings.note("masks without a labelled pixel", path)
 
 
-def _check_mask(path: Path, num_classes: int, findings: Findings) -> tuple[int, int] | None:
-    """Notes what is wrong with a mask; returns its (width, height) if it can be read."""
+def _check_mask(path: Path, num_classes: int, blank: list[Path], findings: Findings) -> tuple[int, int] | None:
+    """Notes what is wrong with a mask; returns its (width, height) if it can be read.
+
+    Args:
+        blank: gets the masks without a labelled pixel.
+    """
     if not path.is_file():
         findings.add(MISSING, path)
         return None
@@ -91,6 +118,8 @@ def _check_mask(path: Path, num_classes: int, findings: Findings) -> tuple[int, 
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({problem})")
         return None
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    if set(present) <= {IGNORED}:
+        blank.append(path)
     impossible = [int(label) for label in present if num_classes <= label != IGNORED]
     if impossible:
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({', '.join(map(str, impossible[:3]))})")

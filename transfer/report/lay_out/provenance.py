@@ -177,6 +177,8 @@ def notes(result: BenchmarkResult) -> list[str]:
         if row.procedure.deviations:
             found.append(f"{row.label} is off protocol: {'; '.join(row.procedure.deviations)}.")
         found += [f"{row.label}, seed {trial.seed}: {fault}" for trial in row.done for fault in scored_again(trial)]
+        remarks = dict.fromkeys(remark for trial in row.done for remark in trial.data_remarks)
+        found += [f"{row.label}: {remark}." for remark in remarks]
         for trial in row.failed:
             reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
             found.append(f"{row.label}, seed {trial.seed} failed and is in no average: {reason}")

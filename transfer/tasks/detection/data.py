@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,21 @@ from detectron2.data import (
     DatasetFromList,
     DatasetMapper,
     MetadataCatalog,
+    detection_utils,
     get_detection_dataset_dicts,
 )
 from detectron2.data.build import trivial_batch_collator
-from detectron2.data.datasets import load_coco_json, register_pascal_voc
 from detectron2.data.samplers import TrainingSampler
+from detectron2.structures import BoxMode
 from detectron2.utils import comm
+from PIL import Image
+from pycocotools import mask as mask_utils
 
 from common.errors import UserError, unknown_name
+from common.images import rgb
+from transfer.tasks.detection.coco_files import image_path, read_coco
 from transfer.tasks.detection.splits import CocoSplit, VocSplit, known_splits
+from transfer.tasks.detection.voc_files import read_annotation, read_names
 
 
 def register_dataset(name: str, root: Path) -> str:
@@ -43,12 +48,95 @@ def register_dataset(name: str, root: Path) -> str:
     if registered in DatasetCatalog:
         return registered
     if isinstance(source, VocSplit):
-        register_pascal_voc(registered, str(folder), source.split, source.year, source.class_names)
+        names, class_names = folder / source.parts[0], source.class_names
+        DatasetCatalog.register(registered, lambda: _voc_dicts(folder, names, class_names))
+        MetadataCatalog.get(registered).set(
+            thing_classes=list(class_names), dirname=str(folder), split=source.split, year=source.year
+        )
         return registered
-    annotations, images = (str(folder / part) for part in source.parts)
-    DatasetCatalog.register(registered, lambda: load_coco_json(annotations, images, registered))
-    MetadataCatalog.get(registered).set(json_file=annotations, image_root=images)
+    annotations, images = (folder / part for part in source.parts)
+    DatasetCatalog.register(registered, lambda: _coco_dicts(annotations, images, registered))
+    MetadataCatalog.get(registered).set(json_file=str(annotations), image_root=str(images))
     return registered
+
+
+def _voc_dicts(folder: Path, names: Path, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """As Detectron2's loader gives them: difficult objects are trained on, boxes count from 0."""
+    dicts = []
+    for name in read_names(names, folder / "JPEGImages"):
+        path = folder / f"Annotations/{name}.xml"
+        try:
+            annotation = read_annotation(path)
+            labels = [class_names.index(each.name) for each in annotation.objects]
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        objects = [
+            {
+                "category_id": label,
+                "bbox": [each.box[0] - 1, each.box[1] - 1, *each.box[2:]],
+                "bbox_mode": BoxMode.XYXY_ABS,
+                "difficult": each.difficult,
+            }
+            for label, each in zip(labels, annotation.objects, strict=True)
+        ]
+        dicts.append(
+            {
+                "file_name": str(folder / f"JPEGImages/{name}.jpg"),
+                "image_id": name,
+                "height": annotation.height,
+                "width": annotation.width,
+                "annotations": objects,
+            }
+        )
+    return dicts
+
+
+def _coco_dicts(annotations: Path, images: Path, registered: str) -> list[dict[str, Any]]:
+    """As Detectron2's loader gives them, of what :func:`read_coco` makes of the file; sets the classes of the data."""
+    content, _ = read_coco(annotations)
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    labels = {category["id"]: label for label, category in enumerate(categories)}
+    MetadataCatalog.get(registered).set(
+        thing_classes=[category["name"] for category in categories], thing_dataset_id_to_contiguous_id=labels
+    )
+    objects: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
+    for annotation in content["annotations"]:
+        shape = annotation.get("segmentation")
+        if isinstance(shape, list) and shape:
+            shape = [polygon for polygon in shape if len(polygon) >= 6 and len(polygon) % 2 == 0]
+            if not shape:  # three corners nowhere: Detectron2 leaves the object out
+                continue
+        elif shape and isinstance(shape["counts"], list):
+            shape = mask_utils.frPyObjects(shape, *shape["size"])
+        objects[annotation["image_id"]].append(
+            {
+                "iscrowd": annotation["iscrowd"],
+                "bbox": annotation["bbox"],
+                "category_id": labels[annotation["category_id"]],
+                "bbox_mode": BoxMode.XYWH_ABS,
+                **({"segmentation": shape} if shape else {}),
+            }
+        )
+    return [
+        {
+            "file_name": str(image_path(images, image["file_name"])),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": image["id"],
+            "annotations": objects[image["id"]],
+        }
+        for image in sorted(content["images"], key=lambda image: image["id"])
+    ]
+
+
+def _read_stored(file_name: str, format: str) -> np.ndarray:
+    """Detectron2's ``read_image``, which would turn images as the camera says, but neither their boxes nor masks."""
+    with Image.open(file_name) as image:
+        pixels: np.ndarray = detection_utils.convert_PIL_to_numpy(rgb(image), format)
+        return pixels
+
+
+detection_utils.read_image = _read_stored
 
 
 def _find_folder(name: str, source: VocSplit | CocoSplit, root: Path) -> Path:
@@ -73,10 +161,10 @@ def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) 
     registered = [register_dataset(name, root) for name in names]
     try:
         dicts = get_detection_dataset_dicts(registered, filter_empty=filter_empty)
-    except (OSError, ET.ParseError, ValueError, KeyError, AttributeError, AssertionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise UserError(
             f"the annotations of {', '.join(names)} below {root} cannot be read ({type(error).__name__}: {error}): "
-            "unpack the data set again"
+            "mend them, or unpack the data set again"
         ) from error
     first = Path(dicts[0]["file_name"])
     if not first.is_file():
@@ -102,13 +190,29 @@ def check_before_training(cfg: CfgNode, root: Path, num_processes: int) -> None:
         )
 
 
-def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
-    """The test images of the config, in which every class that is averaged over occurs.
-
-    VOC's evaluator silently scores an absent class as 0.
+def load_train_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
+    """The training images of the config.
 
     Raises:
-        UserError: as :func:`load_dicts`, the number of classes is not the config's, or a class has no annotation.
+        UserError: as :func:`load_dicts`, or they have masks of another form than the config trains on.
+    """
+    dicts = load_dicts(cfg.DATASETS.TRAIN, root, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    if not cfg.MODEL.MASK_ON or cfg.INPUT.MASK_FORMAT != "polygon":
+        return dicts
+    objects = [each for image in dicts for each in image["annotations"] if not each.get("iscrowd")]
+    if number := sum(isinstance(each.get("segmentation"), dict) for each in objects):
+        raise UserError(
+            f"{number:,} objects of {', '.join(cfg.DATASETS.TRAIN)} have masks as run lengths, but the protocol "
+            f"trains on polygons: give the override INPUT.MASK_FORMAT=bitmask"
+        )
+    return dicts
+
+
+def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
+    """The test images of the config.
+
+    Raises:
+        UserError: as :func:`load_dicts`, the number of classes is not the config's, or no object is to be found.
     """
     names = cfg.DATASETS.TEST
     dicts = load_dicts(names, root)
@@ -118,10 +222,32 @@ def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
             f"{names[0]} has {len(classes)} classes, MODEL.ROI_HEADS.NUM_CLASSES is "
             f"{cfg.MODEL.ROI_HEADS.NUM_CLASSES}: make them agree"
         )
-    found = {annotation["category_id"] for image in dicts for annotation in image["annotations"]}
-    if absent := [name for index, name in enumerate(classes) if index not in found]:
-        raise UserError(f"{', '.join(names)} below {root} has no annotation of {', '.join(absent)}: it is incomplete")
+    if not scored_labels(dicts):
+        raise UserError(f"{names[0]} below {root} has no object that a test counts: complete its annotations")
     return dicts
+
+
+def scored_labels(dicts: Sequence[dict[str, Any]]) -> set[int]:
+    """The classes with objects that a test counts, as numbers: neither difficult (VOC) nor crowds (COCO)."""
+    objects = (each for image in dicts for each in image["annotations"])
+    return {each["category_id"] for each in objects if not each.get("difficult") and not each.get("iscrowd")}
+
+
+def remarks_on_data(cfg: CfgNode, root: Path) -> list[str]:
+    """What a reader of the figures must know about the data: sentences, for the record."""
+    (name,) = cfg.DATASETS.TEST
+    dicts = load_test_dicts(cfg, root)
+    metadata = MetadataCatalog.get(register_dataset(name, root))
+    scored = scored_labels(dicts)
+    remarks = []
+    if left_out := [title for label, title in enumerate(metadata.thing_classes) if label not in scored]:
+        remarks.append(
+            f"no test object of {', '.join(left_out)} counts (there is none, or all are difficult or crowds): average "
+            f"precision is over the other {len(scored)} classes"
+        )
+    if json_file := metadata.get("json_file"):
+        remarks += read_coco(Path(json_file))[1]
+    return remarks
 
 
 class SeededMapper(torch.utils.data.Dataset):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from detectron2.evaluation import (
     DatasetEvaluators,
     PascalVOCDetectionEvaluator,
     inference_on_dataset,
+    pascal_voc_evaluation,
 )
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from torch import nn
 
+from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_to_log
-from transfer.tasks.detection.data import load_test_dicts, register_dataset
+from transfer.tasks.detection.data import load_test_dicts, register_dataset, scored_labels
 from transfer.tasks.detection.splits import VocSplit, known_splits
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
@@ -81,7 +83,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
     registered = register_dataset(name, root)
     scorer: DatasetEvaluator
     if isinstance(known_splits()[name], VocSplit):
-        scorer = PascalVOCDetectionEvaluator(registered)
+        scorer = VocEvaluator(registered, dicts)
     else:
         scorer = CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
     with stdout_to_log():
@@ -90,6 +92,55 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
     if count.num_detections == 0:
         raise NothingDetectedError(f"the model detected nothing in {len(dicts)} test images: its training has failed")
     return collect_metrics(results)
+
+
+class VocEvaluator(PascalVOCDetectionEvaluator):
+    """Detectron2's evaluation of VOC, over the classes that have an object to find.
+
+    It is given the objects as :mod:`transfer.tasks.detection.voc_files` reads them, and numbers in place of the images'
+    names, which it would split at spaces. A class without an object to find, which has no average precision, would
+    enter its mean as 0.
+
+    Args:
+        registered: a VOC data set's name in Detectron2's catalogs.
+        dicts: its images.
+    """
+
+    def __init__(self, registered: str, dicts: Sequence[dict[str, Any]]) -> None:
+        super().__init__(registered)
+        self._scored = sorted(scored_labels(dicts))
+        self._titles = list(self._class_names)
+        self._number = {image["image_id"]: str(number) for number, image in enumerate(dicts)}
+        self._objects = {
+            self._number[image["image_id"]]: [self._object(each) for each in image["annotations"]] for image in dicts
+        }
+
+    def _object(self, annotation: dict[str, Any]) -> dict[str, Any]:
+        x0, y0, x1, y1 = annotation["bbox"]
+        return {
+            "name": self._titles[annotation["category_id"]],
+            "bbox": [x0 + 1, y0 + 1, x1, y1],
+            "difficult": int(annotation["difficult"]),
+        }
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        super().process([{**image, "image_id": self._number[image["image_id"]]} for image in inputs], outputs)
+
+    def evaluate(self) -> dict[str, dict[str, float]] | None:
+        """``{"bbox": {"AP": ..., "AP50": ..., "AP75": ...}}`` in percent; None in other processes."""
+        self._predictions = {place: self._predictions.get(label, []) for place, label in enumerate(self._scored)}
+        self._class_names = [self._titles[label] for label in self._scored]
+        parser = pascal_voc_evaluation.parse_rec
+        with tempfile.NamedTemporaryFile("w") as names:
+            names.write("\n".join(self._objects))
+            names.flush()
+            self._image_set_path, self._anno_file_template = names.name, "{}"
+            pascal_voc_evaluation.parse_rec = self._objects.__getitem__
+            try:
+                figures: dict[str, dict[str, float]] | None = super().evaluate()
+            finally:
+                pascal_voc_evaluation.parse_rec = parser
+        return figures
 
 
 class CocoEvaluator(DatasetEvaluator):
@@ -123,7 +174,7 @@ class CocoEvaluator(DatasetEvaluator):
             {**detection, "category_id": ids[detection["category_id"]]}
             for detection in itertools.chain.from_iterable(gathered)
         ]
-        ground_truth = json.loads(Path(self._metadata.json_file).read_text(encoding="utf-8"))
+        ground_truth, _ = read_coco(Path(self._metadata.json_file))
         results: dict[str, dict[str, float]] = {}
         for iou_type in self._iou_types:
             figures = coco_figures(ground_truth, detections, iou_type, oracle=self._oracle)

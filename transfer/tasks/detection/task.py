@@ -21,7 +21,7 @@ from transfer.protocol_lock import batch_note
 from transfer.record import Metric
 from transfer.tasks.detection.accumulation import parts_of_batch
 from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
-from transfer.tasks.detection.data import check_before_training, load_dicts, load_test_dicts
+from transfer.tasks.detection.data import check_before_training, load_train_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
@@ -68,7 +68,7 @@ def run(trial: Trial) -> Outcome:
     cfg = resolve_config(trial)
     num_processes = gpus.num_processes(trial.device)
     check_before_training(cfg, trial.data, num_processes)
-    load_test_dicts(cfg, trial.data)  # else a fault in them is found after hours of training
+    remarks = remarks_on_data(cfg, trial.data)  # else a fault in them is found after hours of training
     converted = converted_weights(trial, "detectron2")
     check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
@@ -94,6 +94,7 @@ def run(trial: Trial) -> Outcome:
         protocol_difference=verdict.difference,
         standing=verdict.standing,
         batch=batch_note(cfg.SOLVER.IMS_PER_BATCH, parts=parts),
+        data_remarks=remarks,
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,
@@ -115,7 +116,7 @@ def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float],
         train(
             job.cfg,
             model,
-            load_dicts(job.cfg.DATASETS.TRAIN, job.data, filter_empty=job.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS),
+            load_train_dicts(job.cfg, job.data),
             seed=job.seed,
             work_dir=job.work_dir,
             fingerprint=job.fingerprint,

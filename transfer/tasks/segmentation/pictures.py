@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.images import rgb
 from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
 
 OPACITY = 0.6
@@ -38,7 +39,7 @@ def draw_pictures(runner: Runner, folder: Path) -> list[Path]:
         truth = sample["data_samples"].gt_sem_seg.data[0].numpy()
         prediction = result.pred_sem_seg.data[0].cpu().numpy()
         with Image.open(path) as image:
-            sides = draw(image.convert("RGB"), truth, prediction, dataset.metainfo["palette"])
+            sides = draw(rgb(image), truth, prediction, dataset.metainfo["palette"])
         files.append(folder / f"{path.stem}.jpg")
         save_side_by_side(sides, files[-1])
     return files

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UserError
+from common.images import rgb
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 
@@ -168,7 +169,7 @@ def read_rgb(file: Path | BytesIO, called: object, remedy: str) -> Image.Image:
     """
     try:
         with Image.open(file) as image:
-            return image.convert("RGB")
+            return rgb(image)
     except FileNotFoundError:
         raise UserError(f"there is no image {called}: {remedy}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

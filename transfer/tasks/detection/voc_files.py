@@ -1,0 +1,102 @@
+"""VOC's XML files and lists, read alike by the doctor, the training and the test. Imports no framework.
+
+Detectron2's own readers differ: its evaluator takes whole numbers only and asks for ``pose``, ``truncated`` and
+``difficult``, and its loader takes ``#`` for a comment and a list of two columns for a table
+(https://github.com/facebookresearch/detectron2/blob/main/detectron2/evaluation/pascal_voc_evaluation.py and
+data/datasets/pascal_voc.py), so that what could be trained on could fail hours later.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+LABEL_COLUMN = re.compile(r"\s+(-1|0|1)$")  # of lists as <class>_test.txt: is the class in the image?
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """An object as its file has it.
+
+    Attributes:
+        box: ``xmin, ymin, xmax, ymax`` in pixels; the first is 1 and the last is included.
+        difficult: not counted in tests; an object that does not say so is not.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class VocAnnotation:
+    """An image's size in pixels and its objects."""
+
+    width: int
+    height: int
+    objects: tuple[VocObject, ...]
+
+
+def read_annotation(path: Path) -> VocAnnotation:
+    """Reads an XML file.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is no XML, or lacks something; the message begins with what.
+    """
+    try:
+        tree = ET.parse(path)
+    except ET.ParseError as error:
+        raise ValueError(f"no XML ({error})") from None
+    return VocAnnotation(
+        width=int(_number(tree, "size/width")),
+        height=int(_number(tree, "size/height")),
+        objects=tuple(
+            VocObject(
+                name=_text(item, "name"),
+                box=tuple(_number(item, f"bndbox/{side}") for side in SIDES),  # type: ignore[arg-type] # four
+                difficult=item.find("difficult") is not None and _number(item, "difficult") != 0,
+            )
+            for item in tree.findall("object")
+        ),
+    )
+
+
+def read_names(path: Path, images: Path) -> list[str]:
+    """The names in a list, one per line; a second column, of VOC's labels -1, 0 and 1, is left out.
+
+    Args:
+        images: their folder: a line that names an image of it has no second column.
+
+    Raises:
+        OSError: there is no list.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
+    return [
+        LABEL_COLUMN.sub("", line) if LABEL_COLUMN.search(line) and not (images / f"{line}.jpg").is_file() else line
+        for line in lines
+        if line
+    ]
+
+
+def _text(element: ET.Element | ET.ElementTree, path: str) -> str:
+    found = element.findtext(path)
+    if found is None:
+        raise ValueError(f"no {path}")
+    return found.strip()
+
+
+def _number(element: ET.Element | ET.ElementTree, path: str) -> float:
+    text = _text(element, path)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{path} is {text[:40]!r}, not a number")
+    return number
