@@ -1,4 +1,4 @@
-"""Training images in a folder for each class, and how an image file is decoded; shards are in ``shards``."""
+"""Training images in folders, and how an image file is decoded; shards are in ``shards``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 
 from common.errors import UserError
-from common.images import rgb
+from common.images import class_folders, images_below, rgb
 from common.names import PackedNames
 from pretrain.data.ops import Array
 
@@ -49,7 +48,7 @@ class ImageSource(Protocol):
 
 
 class ImageFolderSource:
-    """``folder/<class>/<image>``, as torchvision's ImageFolder lists them."""
+    """``folder/<class>/<image>``, as torchvision's ImageFolder lists them; or a flat folder of images of no class."""
 
     shard_sizes: list[int] | None = None
 
@@ -57,22 +56,22 @@ class ImageFolderSource:
         """Lists the images.
 
         Raises:
-            UserError: there are no class folders, or one of them holds no image.
+            UserError: there is no image, or none in one of several class folders.
         """
-        try:
-            listing = ImageFolder(str(folder), allow_empty=True)
-        except FileNotFoundError:
-            raise UserError(
-                f"{folder} holds no class folders with images: the layout is {folder}/<class>/<image>, or shards *.tar"
-            ) from None
-        self.labels = torch.tensor(listing.targets, dtype=torch.int64)
-        counts = torch.bincount(self.labels, minlength=len(listing.classes))
-        empty = [folder / name for name, count in zip(listing.classes, counts.tolist(), strict=True) if not count]
-        if empty:
+        classes = class_folders(folder)
+        images = [[f"{name}/{image}" for image in images_below(folder / name)] for name in classes]
+        if empty := [folder / name for name, names in zip(classes, images, strict=True) if not names]:
             more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
             raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
+        if not classes:
+            images = [images_below(folder)]
+        if not images[0]:
+            raise UserError(
+                f"{folder} holds no images: the layout is {folder}/<class>/<image>, {folder}/<image>, or shards *.tar"
+            )
+        self.labels = torch.repeat_interleave(torch.tensor([len(names) for names in images]))
         self._folder = folder
-        self._names = PackedNames(Path(path).relative_to(folder).as_posix() for path, _ in listing.samples)
+        self._names = PackedNames(name for names in images for name in names)
         self.sha256 = self._names.sha256()
 
     @property

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, Written
@@ -171,3 +174,50 @@ def test_commands_of_classification_and_clustering_refuse_damaged_data(tmp_path:
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1 and "splits of the wrong size" in refused.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def own_images(root: Path) -> Path:
+    for split in ("train", "val"):
+        for label in range(2):
+            for number in range(4):
+                path = root / split / f"c{label}" / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                seed = zlib.crc32(str(path.relative_to(root)).encode())
+                Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+    return root
+
+
+def test_of_own_images_files_that_are_no_images_are_counted_and_hidden_ones_are_nothing(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    shutil.copytree(root / "train/c0", root / "train/.ipynb_checkpoints")
+    for name in ("a.jfif", "b.jfif", "c"):
+        (root / "train/c0" / name).touch()
+    findings = examine(datasets.get("folder"), root)
+    assert not findings.sentences()
+    assert findings.notes() == ["files that are left out, by their suffix (2): .jfif 2, none 1"]
+
+
+def test_a_link_to_the_folder_that_holds_it_is_no_endless_loop(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    (root / "own").symlink_to(root, target_is_directory=True)
+    check_dataset(datasets.get("folder"), root)
+
+
+def test_remedies_of_own_images_name_no_archive(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    shutil.rmtree(root / "val/c1")
+    (root / "train/c0/0.png").write_bytes(b"")
+    Image.fromarray(np.ones((8, 8), np.float32)).save(root / "train/c0/1.tif")
+    other, unreadable, unusable = sorted(examine(datasets.get("folder"), root).sentences())
+    assert other.endswith("give both the same class folders, or remove those")
+    assert "train/c0/1.tif (its pixels are F, 32 bits" in unusable
+    assert unreadable.endswith("save them again or remove them")
+
+
+def test_test_images_that_are_among_the_own_training_images_are_counted(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    shutil.copy(root / "train/c0/0.png", root / "val/c0/copy.png")
+    done = run_module("transfer.commands.check_data", "folder", "--data", root, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "1 of 9 test images have a near-duplicate among the training images (1 the same bytes)" in done.stdout
+    assert "val/c0/copy.png - c0/0.png" in done.stdout

@@ -97,6 +97,25 @@ def test_images_that_were_replaced_are_noticed(cache: FeatureCache, tmp_path: Pa
     np.testing.assert_array_equal(cache.features(images(seed=1), tmp_path), new)
 
 
+def test_one_file_that_was_replaced_is_noticed(cache: FeatureCache, tmp_path: Path) -> None:
+    listed = images()
+    for row in range(NUM_IMAGES):
+        listed.read(row).save(tmp_path / f"{row}.png")
+
+    def of_files() -> LabelledImages:
+        return dataclasses.replace(
+            listed,
+            read=lambda row: Image.open(tmp_path / f"{row}.png").convert("RGB"),
+            names=[f"{row}.png" for row in range(NUM_IMAGES)],
+            root=tmp_path,
+        )
+
+    old = cache.features(of_files(), tmp_path)
+    Image.new("RGB", (8, 8), "white").save(tmp_path / "1.png")  # none of the four that are read again
+    new = cache.features(of_files(), tmp_path)
+    assert np.flatnonzero(np.abs(new - old).max(axis=1) > 0.1).tolist() == [1]
+
+
 @pytest.mark.parametrize("damage", ["a byte", "the end", "everything"])
 def test_a_damaged_file_is_made_anew(cache: FeatureCache, tmp_path: Path, damage: str) -> None:
     first = cache.features(images(), tmp_path)

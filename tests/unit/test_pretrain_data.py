@@ -154,7 +154,7 @@ def test_missing_empty_and_damaged_data_are_the_users_errors(images: Path, tmp_p
     with pytest.raises(UserError, match="no data at"):
         TwistDataset(tmp_path / "nowhere", recipe("demo"))
     (tmp_path / "empty" / "train").mkdir(parents=True)
-    with pytest.raises(UserError, match="no class folders"):
+    with pytest.raises(UserError, match="holds no images: the layout is"):
         TwistDataset(tmp_path / "empty", recipe("demo"))
     with pytest.raises(UserError, match="fewer than one batch of 9"):
         TwistDataset(images, recipe("demo", "data.batch_size=9"))

@@ -29,7 +29,8 @@ class Args:
     fetch.
 
     With --pretraining, counts the test images that the pre-training images contain too, exactly or nearly, and writes
-    the count to OUT/near-duplicates/<name>.json, where reports find it.
+    the count to OUT/near-duplicates/<name>.json, where reports find it. Of your own images, counts those of the test
+    that are among the training images too.
 
     examples:
       tools/check_data.sh coco --data /data/coco
@@ -57,7 +58,11 @@ def main(args: Args) -> int:
     except UserError as error:
         raise UserError(f"{error}; {row.title}: {row.guide.format(root='DIR')}") from None
     if args.pretraining is None:
-        return cli.EXIT_DONE if check(row, root, again=True) else cli.EXIT_BAD_USE
+        if not check(row, root, again=True):
+            return cli.EXIT_BAD_USE
+        if row.is_own and (root / "train").is_dir():
+            count_repeated_images(row, root)
+        return cli.EXIT_DONE
 
     from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request, find_near_duplicates, write
 
@@ -75,6 +80,20 @@ def main(args: Args) -> int:
         f"{found.training_images:,} images of {found.training_source} ({found.exact:,} the same bytes): {path}"
     )
     return cli.EXIT_DONE
+
+
+def count_repeated_images(row: DatasetRow, root: Path) -> None:
+    """Prints how many test images the user's own training images contain too, which no list rules out."""
+    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, find_near_duplicates
+
+    with progress_bar("listing", stays=True) as progress:
+        found, _ = find_near_duplicates(row, root, root / "train", DEFAULT_THRESHOLD, progress)
+    print(
+        f"{found.near_duplicates:,} of {found.test_images:,} test images have a near-duplicate among the training "
+        f"images ({found.exact:,} the same bytes)"
+    )
+    for test, train, _ in found.examples[:5]:
+        print(f"  {test} - {train}")
 
 
 def dataset_lines() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -57,9 +58,9 @@ def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path,
     for part in parts:
         home = devkit / f"VOC{part.year}"
         if has_folders([home / "Annotations", home / "JPEGImages"], findings):
-            names, folder = home / f"ImageSets/Main/{part.names}.txt", home / "JPEGImages"
-            listed = read_list(names, lambda path, folder=folder: read_names(path, folder), findings)
-            images += [(home, name) for name in listed]
+            read = functools.partial(read_names, images=home / "JPEGImages")
+            names = read_list(home / f"ImageSets/Main/{part.names}.txt", read, findings)
+            images += [(home, name) for name in names]
     return images
 
 

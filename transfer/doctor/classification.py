@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import PurePath
+
+from common.images import files_below, is_image
 from common.progress import Progress
 from transfer.doctor.files import check_count, check_image, for_each, repeated
 from transfer.doctor.findings import (
@@ -17,7 +21,7 @@ from transfer.doctor.findings import (
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
-from transfer.tasks.classification.datasets.image_folder import NotSortedError
+from transfer.tasks.classification.datasets.image_folder import FOLDERS, NotSortedError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 
@@ -41,6 +45,11 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
     if "train" in listings and row.num_classes not in (0, num_classes := len(listings["train"].classes)):
         findings.add(WRONG_COUNT, f"train has {num_classes} classes, not {row.num_classes}")
     _check_leaks(listings, findings)
+    if row.is_own:
+        folders = [root / FOLDERS[split] for split, listing in listings.items() if listing.root is not None]
+        left_out = (name for folder in folders for name in files_below(folder) if not is_image(name))
+        for suffix, number in Counter(PurePath(name).suffix for name in left_out).items():
+            findings.note("files that are left out, by their suffix", f"{suffix or 'none'} {number:,}")
     for split, listing in listings.items():
         if listing.root is not None:  # else the images were read when they were listed
             for_each(

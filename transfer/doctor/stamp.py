@@ -23,16 +23,20 @@ def fingerprint(root: Path, parts: Sequence[str] | None) -> str:
     """
     digest = hashlib.sha256(f"doctor {VERSION}\n".encode())
     with os.scandir(root) as scan:
-        for line in _listing([entry for entry in scan if parts is None or entry.name in parts]):
+        for line in _listing([entry for entry in scan if parts is None or entry.name in parts], set()):
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _listing(entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
+def _listing(entries: Iterable[os.DirEntry[str]], entered: set[tuple[int, int]]) -> Iterator[str]:
+    """One line for each file; a folder that links reach several times is entered once."""
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.is_dir():
-            with os.scandir(entry.path) as scan:
-                yield from _listing(scan)
+            status = entry.stat()
+            if (status.st_dev, status.st_ino) not in entered:
+                entered.add((status.st_dev, status.st_ino))
+                with os.scandir(entry.path) as scan:
+                    yield from _listing(scan, entered)
             continue
         with contextlib.suppress(OSError):  # a link to nowhere: the check itself will name it
             status = entry.stat()

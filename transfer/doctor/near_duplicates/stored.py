@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
-from transfer.tasks.classification.datasets.image_folder import IMAGE_SUFFIXES
+from common.images import files_below, is_image
 
 WHAT_TO_GIVE = "give class folders, a flat folder or *.tar shards of images"
 
@@ -47,14 +46,11 @@ def list_images(folder: Path) -> list[Stored]:
         UserError: it holds no image, or a shard is damaged.
     """
     found: list[Stored] = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.endswith(".tar"):
-                found += _members(path, folder)
-            elif is_image(name):
-                found.append(stored_file(path, folder))
+    for name in files_below(folder):
+        if name.endswith(".tar"):
+            found += _members(folder / name, folder)
+        elif is_image(name):
+            found.append(stored_file(folder / name, folder))
     if not found:
         raise UserError(f"no images below {folder}: {WHAT_TO_GIVE}")
     return found
@@ -64,11 +60,6 @@ def stored_file(path: Path, root: Path) -> Stored:
     """An image that is a file of its own, named as below ``root``."""
     status = path.stat()
     return Stored(path.relative_to(root).as_posix(), str(path), 0, status.st_size, status.st_mtime_ns)
-
-
-def is_image(name: str) -> bool:
-    """Whether a file's name says that it is an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _members(path: Path, root: Path) -> Iterator[Stored]:

@@ -74,6 +74,7 @@ class FeatureCache:
             "torch": torch.__version__,
             "images": images.name,
             "root": str(root),
+            "files": images.files_sha256(),
             "labels": sha256_bytes(np.ascontiguousarray(images.labels).tobytes()),
         }
         key = json.dumps(content, sort_keys=True)

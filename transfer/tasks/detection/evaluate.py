@@ -106,6 +106,9 @@ class VocEvaluator(PascalVOCDetectionEvaluator):
         dicts: its images.
     """
 
+    _class_names: list[str]
+    _predictions: dict[int, list[str]]
+
     def __init__(self, registered: str, dicts: Sequence[dict[str, Any]]) -> None:
         super().__init__(registered)
         self._scored = sorted(scored_labels(dicts))

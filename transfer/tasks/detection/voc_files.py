@@ -49,19 +49,19 @@ def read_annotation(path: Path) -> VocAnnotation:
         ValueError: it is no XML, or lacks something; the message begins with what.
     """
     try:
-        tree = ET.parse(path)
+        root = ET.parse(path).getroot()
     except ET.ParseError as error:
         raise ValueError(f"no XML ({error})") from None
     return VocAnnotation(
-        width=int(_number(tree, "size/width")),
-        height=int(_number(tree, "size/height")),
+        width=int(_number(root, "size/width")),
+        height=int(_number(root, "size/height")),
         objects=tuple(
             VocObject(
                 name=_text(item, "name"),
                 box=tuple(_number(item, f"bndbox/{side}") for side in SIDES),  # type: ignore[arg-type] # four
                 difficult=item.find("difficult") is not None and _number(item, "difficult") != 0,
             )
-            for item in tree.findall("object")
+            for item in root.findall("object")
         ),
     )
 
@@ -84,14 +84,14 @@ def read_names(path: Path, images: Path) -> list[str]:
     ]
 
 
-def _text(element: ET.Element | ET.ElementTree, path: str) -> str:
+def _text(element: ET.Element, path: str) -> str:
     found = element.findtext(path)
     if found is None:
         raise ValueError(f"no {path}")
     return found.strip()
 
 
-def _number(element: ET.Element | ET.ElementTree, path: str) -> float:
+def _number(element: ET.Element, path: str) -> float:
     text = _text(element, path)
     try:
         number = float(text)

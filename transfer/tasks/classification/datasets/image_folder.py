@@ -6,18 +6,16 @@ Shards are ``train/*.tar`` and ``val/*.tar``, or all of them in one folder.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from common.images import class_folders, images_below
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home, read_rgb, split_name
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 
 FOLDERS = {"train": "train", "test": "val"}
-# What counts as an image among the files in a folder; compared in lower case.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
 class NotSortedError(DataFileError):
@@ -36,29 +34,21 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
         return of_shards
     home = Home.find(row, root, "train", "imagefolder")
     folder = home.folder_of(FOLDERS[split])
-    with os.scandir(folder) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    classes = [entry.name for entry in entries if entry.is_dir()]
-    if not classes and any(_is_image(entry.name) for entry in entries):
+    classes = class_folders(folder)
+    if not classes and images_below(folder):
         message = f"the images in {folder} are not sorted into folders of classes: {row.guide.format(root=root)}"
         raise NotSortedError(message, home.name(f"{folder.name}/"), missing=True)
     names: list[str] = []
     labels: list[int] = []
     for label, class_name in enumerate(classes):
-        before = len(names)
-        for parent, _, files in sorted(os.walk(folder / class_name, followlinks=True)):
-            below = Path(parent).relative_to(folder).as_posix()
-            names += [f"{folder.name}/{below}/{name}" for name in sorted(files) if _is_image(name)]
-        if len(names) == before:
+        images = images_below(folder / class_name)
+        if not images:
             raise home.missing(f"{folder.name}/{class_name}/<images>")
-        labels += [label] * (len(names) - before)
+        names += [f"{folder.name}/{class_name}/{name}" for name in images]
+        labels += [label] * len(images)
     if not names:
         raise home.missing(f"{folder.name}/<class>/<images>")
     return home.images(split, names, labels, classes)
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _of_shards(row: LabelledDataset, root: Path, split: Split) -> LabelledImages | None:

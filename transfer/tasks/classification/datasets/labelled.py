@@ -68,6 +68,13 @@ class LabelledImages:
         """The same images, each read once and kept in memory: for small images that are read in every epoch."""
         return dataclasses.replace(self, read=functools.cache(self.read))
 
+    def files_sha256(self) -> str:
+        """Hash of the images' names in their order, and of the size and modification time of each that is a file."""
+        if self.root is None:
+            return self.names_sha256()
+        status = ((name, (self.root / name).stat()) for name in self.names)
+        return sha256_text("\n".join(f"{name}\0{each.st_size}\0{each.st_mtime_ns}" for name, each in status))
+
     def names_sha256(self) -> str:
         """Hash of the images' names in their order, and of their labels where they have no names."""
         return sha256_text("\n".join(self.names) if self.names else repr(self.labels.tolist()))
