@@ -31,6 +31,11 @@ def point_to_data(config: Config, root: Path) -> None:
     """
     for loader in (config.train_dataloader, config.test_dataloader):
         for dataset in loader.dataset.get("datasets", [loader.dataset]):
+            for step in dataset.pipeline:
+                if (
+                    step.type == "LoadImageFromFile"
+                ):  # else it would turn images as the camera says, but not their masks
+                    step.color_type = "color_ignore_orientation"
             dataset.data_root = str(root / dataset.data_root)
             place = Path(dataset.data_root)
             contents = {

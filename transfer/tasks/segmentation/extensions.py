@@ -1,4 +1,4 @@
-"""What our protocols' configs name and MMSegmentation lacks: a linear head, and a transform of masks."""
+"""What our trials use and MMSegmentation lacks: a linear head, a transform of masks, a metric."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.transforms import BaseTransform
+from mmseg.evaluation import IoUMetric
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import METRICS, MODELS, TRANSFORMS
 from torch import nn
 
 IGNORED = 255
 
 
 def register_extensions() -> None:
-    """Makes both known to configs by their names. Idempotent."""
+    """Makes them known to configs by their names. Idempotent."""
     MODELS.register_module(module=LinearPyramidHead, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)
+    METRICS.register_module(module=ExistingClassesIoU, force=True)
 
 
 class LinearPyramidHead(BaseDecodeHead):
@@ -65,6 +67,21 @@ class LinearPyramidHead(BaseDecodeHead):
             for stage, norm, classify in zip(selected, self.norms, self.classifiers, strict=True)
         ]
         return torch.stack(logits).sum(dim=0)
+
+
+class ExistingClassesIoU(IoUMetric):
+    """MMSegmentation's IoU and accuracy, over the classes that the test masks have.
+
+    A class of which no pixel is to be found would enter the mean as 0 where the model predicts it once, and not at all
+    where it never does.
+    """
+
+    def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
+        exists = sum(labelled for *_, labelled in results) > 0
+        metrics: dict[str, float] = super().compute_metrics(
+            [(found, union * exists, predicted, labelled) for found, union, predicted, labelled in results]
+        )
+        return metrics
 
 
 class MergeForeground(BaseTransform):

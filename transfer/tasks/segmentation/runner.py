@@ -22,6 +22,7 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
+from common.errors import UserError  # noqa: E402
 from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
@@ -53,12 +54,24 @@ class SegmentationJob:
     parts: int = 1
 
 
-def train_and_test(job: SegmentationJob, report: Report) -> tuple[dict[str, float], dict[str, float], list[Path]]:
-    """The trial itself, called in each of its processes.
+@dataclass(frozen=True, kw_only=True)
+class SegmentationResult:
+    """What comes out of a trial.
 
-    Returns:
-        ``miou``, ``macc``, ``aacc`` in percent, of the trained model and of background everywhere; and pictures below
-        ``job.work_dir``, none in processes other than the main one.
+    Attributes:
+        scores, floor: ``miou``, ``macc``, ``aacc`` in percent, of the trained model and of background everywhere.
+        pictures: below the job's ``work_dir``; none in processes other than the main one.
+        absent: classes that no test mask has, which are not averaged over.
+    """
+
+    scores: dict[str, float]
+    floor: dict[str, float]
+    pictures: list[Path]
+    absent: list[str]
+
+
+def train_and_test(job: SegmentationJob, report: Report) -> SegmentationResult:
+    """The trial itself, called in each of its processes.
 
     Raises:
         UserError: the number of images is not the protocol's, or the backbone is not the converted file.
@@ -71,11 +84,12 @@ def train_and_test(job: SegmentationJob, report: Report) -> tuple[dict[str, floa
         num_train=len(runner.train_loop.dataloader.dataset),
         num_test=len(runner.test_loop.dataloader.dataset),
     )
-    floor = all_background(runner)
+    floor, absent = all_background(runner)
     if job.checkpoint is None or int(job.checkpoint.stem.removeprefix("iter_")) < runner.max_iters:
         runner.train()
     scores = named(runner.test())
-    return scores, floor, draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
+    pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
+    return SegmentationResult(scores=scores, floor=floor, pictures=pictures, absent=absent)
 
 
 class TrialRunner(Runner):
@@ -106,6 +120,8 @@ def build_runner(job: SegmentationJob, report: Report) -> Runner:
     config.env_cfg.cudnn_benchmark = job.device == "cuda"
     config.randomness = {"seed": job.seed, "deterministic": job.device == "cpu"}
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
+    if config.test_evaluator.type == "IoUMetric":
+        config.test_evaluator.type = "ExistingClassesIoU"
     accumulate(config, job.parts)
     if get_world_size() > 1:
         config.launcher = "pytorch"
@@ -129,11 +145,15 @@ def replace_sync_bn(config: Any) -> None:
         config.type = "BN"
 
 
-def all_background(runner: Runner) -> dict[str, float]:
+def all_background(runner: Runner) -> tuple[dict[str, float], list[str]]:
     """What a segmentation scores that never learned anything: class 0 at every pixel of the test masks.
 
     Returns:
-        ``miou``, ``macc``, ``aacc`` in percent, by the metric and settings of the trial.
+        ``miou``, ``macc``, ``aacc`` in percent, by the metric and settings of the trial; and the classes that no mask
+        has.
+
+    Raises:
+        UserError: no pixel of any mask is labelled.
     """
     dataset = runner.test_loop.dataloader.dataset
     metric = runner.test_loop.evaluator.metrics[0]
@@ -147,7 +167,11 @@ def all_background(runner: Runner) -> dict[str, float]:
             results = step(results)
         mask = torch.from_numpy(results["gt_seg_map"])
         areas.append(metric.intersect_and_union(torch.zeros_like(mask), mask, num_classes, metric.ignore_index))
-    return named(metric.compute_metrics(areas))
+    exists = sum(labelled for *_, labelled in areas) > 0
+    if not exists.any():
+        raise UserError(f"no pixel of the {len(dataset)} test masks is labelled: nothing can be scored")
+    absent = [name for name, there in zip(dataset.metainfo["classes"], exists.tolist(), strict=True) if not there]
+    return named(metric.compute_metrics(areas)), absent
 
 
 def named(metrics: dict[str, float]) -> dict[str, float]:

@@ -65,16 +65,18 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         work_dir=trial.work_dir,
         parts=parts,
     )
-    scores, floor, pictures = launch(
-        train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress
-    )
+    result = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
     if trial.device == "cpu" and num_processes > 1:
         difference = [*difference, "SyncBN: over all processes -> BN in each process (no CPU kernel)"]
+    remarks = []
+    if result.absent:
+        remarks.append(f"no test mask has a pixel of {', '.join(result.absent)}: IoU is over the other classes")
     verdict = judged(config, trial.benchmark.config_path, difference)
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in scores.items()},
-        references={"all background": floor},
-        pictures=pictures,
+        metrics={name: Metric(value=value) for name, value in result.scores.items()},
+        references={"all background": result.floor},
+        pictures=result.pictures,
+        data_remarks=remarks,
         resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
