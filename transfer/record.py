@@ -19,6 +19,8 @@ RECORD_NAME = "record.json"
 FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
 )  # fmt: skip
+# Fields that older records do not have; empty ones are not written.
+LATER_FIELDS = ("processor", "data_remarks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +149,11 @@ class TrialRecord(TrialResult):
         write_text(path, self.to_text())
 
     def to_text(self) -> str:
-        """The text of the record's file. A record older than ``processor`` is written as it was read."""
+        """The text of the record's file. A record older than some fields is written as it was read."""
         content = dataclasses.asdict(self)
-        if not self.processor:
-            del content["processor"]
+        for name in LATER_FIELDS:
+            if not content[name]:
+                del content[name]
         in_order = {name: content[name] for name in (*FIRST_KEYS, *content)}
         return json.dumps(in_order, indent=1, allow_nan=False) + "\n"
 
@@ -169,7 +172,12 @@ class TrialRecord(TrialResult):
         content["weights_sha256"] = self.weights.sha256
         content["metrics"] = {name: [metric.value, metric.direction] for name, metric in self.metrics.items()}
         content["references"] = self.references
-        later = {"test_scorings": self.test_scorings, "inflated": self.inflated, "choices": self.choices}
+        later = {
+            "test_scorings": self.test_scorings,
+            "inflated": self.inflated,
+            "choices": self.choices,
+            "data_remarks": self.data_remarks,
+        }
         content |= {name: value for name, value in later.items() if value}
         return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))
 

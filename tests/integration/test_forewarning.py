@@ -11,6 +11,7 @@ from common.errors import UserError
 from tests.conftest import run_module
 from transfer import benchmarks
 from transfer.preflight import settings
+from transfer.preflight.check import wants_other_data
 from transfer.preflight.settings import forewarnings
 from transfer.record import Metric
 from transfer.task import task_of
@@ -122,3 +123,19 @@ def test_finished_trials_are_skipped_without_a_word_and_without_a_framework(digi
     assert done.returncode == 0, done.stderr
     assert "1 of 1 trials are recorded" in done.stdout and "loaded: []" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "wants"),
+    [
+        ("voc", "DATASETS.TEST=('voc_2007_test',)", False),
+        ("voc", "DATASETS.TEST=('voc_2012_trainval',)", True),
+        ("seg-voc", "num_images.test=1449", False),
+        ("seg-voc", "num_images.test=20", True),
+    ],
+)
+def test_only_other_data_than_the_protocols_switch_off_the_count(
+    name: str, override: str, wants: bool, tmp_path: Path
+) -> None:
+    plans = [make_plan(name, tmp_path, tmp_path, override)]
+    assert wants_other_data(plans, plans[0]) is wants

@@ -12,7 +12,9 @@ from transfer.doctor.check import check_dataset
 from transfer.preflight.canary import run_canaries
 from transfer.preflight.settings import check_settings, forewarnings
 from transfer.preflight.weights import check_architectures, check_weights
+from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
+from transfer.trials.process import call, fork_server
 from transfer.trials.states import unfinished
 
 # Settings by which a trial asks for other data than its protocol's.
@@ -67,12 +69,21 @@ def check_before_trials(
 def check_data(plans: Sequence[TrialPlan]) -> None:
     """Refuses data that are incomplete or damaged; the first time it reads every file.
 
-    Another number of images than the protocol's is refused unless an override asks for other data.
+    Another number of images than the protocol's is refused unless an override asks for other data than the protocol's,
+    so that the trial is off protocol.
 
     Raises:
         UserError: see :func:`transfer.doctor.check.check_dataset`.
     """
+    different = {(plan.benchmark.dataset, plan.data, plan.overrides): plan for plan in plans}
     with progress_bar("checking the data") as progress:
-        for row, root, overrides in {(plan.benchmark.dataset, plan.data, plan.overrides): None for plan in plans}:
-            counts = not any(override.startswith(DATA_SETTINGS) for override in overrides)
-            check_dataset(row, root, counts=counts, progress=progress)
+        for (row, root, _), plan in different.items():
+            check_dataset(row, root, counts=not wants_other_data(plans, plan), progress=progress)
+
+
+def wants_other_data(plans: Sequence[TrialPlan], plan: TrialPlan) -> bool:
+    """Whether an override makes a trial's data other than its protocol's; giving the protocol's own value does not."""
+    if not any(override.startswith(DATA_SETTINGS) for override in plan.overrides):
+        return False
+    foreseen = call(fork_server(plans), task_of(plan.benchmark).foresee, plan.trial())
+    return foreseen is not None and any(line.startswith(DATA_SETTINGS) for line in foreseen.verdict.difference)
