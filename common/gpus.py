@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +180,17 @@ def titles(gpus: tuple[str, ...]) -> tuple[str, ...]:
     titles = {name: card.title for index, card in enumerate(known) for name in (str(index), card.uuid)}
     titles |= {uuid: f"a MIG device of {card.title}" for card in known for uuid in card.partitions}
     return tuple(next(title for name, title in titles.items() if name == gpu or name.startswith(gpu)) for gpu in gpus)
+
+
+def described(device: str) -> str:
+    """This process's devices, e.g. ``"4 x NVIDIA H100 80GB HBM3, driver 580.65.06, torch 2.14.1"``."""
+    torch = f"torch {importlib.metadata.version('torch')}"
+    if device == "cpu":
+        hidden = f", {len(cards())} NVIDIA GPUs unused" if cards() else ""
+        return f"cpu ({platform.machine()}{hidden}), {torch}"
+    counts = Counter(titles(joint_gpus(visible_gpus())))
+    gpus = ", ".join(f"{count} x {title}" for title, count in counts.items())
+    return f"{gpus}, driver {driver_version()}, {torch}"
 
 
 def driver_version() -> str:

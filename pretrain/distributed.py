@@ -38,12 +38,14 @@ class Process:
 
     Attributes:
         control: the group in which processes speak about the run itself, over gloo on GPUs too.
+        has_bf16: whether the device computes in bfloat16; GPUs before Ampere only pretend to.
     """
 
     device: torch.device
     rank: int = 0
     world_size: int = 1
     control: Any = None
+    has_bf16: bool = True
 
     @property
     def is_first(self) -> bool:
@@ -71,8 +73,9 @@ def process_group(device: str) -> Iterator[Process]:
     place = torch.device("cuda", local_rank) if use_cuda else torch.device("cpu")
     if use_cuda:
         torch.cuda.set_device(place)
+    has_bf16 = not use_cuda or torch.cuda.is_bf16_supported(including_emulation=False)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Process(place)
+        yield Process(place, has_bf16=has_bf16)
         return
     # Of a collective that runs into its time limit, NCCL's flight recorder writes what each rank was doing.
     os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
@@ -87,7 +90,7 @@ def process_group(device: str) -> Iterator[Process]:
             "nccl" if use_cuda else "gloo", store=store, rank=rank, world_size=world_size, timeout=TIME_LIMIT
         )
         control = dist.new_group(backend="gloo", timeout=TIME_LIMIT) if use_cuda else None
-        yield Process(place, rank, world_size, control)
+        yield Process(place, rank, world_size, control, has_bf16)
     except (dist.DistError, RuntimeError) as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise

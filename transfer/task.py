@@ -42,6 +42,8 @@ class Task(ABC):
     picture_sides: str
     target: str | None = None
     uses_all_gpus: bool = False
+    precision: str = "fp32"
+    precision_key: str = "precision"
 
     @abstractmethod
     def run(self, trial: Trial) -> Outcome:

@@ -17,6 +17,7 @@ import torch
 
 from common.cli import EXIT_BAD_USE
 from common.errors import UserError
+from common.gpus import described
 from pretrain.data.dataset import TwistDataset
 from pretrain.distributed import Process, gather_objects
 from pretrain.recipe import Recipe, as_dict
@@ -50,13 +51,15 @@ class Fact:
 def check_start(recipe: Recipe, process: Process) -> None:
     """Holds what is known before data and results are looked at against that of the other processes.
 
+    It becomes the run's first line.
+
     Raises:
         UserError: they differ, said by the first process; the others leave without a word.
     """
     settings = as_dict(recipe)
     del settings["run"]["num_workers"]
     device = process.device.type
-    precision = precision_of(recipe, device)
+    precision = in_all_processes(lambda: precision_of(recipe, device, process.has_bf16), process)
     agree(
         [
             Fact(torch.__version__, f"torch {torch.__version__}", "install the same on all machines"),
@@ -67,6 +70,11 @@ def check_start(recipe: Recipe, process: Process) -> None:
         ],
         process,
     )
+    hosts = set(gather_objects(platform.node(), process))
+    if process.is_first:
+        processes = "1 process" if process.world_size == 1 else f"{process.world_size} processes"
+        where = f"{processes} on {len(hosts)} machines" if len(hosts) > 1 else processes
+        print(f"device: {described(device)}; {where}; precision: {IN_WORDS[precision]}", flush=True)
 
 
 def agree(facts: list[Fact], process: Process) -> None:

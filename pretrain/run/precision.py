@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from common.errors import UserError
 from pretrain.recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -14,11 +15,19 @@ IN_WORDS = {
 }
 
 
-def precision_of(recipe: Recipe, device: str) -> str:
-    """A key of :data:`DTYPES`: the recipe's, where ``auto`` is bf16 on GPUs and fp32 on CPUs."""
+def precision_of(recipe: Recipe, device: str, has_bf16: bool = True) -> str:
+    """A key of :data:`DTYPES`: the recipe's, where ``auto`` is fp32 on CPUs and bf16 on GPUs, fp16 on those without it.
+
+    Raises:
+        UserError: the recipe's is bf16, which the GPU does not have.
+    """
+    if recipe.precision == "bf16" and not has_bf16:
+        raise UserError("precision=bf16, which this GPU does not have: set precision to fp16 or fp32, or leave it")
     if recipe.precision != "auto":
         return recipe.precision
-    return "bf16" if device == "cuda" else "fp32"
+    if device != "cuda":
+        return "fp32"
+    return "bf16" if has_bf16 else "fp16"
 
 
 def autocast(precision: str, device: str) -> torch.autocast:

@@ -71,7 +71,7 @@ class TrainStep:
     ) -> None:
         self.recipe, self.model, self.teacher, self.optimizer = recipe, model, teacher, optimizer
         self.process, self.steps_per_epoch = process, steps_per_epoch
-        self.precision = precision_of(recipe, process.device.type)
+        self.precision = precision_of(recipe, process.device.type, process.has_bf16)
         self.scaler = scaler(self.precision, process.device.type)
         network: nn.Module = model
         if process.world_size > 1:

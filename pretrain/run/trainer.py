@@ -32,7 +32,6 @@ from pretrain.run.agreement import (
 from pretrain.run.checkpoint import Content
 from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, write_note
 from pretrain.run.optim import build_optimizer
-from pretrain.run.precision import IN_WORDS
 from pretrain.run.preemption import Preempted, StopRequest, stop_request
 from pretrain.run.step import NonFiniteLossError, TrainStep
 from pretrain.watch import diagnosis, monitor
@@ -159,8 +158,6 @@ class Trainer:
             self.save()  # the run was killed between the checkpoint and the note, or a file was lost
             return
         recipe, process = self.recipe, self.process
-        if process.is_first:
-            print(f"precision: {IN_WORDS[self.train_step.precision]}", flush=True)
         order = TrainingOrder(recipe, self.dataset, step=self.step, rank=process.rank, world_size=process.world_size)
         stopwatch = Stopwatch(load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda"))
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)

@@ -111,7 +111,9 @@ def test_interrupted_run_in_fp16_keeps_its_loss_scale_and_says_its_precision(
 ) -> None:
     changes, kept = ("precision=fp16", "epochs=2", "run.keep_epochs=1"), tmp_path / "resumed"
     run(tmp_path / "whole", *changes)
-    assert capsys.readouterr().out.startswith("precision: fp16 autocast with a scaled loss, NBS and loss in fp32\n")
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("device: cpu (") and "torch 2" in first
+    assert first.endswith("; 1 process; precision: fp16 autocast with a scaled loss, NBS and loss in fp32")
     kept.mkdir()
     (kept / "checkpoint.pth").write_bytes((tmp_path / "whole" / "checkpoint-0001.pth").read_bytes())
     run(kept, *changes)

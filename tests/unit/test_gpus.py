@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from common import gpus
+import configs.pretrain
+from common import gpus, overrides
 from common.cuda import check_cuda
 from common.errors import UserError
 from pretrain import launch, train
+from pretrain.distributed import process_group
+from pretrain.run.precision import precision_of
+from transfer import benchmarks
 from transfer.planner.devices import machine
 from transfer.trials.devices import local_devices
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.trials.provenance import first_line
 
 FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
 PARTITIONED = (
@@ -182,3 +190,81 @@ def test_several_machines_without_their_number_are_one_sentence(fake: FakeMachin
     fake.monkeypatch.setenv("NNODES", "2")
     with pytest.raises(UserError, match="needs NODE_RANK"):
         launch.main(train.Args(recipe="demo"))
+
+
+def test_the_first_line_names_gpus_driver_and_torch(fake: FakeMachine) -> None:
+    fake.has(FOUR)
+    assert re.fullmatch(r"4 x NVIDIA H100 80GB HBM3, driver 470\.86, torch 2\.\S+", gpus.described("cuda"))
+    assert re.fullmatch(r"cpu \(\w+, 4 NVIDIA GPUs unused\), torch 2\.\S+", gpus.described("cpu"))
+    fake.has(PARTITIONED)
+    assert gpus.described("cuda").startswith("1 x a MIG device of NVIDIA H100, ")
+
+
+def test_the_first_line_of_trials_has_their_precisions(tmp_path: Path) -> None:
+    def plan(benchmark: str, *overrides: str, device: str = "cuda") -> TrialPlan:
+        (found,) = plan_trials(
+            runs=tmp_path,
+            suite="test",
+            benchmarks=[benchmarks.get(benchmark)],
+            weights=[weights_ref("random:resnet18")],
+            seeds=[0],
+            data=tmp_path,
+            device=device,
+            overrides=overrides,
+        )
+        return found
+
+    tf32 = "fp32, convolutions in TF32 where the GPU has it"
+    assert first_line([plan("demo-voc"), plan("demo-seg")]).endswith(f"; precision: {tf32}")
+    assert first_line([plan("demo-linear"), plan("demo-1pct", "precision=bf16")]).endswith("fp32, precision=bf16")
+    assert first_line([plan("demo-voc", "SOLVER.AMP.ENABLED=True")]).endswith("SOLVER.AMP.ENABLED=True")
+    assert re.fullmatch(r"device: cpu \(.*\), torch \S+; precision: fp32", first_line([plan("demo-voc", device="cpu")]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine whose torch sees no GPU")
+def test_a_gpu_that_torch_cannot_use_is_refused_with_both_versions(fake: FakeMachine) -> None:
+    fake.has(FOUR)
+    with pytest.raises(UserError, match=r"has NVIDIA H100 80GB HBM3 \(driver 470\.86\), but torch 2\S+ cannot use it"):
+        check_cuda()
+    with pytest.raises(UserError, match="give --device cpu"), process_group("auto"):
+        pass
+    with process_group("cpu") as process:
+        assert process.device.type == "cpu"
+
+
+def test_a_driver_that_is_too_old_is_one_sentence_with_both_versions(
+    fake: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_old() -> None:  # c10/cuda/CUDAFunctions.cpp; as a warning it is hidden by PYTHONWARNINGS=ignore
+        raise RuntimeError(
+            "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by "
+            "downloading and installing a new version from the URL: http://www.nvidia.com/Download/index.aspx"
+        )
+
+    fake.has(FOUR)
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    with pytest.raises(UserError) as refused:
+        check_cuda()
+    assert str(refused.value) == (
+        f"the NVIDIA driver 470.86 is too old, it supports CUDA 11.4 and torch {torch.__version__} needs 13.0: install "
+        "a newer driver, or give --device cpu"
+    )
+
+
+def test_gpus_that_torch_does_not_see_are_counted(fake: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.has(FOUR)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    with pytest.raises(UserError, match="torch sees 3 of the 4 GPUs"):
+        check_cuda()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    check_cuda()
+
+
+def test_a_gpu_without_bf16_trains_in_fp16_unless_bf16_is_asked_for() -> None:
+    recipe = configs.pretrain.get("rn50")
+    assert precision_of(recipe, "cuda") == "bf16"
+    assert precision_of(recipe, "cuda", has_bf16=False) == "fp16"
+    with pytest.raises(UserError, match="set precision to fp16 or fp32"):
+        precision_of(overrides.apply(recipe, ["precision=bf16"]), "cuda", has_bf16=False)

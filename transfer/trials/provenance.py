@@ -10,11 +10,13 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.gpus import num_processes
+from common.gpus import described, num_processes
+from transfer.task import task_of
+from transfer.trials.plan import TrialPlan
 
 # What can change a result: a package's name in records, and the distributions that may provide it.
 PACKAGES = {
@@ -41,6 +43,16 @@ def provenance(device: str, wall_seconds: float) -> dict[str, Any]:
         "device_hours": round(wall_seconds / 3600 * num_devices, 6),
         "peak_bytes": peak_bytes,
     }
+
+
+def first_line(plans: Sequence[TrialPlan]) -> str:
+    """What trials run on and in which precision, in the words that begin the runner's output and a trial's log."""
+    precisions = []
+    for plan in plans:
+        task = task_of(plan.benchmark)
+        changed = [each for each in plan.overrides if each.startswith(f"{task.precision_key}=")]
+        precisions.append((changed or [task.precision if plan.device == "cuda" else "fp32"])[-1])
+    return f"device: {described(plans[0].device)}; precision: {', '.join(dict.fromkeys(precisions))}"
 
 
 @functools.cache

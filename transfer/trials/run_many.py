@@ -7,6 +7,7 @@ Several runners may work on one folder: each trial is claimed by the process tha
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from transfer.trials.devices import DevicePool, gpus_per_trial, local_devices
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, ended_by_sigterm, fork_server, kill, start, trial_process
+from transfer.trials.provenance import first_line
 from transfer.trials.run_one import record_death
 from transfer.trials.states import TrialState, recorded_state, state_of, unfinished
 from transfer.trials.summary import End, RunSummary
@@ -51,6 +53,7 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | Non
     num_joint = len(joint_gpus(devices))
     needs = [1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), num_joint, num_gpus) for plan in waiting]
     make_dir(waiting[0].runs)
+    print(first_line(waiting), file=sys.stderr, flush=True)
     with ended_by_sigterm(), TrialsDisplay(waiting, summary, num_devices=len(devices)) as display:
         LocalRunner(waiting, needs, DevicePool(devices, jobs), display).run()
     if summary.refused:

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from common.cuda import check_cuda
 from common.errors import UserError
 from common.files import make_dir, remove_unfinished, sha256_text, write_text
 from transfer.record import TrialRecord, WeightsInfo
@@ -19,7 +20,7 @@ from transfer.task import task_of
 from transfer.trial import Outcome
 from transfer.trials.claim import Claim, live_owner, take
 from transfer.trials.plan import TrialPlan
-from transfer.trials.provenance import provenance
+from transfer.trials.provenance import first_line, provenance
 from transfer.trials.states import recorded_state
 
 
@@ -63,6 +64,9 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
     outcome = error = None
     try:
         with _output_to(plan.log_path):
+            print(first_line([plan]), flush=True)
+            if plan.device == "cuda":
+                check_cuda()
             make_dir(trial.work_dir)
             make_dir(trial.weights_dir)
             outcome = task_of(plan.benchmark).run(trial)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from common.errors import UserError
 from transfer.tasks.classification.protocol import Precision
 
 
@@ -20,6 +21,12 @@ def computed_in(precision: Precision, device: str) -> Iterator[None]:
     """
     kind = torch.device(device).type
     on_gpu = kind == "cuda"
+    if (
+        precision == "bf16"
+        and torch.cuda.is_available()
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise UserError("precision=bf16, which this GPU does not have: leave it out")
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = convolutions.fp32_precision
     if on_gpu and precision == "fp32":

@@ -25,6 +25,8 @@ class Detection(Task):
     picture_sides = "annotated objects left, as many detections right, best first, with their scores"
     target = "detectron2"
     uses_all_gpus = True
+    precision = "fp32, convolutions in TF32 where the GPU has it"  # PyTorch's default, as in the frameworks
+    precision_key = "SOLVER.AMP.ENABLED"
 
     def run(self, trial: Trial) -> Outcome:
         from transfer.tasks.detection.task import run

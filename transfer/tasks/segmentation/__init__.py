@@ -19,6 +19,8 @@ class Segmentation(Task):
     picture_sides = "image left, annotated mask in the middle, predicted mask right"
     target = "mmseg"
     uses_all_gpus = True
+    precision = "fp32, convolutions in TF32 where the GPU has it"  # PyTorch's default, as in the frameworks
+    precision_key = "optim_wrapper.type"
 
     def run(self, trial: Trial) -> Outcome:
         from transfer.tasks.segmentation.task import run
