@@ -116,7 +116,7 @@ def accumulation(batch_size: int, *, num_devices: int, device_bytes: int, image_
     )
 
 
-def batch_note(batch_size: int, *, parts: int) -> str:
+def batch_note(batch_size: int, *, parts: int, has_batch_norm: bool = True) -> str:
     """What the record says about a batch that was accumulated; empty if it was not.
 
     The gradient is that of ``parts`` times as many devices. Batch norm is not: it sees one part at a time, on all
@@ -124,4 +124,17 @@ def batch_note(batch_size: int, *, parts: int) -> str:
     """
     if parts == 1:
         return ""
-    return f"same batch, accumulated ×{parts} (batch norm over {batch_size // parts} images)"
+    norm = f" (batch norm over {batch_size // parts} images)" if has_batch_norm else ""
+    return f"same batch, accumulated ×{parts}{norm}"
+
+
+def with_norm_batch(verdict: Verdict, batch_size: int, *, parts: int, has_batch_norm: bool) -> Verdict:
+    """The verdict on a trial whose steps are in ``parts``: with batch norm over one part at a time it is off protocol.
+
+    How many parts there are follows from the GPUs' memory, and figures of trials on other GPUs are not to be averaged
+    or paired with these as if nothing were different.
+    """
+    if parts == 1 or not has_batch_norm:
+        return verdict
+    line = f"batch norm: over {batch_size} images -> over {batch_size // parts}"
+    return Verdict(standing="off protocol", difference=[*verdict.difference, line])

@@ -20,7 +20,7 @@ FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
 )  # fmt: skip
 # Fields that older records do not have; empty ones are not written.
-LATER_FIELDS = ("processor", "data_remarks")
+LATER_FIELDS = ("processor", "data_remarks", "norm_batch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,8 @@ class TrialResult:
         standing: ``"on protocol"``, ``"rescaled"`` (another batch size, with the schedule that goes with it) or
             ``"off protocol"``; empty where the task has no protocol lock (:mod:`transfer.protocol_lock`).
         batch: how the batch was put together where that is worth a word, e.g. ``"same batch, accumulated ×2"``.
+        norm_batch: images over which batch norms take their statistics in training, where these follow the GPUs' memory
+            (:func:`transfer.protocol_lock.with_norm_batch`); None without such norms, and in older records.
         data_remarks: what a reader must know about the data, a sentence each: classes that are not averaged over,
             annotations that were read in another way than they say.
         resolved_config: the framework's config as text, with every default filled in and without paths to scratch
@@ -79,6 +81,7 @@ class TrialResult:
     protocol_difference: list[str] = field(default_factory=list)
     standing: str = ""
     batch: str = ""
+    norm_batch: int | None = None
     data_remarks: list[str] = field(default_factory=list)
     resolved_config: str
 
@@ -177,6 +180,7 @@ class TrialRecord(TrialResult):
             "inflated": self.inflated,
             "choices": self.choices,
             "data_remarks": self.data_remarks,
+            "norm_batch": self.norm_batch,
         }
         content |= {name: value for name, value in later.items() if value}
         return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))

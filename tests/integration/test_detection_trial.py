@@ -83,7 +83,7 @@ def test_voc_trial_repeats_bit_for_bit_and_keeps_stdout_clean(
     assert all(0 <= value <= 100 and math.isfinite(value) for value in values(outcome).values())
     assert values(run(second)) == values(outcome)
     assert all(torch.equal(trained(first)[key], value) for key, value in trained(second).items())
-    assert outcome.standing == "off protocol" and outcome.batch == ""
+    assert outcome.standing == "off protocol" and outcome.batch == "" and outcome.norm_batch == 2
     assert outcome.arch == "resnet18" and outcome.proof and len(outcome.protocol_difference) == 3
     assert "Starting training" in (first.work_dir / "log.txt").read_text()
     assert list(first.work_dir.glob("events.out.tfevents.*"))
@@ -111,7 +111,9 @@ def test_a_trial_in_parts_resumes_exactly_and_its_record_says_so(
     monkeypatch.setattr(task, "parts_of_batch", lambda cfg, num_processes: 2)
     whole, killed = make_trial("demo-voc", work="whole"), make_trial("demo-voc", work="killed")
     expected = run(whole)
-    assert expected.batch == "same batch, accumulated ×2 (batch norm over 1 images)"
+    assert expected.batch == "same batch, accumulated ×2 (batch norm over 1 images)" and expected.norm_batch == 1
+    assert expected.standing == "off protocol"
+    assert expected.protocol_difference[-1] == "batch norm: over 2 images -> over 1"
 
     def kill(done: int, total: int, what: str) -> None:
         if done == 3:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from common.errors import UserError
-from transfer.protocol_lock import BatchSchedule, accumulation, batch_note, judge, rescaled
+from transfer.protocol_lock import BatchSchedule, accumulation, batch_note, judge, rescaled, with_norm_batch
 
 VOC = BatchSchedule(
     batch_size=16, learning_rate=0.02, iterations=24000, milestones=(18000, 22000), warmup_iterations=100
@@ -84,3 +84,12 @@ def test_a_gpu_too_small_for_one_image_is_refused_with_what_is_needed() -> None:
 def test_the_note_says_over_how_many_images_batch_norm_goes() -> None:
     assert batch_note(16, parts=1) == ""
     assert batch_note(16, parts=4) == "same batch, accumulated ×4 (batch norm over 4 images)"
+    assert batch_note(16, parts=4, has_batch_norm=False) == "same batch, accumulated ×4"
+
+
+def test_batch_norm_over_a_part_of_the_batch_is_off_protocol() -> None:
+    on = judge(VOC, VOC, [], KEYS)
+    assert with_norm_batch(on, 16, parts=1, has_batch_norm=True) == on
+    assert with_norm_batch(on, 16, parts=4, has_batch_norm=False) == on
+    off = with_norm_batch(on, 16, parts=4, has_batch_norm=True)
+    assert (off.standing, off.difference) == ("off protocol", ["batch norm: over 16 images -> over 4"])

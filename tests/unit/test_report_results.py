@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import yaml
@@ -43,6 +44,23 @@ def test_off_protocol_trials_are_never_averaged_with_the_others() -> None:
     result = only_result([*trials([60.0, 62.0]), *off])
     means = [(row.procedure.on_protocol, row.metrics["miou"].mean) for row in result.rows]
     assert means == [(True, 61.0), (False, 10.0)]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"norm_batch": 4, "protocol_difference": ["batch norm: over 16 images -> over 4"]},
+        {"batch": "same batch, accumulated ×4 (batch norm over 4 images)"},  # a record from before that
+    ],
+    ids=["now", "before"],
+)
+def test_trials_whose_batch_norm_saw_less_are_neither_averaged_nor_paired_with_the_others(parts: Any) -> None:
+    base = trials([50.0, 51.0, 52.0], weights="random-resnet18", norm_batch=16)
+    result = only_result([*base, *(done(70.0 + seed, seed=seed, **parts) for seed in range(3)), done(60.0, seed=7)])
+    whole, in_parts = (row for row in result.rows if row.label == "twist")
+    assert (whole.procedure.on_protocol, whole.baseline, list(whole.values("miou"))) == (True, "random-resnet18", [7])
+    assert (in_parts.procedure.on_protocol, in_parts.baseline) == (False, None)
+    assert "batch norm" in in_parts.procedure.deviations[0]
 
 
 def test_off_protocol_trials_are_compared_only_with_an_equally_off_baseline() -> None:

@@ -137,6 +137,8 @@ def procedures(records: Sequence[TrialRecord], version: int | None = None) -> di
     found = {}
     for index, record in done.items():
         deviations = list(record.protocol_difference)
+        if record.norm_batch is None and "batch norm" in record.batch:  # from before this was a difference
+            deviations.append(record.batch)
         if record.protocol_version != version:
             deviations.insert(0, f"protocol version {record.protocol_version}, current is {version}")
         if not deviations and record.config_sha256 != protocol:

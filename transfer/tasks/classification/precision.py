@@ -21,11 +21,7 @@ def computed_in(precision: Precision, device: str) -> Iterator[None]:
     """
     kind = torch.device(device).type
     on_gpu = kind == "cuda"
-    if (
-        precision == "bf16"
-        and torch.cuda.is_available()
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
+    if on_gpu and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError("precision=bf16, which this GPU does not have: leave it out")
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before = convolutions.fp32_precision

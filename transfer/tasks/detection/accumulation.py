@@ -11,6 +11,7 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 
 from transfer.protocol_lock import accumulation
+from transfer.tasks.detection.config import SYNCHRONISED_NORMS
 from transfer.tasks.detection.model import is_vit
 
 GIB = 2**30
@@ -41,6 +42,15 @@ def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
         device_bytes=torch.cuda.get_device_properties(0).total_memory,
         image_bytes=IMAGE_BYTES[kind],
     )
+
+
+def uses_batch_norm(cfg: CfgNode) -> bool:
+    """Whether a layer of the config's model normalises by the statistics of the batch in training."""
+    model = cfg.MODEL
+    norms = [model.FPN.NORM, model.ROI_BOX_HEAD.NORM, model.ROI_MASK_HEAD.NORM]
+    if not is_vit(cfg) and model.BACKBONE.FREEZE_AT < ALL_STAGES:
+        norms.append(model.RESNETS.NORM)
+    return any(norm in ("BN", *SYNCHRONISED_NORMS) for norm in norms)
 
 
 class AccumulatingTrainer(SimpleTrainer):

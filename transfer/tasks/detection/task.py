@@ -17,9 +17,9 @@ from detectron2.utils import comm
 from common import gpus
 from common.files import sha256_text
 from transfer.processes import Report, launch
-from transfer.protocol_lock import batch_note
+from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
-from transfer.tasks.detection.accumulation import parts_of_batch
+from transfer.tasks.detection.accumulation import parts_of_batch, uses_batch_norm
 from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
 from transfer.tasks.detection.data import check_before_training, load_train_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
@@ -72,7 +72,12 @@ def run(trial: Trial) -> Outcome:
     converted = converted_weights(trial, "detectron2")
     check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
-    parts = parts_of_batch(cfg, num_processes)
+    batch_size, parts, has_batch_norm = (
+        cfg.SOLVER.IMS_PER_BATCH,
+        parts_of_batch(cfg, num_processes),
+        uses_batch_norm(cfg),
+    )
+    verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
     resolved = resolved_text(cfg)
 
     job = DetectionJob(
@@ -93,7 +98,8 @@ def run(trial: Trial) -> Outcome:
         resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
-        batch=batch_note(cfg.SOLVER.IMS_PER_BATCH, parts=parts),
+        batch=batch_note(batch_size, parts=parts, has_batch_norm=has_batch_norm),
+        norm_batch=batch_size // parts if has_batch_norm else None,
         data_remarks=remarks,
         arch=converted.arch,
         source_format=converted.source_format,

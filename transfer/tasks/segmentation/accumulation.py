@@ -39,6 +39,19 @@ def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
     )
 
 
+def uses_batch_norm(config: Config) -> bool:
+    """Whether a layer of the config's model normalises by the statistics of the batch in training."""
+
+    def has_one(part: Any) -> bool:
+        if isinstance(part, Mapping):
+            return part.get("type") in ("BN", "SyncBN") or any(map(has_one, part.values()))
+        return isinstance(part, (list, tuple)) and any(map(has_one, part))
+
+    backbone = config.model.backbone
+    is_fixed = backbone.get("norm_eval", False) or backbone.get("frozen_stages", -1) >= ALL_STAGES
+    return any(has_one(part) for name, part in config.model.items() if name != "backbone" or not is_fixed)
+
+
 def image_bytes(config: Config) -> int:
     """What training takes for one image of the config's crop, roughly."""
     backbone = config.model.backbone

@@ -8,7 +8,7 @@ from common.files import sha256_file, write_text
 from common.gpus import num_processes
 from transfer.compat import prepare_mmseg
 from transfer.processes import launch
-from transfer.protocol_lock import batch_note
+from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
 from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, resolve_config
@@ -41,7 +41,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         UserError: as :func:`run`, or the batch cannot be divided among the processes.
     """
     prepare_mmseg()
-    from transfer.tasks.segmentation.accumulation import parts_of_batch
+    from transfer.tasks.segmentation.accumulation import parts_of_batch, uses_batch_norm
     from transfer.tasks.segmentation.runner import SegmentationJob, train_and_test
 
     config, difference = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
@@ -71,7 +71,10 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     remarks = []
     if result.absent:
         remarks.append(f"no test mask has a pixel of {', '.join(result.absent)}: IoU is over the other classes")
+    batch_size, has_batch_norm = config.train_dataloader.batch_size, uses_batch_norm(config)
     verdict = judged(config, trial.benchmark.config_path, difference)
+    verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
+    norm_processes = num_processes if trial.device == "cpu" else 1  # that normalise each by itself
     return Outcome(
         metrics={name: Metric(value=value) for name, value in result.scores.items()},
         references={"all background": result.floor},
@@ -80,7 +83,8 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
-        batch=batch_note(config.train_dataloader.batch_size, parts=parts),
+        batch=batch_note(batch_size, parts=parts, has_batch_norm=has_batch_norm),
+        norm_batch=batch_size // parts // norm_processes if has_batch_norm else None,
         arch=converted.arch,
         source_format=converted.source_format,
         proof=converted.proof,
