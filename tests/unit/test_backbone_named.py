@@ -14,6 +14,7 @@ import torch
 import tyro
 
 from common.errors import UserError
+from tests import hugging_face
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, swav
 from tests.unit.test_backbone_families import ORIGINALS
@@ -154,6 +155,19 @@ def test_networks_in_their_own_codes_names_are_found_in_other_layouts(layout: st
     assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
 
 
+@pytest.mark.parametrize(("name", "arch"), [("resnet", "resnet18"), ("convnext", "convnext_tiny")])
+def test_network_in_hugging_faces_names_is_found_in_other_layouts(name: str, arch: str, tmp_path: Path) -> None:
+    state: State = dict(hugging_face.state_of(hugging_face.shapes_of(hugging_face.layouts()[name]["tensors"])))
+    message = refusal(save({"net": prefixed(state, "m."), "ema": {"x": NUMBER}}, tmp_path))
+    assert "--entry net --prefix m." in message
+    assert ("--arch resnet18 " if name == "resnet" else "--arch NAME ") in message  # a ResNet's tensors show all
+    backbone = loaded(typed(command_in(message), arch))
+    plain = load_backbone(save(state, tmp_path, "plain.pth"), arch=arch, reading=Reading(mean=HALF, std=HALF))
+    assert all(torch.equal(backbone.state_dict[key], value) for key, value in plain.state_dict.items())
+    said = Reading(entry="net", prefix="m.", drop=("*.weight",), mean=HALF, std=HALF)
+    refusal(save({"net": prefixed(state, "m.")}, tmp_path), arch, said)
+
+
 @pytest.mark.parametrize("key", ["rope_embed.periods", "storage_tokens", "blocks.0.attn.qkv.bias"])
 def test_part_in_its_own_code_s_words_is_not_dropped(key: str, tmp_path: Path) -> None:
     arch, _, original, _ = ORIGINALS["DINOv3"]
@@ -284,6 +298,7 @@ def test_conversion_of_a_named_network_is_proved(tmp_path: Path, capsys: pytest.
 
 
 def test_help_lists_the_rows_of_the_table() -> None:
+    from transfer.weights.backbone.codes import CODES
     from transfer.weights.backbone.sources import SOURCES, known_layouts
 
-    assert all(source.name in known_layouts() for source in SOURCES)
+    assert all(row.name in known_layouts() for row in (*SOURCES, *CODES))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
 from transfer.reading import Reading
 from transfer.weights.backbone.architecture import expected_shapes
 from transfer.weights.backbone.families import Family, family_of
+from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.types import Checkpoint, Network, Source
@@ -52,7 +54,8 @@ def named_state(
         dropped |= {prefix + name: f"--drop {pattern}" for name in matching}
     kept = {name: value for name, value in under.items() if prefix + name not in dropped}
     family = family_of(under, "")
-    source = source_of(reading.place, family if family and kept.keys() >= set(family.others) else None)
+    source = source_of(kept, family if family and kept.keys() >= set(family.others) else None, reading.place)
+    own = source.student.prefix
     for among in (kept, under):  # what misses a part may show no network without it
         try:
             found = infer_arch(our_shapes(among, source, where), where, arch)
@@ -60,15 +63,17 @@ def named_state(
             continue
         parts = expected_shapes(found)
         for name in under:
-            if name not in kept and source.our_name(name) in parts:
+            if name not in kept and source.our_name(name.removeprefix(own)) in parts:
                 reason = dropped[prefix + name]
                 raise UserError(f"{where}: {reason} drops {name}, which is a part of a {found}: name less")
         break
     return kept, source, dropped
 
 
-def source_of(name: str, family: Family | None) -> Source:
-    """The row of a network that the user names, in its family's words."""
+def source_of(state: Mapping[str, Any], family: Family | None, name: str = "") -> Source:
+    """The row of a network that the user names, in its own code's words: those of its family, or Hugging Face's."""
+    if (of_hugging_face := hugging_face_source(state)) is not None:
+        return replace(of_hugging_face, name=name, ask_archs=ASK_HEADS)
     return Source(
         name=name,
         recognise=lambda c: False,
@@ -82,8 +87,13 @@ def source_of(name: str, family: Family | None) -> Source:
 
 
 def our_shapes(state: Mapping[str, Any], source: Source, where: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of tensors in the source's words, by our keys."""
-    tensors = {source.our_name(name): value for name, value in tensors_in(state).items()}
+    """The shapes of tensors in the source's words, by our keys; without what the source drops."""
+    own, dropped = source.student.prefix, tuple(source.dropped)
+    tensors = {
+        source.our_name(name.removeprefix(own)): value
+        for name, value in tensors_in(state).items()
+        if not name.startswith(dropped)
+    }
     tensors = source.values(tensors, where) if source.values else tensors
     return {name: tuple(value.shape) for name, value in tensors.items()}
 

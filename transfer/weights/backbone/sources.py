@@ -11,7 +11,10 @@ from collections.abc import Collection, Mapping
 
 from common.errors import UserError
 from transfer.weights.backbone.architecture import names
+from transfer.weights.backbone.codes import CODES
+from transfer.weights.backbone.families import FAMILIES
 from transfer.weights.backbone.generic import AVERAGES, ENTRIES, MOMENTUM, WRAPPERS, generic_source
+from transfer.weights.backbone.hugging_face import FAMILIES as HUGGING_FACE
 from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.marks import (
     ASK_HEADS,
@@ -116,12 +119,14 @@ SOURCES: tuple[Source, ...] = (*_OURS, *_PLAIN, *METHODS, *OPENMMLAB)
 
 def known_layouts() -> str:
     """What is read without a word from the user, for ``--help``."""
-    entries = ", ".join(entry for entry in (*ENTRIES, *AVERAGES) if entry)
+    rows, codes, hugging_face, families = (
+        ", ".join(dict.fromkeys(each.name for each in table)) for table in (SOURCES, CODES, HUGGING_FACE, FAMILIES)
+    )
+    entries = ", ".join(entry.replace("/", ".") for entry in (*ENTRIES, *AVERAGES) if entry)
     return (
-        f"Known layouts, recognised by what a checkpoint holds: {', '.join(source.name for source in SOURCES)}; and a "
-        f"plain ResNet or ViT in an entry of {entries}, behind any of the prefixes "
-        f"{'. '.join((*WRAPPERS, *MOMENTUM))}. "
-        f"Architectures: {', '.join(names())}, and every network of timm that is named."
+        f"Known layouts, recognised by what a checkpoint holds: {rows}; {codes}; Hugging Face's "
+        f"{hugging_face}; and one network of {families} in an entry of {entries}, behind any of the "
+        f"prefixes {'. '.join((*WRAPPERS, *MOMENTUM))}. Architectures: {', '.join(names())}, and every network of timm."
     )
 
 

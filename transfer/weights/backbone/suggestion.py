@@ -16,10 +16,12 @@ from typing import Any
 
 from common.errors import UserError
 from transfer.reading import NOTHING_SAID, Reading, spaced
-from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
+from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes, get
 from transfer.weights.backbone.beside import read_beside
 from transfer.weights.backbone.families import NETWORKS_FIRST, Family, family_of
 from transfer.weights.backbone.generic import DROPPED
+from transfer.weights.backbone.hugging_face import FAMILIES as HUGGING_FACE
+from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.known_timm import same_in_timm
 from transfer.weights.backbone.marks import ASK_HEADS
@@ -115,6 +117,7 @@ def _says_arch(checkpoint: Checkpoint) -> str | None:
     for said in (checkpoint.get("arch"), settings.get("arch"), settings.get("model")):
         if isinstance(said, str):
             try:
+                get(said)
                 return canonical(said)
             except UserError:
                 continue
@@ -125,13 +128,15 @@ def _places(entry: str | None, state: Mapping[Any, Any], said: str | None, prefi
     """Every prefix with a network of a known family; where there is none, the longest that a quarter of the tensors
     have, by the first one that takes images."""
     keys = [str(key) for key in state]
-    firsts = dict.fromkeys(key.removesuffix(first) for key in keys for first in NETWORKS_FIRST if key.endswith(first))
+    marks = (*NETWORKS_FIRST, *(mark for family in HUGGING_FACE for mark in family.marks))
     number = 0
-    for each in firsts:
-        family = family_of(state, each) if each == "" or each.endswith(".") else None
-        if family is not None and prefix in (None, each):
+    for each in dict.fromkeys(key.removesuffix(mark) for key in keys for mark in marks if key.endswith(mark)):
+        under = _under(state, each)
+        is_word = each == "" or each.endswith(".")
+        family = family_of(under, "")
+        if is_word and prefix in (None, each) and (family is not None or hugging_face_source(under) is not None):
             number += 1
-            yield _place(entry, each, family, _under(state, each), said)
+            yield _place(entry, each, family, under, said)
     tensors = tensors_in(state)
     takes_images = [key for key, value in tensors.items() if value.ndim == 4 and value.shape[1] == 3]
     if number == 0 and takes_images:
@@ -151,7 +156,7 @@ def _place(entry: str | None, prefix: str, family: Family | None, state: dict[st
     of_said = expected_shapes(said) if said else {}
     beside = [name for name, value in state.items() if name not in of_said and _is_beside(name, value, family)]
     kept = {name: value for name, value in state.items() if name not in set(beside)}
-    source = source_of("", family)
+    source = source_of(kept, family)
     arch: str | None = None
     unclear: list[str] = []
     twins: list[str] = []
@@ -161,11 +166,12 @@ def _place(entry: str | None, prefix: str, family: Family | None, state: dict[st
             twins = same_in_timm(shapes)
             found = infer_arch(shapes, "", guess)
             network = expected_shapes(found)
-        except (UserError, KeyError, IndexError, RuntimeError):  # the last three from tensors that only seem to fit
+        except (UserError, LookupError, RuntimeError, ValueError):  # those of tensors that only seem to fit
             continue
         if all(shapes.get(key) == shape for key, shape in network.items() if not key.endswith(COUNTER)):
             unclear = [name for name in kept if source.our_name(name) in shapes.keys() - network.keys()]
-            arch = None if unclear else found
+            is_shown = guess is not None or source.config != "needed"
+            arch = found if is_shown and not unclear else None
             break
     return _Place(
         entry=entry,
