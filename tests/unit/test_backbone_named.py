@@ -64,12 +64,19 @@ def heads_beside(state: State) -> State:
     return {"net": {**state, "aux head.weight": NUMBER, "q[0]": NUMBER, "step": 4, "fc.weight": NUMBER}}
 
 
+def in_sequential(state: State) -> State:
+    children = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in range(1, 5)}}
+    numbered = {".".join([children[key.split(".")[0]], *key.split(".")[1:]]): value for key, value in state.items()}
+    return {"net": prefixed(numbered, "f.") | {"f.9.weight": NUMBER, "f.mlp.0.weight": NUMBER}}
+
+
 UNKNOWN: dict[str, Callable[[State], State]] = {
     "lightning": lightning,
     "heads beside the network": heads_beside,
     "in lists": lambda state: {"models": [{"weights": prefixed(state, "a.b.")}], "best": 1.0},
     "at the top": lambda state: prefixed(state, "resnet.") | {"epoch": 3, "mlp.weight": NUMBER},
     "numbers for names": lambda state: {"nets": {0: state, 1: {"weight": NUMBER}}},
+    "in torch.nn.Sequential": in_sequential,
     "two known layouts": lambda state: {**state, **swav(other(state))},
     "a known layout and more": lambda state: swav(state) | {"module.extra.weight": NUMBER},
 }

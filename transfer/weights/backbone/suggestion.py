@@ -191,7 +191,8 @@ def _is_beside(name: str, value: Any, family: Family | None) -> bool:
         return first in DROPPED
     if name.startswith(family.kept or "\0"):
         return False
-    is_of_no_resnet = family.name.startswith("ResNet") and not re.fullmatch(r"conv1|bn1|layer[1-4]", first)
+    ours = (family.naming.ours(name) if family.naming else name).split(".")[0]
+    is_of_no_resnet = family.name.startswith("ResNet") and not re.fullmatch(r"conv1|bn1|layer[1-4]", ours)
     known = first in DROPPED or name.startswith(tuple(family.dropped)) or name.endswith(family.buffers or "\0")
     return known or is_of_no_resnet or not hasattr(value, "shape")
 
