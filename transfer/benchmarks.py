@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from common.errors import unknown_name
+from transfer import canaries
 from transfer.datasets import DATASETS
-from transfer.rows import Band, Benchmark, Canary, LabelledDataset
+from transfer.rows import Benchmark, LabelledDataset
 
 DETECTION = "transfer.tasks.detection"
 SEGMENTATION = "transfer.tasks.segmentation"
@@ -16,33 +17,6 @@ CLUSTERING = "transfer.tasks.clustering"
 ELEVEN = (
     "food101", "cifar10", "cifar100", "sun397", "cars", "aircraft", "voc2007", "dtd", "pets", "caltech101", "flowers102"
 )  # fmt: skip
-
-
-def _below(published: float, where: str, *overrides: str) -> Canary:
-    """A canary with bands from published figures, which are of whole schedules: a short trial cannot do better than the
-    weakest pre-training does there, and must detect or segment something at all. That supervised weights do better
-    than random ones is checked in any case.
-    """
-    source = f"up to the weakest row of {where} of TWIST (arXiv:2110.07402) at the end of its schedule"
-    band = Band(low=0.0, high=published, source=source)
-    return Canary(overrides=overrides, random=band, supervised=band)
-
-
-# A 24th of VOC's schedule and a 45th of COCO's, with their drops in proportion.
-_SHORT_VOC = ("SOLVER.MAX_ITER=1000", "SOLVER.STEPS=(750,917)")
-_SHORT_COCO = ("SOLVER.MAX_ITER=2000", "SOLVER.STEPS=(1334,1778)", "SOLVER.WARMUP_ITERS=200")
-_VOC_CANARY = _below(56.4, "table 5, MoCo v2,", *_SHORT_VOC)
-_COCO_CANARY = _below(39.8, "table 5, MoCo v2,", *_SHORT_COCO)
-# Measured from random:resnet18 with seeds 10, 11 and 12, which no suite uses, on two cores in November 2026, one
-# thread per trial: mean ± 4 standard deviations of the three, cut at 0. Nobody has supervised weights for digits.
-_DEMO_VOC_CANARY = Canary(
-    overrides=("SOLVER.MAX_ITER=100", "SOLVER.STEPS=(80,)"),
-    random=Band(low=0.0, high=9.1, source="measured: 2.95, 5.33, 4.55"),
-)
-_DEMO_SEG_CANARY = Canary(
-    overrides=("train_cfg.max_iters=15",),
-    random=Band(low=44.0, high=84.5, source="measured: 63.52, 59.62, 69.66"),  # background alone gives 41.5
-)
 
 
 def _row(task: str, name: str, dataset: str, config: str, metric: str, **fields: Any) -> Benchmark:
@@ -56,6 +30,22 @@ def _detection(name: str, dataset: str, config: str, metric: str = "box_ap", **f
 
 def _segmentation(name: str, dataset: str, config: str, **fields: Any) -> Benchmark:
     return _row(SEGMENTATION, name, dataset, f"segmentation/{config}.py", "miou", **{"arch": "resnet50", **fields})
+
+
+def _segmentation_of_any(base: str, dataset: str, title: str) -> list[Benchmark]:
+    """A paper's protocol with any architecture, fine-tuned and frozen."""
+    name, typed = f"seg-{base}-any", f"{base}-any"
+    return [
+        _segmentation(
+            name, dataset, f"{base}_any", typed=typed, arch=None, title=f"{title} segmentation, FCN on any network",
+            summary=f"as {base} with any architecture, AdamW and layer-wise decay; our settings",
+        ),
+        _segmentation(
+            f"{name}-frozen", dataset, f"{base}_any_frozen", typed=typed, arch=None, variant_of=name, option="--frozen",
+            title=f"{title} segmentation on any frozen network, linear head",
+            summary="a linear head on the maps of the frozen backbone, in minutes",
+        ),
+    ]  # fmt: skip
 
 
 def _classification(name: str, dataset: str, config: str, **fields: Any) -> Benchmark:
@@ -94,22 +84,22 @@ def _parts_of_labels(prefix: str, dataset: str, title: str, configs: str, **fiel
 
 _ROWS = (
     _detection(
-        "voc", "voc", "voc", suite="paper", canary=_VOC_CANARY,
+        "voc", "voc", "voc", suite="paper", canary=canaries.VOC,
         title="VOC07+12 detection, Faster R-CNN R50-FPN",
         summary="Faster R-CNN R50-FPN, VOC07+12 trainval -> VOC07 test, 24k iterations at batch 16, SyncBN",
     ),
     _detection(
-        "coco", "coco", "coco", suite="paper", canary=_COCO_CANARY,
+        "coco", "coco", "coco", suite="paper", canary=canaries.COCO,
         title="COCO detection and instance segmentation, Mask R-CNN R50-FPN",
         summary="Mask R-CNN R50-FPN, train2017 -> val2017, 90k iterations at batch 16, SyncBN",
     ),
     _detection(
-        "voc-c4", "voc", "voc_c4", canary=_VOC_CANARY,
+        "voc-c4", "voc", "voc_c4", canary=canaries.VOC,
         title="VOC07+12 detection, Faster R-CNN R50-C4",
         summary="as voc with MoCo's R50-C4, a batch norm after res5; not comparable with voc",
     ),
     _detection(
-        "coco-c4", "coco", "coco_c4", canary=_COCO_CANARY,
+        "coco-c4", "coco", "coco_c4", canary=canaries.COCO,
         title="COCO detection and instance segmentation, Mask R-CNN R50-C4",
         summary="as coco with MoCo's R50-C4, 1x; not comparable with coco",
     ),
@@ -134,17 +124,17 @@ _ROWS = (
         summary="as coco with a DeiT-S/16, ViTDet's simple pyramid and AdamW; our settings",
     ),
     _detection(
-        "voc-frozen", "voc", "voc_frozen", canary=_VOC_CANARY, typed="voc", variant_of="voc", option="--frozen",
+        "voc-frozen", "voc", "voc_frozen", canary=canaries.VOC, typed="voc", variant_of="voc", option="--frozen",
         title="VOC07+12 detection on a frozen R50, Faster R-CNN FPN",
         summary="FPN and heads trained alone, a quarter of the iterations",
     ),
     _detection(
-        "coco-frozen", "coco", "coco_frozen", canary=_COCO_CANARY, typed="coco", variant_of="coco", option="--frozen",
+        "coco-frozen", "coco", "coco_frozen", canary=canaries.COCO, typed="coco", variant_of="coco", option="--frozen",
         title="COCO detection and instance segmentation on a frozen R50, Mask R-CNN FPN",
         summary="FPN and heads trained alone, a quarter of the iterations",
     ),
     _detection(
-        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", suite="demo", canary=_DEMO_VOC_CANARY,
+        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", suite="demo", canary=canaries.DEMO_VOC,
         title="Digits detection, Faster R-CNN R18-FPN",
         summary="Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),
@@ -161,31 +151,23 @@ _ROWS = (
     ),
     _segmentation(
         "seg-voc", "seg-voc", "voc", typed="voc", suite="paper",
-        canary=_below(67.5, "table 6, MoCo v2,", "train_cfg.max_iters=1000"),
+        canary=canaries.below(67.5, "table 6, MoCo v2,", "train_cfg.max_iters=1000"),
         title="VOC12 segmentation, FCN-FPN R50",
         summary="FCN-FPN R50, VOC12 train + SBD (10,582 images) -> val (1,449), crop 512, 20k iterations at batch 16",
     ),
     _segmentation(
         "seg-cityscapes", "cityscapes", "cityscapes", protocol_version=2, typed="cityscapes", suite="paper",
-        canary=_below(73.8, "table 6, DINO,", "train_cfg.max_iters=1000"),
+        canary=canaries.below(73.8, "table 6, DINO,", "train_cfg.max_iters=1000"),
         title="Cityscapes segmentation, FCN-FPN R50",
         summary="FCN-FPN R50, train_fine (2,975) -> val (500), crop 769, 40k iterations at batch 8, sliding windows",
     ),
     _segmentation(
-        "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=_DEMO_SEG_CANARY,
+        "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=canaries.DEMO_SEG,
         title="Digits segmentation, FCN-FPN R18",
         summary="FCN-FPN R18 on the embedded digits, CPU, half a minute per trial",
     ),
-    _segmentation(
-        "seg-voc-vit-b", "seg-voc", "voc_vit_b", typed="voc-vit-b", arch="vit_base",
-        title="VOC12 segmentation, FCN on the pyramid of a ViT-B",
-        summary="as voc with a ViT-B/16 and AdamW; our settings",
-    ),
-    _segmentation(
-        "seg-voc-deit-s", "seg-voc", "voc_deit_s", typed="voc-deit-s", arch="deit_small",
-        title="VOC12 segmentation, FCN on the pyramid of a DeiT-S",
-        summary="as voc with a DeiT-S/16 and AdamW; our settings",
-    ),
+    *_segmentation_of_any("voc", "seg-voc", "VOC12"),
+    *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes"),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -16,8 +17,12 @@ from tests.segmentation_trials import make_trial
 from transfer import benchmarks
 from transfer.tasks.segmentation import accumulation, task
 from transfer.tasks.segmentation.accumulation import divided, image_bytes, parts_of_batch
+from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
+from transfer.weights.backbone.types import IMAGENET
+from transfer.weights.convert.convert import Converted
+from transfer.weights.convert.mmseg_any import settings
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
@@ -135,7 +140,15 @@ def test_parts_follow_from_the_number_of_gpus_and_their_memory(monkeypatch: pyte
 def test_larger_crops_and_trained_backbones_take_more_memory() -> None:
     needed = {
         name: image_bytes(load_protocol(benchmarks.get(name).config_path))
-        for name in ("seg-voc", "seg-cityscapes", "seg-voc-frozen", "seg-voc-vit-b", "seg-voc-deit-s")
+        for name in ("seg-voc", "seg-cityscapes", "seg-voc-frozen")
     }
     assert needed["seg-voc-frozen"] < needed["seg-voc"] < needed["seg-cityscapes"]
-    assert all(number < 24 * GIB for number in needed.values()), "one image fits into a common GPU"
+    networks = {}
+    for arch in ("resnet50", "vit_base", "vit_large_patch16_224", "swin_tiny_patch4_window7_224"):
+        config = load_protocol(benchmarks.get("seg-voc-any").config_path)
+        proof = {"settings": settings(arch, IMAGENET)}
+        fit(config, cast(Converted, SimpleNamespace(arch=arch, proof=proof)))
+        networks[arch] = image_bytes(config)
+    assert 0.8 < networks["resnet50"] / needed["seg-voc"] < 1.2
+    assert networks["resnet50"] < networks["vit_base"] < networks["vit_large_patch16_224"]
+    assert all(number < 24 * GIB for number in (needed | networks).values()), "one image fits into a common GPU"

@@ -49,7 +49,7 @@ def planned(name: str, source: str, *overrides: str) -> list[TrialPlan]:
             "resnet18",
             "add MODEL.BACKBONE.NAME=build_vit_simple_pyramid_backbone MODEL.VIT.ARCH=vit_base to run it off protocol",
         ),
-        ("seg-voc", "vit_base", "resnet50", "use seg-voc-vit-b"),
+        ("seg-voc", "vit_base", "resnet50", "use seg-voc-any"),
         ("demo-seg", "resnet50", "resnet18", "set model.backbone's depth and what reads its features (off protocol)"),
     ],
 )
@@ -69,7 +69,7 @@ def test_weights_of_another_architecture_are_refused_with_the_benchmark_that_is_
         ("voc", "resnet18", ("MODEL.RESNETS.DEPTH=18", "MODEL.RESNETS.RES2_OUT_CHANNELS=64")),  # as it was advised
         ("voc", "resnet50w2", ()),  # of a ResNet's width the proof knows
         ("demo-linear", "vit_base", ()),  # any architecture
-        ("seg-voc-deit-s", "deit_small", ()),
+        ("seg-voc-any", "deit_small", ()),
     ],
 )
 def test_weights_that_the_overrides_or_the_protocol_ask_for_pass(

@@ -142,6 +142,11 @@ def test_an_unknown_benchmark_is_reported_by_its_first_metric() -> None:
     assert (result.title, result.main_metric) == ("zoo", "b")
 
 
+def test_records_of_a_protocol_that_was_withdrawn_are_reported_under_its_name() -> None:
+    result = only_result(trials([{"miou": 71.0, "macc": 80.0, "aacc": 90.0}], benchmark="seg-voc-vit-b"))
+    assert (result.title, result.main_metric, len(result.rows)) == ("seg-voc-vit-b", "miou", 1)
+
+
 @pytest.mark.parametrize("name", ["voc", "coco", "seg-voc", "seg-cityscapes"])
 def test_published_rows_have_the_metrics_of_the_records(name: str) -> None:
     table = published_table(name)

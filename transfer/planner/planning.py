@@ -129,7 +129,7 @@ class Planner:
         rows = tuple(self._row(group) for group in groups.values())
         converted: dict[tuple[str, str], DiskItem] = {}
         for (first, *_), row in zip(groups.values(), rows, strict=True):
-            target = task_of(first.benchmark).target
+            target = task_of(first.benchmark).target_of(first.benchmark)
             if target and row.num_to_run:
                 num_files = row.num_to_run if first.weights.is_random else 1
                 item = disk.of_weights(target, row.arch, first.weights_dir, num_files)

@@ -36,7 +36,8 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         fitting = [
             other.name
             for other in BENCHMARKS.values()
-            if (other.task, other.dataset, other.option, other.arch) == (benchmark.task, benchmark.dataset, None, found)
+            if (other.task, other.dataset, other.option) == (benchmark.task, benchmark.dataset, None)
+            and other.arch in (found, None)
         ]
         way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)
         is_not = f"{benchmark.name} is for a {wanted}, {plan.weights.source} is a {found}"

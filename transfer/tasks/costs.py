@@ -56,12 +56,6 @@ COSTS: dict[str, ModelCost] = {
     "demo-seg": ModelCost(
         train=Flop(4.007e09, 0), test=Flop(1.361e09, 0), num_parameters=11_487_810, num_trained=11_487_810
     ),
-    "seg-voc-vit-b": ModelCost(
-        train=Flop(2.133e11, 6.385e11), test=Flop(9.603e10, 3.038e11), num_parameters=96_864_661, num_trained=96_864_661
-    ),
-    "seg-voc-deit-s": ModelCost(
-        train=Flop(8.912e10, 1.887e11), test=Flop(4.014e10, 9.343e10), num_parameters=25_652_629, num_trained=25_652_629
-    ),
     "seg-voc-frozen": ModelCost(
         train=Flop(4.337e10, 0), test=Flop(5.799e10, 0), num_parameters=23_588_756, num_trained=80_724
     ),

@@ -7,7 +7,6 @@ from transfer.rows import Benchmark
 from transfer.task import Foreseen, Task
 from transfer.tasks.segmentation import work
 from transfer.trial import Outcome, Trial, TrialSettings
-from transfer.weights.backbone.architecture import VITS
 from transfer.work import ModelCost, Work
 
 
@@ -33,16 +32,15 @@ class Segmentation(Task):
         resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
 
     def check_weights(self, trial: Trial) -> None:
+        from transfer.tasks.segmentation.any_arch import fitting_weights
         from transfer.tasks.segmentation.checks import check_weights
         from transfer.tasks.segmentation.config import resolve_config
-        from transfer.weights.convert.convert import converted_weights
 
         config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
-        check_weights(converted_weights(trial, self.target), config)
+        check_weights(fitting_weights(config, trial), config)
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
-        names = "embed_dims and num_heads" if benchmark.arch in VITS else "depth"
-        return f"set model.backbone's {names} and what reads its features (off protocol)"
+        return "set model.backbone's depth and what reads its features (off protocol)"
 
     def foresee(self, trial: Trial) -> Foreseen:
         from transfer.tasks.segmentation.config import judged, load_protocol, resolve_config, schedule
@@ -53,7 +51,7 @@ class Segmentation(Task):
         return Foreseen(verdict=verdict, protocol=schedule(load_protocol(path)), used=schedule(config))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        return work.planned_work(settings)
+        return work.planned_work(settings, arch)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         return work.recorded_work(record, benchmark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,14 +12,17 @@ from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from transfer.protocol_lock import accumulation
+from transfer.tasks.network_cost import activation_bytes
 
 ALL_STAGES = 4  # the frozen_stages that freezes all of a ResNet
 
-# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 and
-# 5,340 for ViT-B at crop 512, 220 for the linear head on a frozen R50 at crop 256. Rounded up for what exists for a
-# moment only (gradients of maps, workspaces) and for the optimizer's state; the sums have not been checked on a GPU.
-# Too high a figure costs time on small GPUs, too low a figure a failed trial.
-PIXEL_BYTES = {"ResNet": 4096, "VisionTransformer": 8192, "frozen": 1024}
+# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 at
+# crop 512, 441 of them for pyramid and head, which are some 570 with a ViT-B; 220 for the linear head on a frozen R50
+# at crop 256. Rounded up for what exists for a moment only (gradients of maps, workspaces) and for the optimizer's
+# state; the sums have not been checked on a GPU. Too high a figure costs time on small GPUs, too low a figure a failed
+# trial.
+PIXEL_BYTES = {"ResNet": 4096, "pyramid and head": 1024, "frozen": 1024}
+ROUNDED_UP = 1.5  # what is counted of any other backbone
 
 
 def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
@@ -54,9 +56,13 @@ def uses_batch_norm(config: Config) -> bool:
 
 def image_bytes(config: Config) -> int:
     """What training takes for one image of the config's crop, roughly."""
-    backbone = config.model.backbone
-    frozen = backbone.get("frozen_stages", -1) >= ALL_STAGES
-    return PIXEL_BYTES["frozen" if frozen else backbone.type] * math.prod(config.model.data_preprocessor.size)
+    backbone, (height, width) = config.model.backbone, config.model.data_preprocessor.size
+    if backbone.get("frozen_stages", -1) >= ALL_STAGES or backbone.get("frozen"):
+        return PIXEL_BYTES["frozen"] * height * width
+    if backbone.type == "ResNet":
+        return PIXEL_BYTES["ResNet"] * height * width
+    of_backbone = round(ROUNDED_UP * activation_bytes(backbone.arch, height, width))
+    return of_backbone + PIXEL_BYTES["pyramid and head"] * height * width
 
 
 def accumulate(config: Config, parts: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
-from transfer.weights.backbone.architecture import VITS
+from transfer.tasks.segmentation.any_arch import takes_any
 from transfer.weights.convert.convert import Converted, verify_config
 
 if TYPE_CHECKING:
@@ -71,15 +71,9 @@ def check_weights(converted: Converted, config: Config) -> None:
     Raises:
         UserError: another architecture, stem, stride placement or normalisation.
     """
-    backbone = config.model.backbone
-    if backbone.type == "ResNet":
-        arch = f"resnet{backbone.depth}"
-    else:
-        widths = {spec.width: name for name, spec in VITS.items()}
-        arch = widths.get(backbone.embed_dims, f"ViT of width {backbone.embed_dims}")
-    if converted.arch != arch:
+    if not takes_any(config) and converted.arch != (arch := f"resnet{config.model.backbone.depth}"):
         raise UserError(
             f"the weights are a {converted.arch}, the config's model is a {arch}: use weights or a benchmark of the "
             "other's architecture"
         )
-    verify_config(converted, "mmseg", config.model)
+    verify_config(converted, converted.proof["target"], config.model)

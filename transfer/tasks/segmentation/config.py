@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # file's own variables; overriding one would do nothing, so they are not part of the resolved config.
 SECTIONS = (
     "model",
+    "by_kind",
     "num_images",
     "train_dataloader",
     "train_cfg",
@@ -87,7 +88,7 @@ def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | Non
 def refuse_v1c_stem(config: Config) -> None:
     """Raises UserError if the first layers of a ResNet are not the pre-trained model's 7x7 convolution."""
     backbone = config.model.backbone
-    if backbone.type == "VisionTransformer":
+    if backbone.type == "AnyBackbone":
         return
     if backbone.type != "ResNet" or backbone.get("deep_stem"):
         raise UserError(

@@ -1,4 +1,5 @@
-"""What our trials use and MMSegmentation lacks: a linear head, a transform of masks, a metric."""
+"""What our trials use and MMSegmentation lacks: any backbone, a linear head, a transform of masks, a metric, and
+layer-wise learning rates."""
 
 from __future__ import annotations
 
@@ -9,20 +10,26 @@ import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.transforms import BaseTransform
+from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.evaluation import IoUMetric
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
-from mmseg.registry import METRICS, MODELS, TRANSFORMS
+from mmseg.registry import METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 from torch import nn
+
+from transfer.weights.backbone.layers import parameter_groups
+from transfer.weights.convert.mmseg_backbone import register_backbone
 
 IGNORED = 255
 
 
 def register_extensions() -> None:
     """Makes them known to configs by their names. Idempotent."""
+    register_backbone()
     MODELS.register_module(module=LinearPyramidHead, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)
     METRICS.register_module(module=ExistingClassesIoU, force=True)
+    OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecay, force=True)
 
 
 class LinearPyramidHead(BaseDecodeHead):
@@ -91,3 +98,19 @@ class MergeForeground(BaseTransform):
         mask = results["gt_seg_map"]
         results["gt_seg_map"] = np.where((mask == 0) | (mask == IGNORED), mask, np.ones_like(mask))
         return results
+
+
+class LayerDecay(DefaultOptimWrapperConstructor):
+    """Lets layers nearer to the image learn more slowly, for any network; ``paramwise_cfg`` has ``layer_decay``."""
+
+    def add_params(self, params: list[dict[str, Any]], module: nn.Module, **kwargs: Any) -> None:
+        """Adds the groups of :func:`transfer.weights.backbone.layers.parameter_groups`, with the optimiser's rates."""
+        backbone: Any = module.backbone
+        params += parameter_groups(
+            module,
+            backbone.network,
+            backbone.arch,
+            learning_rate=self.base_lr,
+            weight_decay=self.base_wd,
+            layer_decay=self.paramwise_cfg["layer_decay"],
+        )

@@ -10,10 +10,10 @@ from transfer.compat import prepare_mmseg
 from transfer.processes import launch
 from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
+from transfer.tasks.segmentation.any_arch import fitting_weights
 from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, resolve_config
 from transfer.trial import Outcome, Trial
-from transfer.weights.convert.convert import converted_weights
 
 __all__ = ["resolve_config", "run"]
 
@@ -45,11 +45,11 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     from transfer.tasks.segmentation.runner import SegmentationJob, train_and_test
 
     config, difference = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
-    resolved = dump(config)
     check_divisible(config, num_processes)
+    converted = fitting_weights(config, trial)
+    resolved = dump(config)
     parts = parts_of_batch(config, device=trial.device, num_processes=num_processes)
     point_to_data(config, trial.data)
-    converted = converted_weights(trial, "mmseg")
     check_weights(converted, config)
     identity = (
         f"{resolved}\nseed {trial.seed}\nweights {sha256_file(converted.path)}\ndata {trial.data}\n"

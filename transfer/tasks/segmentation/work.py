@@ -15,26 +15,25 @@ from transfer.trial import TrialSettings
 from transfer.work import TRAINING, Phase, Work, variant
 
 # Settings that change what an image costs.
-PER_IMAGE = ("model.", "train_dataloader.dataset", "test_dataloader.dataset")
-VIT_ARCHS = {384: "deit_small", 768: "vit_base"}  # by width
+PER_IMAGE = ("model.", "by_kind.", "train_dataloader.dataset", "test_dataloader.dataset")
 
 
-def planned_work(trial: TrialSettings) -> Work:
+def planned_work(trial: TrialSettings, arch: str | None) -> Work:
     """See :meth:`transfer.task.Task.planned_work`.
 
     Raises:
         UserError: an override that MMSegmentation's config does not know.
     """
     config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
-    return _work(json.loads(dump(config)), trial.benchmark, trial.overrides)
+    return _work(json.loads(dump(config)), trial.benchmark, trial.overrides, arch)
 
 
 def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
     """See :meth:`transfer.task.Task.recorded_work`."""
-    return _work(json.loads(record.resolved_config), benchmark, record.protocol_difference)
+    return _work(json.loads(record.resolved_config), benchmark, record.protocol_difference, record.weights.arch)
 
 
-def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str]) -> Work:
+def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str], arch: str | None) -> Work:
     changed = variant(changes, PER_IMAGE)
     counted = None if changed else COSTS.get(benchmark.name)
     train_cost, test_cost = (counted.train, counted.test) if counted else (None, None)
@@ -51,9 +50,8 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         num_kept = min(checkpoint["max_keep_ckpts"], math.ceil(iterations / checkpoint["interval"]))
         disk["checkpoints"] = num_kept * counted.checkpoint_bytes(adam=adam)
     backbone = settings["model"]["backbone"]
-    is_resnet = backbone["type"] == "ResNet"
     return Work(
-        arch=f"resnet{backbone['depth']}" if is_resnet else VIT_ARCHS.get(backbone["embed_dims"]),
+        arch=arch if backbone["type"] == "AnyBackbone" else f"resnet{backbone['depth']}",
         phases=tuple(phases),
         variant=changed,
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),

@@ -12,8 +12,7 @@ from mmseg.registry import MODELS
 from timm.layers import convert_sync_batchnorm
 
 from transfer.weights.backbone.network import build_dense_network
-
-NUM_MAPS = 4  # what necks and heads take; the stem of a ResNet comes before them
+from transfer.weights.backbone.timm_network import NUM_MAPS
 
 
 class AnyBackbone(BaseModule):
@@ -36,7 +35,7 @@ class AnyBackbone(BaseModule):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.frozen = frozen
+        self.arch, self.frozen = arch, frozen
         self.network = build_dense_network(arch, drop_path)
         if norm_cfg and norm_cfg["type"] == "SyncBN" and get_world_size() > 1:
             self.network = convert_sync_batchnorm(self.network)
@@ -44,7 +43,7 @@ class AnyBackbone(BaseModule):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The maps (B, channels, H / stride, W / stride)."""
-        return tuple(self.network.forward_stages(images).values())[-NUM_MAPS:]
+        return tuple(self.network.forward_stages(images).values())[-NUM_MAPS:]  # the stem of a ResNet comes before them
 
     def train(self, mode: bool = True) -> AnyBackbone:
         """As torch's; a frozen backbone stays in eval mode."""

@@ -1,0 +1,65 @@
+"""What an image costs in the network of a protocol that takes any: memory, counted on shapes alone."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from transfer.weights.backbone.network import build_dense_network
+
+
+@functools.cache
+def activation_bytes(arch: str, height: int, width: int) -> int:
+    """Memory of what the backward pass of one image needs of the forward pass, in single precision.
+
+    Attention counts as GPUs compute it, without the matrix of all pairs of tokens.
+    """
+    network = _on_meta(arch).train()
+    with _Kept(network) as kept:
+        network.forward_stages(torch.empty(1, 3, height, width, device="meta"))
+    return sum(storage.nbytes() for storage in kept.storages.values())
+
+
+def _on_meta(arch: str) -> Any:
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return build_dense_network(arch)
+
+
+class _Kept(TorchFunctionMode):
+    """Collects what autograd keeps, each storage once; the network's own parameters are not part of it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._own = {each.untyped_storage()._cdata for each in (*network.parameters(), *network.buffers())}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._keep, lambda tensor: tensor)
+        self.storages: dict[int, torch.UntypedStorage] = {}
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._own:
+            self.storages[storage._cdata] = storage  # held, so that no other storage gets its address
+        return tensor
+
+    def __enter__(self) -> _Kept:
+        super().__enter__()
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.__exit__(*error)
+        super().__exit__(*error)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        for tensor in args[:3]:
+            self._keep(tensor)
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda tensor: tensor):
+            output = func(*args, **(kwargs or {}))
+        self._keep(output)
+        return output
