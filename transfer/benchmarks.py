@@ -215,6 +215,16 @@ _ROWS = (
         "folder-linear", "folder", "imagenet_linear",
         title="Own images, linear classification", summary="as imagenet-linear",
     ),
+    *(
+        _classification(
+            f"{name}-knn", dataset, config, protocol_version=1, num_trials=1, title=f"{title}, nearest neighbours",
+            summary="the 20 nearest training images vote, on frozen features; nothing is drawn: one trial",
+        )
+        for name, dataset, config, title in (
+            ("demo", "cls-digits", "demo_knn", "Digits"), ("imagenet", "imagenet", "knn", "ImageNet"),
+            ("folder", "folder", "knn", "Own images"),
+        )
+    ),
     *_parts_of_labels("demo", "cls-digits", "Digits", "demo", suite="demo"),
     *_parts_of_labels("imagenet", "imagenet", "ImageNet", "imagenet", suite="paper"),
     *_parts_of_labels("folder", "folder", "Own images", "imagenet"),

@@ -20,9 +20,11 @@ from torch import nn
 from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
-from transfer.tasks.classification.protocol import Precision
+from transfer.tasks.classification.protocol import KnnProtocol, LinearProtocol, Precision
 from transfer.tasks.classification.scoring import outputs
+from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
+from transfer.weights.of_trial import torch_backbone
 
 NUM_PROBES = 4  # images whose features are computed again on each use
 PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; another image is about 1 away
@@ -48,6 +50,24 @@ class FeatureCache:
     batch_size: int
     device: str
     precision: Precision = "fp32"
+
+    @classmethod
+    def of_trial(cls, trial: Trial, protocol: LinearProtocol | KnnProtocol) -> FeatureCache:
+        """Of the trial's weights, for images as its protocol shows them.
+
+        Raises:
+            UserError: a bad checkpoint.
+        """
+        module, backbone = torch_backbone(trial)
+        return cls(
+            folder=trial.weights_dir / "features",
+            module=module,
+            backbone=backbone,
+            view=CenterCrop(resize=protocol.resize, crop=protocol.crop),
+            batch_size=protocol.batch_size,
+            device=trial.device,
+            precision=protocol.precision,
+        )
 
     def features(
         self, images: LabelledImages, root: Path, done: Callable[[int], None] = lambda rows: None

@@ -13,12 +13,10 @@ from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits, few_labels, held_out
 from transfer.tasks.classification.feature_cache import FeatureCache
-from transfer.tasks.classification.loader import CenterCrop
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
 from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor
 from transfer.trial import Outcome, Trial
-from transfer.weights.of_trial import torch_backbone
 
 OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
 
@@ -57,16 +55,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
     """
     splits = splits_of(trial)
     row, num_fits = splits.row, len(protocol.l2_grid)
-    module, backbone = torch_backbone(trial)
-    cache = FeatureCache(
-        folder=trial.weights_dir / "features",
-        module=module,
-        backbone=backbone,
-        view=CenterCrop(resize=protocol.resize, crop=protocol.crop),
-        batch_size=protocol.batch_size,
-        device=trial.device,
-        precision=protocol.precision,
-    )
+    cache = FeatureCache.of_trial(trial, protocol)
 
     def extract(images: LabelledImages) -> NDArray[np.float32]:
         return cache.features(images, trial.data, done=lambda rows: trial.progress(rows, len(images), "features"))
@@ -106,8 +95,8 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         },
         resolved_config=resolved(trial.benchmark, protocol, **data_facts(protocol, row), objective=OBJECTIVE),
         protocol_difference=difference,
-        arch=backbone.arch,
-        source_format=backbone.source_format,
+        arch=cache.backbone.arch,
+        source_format=cache.backbone.source_format,
     )
 
 

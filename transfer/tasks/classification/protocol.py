@@ -53,6 +53,24 @@ class LinearProtocol:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KnnProtocol:
+    """Votes of the nearest training images, on frozen features (:mod:`transfer.tasks.classification.knn`).
+
+    Attributes:
+        num_neighbors: training images that vote for a test image.
+        temperature: of the votes' weights, exp(cosine similarity / temperature).
+        resize, crop, batch_size, precision: as of :class:`LinearProtocol`.
+    """
+
+    num_neighbors: int
+    temperature: float
+    resize: int | None
+    crop: int | None
+    batch_size: int
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Views:
     """How a protocol that trains by SGD shows its images.
 

@@ -10,6 +10,7 @@ from transfer.trial import Outcome, Trial
 # protocol to the module that has ``run(trial, protocol, difference) -> Outcome``
 PROCEDURES = {
     "LinearProtocol": "transfer.tasks.classification.linear",
+    "KnnProtocol": "transfer.tasks.classification.knn",
     "HeadsProtocol": "transfer.tasks.classification.heads_task",
     "GridProtocol": "transfer.tasks.classification.grid_task",
     "FinetuneProtocol": "transfer.tasks.classification.finetune_task",

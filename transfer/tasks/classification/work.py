@@ -53,7 +53,7 @@ def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
         return Work(arch=arch, phases=())
     phases, uncounted = _phases(protocol, row, BackbonePass(arch, size) if arch else None)
     cache = {}
-    if type(protocol).__name__ == "LinearProtocol" and arch in NUM_FEATURES:
+    if type(protocol).__name__ in ("LinearProtocol", "KnnProtocol") and arch in NUM_FEATURES:
         cache["feature cache"] = 4 * NUM_FEATURES[arch] * phases[0].num_images  # float32
     return Work(arch=arch, phases=phases, uncounted=uncounted, shared_disk=cache)
 
@@ -77,6 +77,8 @@ def _phases(
             per_class = protocol.labels_per_class
             num_used = num_labelled if per_class is None else row.num_classes * per_class
             return (passed("features", num_used + num_test),), ("the classifier's fits",)
+        case "KnnProtocol":
+            return (passed("features", num_labelled + num_test),), ("the neighbours",)
         case "FinetuneProtocol":
             num_used = round(protocol.labels_fraction * num_labelled)
             batch_size = min(protocol.batch_size, num_used)
