@@ -19,6 +19,7 @@ from common.cuda import check_cuda
 from common.errors import UserError
 from common.gpus import num_processes as num_processes_of
 from common.gpus import resolve_device
+from pretrain.constants import constant
 
 # Of a collective: more than any step, and than a checkpoint, for which the others wait while the first process writes.
 TIME_LIMIT = timedelta(minutes=30)
@@ -145,7 +146,7 @@ def any_process(flag: bool, process: Process) -> bool:
     """Whether ``flag`` is true in some process; a collective operation."""
     if process.world_size == 1:
         return flag
-    raised = torch.tensor([float(flag)], device=process.device)
+    raised = constant([float(flag)], process.device)
     dist.all_reduce(raised, op=dist.ReduceOp.MAX)
     return bool(raised.item())
 

@@ -210,7 +210,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How the run is carried out. Nothing here is meant to change the trained weights, so the recipe's hash skips it.
+    """How the run is carried out. It is not meant to change the trained weights, so the recipe's hash skips it.
 
     Attributes:
         num_workers: data-loading processes for each training process.
@@ -218,7 +218,8 @@ class Run:
         keep_epochs: every this many epochs a checkpoint is kept beside the last one; None keeps the last alone.
         log_steps: steps from one line of metrics.jsonl, and point of the curves, to the next.
         on_collapse: what the sentinel does when the signs of a collapse last: say so, or stop the run too.
-        compile: torch.compile the network; worth its minutes of compilation on GPUs.
+        compile: torch.compile the network; worth its minutes of compilation on GPUs. It rounds in other places, so
+            where it is on it is in the recipe's hash after all.
     """
 
     num_workers: int = 8
@@ -235,8 +236,8 @@ class Recipe:
 
     Attributes:
         epochs: of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` come after it.
-        precision: of the network's passes. Auto is bf16 autocast on GPUs and fp32 on CPUs; fp16, with a scaled loss, is
-            the official one. NBS and the loss are in fp32 all the same.
+        precision: of the network's passes. Auto is bf16 autocast on GPUs (fp16 on those without bf16) and fp32 on CPUs;
+            fp16, with a scaled loss, is the official one. NBS and the loss are in fp32 all the same.
     """
 
     name: str
@@ -267,7 +268,9 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of everything that determines the trained weights: all but ``run``."""
+    """Hash of everything that determines the trained weights: all but ``run``, of which ``compile`` alone counts."""
     plain = as_dict(recipe)
     del plain["run"]
+    if recipe.run.compile:
+        plain["run"] = {"compile": True}
     return sha256_text(json.dumps(plain, sort_keys=True))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretrain.constants import constant
 from pretrain.distributed import gather_over_processes, own_part, share_of_loss
 from pretrain.recipe import NUM_GLOBAL_CROPS
 
@@ -59,4 +60,5 @@ def self_labeling_loss(logits_VBC: Tensor, keep_share: float) -> SelfLabelingLos
     views = torch.arange(len(logits), device=logits.device)[:, None]
     others = losses.view(logits.shape[:2]).masked_fill(views == anchors, 0.0).sum(dim=0) / (len(logits) - 1)
     total = share_of_loss(others.masked_fill(~is_kept, 0.0).sum() / num_kept)
-    return SelfLabelingLoss(total, ordered[num_kept - 1], ordered.new_tensor(num_kept / len(everywhere)))
+    kept = constant([num_kept / len(everywhere)], ordered.device, ordered.dtype)[0]
+    return SelfLabelingLoss(total, ordered[num_kept - 1], kept)

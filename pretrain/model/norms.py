@@ -17,7 +17,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.errors import UserError
+from pretrain.constants import constant
 from pretrain.distributed import Process
+from pretrain.model.even_sync_norm import EvenSyncBatchNorm
 
 
 @dataclass(frozen=True)
@@ -177,17 +179,15 @@ def sync_batch_norms(module: nn.Module, process: Process) -> None:
             continue
         if not isinstance(child, _BatchNorm):
             sync_batch_norms(child, process)
-        elif process.device.type == "cuda":
-            setattr(module, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-        else:
-            options = (child.eps, child.momentum, child.affine, child.track_running_stats)
-            synced = GlooSyncBatchNorm(child.num_features, *options)
-            synced.load_state_dict(child.state_dict())
-            setattr(module, name, synced)
+            continue
+        kind = EvenSyncBatchNorm if process.device.type == "cuda" else GlooSyncBatchNorm
+        synced = kind(child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats)
+        synced.load_state_dict(child.state_dict())
+        setattr(module, name, synced)
 
 
 class GlooSyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes, for CPUs; torch's own is for GPUs only."""
+    """Batch norm over the batches of all processes, for CPUs; torch's own kernels are for GPUs only."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Accepts any number of dimensions from two on."""
@@ -247,7 +247,7 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         own_squares = (wide - own_mean).square_().sum(dims).double()
         # The sums in double precision: E[x^2] - E[x]^2 loses too much in single.
         own_mean = own_mean.flatten().double()
-        count = own_mean.new_tensor([input.numel() / input.shape[1]])
+        count = constant([input.numel() / input.shape[1]], own_mean.device, own_mean.dtype)
         sums = torch.cat([own_mean * count, own_squares + own_mean.square() * count, count])
         dist.all_reduce(sums, group=group)
         total, squares, num = sums.split([len(own_mean), len(own_mean), 1])

@@ -19,8 +19,8 @@ class LARS(torch.optim.Optimizer):
 
     The learning rate goes into the momentum buffer (You et al. 2017, algorithm 1), so that a lower rate does not
     shrink the steps that are already in it. Groups with ``scale_by_layer=False`` are plain SGD with momentum.
-    Parameters without gradient are left out. A step reads the memory twice, once for the norms and once for
-    everything else, and waits for the device once.
+    Parameters without gradient are left out. On CPUs a step reads the memory twice, once for the norms and once for
+    everything else; on GPUs more often, but the host waits for no rate.
 
     Args:
         lr: the rate; set it in the parameter groups before each step.
@@ -62,9 +62,12 @@ class LARS(torch.optim.Optimizer):
             weight_norms = _norms(weights)
             denominators = _norms(grads) + group["weight_decay"] * weight_norms
             rates = group["lr"] * group["eta"] * weight_norms / denominators
-            # 0 / 0: a layer that got no gradient stays where it is. The list is the only wait for the device.
-            rates = torch.where(denominators > 0, rates, 0.0).tolist()
-            for weight, grad, buffer, rate in zip(weights, grads, buffers, rates, strict=True):
+            # 0 / 0: a layer that got no gradient stays where it is.
+            rates = torch.where(denominators > 0, rates, 0.0)
+            if rates.device.type == "cuda":
+                _momentum_step_on_gpu(weights, grads, buffers, rates, group)
+                continue
+            for weight, grad, buffer, rate in zip(weights, grads, buffers, rates.tolist(), strict=True):
                 _momentum_step([weight], [grad], [buffer], rate, group)
 
     def _momentum_buffer(self, param: Tensor) -> Tensor:
@@ -103,6 +106,17 @@ def _momentum_step(
         maximize=False,
         is_first_step=False,
     )
+
+
+def _momentum_step_on_gpu(
+    params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], rates: Tensor, group: dict[str, Any]
+) -> None:
+    """:func:`_momentum_step` with a rate for each parameter, which stays on the device."""
+    updates = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+    torch._foreach_mul_(updates, list(rates.unbind()))
+    torch._foreach_mul_(buffers, group["momentum"])
+    torch._foreach_add_(buffers, updates)
+    torch._foreach_sub_(params, buffers)
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
@@ -149,4 +163,5 @@ def build_optimizer(settings: Optim, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         [{"params": weights, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
         lr=0.0,
+        fused=weights[0].device.type == "cuda" or None,  # None leaves it to torch, which does not do so on its own
     )

@@ -33,7 +33,7 @@ class StepResult(NamedTuple):
 
     loss: TwistLoss | SelfLabelingLoss
     logits: Tensor
-    grad_scale: float
+    grad_scale: Tensor
 
 
 class NonFiniteLossError(RuntimeError):
@@ -77,7 +77,10 @@ class TrainStep:
         if process.world_size > 1:
             # Buffers are the norms' running statistics, which every process tracks by itself: see Trainer.save.
             network = DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
-        self.network: Any = torch.compile(network) if recipe.run.compile else network
+        if recipe.run.compile:
+            # Random numbers as without it: accumulated parts pass once uncompiled and once compiled.
+            network = torch.compile(network, options={"fallback_random": True})  # type: ignore[assignment]
+        self.network: Any = network
 
     def __call__(self, parts: Sequence[Views], step: int) -> StepResult:
         """Trains on one batch.
@@ -116,7 +119,7 @@ class TrainStep:
         if not math.isfinite(value := loss.total.item()):
             raise NonFiniteLossError(value, logits.detach())
 
-        grad_scale = self.scaler.get_scale()
+        grad_scale = self.scaler.scale(torch.ones_like(loss.total))  # get_scale() would wait for the device
         self.scaler.scale(loss.total).backward()
         if is_accumulated:
             self._carry_back(logits.grad, parts, step)

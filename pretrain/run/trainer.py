@@ -174,7 +174,9 @@ class Trainer:
                     raise self._failed(str(error), details) from None
                 self.step += 1
                 self.watched.add(result.logits, batches)
-                statistics = monitor.loss_statistics(result.loss)
+                # Read between logs they would make the host wait for the device in every step.
+                is_read = is_logged or self.step == self.num_steps
+                statistics = monitor.loss_statistics(result.loss) if is_read else {}
                 progress.update(self.step, epoch, statistics)
                 if is_logged:
                     decayed = self.optimizer.param_groups[0]

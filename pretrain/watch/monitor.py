@@ -39,7 +39,7 @@ class NbsProbe:
 
         nbs.register_forward_hook(keep)
 
-    def read(self, grad_scale: float = 1.0) -> Statistics:
+    def read(self, grad_scale: float | Tensor = 1.0) -> Statistics:
         """Mean standard deviation over columns (images) and rows (classes), mean size of the gradient.
 
         To be called after the backward pass of a step in which the probe was on; it lets go of what it kept. The
@@ -55,7 +55,7 @@ class NbsProbe:
             statistics[f"std_c_{place}_nbs"] = values.std(dim=0, unbiased=False).mean().item()
             statistics[f"std_r_{place}_nbs"] = values.std(dim=1, unbiased=False).mean().item()
             if logits.grad is not None:
-                statistics[f"grad_{place}_nbs"] = logits.grad.float().abs().mean().item() / grad_scale
+                statistics[f"grad_{place}_nbs"] = float(logits.grad.float().abs().mean() / grad_scale)
         self._kept = {}
         return statistics
 
@@ -93,7 +93,7 @@ class WatchedEpoch:
     def add(self, logits_VBC: Tensor, batches: Sequence[Batch]) -> None:  # noqa: N803 - views, images, classes
         """Takes in one step of this process."""
         self._predictions.append(logits_VBC[0].argmax(dim=-1))
-        self._labels.append(torch.cat([batch.labels for batch in batches]).to(logits_VBC.device))
+        self._labels += [batch.labels for batch in batches]  # on the host until the epoch's end
         for batch in batches:
             self._unreadable.update(dict.fromkeys(batch.unreadable))
 
@@ -123,7 +123,9 @@ class WatchedEpoch:
         """(2, N): predictions and labels of all processes; a collective operation."""
         if not self._predictions:
             return self._earlier
-        now = [gather_over_processes(torch.cat(values)).cpu() for values in (self._predictions, self._labels)]
+        device = self._predictions[0].device
+        seen = [torch.cat(values).to(device) for values in (self._predictions, self._labels)]
+        now = [gather_over_processes(values).cpu() for values in seen]
         return torch.cat([self._earlier, torch.stack(now)], dim=1)
 
     def state_dict(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class TrainingProgress:
         self._bar = Progress(*columns, console=console) if is_shown and console.is_terminal else None
         self._task = self._bar.add_task("", total=num_steps, completed=done) if self._bar else None
         self._start = self._last_line = time.monotonic()
+        self._terms: dict[str, float] = {}
 
     def __enter__(self) -> TrainingProgress:
         if self._bar:
@@ -48,15 +49,20 @@ class TrainingProgress:
             self._bar.stop()
 
     def update(self, step: int, epoch: int, terms: dict[str, float]) -> None:
-        """To be called after each step: ``step`` steps are done, the last one in ``epoch`` (from 0)."""
+        """To be called after each step: ``step`` steps are done, the last one in ``epoch`` (from 0).
+
+        Args:
+            terms: of the loss; empty where they were not read, and the last ones are shown again.
+        """
         if not self._is_shown:
             return
+        self._terms = {**terms} or self._terms
         now = time.monotonic()
         is_due = now - self._last_line >= PLAIN_LINE_SECONDS or step == self._num_steps
         if self._bar is None and not is_due:
             return
         seconds_per_step = (now - self._start) / max(1, step - self._first_step)
-        text = f"epoch {epoch + 1} " + " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        text = f"epoch {epoch + 1} " + " ".join(f"{name} {value:.3f}" for name, value in self._terms.items())
         text += f" {self._batch_size / seconds_per_step:.0f} images/s"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, description=text)

@@ -11,7 +11,7 @@ from torch import nn
 import configs.pretrain
 from pretrain.loss.textbook import TextbookLars
 from pretrain.recipe import Optim
-from pretrain.run.optim import LARS, _norms, build_optimizer, split_parameters
+from pretrain.run.optim import LARS, _momentum_step, _momentum_step_on_gpu, _norms, build_optimizer, split_parameters
 
 WEIGHT_DECAY, MOMENTUM, ETA = 0.02, 0.9, 0.001
 RATES = (0.5, 2.0, 0.1)  # falling and rising: a rate outside the momentum buffer would give other steps
@@ -53,6 +53,18 @@ def test_lars_follows_the_algorithm_and_leaves_biases_and_norms_unscaled() -> No
             scaled=is_weight,
         )
         np.testing.assert_allclose(param.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_lars_takes_the_same_step_with_rates_that_stay_on_the_device() -> None:
+    generator = torch.Generator().manual_seed(0)
+    group, rates = {"weight_decay": WEIGHT_DECAY, "momentum": MOMENTUM}, torch.tensor([0.5, 0.0, 2.0]).double()
+    params, grads, buffers = ([torch.randn(size, generator=generator).double() for size in (3, 2, 5)] for _ in range(3))
+    ours = [[tensor.clone() for tensor in tensors] for tensors in (params, grads, buffers)]
+    _momentum_step_on_gpu(*ours, rates, group)
+    for param, grad, buffer, rate in zip(params, grads, buffers, rates.tolist(), strict=True):
+        _momentum_step([param], [grad], [buffer], rate, group)
+    for left, right in zip([*ours[0], *ours[2]], [*params, *buffers], strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-14, atol=1e-15)
 
 
 def test_lars_without_scaling_or_decay_at_a_constant_rate_is_sgd() -> None:

@@ -122,6 +122,7 @@ def test_every_recipe_builds_and_learns_at_reduced_size(name: str) -> None:
 def test_hash_covers_what_changes_the_weights_and_nothing_else() -> None:
     recipe = configs.pretrain.get("demo")
     assert recipe_sha256(overrides.apply(recipe, ["run.num_workers=3"])) == recipe_sha256(recipe)
+    assert recipe_sha256(overrides.apply(recipe, ["run.compile=true"])) != recipe_sha256(recipe)
     for change in ("seed=1", "optim.lr=0.1", "crops.num_local=7", "loss.eps=1e-6", "epochs=99"):
         assert recipe_sha256(overrides.apply(recipe, [change])) != recipe_sha256(recipe), change
 

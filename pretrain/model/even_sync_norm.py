@@ -1,0 +1,66 @@
+"""torch's synchronised batch norm without the host's waits: for processes that all have a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules import _functions
+
+
+class EvenSyncBatchNorm(nn.SyncBatchNorm):
+    """Batch norm over the batches of all processes, none of which is empty; on GPUs.
+
+    torch's own leaves out the statistics of empty batches by three masks, each of which makes the host wait for the
+    device, in every layer. The collectives are the same: one of mean, inverse deviation and count forward, and one of
+    two sums backward.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
+        if not self.training:
+            return super().forward(input)
+        running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        if self.track_running_stats:
+            assert self.num_batches_tracked is not None
+            self.num_batches_tracked.add_(1)
+        group = dist.group.WORLD
+        output: Tensor = _EvenSyncBatchNorm.apply(
+            input, self.weight, self.bias, *running, self.eps, self.momentum, group, dist.get_world_size(group)
+        )
+        return output
+
+
+class _EvenSyncBatchNorm(_functions.SyncBatchNorm):
+    """torch's function, whose gradient it keeps."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        eps: float,
+        momentum: float,
+        process_group: dist.ProcessGroup,
+        world_size: int,
+    ) -> Tensor:
+        if not input.is_contiguous(memory_format=torch.channels_last):
+            input = input.contiguous()
+        mean, invstd = torch.batch_norm_stats(input, eps)
+        count = mean.new_full((1,), input.numel() // input.shape[1])
+        own = torch.cat([mean, invstd, count])
+        everywhere = own.new_empty(world_size * len(own))
+        dist.all_gather_single(everywhere, own, group=process_group)
+        means, invstds, counts = everywhere.view(world_size, -1).split([len(mean), len(mean), 1], dim=1)
+        counts = counts.flatten() if running_mean is None else counts.flatten().to(running_mean.dtype)
+        mean, invstd = torch.batch_norm_gather_stats_with_counts(
+            input, means, invstds, running_mean, running_var, momentum, eps, counts
+        )
+        ctx.save_for_backward(input, weight, mean, invstd, counts.to(torch.int32))
+        ctx.process_group = process_group
+        return torch.batch_norm_elemt(input, weight, bias, mean, invstd, eps)
