@@ -21,7 +21,6 @@ from transfer.weights.backbone.beside import read_beside
 from transfer.weights.backbone.families import NETWORKS_FIRST, Family, family_of
 from transfer.weights.backbone.generic import DROPPED
 from transfer.weights.backbone.hugging_face import FAMILIES as HUGGING_FACE
-from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.known_timm import same_in_timm
 from transfer.weights.backbone.marks import ASK_HEADS
@@ -30,6 +29,7 @@ from transfer.weights.backbone.types import Checkpoint
 
 COMMAND = "tools/convert.sh"
 UNKNOWN = "NAME"
+MAX_PLACES = 8  # that are looked at among the largest entries, and in one entry; a made-up file may have thousands
 SHARE = 4  # a network has at least a quarter of the tensors of the entry that it is in
 
 
@@ -64,10 +64,12 @@ def way_out(checkpoint: Checkpoint, where: str, arch: str | None, reading: Readi
         arch, reading: what the user has said already.
     """
     said = arch or _says_arch(checkpoint)
+    entries = {name: state for name, state in entries_in(checkpoint).items() if reading.entry in (None, name)}
+    largest = sorted(entries.items(), key=lambda item: -len(item[1]))[:MAX_PLACES]
     places = [
         place
-        for entry, state in entries_in(checkpoint).items()
-        if reading.entry in (None, entry) and (entry is None or len(list(entries_called(checkpoint, entry))) == 1)
+        for entry, state in largest
+        if (entry is None or len(list(entries_called(checkpoint, entry))) == 1)
         for place in _places(entry, state, said, reading.prefix)
     ]
     if not places:
@@ -131,12 +133,13 @@ def _places(entry: str | None, state: Mapping[Any, Any], said: str | None, prefi
     marks = (*NETWORKS_FIRST, *(mark for family in HUGGING_FACE for mark in family.marks))
     number = 0
     for each in dict.fromkeys(key.removesuffix(mark) for key in keys for mark in marks if key.endswith(mark)):
-        under = _under(state, each)
-        is_word = each == "" or each.endswith(".")
-        family = family_of(under, "")
-        if is_word and prefix in (None, each) and (family is not None or hugging_face_source(under) is not None):
+        if not (each == "" or each.endswith(".")) or prefix not in (None, each) or number == MAX_PLACES:
+            continue
+        family = family_of(state, each)
+        is_hugging_faces = any(all(each + mark in state for mark in other.marks) for other in HUGGING_FACE)
+        if family is not None or is_hugging_faces:
             number += 1
-            yield _place(entry, each, family, under, said)
+            yield _place(entry, each, family, _under(state, each), said)
     tensors = tensors_in(state)
     takes_images = [key for key, value in tensors.items() if value.ndim == 4 and value.shape[1] == 3]
     if number == 0 and takes_images:
