@@ -208,6 +208,8 @@ def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path
     [
         ({"entry": "state_dict"}, r"no --entry state_dict: .* are net \(122\), ema\.0 \(1\)"),
         ({"entry": "net.a"}, r"no --entry net\.a"),
+        ({"drop": ("epoch",)}, r"no tensors in what --drop epoch leaves: .* are net \(122\), ema\.0 \(1\)"),
+        ({"entry": "net", "drop": ("*",)}, "no tensors in what"),
         ({"entry": "net"}, "is none of the networks that are known by their keys"),
         ({"entry": "net", "prefix": "encoder."}, r"no keys under --prefix encoder\.: they begin with a\., fc\."),
         ({"entry": "net", "prefix": "a"}, r"no keys under --prefix a: give a\."),
@@ -286,6 +288,7 @@ def test_suite_says_it_for_each_of_the_weights(tmp_path: Path) -> None:
         "c=--entry net": "'c'",
         "a=--netry net": "no options of a checkpoint",
         "a=--mean 1": "are",
+        "a": "not NAME=OPTIONS",
     }.items():
         args = suite.Args(suite="demo", checkpoints=(str(path),), device="cpu", data=tmp_path, read=(wrong,))
         with pytest.raises(UserError, match=says):

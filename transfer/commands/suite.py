@@ -136,8 +136,12 @@ def _chosen_weights(args: Args, *, must_exist: bool) -> list[WeightsRef]:
                 f"checkpoints, e.g. {COMMAND} demo random:resnet18"
             )
         texts = [f"twist={checkpoint}", "random=random:resnet18"]
-    given = [text.partition("=") for text in args.read]
-    readings = {name: read_reading(options, f"--read {name}") for name, _, options in given}
+    readings: dict[str, ReadingArgs] = {}
+    for text in args.read:
+        name, equals, options = text.partition("=")
+        if not equals:
+            raise UserError(f"--read {text!r} is not NAME=OPTIONS, e.g. twist='--mean 0.5 0.5 0.5 --std 0.5 0.5 0.5'")
+        readings[name] = read_reading(options, f"--read {name}")
     refs: dict[str, WeightsRef] = {}
     for text in texts:
         ref = named_weights(text, readings, must_exist=must_exist)

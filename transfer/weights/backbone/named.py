@@ -53,6 +53,8 @@ def named_state(
             raise UserError(f"{where}: --drop {pattern} fits none of its keys, which begin with {beginnings(under)}")
         dropped |= {prefix + name: f"--drop {pattern}" for name in matching}
     kept = {name: value for name, value in under.items() if prefix + name not in dropped}
+    if not tensors_in(kept):
+        raise UserError(f"{where} has no tensors in what {reading.place} leaves{_entries_listed(checkpoint)}")
     family = family_of(under, "")
     source = source_of(kept, family if family and kept.keys() >= set(family.others) else None, reading.place)
     own = source.student.prefix
@@ -106,11 +108,16 @@ def _entry(checkpoint: Checkpoint, reading: Reading, where: str) -> Mapping[Any,
         return found[0]
     if found:
         raise UserError(f"{where} has {len(found)} entries that --entry {reading.entry} can mean: save one alone")
+    raise UserError(f"{where} has no --entry {reading.entry}{_entries_listed(checkpoint)}")
+
+
+def _entries_listed(checkpoint: Checkpoint) -> str:
     numbers = {name: len(tensors_in(state)) for name, state in entries_in(checkpoint).items() if name is not None}
     known = [f"{name} ({numbers[name]})" for name in sorted(numbers, key=lambda each: -numbers[each])]
+    if not known:
+        return ": leave --entry out, the file is a state dict"
     there = ", ".join(known[:MAX_SHOWN]) + (", …" if len(known) > MAX_SHOWN else "")
-    how = f"the entries with tensors, and how many, are {there}" if known else "leave it out, the file is a state dict"
-    raise UserError(f"{where} has no --entry {reading.entry}: {how}")
+    return f": the entries with tensors, and how many, are {there}"
 
 
 def entries_called(held: Any, name: str) -> Iterator[Mapping[Any, Any]]:

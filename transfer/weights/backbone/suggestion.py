@@ -157,8 +157,8 @@ def _under(state: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
 def _place(entry: str | None, prefix: str, family: Family | None, state: dict[str, Any], said: str | None) -> _Place:
     """The architecture, where what is left without the heads that are known by name is one whole; and these heads."""
     of_said = expected_shapes(said) if said else {}
-    beside = [name for name, value in state.items() if name not in of_said and _is_beside(name, value, family)]
-    kept = {name: value for name, value in state.items() if name not in set(beside)}
+    beside = {name: None for name in state if name not in of_said and _is_beside(name, state[name], family)}
+    kept = {name: value for name, value in state.items() if name not in beside}
     source = source_of(kept, family)
     arch: str | None = None
     unclear: list[str] = []
