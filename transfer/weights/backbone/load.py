@@ -17,9 +17,10 @@ from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, named_beside, read_beside
 from transfer.weights.backbone.families import completed
 from transfer.weights.backbone.infer import infer_arch
+from transfer.weights.backbone.mapped import Copies
 from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
-from transfer.weights.backbone.read import read_checkpoint, sha256_of
+from transfer.weights.backbone.read import read_checkpoint, sha256_of, size_of
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.timm_layout import timm_layout
@@ -70,9 +71,10 @@ def load_backbone(
     found = infer_arch(shapes, where, arch or named_beside(beside, source, where))
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
-    state = _checked({**state, **filled}, found, where, hint)
+    copies = Copies(size_of(path), where)
+    state = _checked({**state, **filled}, found, where, copies, hint)
     preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where)
-    head, head_config = _head(checkpoint, source, network, where)
+    head, head_config = _head(checkpoint, source, network, where, copies)
     return Backbone(
         arch=found,
         state_dict=state,
@@ -143,7 +145,7 @@ def random_backbone(arch: str, seed: int) -> Backbone:
     source = f"random:{arch}:{seed}"
     return Backbone(
         arch=arch,
-        state_dict=_checked(dict(state), arch, source),
+        state_dict=_checked(dict(state), arch, source, Copies(sum(each.nbytes for each in state.values()), source)),
         source_format="random",
         source=source,
         sha256=sha256_text(source),
@@ -219,7 +221,7 @@ def _zero_counters(state: Mapping[str, Tensor], arch: str) -> dict[str, Tensor]:
 
 
 def _checked(
-    state: Mapping[str, Tensor], arch: str, where: str, hint: Callable[[], str] = lambda: ""
+    state: Mapping[str, Tensor], arch: str, where: str, copies: Copies, hint: Callable[[], str] = lambda: ""
 ) -> dict[str, Tensor]:
     """The state dict in torchvision's or timm's order, in float32; every tensor as the architecture has it."""
     import torch
@@ -238,7 +240,7 @@ def _checked(
                 f"{where}: {key} has shape {list(tensor.shape)}, a {arch} has {list(shape)}: "
                 f"it is damaged, or a variant (wide, grouped), which --arch names if timm has it"
             )
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        if not _is_dense(tensor):
             raise UserError(f"{where}: {key} is not a dense tensor: save plain float tensors")
         if key.endswith(COUNTER):
             # timm's avg_checkpoints.py writes float32 averages of counters, too; no feature depends on them
@@ -248,16 +250,23 @@ def _checked(
             continue
         if not tensor.is_floating_point():
             raise UserError(f"{where}: {key} is {tensor.dtype}, not floating point: save unquantised weights")
-        checked[key] = values = tensor.detach().to(torch.float32).clone(memory_format=torch.contiguous_format)
-        if not bool(torch.isfinite(values).all()):
+        checked[key] = values = copies.of(tensor, torch.float32)
+        lowest, highest = torch.aminmax(values)
+        if not math.isfinite(lowest) or not math.isfinite(highest):
             raise UserError(f"{where}: {key} holds NaN or infinity: take a checkpoint from before training diverged")
-        if key.endswith("running_var") and bool((values < 0).any()):
+        if key.endswith("running_var") and bool(lowest < 0):
             raise UserError(f"{where}: {key} holds a negative variance: the checkpoint is damaged")
     return checked
 
 
+def _is_dense(tensor: Tensor) -> bool:
+    import torch
+
+    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized
+
+
 def _head(
-    checkpoint: Checkpoint, source: Source, network: Network, where: str
+    checkpoint: Checkpoint, source: Source, network: Network, where: str, copies: Copies
 ) -> tuple[dict[str, Tensor] | None, dict[str, Any] | None]:
     """The projection head and the arguments that build it; that they fit is for whoever builds it to check."""
     head: object = None
@@ -278,6 +287,7 @@ def _head(
     tensors = _tensors_only(head, where)
     if sum(tensor.numel() for tensor in tensors.values()) > MAX_HEAD_NUMBERS:
         raise UserError(f"{where} has a head of more than {MAX_HEAD_NUMBERS} numbers: it is damaged, or no head")
+    tensors = {key: copies.of(value) if _is_dense(value) else value for key, value in tensors.items()}
     if isinstance(config, Mapping):
         return tensors, dict(config)
     linear = [value for key, value in sorted(tensors.items()) if key.startswith("mlp.") and value.ndim == 2]

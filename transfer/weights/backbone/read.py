@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from transfer.hub_source import HUB_FILES
+from transfer.weights.backbone.mapped import MAX_JSON, mapped, read_safetensors
 from transfer.weights.backbone.rebuild import DamagedError
 from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
 from transfer.weights.backbone.tree import plain
@@ -22,6 +23,7 @@ from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
 if TYPE_CHECKING:
     import torch
 
+MAX_DIRECTORY = 32 << 20  # bytes of a zip archive's list of its files: 300,000 tensors
 MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: MAGIC_NUMBER, of files from before torch 1.6
 INDEX = ".index.json"
 RUNS_COMMANDS = ("os", "posix", "nt", "subprocess", "pty", "shutil", "runpy", "ctypes")
@@ -48,6 +50,11 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
 
 
+def size_of(path: Path) -> int:
+    """Bytes of the file, or of the files that a folder or an index stands for."""
+    return sum(part.stat().st_size for part in _parts_of(path) or [path])
+
+
 def sha256_of(path: Path) -> str:
     """The file's; of a folder or an index, that of the names and hashes of its files."""
     parts = _parts_of(path)
@@ -65,9 +72,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
     refuse_other_kinds(path, head)
     try:
         if head[8:9] == b"{":  # by content: a suffix says nothing
-            from safetensors.torch import load_file
-
-            return load_file(path)
+            return read_safetensors(path)
         tree = plain(_read_zip(path) if head[:4] == b"PK\x03\x04" else _read_legacy(path), size)
     except UserError as error:
         said = str(error)
@@ -88,15 +93,17 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 
 def _read_zip(path: Path) -> Any:
     """What torch has written since 1.6: ``NAME/data.pkl``, and each storage as ``NAME/data/KEY``, uncompressed."""
-    import torch
-
     size = path.stat().st_size
+    with path.open("rb") as file:
+        end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # ZipFile itself lists them all
+    if end and end[zipfile._ECD_SIZE] > MAX_DIRECTORY:  # type: ignore[attr-defined]
+        raise UserError("it is a zip archive of more files than any network has tensors")
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
     refuse_other_zips(path, list(members))
     pickled = next(name for name in members if name.endswith("data.pkl"))
     prefix = pickled.removesuffix("data.pkl")
-    whole = torch.UntypedStorage.from_file(str(path), False, size)
+    whole = mapped(path)
     with path.open("rb") as file:
 
         def span(name: str) -> tuple[int, int]:
@@ -128,7 +135,6 @@ def _read_zip(path: Path) -> Any:
 
 def _read_legacy(path: Path) -> Any:
     """What torch wrote before 1.6: pickles, then each storage's length and bytes. It is looked through for where."""
-    import torch
 
     size = path.stat().st_size
     found: dict[str, tuple[int, int]] = {}
@@ -168,7 +174,7 @@ def _read_legacy(path: Path) -> Any:
                 raise DamagedError(f"its storage {key} is cut off")
             file.seek(at + found[key][1])
         file.seek(begin)
-        whole = torch.UntypedStorage.from_file(str(path), False, size)
+        whole = mapped(path)
         return _unpickled(file, storage)
 
 
@@ -246,6 +252,8 @@ def _parts_of(path: Path) -> list[Path]:
         return _parts_of(inside) or [inside]
     if not path.name.endswith(INDEX) or not path.is_file():
         return []
+    if path.stat().st_size > MAX_JSON:
+        raise UserError(f"{path} is not an index of a Hugging Face checkpoint: it has more than {MAX_JSON:,} bytes")
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
         plain_names = bool(names) and all(re.fullmatch(r"[\w][\w.\-]*", name) for name in names)

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import UserError
+from transfer.weights.backbone.mapped import SPARE
 from transfer.weights.backbone.rebuild import attributes_of
 from transfer.weights.backbone.unpickle import Foreign
 
 MAX_DEPTH = 100
 MAX_MODULES = 100_000
-SPARE = 400 << 20
-"""How many bytes more than its file a tensor may fill: one that is expanded, a number for many."""
+MAX_LISTED = 100 << 20
+"""Bytes of what is listed anew: a module's entries for each that it is a part of, a Namespace's for each that shares
+them. One with a thousand layers takes 1 MB."""
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Tree:
     file_size: int
     seen: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     num_modules: int = 0
+    num_listed: int = 0
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         """Dict, list and tuple, and of foreign objects: modules, Namespaces, dicts by another name, OmegaConf's."""
@@ -65,6 +68,7 @@ class Tree:
         if {"_parameters", "_buffers", "_modules"} <= attributes.keys():
             return dict(self._module(value, "", depth))
         if value.name == "argparse.Namespace":
+            self._listed(200 * len(attributes))
             return argparse.Namespace(**{str(key): self.plain(item, depth + 1) for key, item in attributes.items()})
         if value.name.startswith("omegaconf."):
             return self.plain(attributes.get("_content", attributes.get("_val")), depth + 1)
@@ -81,10 +85,17 @@ class Tree:
         for group in ("_parameters", "_buffers"):
             for name, value in _dict(attributes.get(group)).items():
                 if value is not None and not (group == "_buffers" and name in unsaved):
-                    kept.append((f"{prefix}{name}", self.plain(value, depth + 1)))
+                    key = f"{prefix}{name}"
+                    self._listed(200 + 10 * depth + len(key))
+                    kept.append((key, self.plain(value, depth + 1)))
         for name, inner in _dict(attributes.get("_modules")).items():
             kept += self._module(inner, f"{prefix}{name}.", depth + 1)
         return kept
+
+    def _listed(self, num_bytes: int) -> None:
+        self.num_listed += num_bytes
+        if self.num_listed > MAX_LISTED:
+            raise UserError("its objects share more entries than any checkpoint's")
 
 
 def plain(value: Any, file_size: int) -> Any:

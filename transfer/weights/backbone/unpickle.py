@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,8 +10,12 @@ from typing import IO, Any
 
 from transfer.weights.backbone.rebuild import REBUILD, DamagedError, attributes_of, dtype_of, whole
 
-MAX_OPERATIONS = 5_000_000
-"""Of a pickle. ViT-L with its optimiser takes 0.2 million; one byte of a hostile file makes an object of 200."""
+MAX_BYTES = 400 << 20
+"""What the objects of a pickle may take, as :data:`COSTS` counts them. ViT-L with its optimiser counts 11 MiB; one byte
+of a hostile file makes a set of 216 bytes, and a call can copy a list of a million."""
+LONGEST = 1 << 20
+"""Texts and bytes that are longer, such as NumPy's arrays, are passed over: no weights are among them."""
+TEXT = 5  # bytes for one of the file: a text with one rare letter has four for each, and the file's own
 
 MAPPINGS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict")
 SEQUENCES: dict[str, Callable[[Any], Any]] = {
@@ -44,17 +49,41 @@ class Foreign:
 
 
 class _Counted(dict[int, Any]):
-    """The unpickler's operations; looking up more than :data:`MAX_OPERATIONS` of them is refused."""
+    """The unpickler's operations; what takes more than :data:`MAX_BYTES` in all is refused."""
 
-    left = MAX_OPERATIONS
+    left = MAX_BYTES
 
-    def __getitem__(self, code: int) -> Any:
-        self.left -= 1
+    def charge(self, num_bytes: int) -> None:
+        self.left -= num_bytes
         if self.left < 0:
             raise DamagedError("its pickle has too many operations for a checkpoint")
+
+    def __getitem__(self, code: int) -> Any:
         if code not in self:
             raise DamagedError(f"its pickle has the unknown operation {code}")
+        self.charge(COSTS.get(code, OTHERS))
         return super().__getitem__(code)
+
+
+class _Metered:
+    """A pickle's file. What is longer than :data:`LONGEST` comes out empty, the rest is charged."""
+
+    def __init__(self, file: IO[bytes], charge: Callable[[int], None]) -> None:
+        self._file, self._charge = file, charge
+
+    def read(self, size: int) -> bytes:
+        if size > LONGEST:
+            self._file.seek(size, io.SEEK_CUR)
+            return b""
+        self._charge(TEXT * size)
+        return self._file.read(size)
+
+    def readline(self) -> bytes:
+        line = self._file.readline(LONGEST)
+        if not line.endswith(b"\n"):
+            raise DamagedError("its pickle has a line without an end")
+        self._charge(TEXT * len(line))
+        return line
 
 
 Storage = Callable[[Any], Any]
@@ -68,15 +97,16 @@ class Unpickler(pickle._Unpickler):
     """
 
     def __init__(self, file: IO[bytes], storage: Storage) -> None:
-        super().__init__(file, encoding="latin1")
+        counted = _Counted(OPERATIONS)
+        super().__init__(_Metered(file, counted.charge), encoding="latin1")
         self.storage = storage
-        self.names: list[str] = []
-        self.dispatch = _Counted(OPERATIONS)  # type: ignore[misc]
+        self.names: dict[str, None] = {}
+        self.charge = counted.charge
+        self.dispatch = counted  # type: ignore[misc]
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.").replace("copy_reg.", "copyreg.")
-        if full not in self.names:
-            self.names.append(full)
+        self.names[full] = None
         return dtype_of(full) or Name(full)
 
     def persistent_load(self, pid: Any) -> Any:
@@ -91,12 +121,15 @@ class Unpickler(pickle._Unpickler):
         name = function.name
         if name in MAPPINGS:
             entries = args[0] if args and isinstance(args[0], list | dict) else {}
+            self.charge(OTHERS * len(entries))
             pairs = entries.items() if isinstance(entries, dict) else entries
             return {_hashable(key): value for key, value in pairs}
         if name in SEQUENCES:
             items = args[0] if args and isinstance(args[0], list | tuple | set) else ()
+            self.charge(OTHERS * len(items))
             return SEQUENCES[name](map(_hashable, items) if "set" in name else items)
         if name in REBUILD:
+            self.charge(TENSOR)
             return REBUILD[name](*args)
         if name == "torch._tensor._rebuild_from_type_v2" and len(args) == 4:
             is_dtensor = "_local_tensor" in attributes_of(args[3])
@@ -107,6 +140,15 @@ class Unpickler(pickle._Unpickler):
             return self.made(args[0], args[1:])
         return Foreign(name, args)
 
+
+# What they take: bytes, with what the tree that is made of them takes (:mod:`transfer.weights.backbone.tree`) ---------
+
+OTHERS, MEMO, CONTAINER, CALL, TENSOR = 100, 200, 400, 600, 2000
+COSTS = {
+    **dict.fromkeys(b"pqr\x94", MEMO),  # PUT, BINPUT, LONG_BINPUT, MEMOIZE
+    **dict.fromkeys(b"]l}dt\x85\x86\x87\x8f\x91(", CONTAINER),  # lists, dicts, tuples, sets, MARK
+    **dict.fromkeys(b"Rbo\x81\x92ic\x93PQ", CALL),  # REDUCE, BUILD, OBJ, NEWOBJ, NEWOBJ_EX, INST, names, storages
+}
 
 # The operations -----------------------------------------------------------------------------------------------------
 
@@ -193,6 +235,15 @@ def _frozenset(self: Any) -> None:
     self.append(frozenset(map(_hashable, self.pop_mark())))
 
 
+def _frame(self: Any) -> None:
+    """Frames are for readers that take a pickle in parts; what they would take at once may be all of the file."""
+    self.read(8)
+
+
+def _bytearray8(self: Any) -> None:
+    self.append(self.read(int.from_bytes(self.read(8), "little")))
+
+
 def _persid(self: Any) -> None:
     self.append(self.persistent_load(self.readline()[:-1].decode("ascii")))
 
@@ -214,4 +265,6 @@ OPERATIONS: dict[int, Any] = {
     pickle.ADDITEMS[0]: _additems,
     pickle.FROZENSET[0]: _frozenset,
     pickle.PERSID[0]: _persid,
+    pickle.FRAME[0]: _frame,
+    pickle.BYTEARRAY8[0]: _bytearray8,
 }
