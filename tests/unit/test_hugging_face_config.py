@@ -178,13 +178,33 @@ def test_a_file_alone_is_asked_for_its_config(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\(Hugging Face DINOv2\) does not show its heads.*put the config\.json"):
         load_backbone(path, reading=SAID)
     assert load_backbone(path, arch="vit_small_patch14_dinov2-70px", reading=SAID).arch.endswith("-70px")
+    (tmp_path / "config.json").write_text('{"model_type": "dinov2"}')  # 384 wide, where 12 heads are of a width of 768
+    with pytest.raises(UserError, match=r"does not show its heads"):
+        load_backbone(path, reading=SAID)
     save_file(state("resnet"), path)
+    (tmp_path / "config.json").unlink()
     assert load_backbone(path, reading=SAID).arch == "resnet18"
+
+
+def test_a_training_codes_wrapping_is_taken_off(tmp_path: Path) -> None:
+    tensors = state("vit")
+    write_folder(layout_of("vit"), tmp_path)
+    whole = load_backbone(tmp_path)
+    for entry, prefix in (("state_dict", "model."), ("model", "module."), ("model_state_dict", "_orig_mod.module.")):
+        path = tmp_path / "last.ckpt"
+        torch.save({entry: {prefix + key: value for key, value in tensors.items()}, "epoch": 3}, path)
+        backbone = load_backbone(path)
+        assert (backbone.source_format, backbone.arch) == (whole.source_format, whole.arch)
+        assert all(torch.equal(value, whole.state_dict[key]) for key, value in backbone.state_dict.items())
+        assert backbone.dropped == {f"{prefix}classifier.{name}": "classifier" for name in ("bias", "weight")}
+    torch.save({"state_dict": tensors, "model": tensors}, path)
+    with pytest.raises(UserError):
+        load_backbone(path)
 
 
 def test_a_folder_without_a_preprocessor_is_asked_for_mean_and_deviation(tmp_path: Path) -> None:
     path = write_folder(layout_of("resnet"), tmp_path, scaling=None)
-    with pytest.raises(UserError, match=r"preprocessor_config\.json that says it is not beside.*--mean and --std"):
+    with pytest.raises(UserError, match=r"differ in it; give --mean and --std, or put the preprocessor_config\.json"):
         load_backbone(path)
     assert load_backbone(path, reading=SAID).preprocessing.std == (0.25, 0.25, 0.25)
 

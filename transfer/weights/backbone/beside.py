@@ -131,9 +131,10 @@ def chosen_preprocessing(
         )
     if (preprocessing := told or source.preprocessing) is not None:
         return preprocessing
+    published = CONFIG if source.config == "compared" else HF_PREPROCESSOR
     raise UserError(
         f"{where} ({source.name}) does not say by which mean and deviation its images were scaled: "
-        f"{source.ask_preprocessing}; give --mean and --std, or put the {CONFIG} that is published with it beside it"
+        f"{source.ask_preprocessing}; give --mean and --std, or put the {published} that is published with it beside it"
     )
 
 
@@ -177,7 +178,7 @@ def _timm_arch(config: Mapping[str, Any], path: Path, expected: str | None) -> s
     return arch
 
 
-def _hugging_face_arch(config: Mapping[str, Any], path: Path, shapes: Shapes) -> str:
+def _hugging_face_arch(config: Mapping[str, Any], path: Path, shapes: Shapes) -> str | None:
     try:
         return arch_of(config, shapes)
     except OtherNetworkError as error:

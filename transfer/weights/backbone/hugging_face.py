@@ -10,8 +10,9 @@ swin/modeling_swin.py. A bare model has these names; a model for a task has them
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from transfer.weights.backbone.families import BUFFER
 from transfer.weights.backbone.marks import CLASSIFIER
@@ -21,6 +22,9 @@ from transfer.weights.backbone.types import Checkpoint, Network, Source
 if TYPE_CHECKING:
     from torch import Tensor
 
+# where training codes put the model's state dict, and what they put before its keys
+ENTRIES = (None, "state_dict", "model", "module", "model_state_dict")
+WRAPPERS = ("module", "_orig_mod", "model", "backbone")
 TASK_HEADS = {"classifier.": CLASSIFIER, "decoder.": "decoder"}
 OF_NO_FEATURE = {
     "pooler.": "pooler",  # of ViTModel: a layer after the class token's feature
@@ -186,28 +190,48 @@ FAMILIES = (
 
 
 def hugging_face_source(checkpoint: Checkpoint) -> Source | None:
-    """The row of a checkpoint with the keys of a family; None of another layout."""
-    for family in FAMILIES:
-        for prefix in ("", *(f"{name}." for name in family.own_names)):
-            if all(prefix + mark in checkpoint for mark in family.marks):
-                return _source(checkpoint, family, prefix)
-    return None
-
-
-def _source(checkpoint: Checkpoint, family: Family, prefix: str) -> Source:
-    indexes = {str(key): BUFFER for key in checkpoint if str(key).endswith(f".{INDEX_OF_WINDOW}")}
+    """The row of a checkpoint with one network of a family, as it is or as a training code wraps it; else None."""
+    found = {
+        (entry, prefix): family
+        for entry in ENTRIES
+        if isinstance(state := Network(entry=entry).state_of(checkpoint), Mapping)
+        for family in reversed(FAMILIES)  # where two fit, the first one counts
+        for prefix in _prefixes(state, family)
+    }
+    if len(found) != 1:
+        return None
+    ((entry, prefix), family) = found.popitem()
+    state = Network(entry=entry).state_of(checkpoint)
+    outside = re.sub(rf"({'|'.join(family.own_names)})\.$", "", prefix)
     return Source(
         name=f"Hugging Face {family.name}",
         recognise=lambda c: hugging_face_source(c) is not None,
-        student=Network(prefix=prefix),
-        dropped=TASK_HEADS | {prefix + key: reason for key, reason in OF_NO_FEATURE.items()} | indexes,
+        student=Network(entry=entry, prefix=prefix),
+        dropped={
+            **{outside + key: reason for key, reason in TASK_HEADS.items()},
+            **{prefix + key: reason for key, reason in OF_NO_FEATURE.items()},
+            **{str(key): BUFFER for key in state if str(key).endswith(f".{INDEX_OF_WINDOW}")},
+        },
         naming=family.naming,
         values=_joined,
         preprocessing=None,
-        ask_preprocessing="the preprocessor_config.json that says it is not beside it",
+        ask_preprocessing="Hugging Face's networks differ in it",
         config="taken" if family.shows_all else "needed",
         published_alone=True,
     )
+
+
+def _prefixes(state: Mapping[str, Any], family: Family) -> Iterator[str]:
+    """What stands before the keys of a network of this family, where all that does is wrappers and its own name."""
+    mark = family.marks[0]
+    for key in map(str, state):
+        prefix = key.removesuffix(mark)
+        if key != prefix + mark or not re.fullmatch(r"(\w+\.)*", prefix):
+            continue
+        *words, last = ["", *prefix.split(".")[:-1]]
+        is_known = set(words) <= {"", *WRAPPERS} and last in {"", *WRAPPERS, *family.own_names}
+        if is_known and all(prefix + other in state for other in family.marks):
+            yield prefix
 
 
 def _joined(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:

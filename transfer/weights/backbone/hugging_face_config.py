@@ -63,6 +63,10 @@ class OtherNetworkError(ValueError):
     """The config describes a network that is not known here; the message says what it is."""
 
 
+class _UnsaidError(ValueError):
+    """The config leaves out what no tensor shows."""
+
+
 class _Said:
     """The settings of a config: what it says, else what the tensors show, else the default of its class."""
 
@@ -84,6 +88,12 @@ class _Said:
     def depth(self, default: int) -> Any:
         blocks = {key.split(".")[1] for key in self.shapes if key.startswith("blocks.")}
         return self("num_hidden_layers", default, len(blocks) or None)
+
+    def heads(self, default: int, width_by_default: int) -> Any:
+        """No tensor shows them, so their default is that of the default width alone."""
+        if "num_attention_heads" not in self.config and self.width(width_by_default) != width_by_default:
+            raise _UnsaidError
+        return self("num_attention_heads", default)
 
     def side(self, patch: Any) -> Any:
         """Of the images that the position embedding is for."""
@@ -110,8 +120,8 @@ class _Said:
         return None if value == timms else float(value)
 
 
-def arch_of(config: Config, shapes: Shapes) -> str:
-    """The architecture that a config with a ``model_type`` describes.
+def arch_of(config: Config, shapes: Shapes) -> str | None:
+    """The architecture that a config with a ``model_type`` describes; None where it leaves out the number of heads.
 
     Args:
         shapes: torchvision's or timm's key to tensor shape; they show what the config leaves out.
@@ -122,7 +132,10 @@ def arch_of(config: Config, shapes: Shapes) -> str:
     said = _Said(config, shapes)
     if said.kind not in RULES:
         raise OtherNetworkError(f"a {said.kind} (known are {', '.join(RULES)})")
-    return RULES[said.kind](said)
+    try:
+        return RULES[said.kind](said)
+    except _UnsaidError:
+        return None
 
 
 def _existing(said: _Said, model: str, **parts: Any) -> str:
@@ -134,7 +147,7 @@ def _existing(said: _Said, model: str, **parts: Any) -> str:
 
 def _vit(said: _Said) -> str:
     said.demand("hidden_act", "gelu", "gelu")
-    size = said.named(VIT_SIZES, said.width(768), said("num_attention_heads", 12), said.depth(12))
+    size = said.named(VIT_SIZES, said.width(768), said.heads(12, 768), said.depth(12))
     patch = said("patch_size", 16, (said.shapes.get("patch_embed.proj.weight") or (None,))[-1])
     side = said.side(patch)
     default = 1e-6 if said.kind == "vit_msn" else 1e-12
@@ -147,7 +160,7 @@ def _vit(said: _Said) -> str:
 def _dinov2(said: _Said) -> str:
     if not said("use_swiglu_ffn", False):  # that one is gated by SiLU whatever hidden_act says
         said.demand("hidden_act", "gelu", "gelu")
-    size = said.named(VIT_SIZES, said.width(768), said("num_attention_heads", 12), said.depth(12))
+    size = said.named(VIT_SIZES, said.width(768), said.heads(12, 768), said.depth(12))
     registers = "_reg4" if said.kind == "dinov2_with_registers" else ""
     side = said.side(14)
     name = f"vit_{size}_patch14{registers}_dinov2"
@@ -159,7 +172,7 @@ def _dinov3(said: _Said) -> str:
     gated = bool(said("use_gated_mlp", False))
     said.demand("hidden_act", "gelu", "silu" if gated else "gelu")
     said.demand("rope_theta", 100.0, 100.0)
-    size = said.named(DINOV3_SIZES, said.width(384), said("num_attention_heads", 6), said.depth(12), gated)
+    size = said.named(DINOV3_SIZES, said.width(384), said.heads(6, 384), said.depth(12), gated)
     name = f"vit_{size}_patch16_dinov3" + ("_qkvb" if said("query_bias", True) else "")
     return _existing(said, name, epsilon=said.epsilon(1e-5, 1e-5))
 
