@@ -102,3 +102,11 @@ def slurm_conf() -> Iterator[Path]:
         yield folder / "slurm.conf"
     finally:
         subprocess.run([script, "stop", folder], timeout=120, check=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_logger_of_another_test() -> Iterator[None]:
+    """MMEngine's current logger outlives the test that made it, and would write into that test's removed folder."""
+    yield
+    if (logging := sys.modules.get("mmengine.logging")) is not None:
+        logging.MMLogger._instance_dict.clear()
