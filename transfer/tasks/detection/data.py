@@ -21,16 +21,14 @@ from detectron2.data import (
 )
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import TrainingSampler
-from detectron2.structures import BoxMode
 from detectron2.utils import comm
 from PIL import Image
-from pycocotools import mask as mask_utils
 
 from common.errors import UserError, unknown_name
 from common.images import rgb
-from transfer.tasks.detection.coco_files import image_path, read_coco
+from transfer.tasks.detection.coco_files import read_coco
+from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import CocoSplit, VocSplit, known_splits
-from transfer.tasks.detection.voc_files import read_annotation, read_names
 
 
 def register_dataset(name: str, root: Path) -> str:
@@ -49,84 +47,15 @@ def register_dataset(name: str, root: Path) -> str:
         return registered
     if isinstance(source, VocSplit):
         names, class_names = folder / source.parts[0], source.class_names
-        DatasetCatalog.register(registered, lambda: _voc_dicts(folder, names, class_names))
+        DatasetCatalog.register(registered, lambda: voc_dicts(folder, names, class_names))
         MetadataCatalog.get(registered).set(
             thing_classes=list(class_names), dirname=str(folder), split=source.split, year=source.year
         )
         return registered
     annotations, images = (folder / part for part in source.parts)
-    DatasetCatalog.register(registered, lambda: _coco_dicts(annotations, images, registered))
+    DatasetCatalog.register(registered, lambda: coco_dicts(annotations, images, registered))
     MetadataCatalog.get(registered).set(json_file=str(annotations), image_root=str(images))
     return registered
-
-
-def _voc_dicts(folder: Path, names: Path, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """As Detectron2's loader gives them: difficult objects are trained on, boxes count from 0."""
-    dicts = []
-    for name in read_names(names, folder / "JPEGImages"):
-        path = folder / f"Annotations/{name}.xml"
-        try:
-            annotation = read_annotation(path)
-            labels = [class_names.index(each.name) for each in annotation.objects]
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        objects = [
-            {
-                "category_id": label,
-                "bbox": [each.box[0] - 1, each.box[1] - 1, *each.box[2:]],
-                "bbox_mode": BoxMode.XYXY_ABS,
-                "difficult": each.difficult,
-            }
-            for label, each in zip(labels, annotation.objects, strict=True)
-        ]
-        dicts.append(
-            {
-                "file_name": str(folder / f"JPEGImages/{name}.jpg"),
-                "image_id": name,
-                "height": annotation.height,
-                "width": annotation.width,
-                "annotations": objects,
-            }
-        )
-    return dicts
-
-
-def _coco_dicts(annotations: Path, images: Path, registered: str) -> list[dict[str, Any]]:
-    """As Detectron2's loader gives them, of what :func:`read_coco` makes of the file; sets the classes of the data."""
-    content, _ = read_coco(annotations)
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    labels = {category["id"]: label for label, category in enumerate(categories)}
-    MetadataCatalog.get(registered).set(
-        thing_classes=[category["name"] for category in categories], thing_dataset_id_to_contiguous_id=labels
-    )
-    objects: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
-    for annotation in content["annotations"]:
-        shape = annotation.get("segmentation")
-        if isinstance(shape, list) and shape:
-            shape = [polygon for polygon in shape if len(polygon) >= 6 and len(polygon) % 2 == 0]
-            if not shape:  # three corners nowhere: Detectron2 leaves the object out
-                continue
-        elif shape and isinstance(shape["counts"], list):
-            shape = mask_utils.frPyObjects(shape, *shape["size"])
-        objects[annotation["image_id"]].append(
-            {
-                "iscrowd": annotation["iscrowd"],
-                "bbox": annotation["bbox"],
-                "category_id": labels[annotation["category_id"]],
-                "bbox_mode": BoxMode.XYWH_ABS,
-                **({"segmentation": shape} if shape else {}),
-            }
-        )
-    return [
-        {
-            "file_name": str(image_path(images, image["file_name"])),
-            "height": image["height"],
-            "width": image["width"],
-            "image_id": image["id"],
-            "annotations": objects[image["id"]],
-        }
-        for image in sorted(content["images"], key=lambda image: image["id"])
-    ]
 
 
 def _read_stored(file_name: str, format: str) -> np.ndarray:
