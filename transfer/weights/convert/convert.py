@@ -20,7 +20,7 @@ from transfer.weights.convert.mmseg import MMSEG_RESNETS, MMSEG_VITS
 from transfer.weights.convert.mmseg_any import mmseg_any_target
 from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove, verify_proof
 from transfer.weights.convert.target import Settings, Target, key_table
-from transfer.weights.convert.timm_networks import timm_target
+from transfer.weights.convert.timm_networks import target_of
 from transfer.weights.of_trial import trial_backbone
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def targets_of(arch: str) -> dict[str, Target]:
     spec = architecture.get(arch)
     of_any = {"mmseg-any": mmseg_any_target(architecture.canonical(arch))}
     if isinstance(spec, TimmSpec):
-        return {"timm": timm_target(spec), **of_any}
+        return {"timm": target_of(spec), **of_any}
     return {**(RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS), **of_any}
 
 

@@ -6,6 +6,7 @@ too, and is what is used here.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,49 +142,44 @@ def vit_stages(blocks: str, block_name: str) -> Callable[[nn.Module, Tensor], di
     return stages
 
 
-TORCHVISION_RESNETS = Target(
+torchvision_target = functools.partial(
+    Target,
     name="torchvision",
     suffix="torchvision.safetensors",
-    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets begin with 64 channels (wide_resnet50_2 is another network)"),
     packages=("torchvision", "safetensors"),
-    default_settings=settings_of_model,
     preprocessing_settings=PREPROCESSING,
     write=write,
     load=load_torchvision,
-    stages=torchvision_stages,
 )
-TIMM_RESNETS = Target(
+timm_target = functools.partial(
+    Target,
     name="timm",
     suffix="timm.safetensors",
-    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets with a 7x7 stem begin with 64 channels"),
     packages=("timm", "safetensors"),
-    default_settings=settings_of_model,
     preprocessing_settings=PREPROCESSING,
     write=write,
     load=load_timm,
+)
+
+TORCHVISION_RESNETS = torchvision_target(
+    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets begin with 64 channels (wide_resnet50_2 is another network)"),
+    default_settings=settings_of_model,
     stages=torchvision_stages,
 )
-TORCHVISION_VITS = Target(
-    name="torchvision",
-    suffix="torchvision.safetensors",
-    packages=("torchvision", "safetensors"),
+TIMM_RESNETS = timm_target(
+    absent=dict.fromkeys(WIDE_RESNETS, "its ResNets with a 7x7 stem begin with 64 channels"),
+    default_settings=settings_of_model,
+    stages=torchvision_stages,
+)
+TORCHVISION_VITS = torchvision_target(
     naming=TORCHVISION_VIT,
     default_settings=torchvision_vit_settings,
-    preprocessing_settings=PREPROCESSING,
-    write=write,
-    load=load_torchvision,
     stages=vit_stages("encoder.layers", "encoder_layer_{}"),
     image_shapes=VIT_IMAGES[:1],  # it takes no other size
     double=True,
 )
-TIMM_VITS = Target(
-    name="timm",
-    suffix="timm.safetensors",
-    packages=("timm", "safetensors"),
+TIMM_VITS = timm_target(
     default_settings=timm_vit_settings,
-    preprocessing_settings=PREPROCESSING,
-    write=write,
-    load=load_timm,
     stages=vit_stages("blocks", "{}"),
     image_shapes=VIT_IMAGES,
 )

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from transfer.weights.backbone.timm_network import TimmSpec, variant_of
-from transfer.weights.convert.libraries import PREPROCESSING, load_timm, settings_of_model, write
+from transfer.weights.convert.libraries import settings_of_model, timm_target
 from transfer.weights.convert.target import ConversionError, Settings, Shapes, Target, hooked_stages
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def timm_target(spec: TimmSpec) -> Target:
+def target_of(spec: TimmSpec) -> Target:
     """timm as the target of one of its networks."""
 
     def default_settings(arch: str, preprocessing: Preprocessing) -> Settings:
@@ -28,17 +28,7 @@ def timm_target(spec: TimmSpec) -> Target:
         maps = zip(spec.stages, spec.channels, spec.strides, strict=True)
         return {name: _as_map(outputs[name], channels, stride, images) for name, channels, stride in maps}
 
-    return Target(
-        name="timm",
-        suffix="timm.safetensors",
-        packages=("timm", "safetensors"),
-        default_settings=default_settings,
-        preprocessing_settings=PREPROCESSING,
-        write=write,
-        load=load_timm,
-        stages=stages,
-        image_shapes=image_shapes(spec),
-    )
+    return timm_target(default_settings=default_settings, stages=stages, image_shapes=image_shapes(spec))
 
 
 def image_shapes(spec: TimmSpec) -> Shapes:
