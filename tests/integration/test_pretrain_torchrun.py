@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from common.process import STOP_SIGNALS, process_start
 from tests.conftest import ROOT
+from tests.noise_images import write_noise
 
 # As tools/pretrain.sh starts it where there are two GPUs.
 PROGRAM = """
@@ -34,13 +34,7 @@ START_SECONDS, END_SECONDS = 300.0, 30.0
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("images")
-    for index in range(8):
-        folder = root / "train" / str(index % 2)
-        folder.mkdir(parents=True, exist_ok=True)
-        noise = torch.randint(0, 256, (28, 28), generator=torch.Generator().manual_seed(index))
-        Image.fromarray(noise.byte().numpy()).save(folder / f"{index:02}.png")
-    return root
+    return write_noise(tmp_path_factory.mktemp("images"), num_images=8, num_classes=2)
 
 
 class TwoProcesses:

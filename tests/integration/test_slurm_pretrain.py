@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from common.slurm import job_statuses
 from tests.conftest import run_module
+from tests.noise_images import write_noise
 from tests.trial_runs import wait_until
 
 pytestmark = pytest.mark.slurm
@@ -25,13 +25,7 @@ TWO_NODES = ("--launcher", "slurm", "--nodes", "2", "--setup", "export MASTER_AD
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("images")
-    for index in range(24):
-        folder = root / "train" / str(index % 3)
-        folder.mkdir(parents=True, exist_ok=True)
-        noise = torch.randint(0, 256, (28, 28), generator=torch.Generator().manual_seed(index))
-        Image.fromarray(noise.byte().numpy()).convert("RGB").save(folder / f"{index:02}.png")
-    return root
+    return write_noise(tmp_path_factory.mktemp("images"), num_images=24, num_classes=3)
 
 
 def test_a_run_on_two_nodes_that_was_signalled_and_preempted_has_the_weights_of_an_undisturbed_one(

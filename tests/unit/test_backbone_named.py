@@ -18,9 +18,8 @@ from tests import hugging_face
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, swav
 from tests.unit.test_backbone_families import ORIGINALS
-from transfer.commands import convert, suite
+from transfer.commands import convert
 from transfer.reading import Reading
-from transfer.trials.plan import weights_ref
 from transfer.weights.backbone import Backbone, load_backbone
 
 NUMBER = torch.zeros(1)
@@ -262,37 +261,6 @@ def test_shared_and_looping_entries_are_looked_at_once(tmp_path: Path) -> None:
     for level in range(60):
         tree = {"a": tree, "b": tree, "c": [tree] * 10, f"level{level}": 1}
     refusal(save(tree, tmp_path))
-
-
-def test_naming_of_the_place_is_a_part_of_the_trial_s_inputs(tmp_path: Path) -> None:
-    path = str(save({"net": flat_state()}, tmp_path))
-    refs = [weights_ref(path, reading=Reading(entry=entry)) for entry in (None, "net", "ema")]
-    assert len({ref.taken for ref in refs}) == 3
-    assert refs[1].taken == 'student {"entry": "net"}'
-
-
-def test_fresh_initialisation_is_read_from_nothing() -> None:
-    with pytest.raises(UserError, match="read from no file"):
-        weights_ref("random:resnet18", reading=Reading(entry="net"))
-
-
-def test_suite_says_it_for_each_of_the_weights(tmp_path: Path) -> None:
-    path = save({"net": flat_state()}, tmp_path, "a.pth")
-    mean = "--mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
-    read = f"a=--entry net --arch resnet18 --drop 'x.*' y {mean}"
-    args = suite.Args(suite="demo", checkpoints=(str(path), f"b={path}"), device="cpu", data=tmp_path, read=(read,))
-    refs = {plan.weights.name: plan.weights for plan in suite.suite_plans(args)}
-    assert refs["a"].reading == Reading(entry="net", drop=("x.*", "y"), mean=HALF, std=HALF)
-    assert (refs["a"].arch, refs["b"].reading) == ("resnet18", Reading())
-    for wrong, says in {
-        "c=--entry net": "'c'",
-        "a=--netry net": "no options of a checkpoint",
-        "a=--mean 1": "are",
-        "a": "not NAME=OPTIONS",
-    }.items():
-        args = suite.Args(suite="demo", checkpoints=(str(path),), device="cpu", data=tmp_path, read=(wrong,))
-        with pytest.raises(UserError, match=says):
-            suite.suite_plans(args)
 
 
 def test_conversion_of_a_named_network_is_proved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

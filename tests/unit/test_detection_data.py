@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from common.errors import UserError
 from transfer import benchmarks
@@ -148,3 +149,16 @@ def test_what_cannot_run_is_refused_before_anything_is_trained(
     cfg.merge_from_list([key, value])
     with pytest.raises(UserError, match=message):
         check_before_training(cfg, digits, num_processes)
+
+
+def test_images_are_read_as_they_are_stored(tmp_path: Path) -> None:
+    from detectron2.data import detection_utils
+
+    pixels = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(detection_utils.read_image(str(tmp_path / "turned.png"), format="RGB"), pixels)
+    deep = pixels[..., 0].astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert np.array_equal(detection_utils.read_image(str(tmp_path / "deep.png"), format="RGB")[..., 1], pixels[..., 0])

@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog, detection_utils
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from detectron2.data.datasets.pascal_voc import load_voc_instances
 from detectron2.evaluation import PascalVOCDetectionEvaluator
 from detectron2.structures import Boxes, BoxMode, Instances
-from PIL import Image
 from pycocotools import mask as mask_utils
 
 from common.errors import UserError
@@ -292,14 +291,3 @@ def test_run_lengths_are_trained_on_as_bitmasks_or_refused(root: Path) -> None:
     image = next(image for image in load_train_dicts(cfg, root) if image["annotations"])
     mapped = DatasetMapper(cfg, is_train=True)(image)
     assert mapped["instances"].gt_masks.tensor.any()
-
-
-def test_images_are_read_as_they_are_stored(tmp_path: Path) -> None:
-    pixels = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3) * 3
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(detection_utils.read_image(str(tmp_path / "turned.png"), format="RGB"), pixels)
-    deep = pixels[..., 0].astype(np.uint16) * 257
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert np.array_equal(detection_utils.read_image(str(tmp_path / "deep.png"), format="RGB")[..., 1], pixels[..., 0])
