@@ -53,7 +53,8 @@ def run_and_kill(
     """Starts the command, kills it, starts it again, ``num_kills`` times; then lets it end.
 
     Every other time the moment is drawn from the start of the command, else from when a trial is seen to run, so that
-    on slow machines too trials are hit. Every third time a trial's process is killed some time before.
+    on slow machines too trials are hit. Every third time a trial's process is killed some time before, as soon as one
+    runs.
 
     Args:
         runs: where the command writes its records.
@@ -68,7 +69,7 @@ def run_and_kill(
             _wait_for_trial(process, runs)
         if kills.runners % 3 == 2:
             _sleep_while_it_runs(process, moments.uniform(0.0, longest_s))
-            if owners := running_trials(runs):
+            if owners := _wait_for_trial(process, runs):
                 os.kill(moments.choice(owners).pid, signal.SIGKILL)
                 kills.trials += 1
         _sleep_while_it_runs(process, moments.uniform(0.0, longest_s))
@@ -90,9 +91,11 @@ def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Po
     return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
 
 
-def _wait_for_trial(process: subprocess.Popen[bytes], runs: Path) -> None:
-    while process.poll() is None and not running_trials(runs):
+def _wait_for_trial(process: subprocess.Popen[bytes], runs: Path) -> list[Owner]:
+    """The owners of the trials that run, at least one; none only where the command ended without."""
+    while not (owners := running_trials(runs)) and process.poll() is None:
         time.sleep(0.01)
+    return owners
 
 
 def _sleep_while_it_runs(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -32,7 +32,7 @@ if __name__ == "__main__":
     BENCHMARKS[FAULTY.name] = replace(FAULTY, num_trials=1, suite="quick")
     cli.run(Args, main, prog=COMMAND)
 """
-ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "FAULTY_STEPS": "60"}
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "FAULTY_STEPS": "90"}
 
 
 def undisturbed(command: Sequence[str]) -> None:
@@ -56,7 +56,7 @@ def test_twenty_kills_change_no_record_and_no_file(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed(command(whole))
     kills = run_and_kill(command(killed), killed, num_kills=20, longest_s=0.6, seed=0, environment=ENVIRONMENT)
-    assert kills.runners == 20 and kills.in_trials >= 5 and kills.trials >= 3, kills
+    assert kills.runners == 20 and kills.in_trials >= 5 and kills.trials >= 6, kills
     assert kills.exit_codes[-1] == 0
     assert len(records(whole)) == 12 and len(files(whole)) == 12 * 3 + 2
     assert differences(whole, killed) == []
