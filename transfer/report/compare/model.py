@@ -63,6 +63,8 @@ class ResultRow:
         done, failed: by seed.
         metrics: metric name to its summary over the done trials; n = 0 where none reported it.
         inflated: the same for what the best choice on the test images would have given: a reference, never a result.
+        deterministic: whether several trials gave the same figures, all of them: the seed has no influence, and the
+            trials count once in ``metrics`` and ``inflated``.
         is_baseline: others are compared with this row.
         baseline: label of the row that this one is compared with; None if there is none with the same procedure.
         differences: metric name to this row minus the baseline.
@@ -76,6 +78,7 @@ class ResultRow:
     failed: tuple[TrialRecord, ...]
     metrics: dict[str, SampleSummary]
     inflated: dict[str, SampleSummary]
+    deterministic: bool = False
     is_baseline: bool = False
     baseline: str | None = None
     differences: dict[str, PairedDifference] = field(default_factory=dict)

@@ -167,7 +167,7 @@ def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
     if not form.averaged or not seeds:
         return None
     values = {seed: fmean(column[seed] for column in columns) for seed in seeds}
-    return Average(suite, form, row, values, summarize(list(values.values())))
+    return Average(suite, form, row, values, summarize(list(values.values())).counted_once())
 
 
 def averages(report: Report) -> Iterator[Average]:

@@ -171,6 +171,11 @@ def _rows(
         names = [metric.name for metric in metrics]
         values = {name: [trial.metrics[name].value for trial in by_seed if name in trial.metrics] for name in names}
         inflated = {name: [trial.inflated[name] for trial in by_seed if name in trial.inflated] for name in names}
+        summaries = {name: summarize(figures) for name, figures in values.items()}
+        # Of one metric alone, equal values may be chance: few test images, or nothing found in any trial.
+        deterministic = all(each.identical for each in summaries.values() if each.n) and len(trials) > 1
+        if deterministic:
+            summaries = {name: each.counted_once() for name, each in summaries.items()}
         rows.append(
             ResultRow(
                 weights=weights,
@@ -179,8 +184,13 @@ def _rows(
                 procedure=procedure,
                 done=tuple(by_seed),
                 failed=tuple(sorted(lost, key=lambda record: record.seed)),
-                metrics={name: summarize(figures) for name, figures in values.items()},
-                inflated={name: summarize(figures) for name, figures in inflated.items() if figures},
+                metrics=summaries,
+                inflated={
+                    name: summarize(figures[:1] if deterministic else figures)
+                    for name, figures in inflated.items()
+                    if figures
+                },
+                deterministic=deterministic,
             )
         )
     return rows
@@ -215,8 +225,7 @@ def compare_with_baselines(
             compared.append(replace(row, is_baseline=True))
         elif baseline := _baseline_of(row, baseline_rows):
             differences = {
-                metric.name: paired_difference(row.values(metric.name), baseline.values(metric.name), wanted=wanted)
-                for metric in metrics
+                metric.name: paired_difference(*_pairs(row, baseline, metric.name), wanted=wanted) for metric in metrics
             }
             compared.append(replace(row, baseline=baseline.label, differences=differences))
         else:
@@ -228,6 +237,15 @@ def compare_with_baselines(
         )
         for row in compared
     ]
+
+
+def _pairs(row: ResultRow, other: ResultRow, metric: str) -> tuple[dict[int, float], dict[int, float]]:
+    """The figures of both by seed; a single pair of two rows on which the seed has no influence."""
+    ours, theirs = row.values(metric), other.values(metric)
+    if row.deterministic and other.deterministic:
+        first = sorted(ours.keys() & theirs.keys())[:1]
+        return {seed: ours[seed] for seed in first}, {seed: theirs[seed] for seed in first}
+    return ours, theirs
 
 
 def _baseline_of(row: ResultRow, baselines: Sequence[ResultRow]) -> ResultRow | None:
@@ -267,9 +285,7 @@ def supported_best(rows: Sequence[ResultRow], metric: MetricInfo) -> ResultRow |
     if len(candidates) < 2:
         return None
     best = max(candidates, key=lambda each: each[0])[1]
-    differences = [
-        paired_difference(best.values(metric.name), row.values(metric.name)) for _, row in candidates if row is not best
-    ]
+    differences = [paired_difference(*_pairs(best, row, metric.name)) for _, row in candidates if row is not best]
     # Over the common seeds, which may be fewer than the means are over.
     is_ahead = all(sign * (each.summary.mean or 0.0) > 0 for each in differences)
     p_values = holm([each.p_value for each in differences])

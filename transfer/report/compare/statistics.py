@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,10 @@ class SampleSummary:
         """Several trials, one value."""
         return self.n > 1 and self.sd == 0
 
+    def counted_once(self) -> SampleSummary:
+        """The same without the repetitions of one value: they add nothing to the first."""
+        return replace(self, n=1, sd=None) if self.identical else self
+
 
 @dataclass(frozen=True)
 class PairedDifference:
@@ -59,8 +63,7 @@ class PairedDifference:
         seeds: the common ones, in order.
         summary: of the differences.
         p_value: two-sided, paired t test; None below :data:`MIN_TRIALS` pairs and when all differences are identical.
-        p_sign_flip: two-sided, exact permutation test (:func:`sign_flip_p_value`);
-            None below :data:`MIN_TRIALS` pairs.
+        p_sign_flip: two-sided, exact permutation test (:func:`sign_flip_p_value`); None where ``p_value`` is.
         p_holm: ``p_value`` corrected over the benchmark's table of differences.
         p_holm_overview: ``p_value`` corrected over the overview, for main metrics.
         smallest_detectable: see :func:`smallest_detectable_difference`.
@@ -113,16 +116,13 @@ def paired_difference(
     seeds = tuple(sorted(values.keys() & baseline.keys()))
     differences = [values[seed] - baseline[seed] for seed in seeds]
     summary = summarize(differences)
-    if summary.n < MIN_TRIALS:
+    if summary.n < MIN_TRIALS or not summary.sd:  # no spread for a test to hold the mean against
         return PairedDifference(seeds=seeds, summary=summary)
-    p_sign_flip = sign_flip_p_value(differences)
-    if not summary.sd:  # no spread for the t test to hold the mean against
-        return PairedDifference(seeds=seeds, summary=summary, p_sign_flip=p_sign_flip)
     return PairedDifference(
         seeds=seeds,
         summary=summary,
         p_value=paired_t_p_value(summary),
-        p_sign_flip=p_sign_flip,
+        p_sign_flip=sign_flip_p_value(differences),
         smallest_detectable=smallest_detectable_difference(summary.sd, summary.n),
         more_trials=additional_trials(wanted, summary.sd, summary.n) if wanted else None,
     )

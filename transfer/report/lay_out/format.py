@@ -74,8 +74,10 @@ def summary(figures: SampleSummary | None) -> str:
     return f"{number(figures.mean)}{spread} ({figures.n})"
 
 
-def interval(figures: SampleSummary) -> str:
+def interval(figures: SampleSummary, deterministic: bool = False) -> str:
     """``"[22.82, 25.80]"``, or why there is none."""
+    if deterministic:
+        return "deterministic"
     if figures.interval:
         return f"[{number(figures.interval.low)}, {number(figures.interval.high)}]"
     return NOTHING if figures.n == 0 else "identical" if figures.n >= MIN_TRIALS else f"n < {MIN_TRIALS}"

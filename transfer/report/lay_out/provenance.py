@@ -183,10 +183,15 @@ def notes(result: BenchmarkResult) -> list[str]:
             reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
             found.append(f"{row.label}, seed {trial.seed} failed and is in no average: {reason}")
         figures = row.metrics.get(result.main_metric)
-        if figures and figures.identical:
+        if row.deterministic:
             found.append(
-                f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(result.main_metric)}, so the "
-                "seed has no influence on it and no interval can be given."
+                f"{row.label}: all {len(row.done)} trials gave the same figures. The seed has no influence on them, so "
+                "they count once, without an interval over seeds."
+            )
+        elif figures and figures.identical:
+            found.append(
+                f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(result.main_metric)}, though not "
+                "the same figures in all metrics: no interval can be given."
             )
     done = [record for row in result.rows for record in row.done]
     mixed = {

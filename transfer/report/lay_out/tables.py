@@ -9,7 +9,7 @@ from typing import Literal
 from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Floor, MetricInfo, Report, ResultRow
-from transfer.report.compare.statistics import ALPHA
+from transfer.report.compare.statistics import ALPHA, PairedDifference
 from transfer.report.lay_out import format as fmt
 
 MAX_SIDE_BY_SIDE = 6
@@ -124,7 +124,7 @@ def results_table(result: BenchmarkResult) -> Table:
         return tuple(shown)
 
     def measured(row: ResultRow) -> TableRow:
-        interval = fmt.interval(row.metrics[main]) if main in names else ""
+        interval = fmt.interval(row.metrics[main], row.deterministic) if main in names else ""
         figures = cells(row_label(row), (fmt.summary(row.metrics[name]) for name in names), interval)
         best = [is_best(row, result, name) for name in names]
         if main in names:
@@ -201,11 +201,19 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 fmt.p_value(compared.p_sign_flip),
                 fmt.number(compared.smallest_detectable),
                 fmt.more_trials(compared.more_trials) if tested else fmt.NOTHING,
-                f"{compared.summary.n}" + (" (identical)" if compared.summary.identical else ""),
+                _num_pairs(row, compared),
             )
             rows.append(TableRow(cells, card=card_anchor(result, row)))
     caption = "Paired differences over common seeds, in percentage points"
     return Table(caption, tuple(columns), (RowGroup(None, tuple(rows)),)) if rows else None
+
+
+def _num_pairs(row: ResultRow, compared: PairedDifference) -> str:
+    """How many pairs a difference is over, and what makes them fewer than they seem."""
+    n = compared.summary.n
+    if row.deterministic:
+        return f"1 figure to {n}" if n > 1 else f"{n} (deterministic)"
+    return f"{n} (identical)" if compared.summary.identical else f"{n}"
 
 
 def trials_table(result: BenchmarkResult) -> Table:
