@@ -2,30 +2,36 @@
 # From nothing to a five-trial report on embedded data: set-up, data, TWIST, conversion, every benchmark, report.
 set -euo pipefail
 
-trials=5
+trials=
 out=runs
+suite=()
 usage() {
   cat <<'HELP'
-usage: tools/demo.sh [--trials N] [--out DIR]
+usage: tools/demo.sh [--quick] [--trials N] [--out DIR]
 
 Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, pre-trains a small ResNet
 with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs eleven benchmarks from these weights
-and from random ones, and writes the report. Ten to fifteen minutes on two cores, no GPU, no download of data.
+and from random ones, the cheap ones first, and writes the report, anew after each benchmark. Ten to fifteen minutes on
+two cores, no GPU, no download of data.
 
-  --trials N  trials of each benchmark and initialisation (default 5)
+  --quick     the four cheapest benchmarks with three trials: less than four minutes after set-up
+  --trials N  trials of each benchmark and initialisation (default 5, with --quick 3)
   --out DIR   where everything goes (default runs): DIR/pretrain/demo, DIR/demo/<benchmark>/..., DIR/demo/report.html
 
-Kill it at any moment and start it again: it resumes where it was. Finished, it changes nothing.
+Kill it at any moment and start it again: it resumes where it was, also after --quick without it. Finished, it changes
+nothing.
 HELP
 }
 while [[ $# -gt 0 ]]; do
   case "$1" in
+    --quick) suite=(--only demo-linear demo-cluster demo-1pct demo-seg-frozen) && shift ;;
     --trials) trials="${2:?--trials needs a number}" && shift 2 ;;
     --out) out="${2:?--out needs a folder}" && shift 2 ;;
     -h | --help) usage && exit 0 ;;
-    *) echo "error: unknown argument '$1' for tools/demo.sh: known are --trials N, --out DIR" >&2 && exit 2 ;;
+    *) echo "error: unknown argument '$1' for tools/demo.sh: known are --quick, --trials N, --out DIR" >&2 && exit 2 ;;
   esac
 done
+if [[ -z "$trials" ]]; then trials=$((${#suite[@]} ? 3 : 5)); fi
 if ! [[ "$trials" =~ ^[1-9][0-9]*$ ]]; then
   echo "error: --trials is '$trials': give a whole number from 1 up" >&2
   exit 2
@@ -39,8 +45,9 @@ data="${DATA_ROOT:-$tools/../data}/digits"
 checkpoint="$out/pretrain/demo/backbone.pth"
 "$tools/convert.sh" "$checkpoint" --to all --out "$out/pretrain/demo/converted"
 "$tools/check_data.sh" cls-digits --data "$data" --pretraining "$data/imagefolder/train" --out "$out/demo"
+suite+=(--weights "twist=$checkpoint" random=random:resnet18 --data "$data" --trials "$trials" --out "$out" --report)
 failed=0 # a failed trial is reported, not hidden: the report is written all the same
-"$tools/suite.sh" demo --weights "twist=$checkpoint" random=random:resnet18 --data "$data" --trials "$trials" --out "$out" || failed=$?
+"$tools/suite.sh" demo "${suite[@]}" || failed=$?
 if [[ "$failed" -eq 2 ]]; then exit 2; fi
 "$tools/report.sh" "$out/demo" "$out/pretrain" --baseline random
 exit "$failed"

@@ -95,22 +95,6 @@ DENSE = (
         title="COCO detection and instance segmentation on a frozen R50, Mask R-CNN FPN",
         summary="FPN and heads trained alone, a quarter of the iterations",
     ),
-    _detection(
-        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", suite="demo", canary=canaries.DEMO_VOC,
-        title="Digits detection, Faster R-CNN R18-FPN",
-        summary="Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
-    ),
-    _detection(
-        "demo-voc-frozen", "digits", "demo_voc_frozen", "box_ap50", arch="resnet18", suite="demo",
-        typed="demo-voc", variant_of="demo-voc", option="--frozen",
-        title="Digits detection on a frozen R18, Faster R-CNN FPN",
-        summary="FPN and heads trained alone, three quarters of the iterations",
-    ),
-    _detection(
-        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", suite="demo",
-        title="Digits detection and instance segmentation, Mask R-CNN R18-FPN",
-        summary="Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
-    ),
     _segmentation(
         "seg-voc", "seg-voc", "voc", typed="voc", suite="paper",
         canary=canaries.below(67.5, "table 6, MoCo v2,", "train_cfg.max_iters=1000"),
@@ -122,11 +106,6 @@ DENSE = (
         canary=canaries.below(73.8, "table 6, DINO,", "train_cfg.max_iters=1000"),
         title="Cityscapes segmentation, FCN-FPN R50",
         summary="FCN-FPN R50, train_fine (2,975) -> val (500), crop 769, 40k iterations at batch 8, sliding windows",
-    ),
-    _segmentation(
-        "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=canaries.DEMO_SEG,
-        title="Digits segmentation, FCN-FPN R18",
-        summary="FCN-FPN R18 on the embedded digits, CPU, half a minute per trial",
     ),
     *_segmentation_of_any("voc", "seg-voc", "VOC12"),
     *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes"),
@@ -140,10 +119,35 @@ DENSE = (
         variant_of="seg-cityscapes", option="--frozen", title="Cityscapes segmentation on a frozen R50, linear head",
         summary="a linear head on the stages of the frozen backbone, in minutes",
     ),
+)  # fmt: skip
+
+# The cheap ones first: this is the order in which the demo runs them.
+DEMO_DENSE = (
     _segmentation(
         "demo-seg-frozen", "digits", "demo_frozen", typed="demo", arch="resnet18", suite="demo",
         variant_of="demo-seg", option="--frozen",
         title="Digits segmentation on a frozen R18, linear head",
         summary="a linear head on the stages of the frozen backbone, in seconds",
+    ),
+    _segmentation(
+        "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=canaries.DEMO_SEG,
+        title="Digits segmentation, FCN-FPN R18",
+        summary="FCN-FPN R18 on the embedded digits, CPU, half a minute per trial",
+    ),
+    _detection(
+        "demo-voc-frozen", "digits", "demo_voc_frozen", "box_ap50", arch="resnet18", suite="demo",
+        typed="demo-voc", variant_of="demo-voc", option="--frozen",
+        title="Digits detection on a frozen R18, Faster R-CNN FPN",
+        summary="FPN and heads trained alone, three quarters of the iterations",
+    ),
+    _detection(
+        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", suite="demo", canary=canaries.DEMO_VOC,
+        title="Digits detection, Faster R-CNN R18-FPN",
+        summary="Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
+    ),
+    _detection(
+        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", suite="demo",
+        title="Digits detection and instance segmentation, Mask R-CNN R18-FPN",
+        summary="Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),
 )  # fmt: skip

@@ -30,10 +30,12 @@ def test_a_damaged_checkpoint_is_refused_before_the_first_trial(digits: Path, tm
 
 
 def test_every_checkpoint_has_trials_of_the_seeds_that_were_asked_for(digits: Path, tmp_path: Path) -> None:
-    options = ("--only", "demo-cluster", "--seeds", "8-9", "--data", digits, "--device", "cpu")
+    options = ("--only", "demo-cluster", "--seeds", "8-9", "--data", digits, "--device", "cpu", "--report")
     done = run_module("transfer.commands.suite", "demo", "a=random:resnet18", "random:resnet34", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 of 4 trials are recorded below runs" in done.stdout
+    assert done.stderr.splitlines()[-1] == "report so far: runs/demo/report.html"
+    assert "resnet34" in (tmp_path / "runs" / "demo" / "report.html").read_text(encoding="utf-8")
     records = [TrialRecord.load(path) for path in (tmp_path / "runs" / "demo").rglob("record.json")]
     found = sorted((record.weights.name, record.weights.arch, record.seed) for record in records)
     assert found == [

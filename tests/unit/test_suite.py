@@ -9,6 +9,8 @@ import pytest
 from common.errors import UserError
 from transfer.benchmarks import ELEVEN, GROUPS, of_suite
 from transfer.commands.suite import Args, named_weights, suite_plans
+from transfer.trials.display import TrialsDisplay
+from transfer.trials.summary import RunSummary
 
 DEMO = tuple(row.name for row in of_suite("demo"))
 
@@ -36,6 +38,28 @@ def test_the_demo_finds_what_its_pretraining_left(folder: Path) -> None:
     assert len(plans) == len(DEMO) * 2 * 5
 
 
+def test_the_demo_begins_with_what_takes_seconds_and_ends_with_detection() -> None:
+    assert DEMO[:2] == ("demo-linear", "demo-cluster")
+    assert [name for name in DEMO if name in ("demo-voc-frozen", "demo-voc", "demo-coco")] == list(DEMO[-3:])
+
+
+def test_after_the_last_trial_of_each_benchmark_something_is_done(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans = suite_plans(args(only=DEMO[:2], trials=1))
+    ended: list[str] = []
+    with TrialsDisplay(
+        plans, RunSummary(), num_devices=2, after_benchmark=lambda: f"after {len(ended)} trials"
+    ) as display:
+        for plan in (plans[0], plans[2], plans[3], plans[1]):
+            ended.append(plan.label)
+            display.ended(plan, "failed" if plan is plans[3] else "done", "")
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("after")] == [
+        "after 3 trials",
+        "after 4 trials",
+    ]
+
+
 def test_every_benchmark_has_the_same_seeds_from_every_checkpoint(folder: Path) -> None:
     (folder / "moco.pth").write_bytes(b"m")
     plans = suite_plans(args("moco.pth", "t=runs/pretrain/demo/backbone.pth", "random:resnet18", seeds=("3", "7-8")))
@@ -47,7 +71,7 @@ def test_every_benchmark_has_the_same_seeds_from_every_checkpoint(folder: Path) 
 @pytest.mark.parametrize(
     ("only", "skip", "left"),
     [
-        (("demo-seg", "demo-coco"), (), ["demo-coco", "demo-seg"]),  # in the suite's order
+        (("demo-coco", "demo-seg"), (), ["demo-seg", "demo-coco"]),  # in the suite's order
         (DEMO[:3], DEMO[:2], [DEMO[2]]),
         ((), DEMO[1:], [DEMO[0]]),
     ],

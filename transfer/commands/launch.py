@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,12 +54,17 @@ def launch_device(args: LaunchArgs, benchmarks: Sequence[Benchmark]) -> str:
     raise UserError("the nodes may have other devices than this machine: give --gpus-per-trial N, or --device cpu")
 
 
-def launch(plans: Sequence[TrialPlan], args: LaunchArgs) -> RunSummary:
+def launch(
+    plans: Sequence[TrialPlan], args: LaunchArgs, after_benchmark: Callable[[], str] | None = None
+) -> RunSummary:
     """Runs every trial that has no finished record.
+
+    Args:
+        after_benchmark: called when the last trial of a benchmark has ended; what it returns is printed.
 
     Raises:
         UserError: see :func:`transfer.trials.run_many.run_trials` and :func:`transfer.trials.slurm.run.run_on_slurm`.
     """
     if args.launcher == "slurm":
-        return run_on_slurm(plans, args.cluster, args.gpus_per_trial)
-    return run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial)
+        return run_on_slurm(plans, args.cluster, args.gpus_per_trial, after_benchmark)
+    return run_trials(plans, jobs=args.jobs, num_gpus=args.gpus_per_trial, after_benchmark=after_benchmark)

@@ -16,6 +16,7 @@ from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS, GROUPS, of_suite
 from transfer.commands.launch import launch_device
 from transfer.commands.reading import ReadingArgs, read_reading
+from transfer.commands.report import write_report
 from transfer.commands.seeds import chosen_seeds
 from transfer.commands.trial_command import RunArgs, plan_or_run
 from transfer.rows import Benchmark
@@ -63,10 +64,12 @@ class Args(RunArgs):
     """all of the suite's benchmarks but these"""
     labels: Annotated[tuple[str, ...], arg(metavar="BENCH=FILE ...")] = ()
     """the lists of labelled images of imagenet-1pct and imagenet-10pct, see tools/transfer_cls.sh --help"""
+    report: bool = False
+    """after each benchmark, write the report of what is there and print its path"""
 
 
 def main(args: Args) -> int:
-    return plan_or_run(suite_plans(args), args, COMMAND)
+    return plan_or_run(suite_plans(args), args, COMMAND, (lambda: _report_so_far(args)) if args.report else None)
 
 
 def suite_plans(args: Args) -> list[TrialPlan]:
@@ -106,6 +109,15 @@ def suite_plans(args: Args) -> list[TrialPlan]:
             labels=labels.get(benchmark.name),
         )
     ]
+
+
+def _report_so_far(args: Args) -> str:
+    folders = [args.out / args.suite, args.out / "pretrain"]
+    try:
+        _, page = write_report([folder for folder in folders if folder.is_dir()])
+    except UserError as error:
+        return f"no report yet: {error}"
+    return f"report so far: {page}"
 
 
 def _chosen_benchmarks(args: Args) -> list[Benchmark]:

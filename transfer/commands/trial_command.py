@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -149,8 +149,13 @@ def run_benchmarks(
     return plan_or_run(plans, args, command)
 
 
-def plan_or_run(plans: Sequence[TrialPlan], args: RunArgs, command: str) -> int:
+def plan_or_run(
+    plans: Sequence[TrialPlan], args: RunArgs, command: str, after_benchmark: Callable[[], str] | None = None
+) -> int:
     """Shows what would run; or checks everything, runs what has no record, and prints how it went.
+
+    Args:
+        after_benchmark: see :func:`transfer.commands.launch.launch`.
 
     Returns:
         The exit code.
@@ -165,7 +170,7 @@ def plan_or_run(plans: Sequence[TrialPlan], args: RunArgs, command: str) -> int:
         check_without_data(plans)
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     check_before_trials(plans, args, lambda canaries: launch(canaries, args))
-    summary = launch(plans, args)
+    summary = launch(plans, args, after_benchmark)
     print_failures(summary, command)
     print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
     remarks: Counter[str] = Counter()  # trials off their protocol, or with their batch in parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -27,11 +27,20 @@ class TrialsDisplay:
         plans: of the trials that have no record yet.
         summary: its ``skipped`` are those that have one.
         num_devices: trials at a time, for the ETA.
+        after_benchmark: called when the last trial of a benchmark has ended; what it returns is printed.
     """
 
-    def __init__(self, plans: Sequence[TrialPlan], summary: RunSummary, *, num_devices: int) -> None:
+    def __init__(
+        self,
+        plans: Sequence[TrialPlan],
+        summary: RunSummary,
+        *,
+        num_devices: int,
+        after_benchmark: Callable[[], str] | None = None,
+    ) -> None:
         self.board = Board([(plan.label, plan.benchmark.name) for plan in plans], num_devices=num_devices)
         self.summary = summary
+        self._after_benchmark = after_benchmark
         self._console = Console(file=sys.stderr)
         self._total = summary.skipped + len(plans)
         self._num_ended = summary.skipped
@@ -71,6 +80,9 @@ class TrialsDisplay:
         took = f"{row.ended - row.began:.0f} s; " if row.began else ""
         to_go = clock_text(self.board.all_seconds_left())
         self.line(f"[{self._num_ended}/{self._total}] {plan.label}: {state}, {result} ({took}{to_go} to go)")
+        left = {row.kind for row in self.board.of(WAITING, ELSEWHERE, RUNNING)}
+        if self._after_benchmark and plan.benchmark.name not in left:
+            self._console.print(self._after_benchmark(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self, text: str) -> None:
         """Prints what the live table does not keep; on a terminal nothing."""

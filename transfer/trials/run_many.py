@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -32,12 +32,19 @@ from transfer.trials.summary import End, RunSummary
 POLL_SECONDS = 1.0  # how often the trials of other runners are looked at
 
 
-def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | None = None) -> RunSummary:
+def run_trials(
+    plans: Sequence[TrialPlan],
+    *,
+    jobs: int = 0,
+    num_gpus: int | None = None,
+    after_benchmark: Callable[[], str] | None = None,
+) -> RunSummary:
     """Runs every trial that has no finished record; a failed trial does not stop the others.
 
     Args:
         jobs: trials at a time; 0 for no limit but the devices, which on CPU are one per core.
         num_gpus: of each trial; None for what its task has (:func:`transfer.trials.devices.gpus_per_trial`).
+        after_benchmark: see :class:`TrialsDisplay`.
 
     Raises:
         UserError: bad use; or a trial found bad input: then no further one was started, and those running have ended.
@@ -54,7 +61,8 @@ def run_trials(plans: Sequence[TrialPlan], *, jobs: int = 0, num_gpus: int | Non
     needs = [1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), num_joint, num_gpus) for plan in waiting]
     make_dir(waiting[0].runs)
     print(first_line(waiting), file=sys.stderr, flush=True)
-    with ended_by_sigterm(), TrialsDisplay(waiting, summary, num_devices=len(devices)) as display:
+    display = TrialsDisplay(waiting, summary, num_devices=len(devices), after_benchmark=after_benchmark)
+    with ended_by_sigterm(), display:
         LocalRunner(waiting, needs, DevicePool(devices, jobs), display).run()
     if summary.refused:
         raise UserError(summary.refused[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common import slurm
 from common.errors import UserError
@@ -19,11 +19,17 @@ from transfer.trials.states import unfinished
 from transfer.trials.summary import RunSummary
 
 
-def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_trial: int | None) -> RunSummary:
+def run_on_slurm(
+    plans: Sequence[TrialPlan],
+    args: TrialSlurmArgs,
+    gpus_per_trial: int | None,
+    after_benchmark: Callable[[], str] | None = None,
+) -> RunSummary:
     """Runs every trial that has no finished record as a job; a trial that is queued already is not submitted again.
 
     Args:
         gpus_per_trial: see :func:`transfer.trials.slurm.options.need_of`.
+        after_benchmark: see :class:`TrialsDisplay`; where the command does not wait it is not called.
 
     Raises:
         UserError: bad use, Slurm refuses or does not answer; or a trial found bad input: then those that had not
@@ -55,7 +61,8 @@ def run_on_slurm(plans: Sequence[TrialPlan], args: TrialSlurmArgs, gpus_per_tria
     from transfer.trials.slurm.watch import Watch
 
     try:
-        with TrialsDisplay([job.plan for job in jobs], summary, num_devices=1) as display:
+        waited_for = [job.plan for job in jobs]
+        with TrialsDisplay(waited_for, summary, num_devices=1, after_benchmark=after_benchmark) as display:
             Watch(jobs, display).run()
     except KeyboardInterrupt:
         end = f"scancel {_job_numbers(jobs, ' ')}"
