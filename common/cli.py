@@ -19,6 +19,9 @@ EXIT_DONE = 0
 EXIT_TRIAL_FAILED = 1
 EXIT_BAD_USE = 2
 
+SCRIPT = "twist-transfer"  # what the wheel installs
+INSTALLED = "TWIST_TRANSFER_INSTALLED"  # set by it, for all processes of the command
+
 
 def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **lists: str) -> None:
     """Parses ``sys.argv`` into ``args_type``, calls ``main`` and exits with its code (None is 0).
@@ -34,14 +37,14 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     """
     import tyro
 
-    description = inspect.getdoc(args_type) or ""
+    prog, description = as_typed(prog), as_typed(inspect.getdoc(args_type) or "")
     for name, text in lists.items():
         description = description.replace(f"{{{name}}}", text)
     description = _AsItIs(wrapped(description, shutil.get_terminal_size().columns))
     try:
         code = main(tyro.cli(args_type, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,)))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(as_typed(f"error: {error}"), file=sys.stderr)
         code = EXIT_BAD_USE
     except BrokenPipeError:  # the reader (head, less) has had enough; nothing is left to say to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,6 +53,17 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         print("interrupted: start the same command again to resume", file=sys.stderr)
         code = 130
     sys.exit(code or EXIT_DONE)
+
+
+def as_typed(text: str) -> str:
+    """The text with commands as this user types them: ``tools/suite.sh``, or installed, ``twist-transfer suite``."""
+    if not os.environ.get(INSTALLED):
+        return text
+    return re.sub(
+        r"tools/(?!setup|test|bench|slurm_local)(?:transfer_)?(\w+)\.sh",
+        lambda tool: f"{SCRIPT} {tool[1].replace('_', '-')}",
+        text,
+    )
 
 
 class _AsItIs(str):

@@ -97,5 +97,9 @@ def first_node() -> str:
     return shown.stdout.split()[0]
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(train.Args, main, prog="tools/pretrain.sh")
+
+
+if __name__ == "__main__":
+    run()

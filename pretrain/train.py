@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ import tyro
 import configs.pretrain
 from common import cli, overrides, slurm
 from common.errors import UserError
+from common.places import data_root
 from pretrain import checks
 from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
@@ -35,7 +35,7 @@ class Args:
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
     data: Path | None = None
     """Folder with train/<class>/<image>, or with WebDataset shards (*.tar); default $DATA_ROOT/<name>, or data/<name>
-    beside the packages."""
+    in the checkout, or here without one."""
     out: Path | None = None
     """Where everything goes; default runs/pretrain/<recipe>."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -86,8 +86,7 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
 
 def default_data(recipe: Recipe) -> Path:
     """The folder of the recipe's data set where ``--data`` is left out."""
-    root = os.environ.get("DATA_ROOT", Path(__file__).parents[1] / "data")
-    return Path(root) / recipe.data.dataset
+    return data_root() / recipe.data.dataset
 
 
 if __name__ == "__main__":

@@ -7,4 +7,5 @@ if [[ ! -f "$ROOT/.venv/.complete" ]]; then
   exit 2
 fi
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONSAFEPATH=1 # nothing is imported from the current folder (Python 3.11 on)
 export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"

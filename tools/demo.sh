@@ -4,7 +4,7 @@ set -euo pipefail
 
 trials=
 out=runs
-suite=()
+quick=
 usage() {
   cat <<'HELP'
 usage: tools/demo.sh [--quick] [--trials N] [--out DIR]
@@ -24,14 +24,14 @@ HELP
 }
 while [[ $# -gt 0 ]]; do
   case "$1" in
-    --quick) suite=(--only demo-linear demo-cluster demo-1pct demo-seg-frozen) && shift ;;
+    --quick) quick=yes && shift ;;
     --trials) trials="${2:?--trials needs a number}" && shift 2 ;;
     --out) out="${2:?--out needs a folder}" && shift 2 ;;
     -h | --help) usage && exit 0 ;;
     *) echo "error: unknown argument '$1' for tools/demo.sh: known are --quick, --trials N, --out DIR" >&2 && exit 2 ;;
   esac
 done
-if [[ -z "$trials" ]]; then trials=$((${#suite[@]} ? 3 : 5)); fi
+if [[ -z "$trials" ]]; then trials=$([[ $quick ]] && echo 3 || echo 5); fi
 if ! [[ "$trials" =~ ^[1-9][0-9]*$ ]]; then
   echo "error: --trials is '$trials': give a whole number from 1 up" >&2
   exit 2
@@ -39,15 +39,5 @@ fi
 
 tools=$(dirname "${BASH_SOURCE[0]}")
 "$tools/setup.sh"
-data="${DATA_ROOT:-$tools/../data}/digits"
-"$tools/demo_data.sh" --out "$data"
-"$tools/pretrain.sh" demo --data "$data/imagefolder" --out "$out/pretrain/demo"
-checkpoint="$out/pretrain/demo/backbone.pth"
-"$tools/convert.sh" "$checkpoint" --to all --out "$out/pretrain/demo/converted"
-"$tools/check_data.sh" cls-digits --data "$data" --pretraining "$data/imagefolder/train" --out "$out/demo"
-suite+=(--weights "twist=$checkpoint" random=random:resnet18 --data "$data" --trials "$trials" --out "$out" --report)
-failed=0 # a failed trial is reported, not hidden: the report is written all the same
-"$tools/suite.sh" demo "${suite[@]}" || failed=$?
-if [[ "$failed" -eq 2 ]]; then exit 2; fi
-"$tools/report.sh" "$out/demo" "$out/pretrain" --baseline random
-exit "$failed"
+source "$tools/_env.sh"
+exec "$PYTHON" -m transfer.commands.demo ${quick:+--quick} --trials "$trials" --out "$out"

@@ -18,6 +18,20 @@ INSTALL_DETECTRON2 = "build Detectron2 from its official repository (docs/instal
 INSTALL_MMCV = "install full mmcv in place of mmcv-lite (docs/install.md)"
 
 
+# What has to be imported for a target of conversion or a task, and how it is installed.
+FRAMEWORKS = {
+    "detectron2": (
+        "Detectron2",
+        "plain pip cannot install it: pip install --no-build-isolation git+https://github.com/facebookresearch/detectron2"
+        " where there is a C++ compiler, or take a checkout of this repository and run tools/setup.sh",
+    ),
+    "mmseg": (
+        "MMSegmentation",
+        "pip install 'twist-transfer[segmentation]', or take a checkout of this repository and run tools/setup.sh",
+    ),
+}
+
+
 class MissingCompiledOpError(RuntimeError):
     """An operator was called that only a compiled build of the framework has."""
 
@@ -51,6 +65,15 @@ def _stand_in(package: str, extension: str, remedy: str, known: dict[str, Any]) 
     folders = package_spec.submodule_search_locations if package_spec else None
     if importlib.machinery.PathFinder.find_spec(extension, folders) is None:
         sys.modules[name] = _StandIn(name, remedy, known)
+
+
+def missing_framework(target: str | None) -> str | None:
+    """Why the framework of a conversion's target or a task cannot be used; None if it can, or none is needed."""
+    module = (target or "").partition("-")[0]
+    if module not in FRAMEWORKS or importlib.util.find_spec(module):
+        return None
+    name, how = FRAMEWORKS[module]
+    return f"{name} is not installed: {how}"
 
 
 def prepare_detectron2() -> None:

@@ -24,5 +24,9 @@ def main(args: Args) -> None:
     print(f"{args.out}: digits version {manifest['version']} ({counts})")
 
 
-if __name__ == "__main__":
+def run() -> None:
     common.cli.run(Args, main, prog="tools/demo_data.sh")
+
+
+if __name__ == "__main__":
+    run()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import configs.pretrain
 from common import cli, overrides
 from common.errors import UserError
-from common.process import STOP_SIGNALS
+from common.process import run_module
 from configs.pretrain.ablations import Arm, Study
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run.finished import is_finished
@@ -21,7 +18,7 @@ from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
 # An ablation is about TWIST's loss: its runs end with the first stage.
 FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)
 EXIT_INTERRUPTED = 130  # common.cli, of a command that Ctrl-C ended
-LAUNCHER = Path(__file__).parents[2] / "tools" / "pretrain.sh"
+LAUNCHER = "pretrain.launch"
 
 
 @dataclass(frozen=True)
@@ -83,18 +80,8 @@ def pretrain(run: PlannedRun, data: Path, device: str) -> str | None:
     """
     if is_finished(run.out, run.recipe):
         return None
-    line = [str(LAUNCHER), run.recipe.name, *run.changes]
-    with subprocess.Popen([*line, "--data", str(data), "--out", str(run.out), "--device", device]) as child:
-
-        def pass_on(number: int, frame: FrameType | None) -> None:
-            child.send_signal(number)
-
-        before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
-        try:
-            code = child.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    arguments = [run.recipe.name, *run.changes, "--data", str(data), "--out", str(run.out), "--device", device]
+    code = run_module(LAUNCHER, arguments)
     if code == cli.EXIT_BAD_USE:
         raise UserError(f"the run of {run.arm.label!r} was refused: see the line above")
     if code == EXIT_PREEMPTED:

@@ -84,5 +84,9 @@ def main(args: Args) -> int:
     return cli.EXIT_TRIAL_FAILED if failed else cli.EXIT_DONE
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog="tools/ablate.sh")
+
+
+if __name__ == "__main__":
+    run()

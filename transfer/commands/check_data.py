@@ -40,7 +40,7 @@ class Args:
     name: Annotated[Positional[str], arg(metavar="DATASET")]
     """which data set"""
     data: Path | None = None
-    """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""
+    """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one"""
     pretraining: Annotated[Path | None, arg(metavar="DIR")] = None
     """pre-training images: class folders, a flat folder or *.tar shards; searched for near-duplicates"""
     threshold: int | None = None
@@ -125,5 +125,9 @@ def check(row: DatasetRow, root: Path, *, again: bool) -> bool:
     return not sentences
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND, datasets=dataset_lines())
+
+
+if __name__ == "__main__":
+    run()

@@ -33,5 +33,9 @@ def main(args: Args) -> int:
     return run_benchmarks(args, typed_names(CLUSTERING, "--kmeans" if args.kmeans else None), COMMAND)
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND, benchmarks=benchmark_lines(CLUSTERING))
+
+
+if __name__ == "__main__":
+    run()

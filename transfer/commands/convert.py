@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from common import cli
+from common.errors import UserError
 from common.files import make_dir
+from transfer import compat
 from transfer.commands.reading import ReadingArgs
 from transfer.hub_source import hub_source
 from transfer.timm_source import named_checkpoint
@@ -71,7 +73,13 @@ def main(args: Args) -> None:
     if backbone.other is not None:
         print(f"the {backbone.which} is taken; it holds a {backbone.other} too: --which {backbone.other} takes that")
     targets = targets_of(backbone.arch) if args.to == "all" else {args.to: get_target(args.to, backbone.arch)}
-    absent = {name: target.absent[backbone.arch] for name, target in targets.items() if backbone.arch in target.absent}
+    absent = {
+        name: reason
+        for name, target in targets.items()
+        if (reason := target.absent.get(backbone.arch) or compat.missing_framework(name))
+    }
+    if args.to in absent:
+        raise UserError(absent[args.to])
     hub = hub_source(str(args.checkpoint))
     out = make_dir(args.out or (path.parent if hub is None else Path()))
     stem = (path.stem if hub is None else hub[1]) + ("-teacher" if backbone.which == "teacher" else "")
@@ -92,5 +100,9 @@ def print_table(results: list[Converted]) -> None:
         print(path)
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND, layouts=known_layouts())
+
+
+if __name__ == "__main__":
+    run()

@@ -214,5 +214,9 @@ def _table(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND)
+
+
+if __name__ == "__main__":
+    run()

@@ -177,5 +177,9 @@ def summary_text(report: Report) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND)
+
+
+if __name__ == "__main__":
+    run()

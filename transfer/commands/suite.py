@@ -226,5 +226,9 @@ def _check_inputs(chosen: Sequence[Benchmark], data: Path | None, labels: Mappin
         )
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND)
+
+
+if __name__ == "__main__":
+    run()

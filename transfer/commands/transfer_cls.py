@@ -86,5 +86,9 @@ def benchmark_names(mode: Mode, grid: Grid) -> dict[str, tuple[str, ...]]:
     return names
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND, benchmarks=benchmark_lines(CLASSIFICATION))
+
+
+if __name__ == "__main__":
+    run()

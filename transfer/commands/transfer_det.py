@@ -35,5 +35,9 @@ def main(args: Args) -> int:
     return run_dense(args, DETECTION, COMMAND)
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog=COMMAND, benchmarks=benchmark_lines(DETECTION))
+
+
+if __name__ == "__main__":
+    run()

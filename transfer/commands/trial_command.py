@@ -10,6 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from common import cli
 from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.launch import LaunchArgs, launch, launch_device
@@ -31,7 +32,7 @@ class RunArgs(LaunchArgs, CanaryArgs):
     seeds: Annotated[tuple[str, ...], arg(metavar="SEED|FIRST-LAST ...")] = ()
     """the trials' seeds in place of --trials: 0 3 7, or 5-9"""
     data: Path | None = None
-    """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the repository"""
+    """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one"""
     out: Path = Path("runs")
     """where records go: OUT/<suite>/<benchmark>/<weights>-<sha8>/trial-<seed>/record.json"""
     planning: PlanArgs = field(default_factory=PlanArgs)
@@ -171,7 +172,7 @@ def plan_or_run(
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
     check_before_trials(plans, args, lambda canaries: launch(canaries, args))
     summary = launch(plans, args, after_benchmark)
-    print_failures(summary, command)
+    print_failures(summary, cli.as_typed(command))
     print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
     remarks: Counter[str] = Counter()  # trials off their protocol, or with their batch in parts
     for plan in plans:
@@ -182,5 +183,5 @@ def plan_or_run(
                 remarks[record.batch] += 1
     for remark, count in remarks.items():
         print(f"{count} of {len(plans)} trials {remark}")
-    print(f"table: tools/report.sh {args.out}")
+    print(cli.as_typed(f"table: tools/report.sh {args.out}"))
     return summary.exit_code

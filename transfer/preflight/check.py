@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import UserError
 from common.progress import progress_bar
+from transfer import compat
 from transfer.doctor.check import check_dataset
 from transfer.preflight.canary import run_canaries
 from transfer.preflight.settings import check_settings, forewarnings
@@ -56,6 +58,7 @@ def check_before_trials(
     waiting = unfinished(plans)
     if not waiting:
         return
+    check_frameworks(waiting)
     check_without_data(waiting)
     check_data(waiting)
     check_weights(waiting)
@@ -64,6 +67,13 @@ def check_before_trials(
     if args.canary:
         for line in run_canaries(waiting, launch, args.canary_weights):
             print(line, file=sys.stderr)
+
+
+def check_frameworks(plans: Sequence[TrialPlan]) -> None:
+    """Raises UserError where a trial needs a framework that is not installed."""
+    for target in {task_of(plan.benchmark).target for plan in plans}:
+        if reason := compat.missing_framework(target):
+            raise UserError(reason)
 
 
 def check_data(plans: Sequence[TrialPlan]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from common import places
 from common.errors import UserError
 from common.files import sha256_file, sha256_text
 from transfer.hub_source import hub_source
@@ -193,15 +194,14 @@ def _checked_name(name: str) -> str:
 
 
 def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -> Path:
-    """The data set's folder: ``given``, else ``$DATA_ROOT/<folder>``, else ``data/<folder>`` beside the packages.
+    """The data set's folder: ``given``, else where :func:`common.places.data_root` says.
 
     For what Detectron2 reads, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
 
     Raises:
         UserError: it does not exist.
     """
-    repository = Path(__file__).resolve().parents[2]
-    root = given or Path(os.environ.get("DATA_ROOT", repository / "data")) / row.folder
+    root = given or places.data_root() / row.folder
     detectron2_root = os.environ.get("DETECTRON2_DATASETS")
     if not root.is_dir() and not given and detectron2_root and row.in_detectron2_root:
         root = Path(detectron2_root)

@@ -15,13 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from common.gpus import described, num_processes
+from common.places import is_checkout
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 
 # What can change a result: a package's name in records, and the distributions that may provide it.
 PACKAGES = {
     name: (name,)
-    for name in ("torch", "torchvision", "numpy", "timm", "scikit-learn", "pycocotools", "mmsegmentation", "mmengine")
+    for name in (
+        "twist-transfer",
+        "torch",
+        "torchvision",
+        "numpy",
+        "timm",
+        "scikit-learn",
+        "pycocotools",
+        "mmsegmentation",
+        "mmengine",
+    )
 } | {"detectron2": ("detectron2", "pb1-detectron2"), "mmcv": ("mmcv", "mmcv-lite")}
 
 
@@ -58,6 +69,8 @@ def first_line(plans: Sequence[TrialPlan]) -> str:
 @functools.cache
 def git_state() -> tuple[str, bool]:
     """(commit, whether there are uncommitted changes) of this code; ("unknown", False) outside a git checkout."""
+    if not is_checkout():  # installed, perhaps within a repository of somebody else
+        return "unknown", False
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]

@@ -1,0 +1,84 @@
+"""What ``pyproject.toml`` says of the packages, and what is said where something is not installed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from transfer import compat
+from transfer.benchmarks import BENCHMARKS
+from transfer.commands import demo
+from transfer.commands.main import COMMANDS
+from transfer.preflight.check import check_frameworks
+from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("common", "configs", "pretrain", "transfer")
+
+
+def imported_packages() -> set[str]:
+    """Every package of others that a file of ours imports, wherever in the file."""
+    names = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - set(PACKAGES)
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["detection"], *extras["segmentation"]]
+    declared = {canonical(re.match(r"[\w.-]+", each)[0]) for each in requirements}  # type: ignore[index]
+    providers = importlib.metadata.packages_distributions()
+    providers["mmcv"] = ["mmcv-lite"]
+    missing = {
+        name for name in imported_packages() if not declared & {canonical(each) for each in providers.get(name, [name])}
+    }
+    assert not missing
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_module_that_runs(name: str) -> None:
+    assert callable(importlib.import_module(COMMANDS[name][0]).run)
+
+
+def test_the_demo_is_made_of_commands(tmp_path: Path) -> None:
+    steps = demo.steps(demo.Args(trials=2, out=tmp_path))
+    assert [name for name, _ in steps] == ["demo-data", "pretrain", "convert", "check-data", "suite", "report"]
+    assert {name for name, _ in steps} <= set(COMMANDS)
+
+
+def plans(benchmark: str, tmp_path: Path) -> list[TrialPlan]:
+    weights = [weights_ref("random:resnet18", name=None)]
+    chosen = [BENCHMARKS[benchmark]]
+    return plan_trials(
+        runs=tmp_path, suite="x", benchmarks=chosen, weights=weights, seeds=[0], device="cpu", must_exist=False
+    )
+
+
+def test_a_framework_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_frameworks(plans("demo-voc", tmp_path))
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"Detectron2 is not installed: plain pip cannot install it: .*tools/setup\.sh"):
+        check_frameworks(plans("demo-voc", tmp_path))
+    with pytest.raises(UserError, match=r"MMSegmentation is not installed: .*segmentation"):
+        check_frameworks(plans("demo-seg", tmp_path))
+    check_frameworks(plans("demo-linear", tmp_path))
+    assert compat.missing_framework("mmseg-any") and compat.missing_framework("torchvision") is None
