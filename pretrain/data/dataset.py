@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,12 +17,14 @@ from torch.utils.data import DataLoader, Dataset
 from common.errors import UserError
 from common.files import sha256_bytes, sha256_text
 from common.process import STOP_SIGNALS
+from common.shared_memory import check_shared_memory
 from pretrain.data.augment import NaturalViews, Views, build_views
 from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
 from pretrain.data.ops import Array
 from pretrain.data.order import Key, TrainingOrder
 from pretrain.data.seeds import sample_seed
 from pretrain.data.shards import ShardSource, find_shards
+from pretrain.distributed import num_processes
 from pretrain.recipe import Recipe
 
 NUM_SIZES = 64  # images whose sizes are compared between processes
@@ -183,8 +186,11 @@ def load_steps(
     ``run.num_workers`` processes make them.
 
     Raises:
-        UserError: see :meth:`TwistDataset.__getitems__`.
+        UserError: see :meth:`TwistDataset.__getitems__` and :func:`common.shared_memory.check_shared_memory`.
     """
+    part = recipe.data.batch_size // (recipe.data.accumulation * num_processes())
+    num_workers = recipe.run.num_workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    check_shared_memory(num_workers, part * 3 * recipe.crops.num_pixels)
     loader: DataLoader[Any] = DataLoader(
         _ErrorsAsValues(dataset),
         batch_sampler=order,

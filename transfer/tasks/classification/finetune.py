@@ -18,7 +18,7 @@ from transfer.streams import Stream, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits
 from transfer.tasks.classification.loader import (
     Order,
-    Transform,
+    View,
     default_workers,
     scoring_view,
     training_batches,
@@ -125,7 +125,7 @@ def _take(
     optimizer: torch.optim.SGD,
     settings: SgdSettings,
     images: LabelledImages,
-    view: Transform,
+    view: View,
     seed: int,
     group: Group,
     precision: Precision,
@@ -150,6 +150,7 @@ def _take(
         rank=group.rank,
         num_processes=group.num_processes,
         num_workers=default_workers(group.device, group.num_processes),
+        pin_memory=group.device != "cpu",
     ):
         factor = lr_factor(batch.step, settings.num_steps, settings.warmup_steps, steps_per_epoch=held_steps)
         set_learning_rates(optimizer, factor)
@@ -167,7 +168,7 @@ def _take(
                 norms.tracking(number == 0 and group.is_first),
             ):
                 with computed_in(precision, group.device):
-                    logits = shared(views.to(group.device, non_blocking=True))
+                    logits = shared(view.scaled(views.to(group.device, non_blocking=True)))
                 loss = summed_loss(logits.float(), expected.to(group.device)) / num_images
                 with computed_in("fp32", group.device):  # what was autocast is so on the way back, too
                     (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes

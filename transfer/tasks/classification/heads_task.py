@@ -179,19 +179,21 @@ def _take(
     """Takes the steps; yields how many are done, and each head's loss in the last one."""
     is_held_out = np.zeros(len(images), dtype=bool)
     is_held_out[held_out_rows(images, protocol, order.seed)] = True
+    view = training_view(protocol.views, trained.backbone.arch, trained.backbone.preprocessing)
     for batch in training_batches(
         images.kept() if protocol.views.is_small else images,
-        training_view(protocol.views, trained.backbone.arch, trained.backbone.preprocessing),
+        view,
         order,
         steps=steps,
         rank=group.rank,
         num_processes=group.num_processes,
         num_workers=default_workers(group.device, group.num_processes),
+        pin_memory=group.device != "cpu",
     ):
         counted = torch.ones(len(batch.rows), len(trained.heads))
         counted[torch.from_numpy(is_held_out[batch.rows]), OFFICIAL + 1 :] = 0
         losses = trained.heads.step(
-            trained.features(batch.views.to(group.device, non_blocking=True)),
+            trained.features(view.scaled(batch.views.to(group.device, non_blocking=True))),
             torch.from_numpy(images.labels[batch.rows]).to(group.device),
             counted.to(group.device),
             lr_factor=lr_factor(batch.step, steps.stop, 0, steps_per_epoch=order.steps_per_epoch),

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import normalize, to_dtype
 
+from common.shared_memory import check_shared_memory
 from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.protocol import Interpolation, Views
@@ -26,7 +28,23 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 16  # per process; more of them wait for the disk
 
-Transform = Callable[["Image"], Tensor]
+
+@dataclass(frozen=True)
+class View:
+    """How an image becomes a network's input, in two steps: bytes are sent to the device, and scaled there.
+
+    Attributes:
+        cut: RGB image to its view, (3, H, W) of uint8; where it is random it draws from torch's global generator.
+        scaled: views (..., 3, H, W) of uint8 to float32, normalised as the backbone was trained. Equal to the bit on
+            the CPU, one image at a time or many; on GPUs up to float32's rounding.
+    """
+
+    cut: Callable[[Image], Tensor]
+    scaled: Callable[[Tensor], Tensor]
+
+    def __call__(self, image: Image) -> Tensor:
+        """RGB image to (3, H, W) float32."""
+        return self.scaled(self.cut(image))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +56,18 @@ class CenterCrop:
     interpolation: Interpolation = "bicubic"
 
 
-def center_crop(size: CenterCrop, preprocessing: Preprocessing) -> Transform:
-    """The view of every evaluation: RGB image to (3, H, W) float32, normalised as the backbone was trained."""
+def center_crop(size: CenterCrop, preprocessing: Preprocessing) -> View:
+    """The view of every evaluation."""
     steps: list[v2.Transform] = []
     if size.resize is not None:
         steps.append(v2.Resize(size.resize, interpolation=v2.InterpolationMode(size.interpolation)))
     if size.crop is not None:
         steps.append(v2.CenterCrop(size.crop))
-    return v2.Compose([*steps, *_to_input(preprocessing)])
+    return _view(steps, preprocessing)
 
 
-def training_view(views: Views, arch: str, preprocessing: Preprocessing) -> Transform:
-    """RGB image to a random (3, size, size) view of a backbone, normalised; draws from torch's global generator."""
+def training_view(views: Views, arch: str, preprocessing: Preprocessing) -> View:
+    """A random view of a backbone, (3, size, size)."""
     steps: list[v2.Transform]
     if views.augment == "crop and flip":
         steps = [
@@ -62,37 +80,40 @@ def training_view(views: Views, arch: str, preprocessing: Preprocessing) -> Tran
         ]
     else:
         steps = [v2.RandomCrop(views.size, padding=views.max_shift, padding_mode="edge")]
-    return v2.Compose([*steps, *_to_input(preprocessing)])
+    return _view(steps, preprocessing)
 
 
-def scoring_view(views: Views, arch: str, preprocessing: Preprocessing) -> Transform:
-    """RGB image to its middle, (3, size, size), as a backbone takes it, normalised."""
+def scoring_view(views: Views, arch: str, preprocessing: Preprocessing) -> View:
+    """An image's middle, (3, size, size), as a backbone takes it."""
     middle = CenterCrop(resize=views.resize, crop=views.size, interpolation=views.interpolation_for(arch))
     return center_crop(middle, preprocessing)
 
 
-def _to_input(preprocessing: Preprocessing) -> list[v2.Transform]:
-    """The last steps of every view: to the scale and the colour order that the backbone was trained with."""
-    steps: list[v2.Transform] = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
-    if preprocessing.colour_order != "RGB":
-        steps.append(v2.Lambda(lambda image: image.flip(0)))
-    return [*steps, v2.Normalize(list(preprocessing.mean), list(preprocessing.std))]
+def _view(steps: Sequence[v2.Transform], preprocessing: Preprocessing) -> View:
+    """A view that is cut by these steps and brought to the scale and the colour order of the backbone's training."""
+    mean, std = list(preprocessing.mean), list(preprocessing.std)
+
+    def scaled(views: Tensor) -> Tensor:
+        levels = to_dtype(views, torch.float32, scale=True)
+        return normalize(levels if preprocessing.colour_order == "RGB" else levels.flip(-3), mean, std)
+
+    return View(v2.Compose([*steps, v2.ToImage(), v2.ToPureTensor()]), scaled)
 
 
 class _Viewed(Dataset):
-    def __init__(self, images: LabelledImages, view: Transform) -> None:
+    def __init__(self, images: LabelledImages, view: View) -> None:
         self._images, self._view = images, view
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __getitem__(self, row: int) -> Tensor:
-        return self._view(self._images.read(row))
+        return self._view.cut(self._images.read(row))
 
 
 def batches(
     images: LabelledImages,
-    view: Transform,
+    view: View,
     *,
     batch_size: int,
     device: str,
@@ -105,17 +126,25 @@ def batches(
     """
     start = 0
     num_workers = default_workers(device)
+    _check_room(images, view, num_workers, batch_size)
     for views in DataLoader(
         _Viewed(images, view),
         batch_size=batch_size,
         num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device != "cpu",
         multiprocessing_context=_context(num_workers),
     ):
         rows = slice(start, start + len(views))
-        yield rows, views.to(device, non_blocking=True)
+        yield rows, view.scaled(views.to(device, non_blocking=True))
         start = rows.stop
         done(start)
+
+
+def _check_room(images: LabelledImages, view: View, num_workers: int, batch_size: int) -> None:
+    """See :func:`common.shared_memory.check_shared_memory`; one image is read for its size."""
+    if num_workers:
+        with torch.random.fork_rng(devices=[]):
+            check_shared_memory(num_workers, batch_size * view.cut(images.read(0)).nbytes)
 
 
 def default_workers(device: str, num_processes: int = 1) -> int:
@@ -181,7 +210,7 @@ def _permutation(num_images: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 class TrainingBatch(NamedTuple):
-    """This process's part of a step: ``views`` (B, 3, H, W) of the images ``rows`` (B,)."""
+    """This process's part of a step: ``views`` (B, 3, H, W) of uint8, as :class:`View` cuts them, of ``rows`` (B,)."""
 
     step: int
     rows: NDArray[np.int64]
@@ -191,7 +220,7 @@ class TrainingBatch(NamedTuple):
 class _RandomViews(Dataset):
     """Views whose random numbers depend on seed, epoch and image alone: not on who reads them, or on earlier ones."""
 
-    def __init__(self, images: LabelledImages, view: Transform, seed: int) -> None:
+    def __init__(self, images: LabelledImages, view: View, seed: int) -> None:
         self._images, self._view, self._seed = images, view, seed
 
     def __getitems__(self, items: Sequence[tuple[int, int]]) -> list[Tensor]:
@@ -200,19 +229,20 @@ class _RandomViews(Dataset):
             for epoch, row in items:
                 image = self._images.read(row)
                 torch.manual_seed(torch_seed(self._seed, Stream.VIEWS, epoch, row))
-                views.append(self._view(image))
+                views.append(self._view.cut(image))
         return views
 
 
 def training_batches(
     images: LabelledImages,
-    view: Transform,
+    view: View,
     order: Order,
     *,
     steps: range,
     rank: int = 0,
     num_processes: int = 1,
     num_workers: int = 0,
+    pin_memory: bool = False,
 ) -> Iterator[TrainingBatch]:
     """Random views of the images of each step; each process gets as even a share of the step as possible.
 
@@ -225,11 +255,12 @@ def training_batches(
     def share(step: int) -> NDArray[np.int64]:
         return np.array_split(order.rows(step), num_processes)[rank]
 
+    _check_room(images, view, num_workers * num_processes, math.ceil(order.batch_size / num_processes))
     loader = DataLoader(
         _RandomViews(images, view, order.seed),
         batch_sampler=([(order.epoch(step), int(row)) for row in share(step)] for step in steps),
         num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin_memory,
         generator=torch.Generator(),  # else the loader draws from the trial's own
         multiprocessing_context=_context(num_workers),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from transfer.tasks.classification.loader import Transform, batches
+from transfer.tasks.classification.loader import View, batches
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import Precision
 
@@ -121,7 +121,7 @@ def floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dic
 def outputs(
     model: nn.Module,
     images: LabelledImages,
-    view: Transform,
+    view: View,
     *,
     batch_size: int,
     device: str,

@@ -15,7 +15,7 @@ from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
 from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from transfer.tasks.classification.loader import Transform, batches
+from transfer.tasks.classification.loader import View, batches
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import Precision
 from transfer.weights.backbone import Backbone
@@ -31,7 +31,7 @@ Done = Callable[[int], None]  # called with the number of images done
 class Reader:
     """How images become batches on a device, and in which precision a backbone's passes are there."""
 
-    view: Transform
+    view: View
     batch_size: int
     device: str
     precision: Precision = "fp32"
