@@ -27,6 +27,7 @@ LAUNCHERS = [
     "bench",
     "check_data",
     "publish",
+    "preflight",
 ]
 HEAVY = ("torch", "torchvision", "detectron2", "mmseg", "mmengine", "timm", "sklearn")
 
