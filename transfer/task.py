@@ -99,8 +99,11 @@ class Task(ABC):
         """Overrides that cut the training to this many iterations, for a probe; none if trials report each step."""
         return ()
 
-    def count(self, benchmark: Benchmark) -> ModelCost:
+    def count(self, benchmark: Benchmark, arch: str | None = None) -> ModelCost:
         """What one image costs in the benchmark's model, counted as it runs; imports the framework.
+
+        Args:
+            arch: a network for a protocol that takes any; all but the network is counted then.
 
         Raises:
             UserError: the task has no model of its own to count.

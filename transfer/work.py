@@ -24,6 +24,26 @@ class Flop:
     def total(self) -> float:
         return self.convolutions + self.products
 
+    def __add__(self, other: Flop) -> Flop:
+        return Flop(self.convolutions + other.convolutions, self.products + other.products)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPass:
+    """One image's way through the network of a protocol that takes any; :mod:`transfer.planner.flop` counts it.
+
+    Attributes:
+        height, width: of the image.
+        times: forward passes that it costs: 3 with the backward pass.
+        rest: pyramid and heads, forward, or forward and backward.
+    """
+
+    arch: str
+    height: int
+    width: int
+    times: int
+    rest: Flop = Flop(0.0, 0.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCost:
@@ -69,7 +89,7 @@ class Phase:
     what: str
     num_images: int
     trains: bool
-    cost: Flop | BackbonePass | None = None
+    cost: Flop | BackbonePass | NetworkPass | None = None
     steps: int | None = None
     reported: bool = True
 

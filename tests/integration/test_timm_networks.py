@@ -96,5 +96,5 @@ def test_another_network_of_timm_is_refused(tmp_path: Path) -> None:
     path = saved("test_vit", tmp_path / "weights.pth")
     with pytest.raises(UserError):
         load_backbone(path, arch="vit_tiny_patch16_224")
-    with pytest.raises(UserError, match="is a network of timm: convert it for timm, mmseg-any"):
+    with pytest.raises(UserError, match="mmseg itself has no test_vit: convert it for timm, detectron2-any, mmseg-any"):
         get_target("mmseg", "test_vit")

@@ -81,9 +81,16 @@ def test_vit_names_are_those_of_the_framework(target: str) -> None:
     assert {key: mapped[key] for key in VIT_NAMES[target]} == VIT_NAMES[target]
 
 
-@pytest.mark.parametrize("target", ["detectron2", "mmseg"])
+@pytest.mark.parametrize("target", ["detectron2-any", "mmseg"])
 def test_dense_frameworks_drop_the_vits_last_norm_and_nothing_else(target: str) -> None:
-    assert key_table(VIT_TARGETS[target], "vit_base").dropped.keys() == {"norm.weight", "norm.bias"}
+    assert key_table(get_target(target, "vit_base"), "vit_base").dropped.keys() == {"norm.weight", "norm.bias"}
+
+
+def test_what_no_feature_map_depends_on_is_dropped_by_its_whole_name() -> None:
+    table = key_table(get_target("detectron2-any", "swin_tiny_patch4_window7_224"), "swin_tiny_patch4_window7_224")
+    assert table.dropped.keys() == {"norm.weight", "norm.bias"}
+    name = "layers.1.downsample.norm.weight"
+    assert table.mapped[name] == f"network.{name}"
 
 
 @pytest.mark.parametrize("target", ["torchvision", "mmseg"])
@@ -113,7 +120,7 @@ def test_table_that_gives_two_tensors_one_name_is_refused() -> None:
 
 
 def test_unknown_target_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match=r"did you mean 'mmseg-any'.* known are detectron2, mmseg, mmseg-any"):
+    with pytest.raises(UserError, match=r"did you mean 'mmseg-any'.* known are detectron2, detectron2-any, mmseg,"):
         get_target("mmsegmentation", "resnet18")
 
 

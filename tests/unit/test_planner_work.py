@@ -17,7 +17,7 @@ from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTIO
 from transfer.planner.flop import of_work
 from transfer.planner.history import PastTrial
 from transfer.task import task_of
-from transfer.tasks.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS
+from transfer.tasks.costs import COSTS, NUM_FEATURES, NUM_PARAMETERS, REST
 from transfer.tasks.detection.config import resolve_config, resolved_text
 from transfer.tasks.segmentation import config as segmentation
 from transfer.work import BackbonePass, Phase, Work, variant
@@ -47,10 +47,10 @@ def test_detection_reads_what_detectron2_resolves(name: str, overrides: tuple[st
     assert found["testing"][1] == {"voc": 4952, "coco": 5000, "digits": 100}[benchmarks.get(name).dataset.name]
 
 
-@pytest.mark.parametrize("name", ["voc", "coco-vit-b", "demo-voc"])
+@pytest.mark.parametrize("name", ["voc", "coco-any", "demo-voc"])
 def test_a_detection_record_tells_the_same_work_as_its_plan(name: str) -> None:
-    """ViTs have AdamW, whose keys plain Detectron2 does not know."""
-    assert recorded_work(name, resolved_text(resolve_config(trial(name)))) == work_of(name)
+    """AdamW has keys that plain Detectron2 does not know."""
+    assert recorded_work(name, resolved_text(resolve_config(trial(name)))) == work_of(name, arch="resnet18")
 
 
 def test_detection_follows_a_rescaled_batch() -> None:
@@ -109,8 +109,26 @@ def test_changes_are_compared_in_the_users_and_in_the_records_form() -> None:
 def test_every_dense_benchmark_has_its_costs() -> None:
     of_one_network = {name for name in (*OF_DETECTION, *OF_SEGMENTATION) if benchmarks.get(name).arch}
     assert set(COSTS) == of_one_network
+    assert set(REST) == {name for name in OF_DETECTION if benchmarks.get(name).arch is None}
     for name, counted in COSTS.items():
         assert (counted.num_trained < counted.num_parameters) == name.endswith("-frozen")
+
+
+@pytest.mark.parametrize(("name", "resnets"), [("voc-any", "voc"), ("voc-any-frozen", "voc-frozen")])
+def test_a_network_of_any_kind_costs_what_it_adds_to_pyramid_and_heads(name: str, resnets: str) -> None:
+    """With a ResNet-50 that is nearly what Detectron2's own costs; a ViT-S/14 costs more, and its parameters count."""
+    found, expected = work_of(name, arch="resnet50"), work_of(resnets)
+    for mine, its in zip(found.phases, expected.phases, strict=True):
+        costs = [of_work(Work(arch="", phases=(phase,))) for phase in (mine, its)]
+        assert costs[0] and costs[1] and costs[0].total == pytest.approx(costs[1].total, rel=0.1), mine.what
+    assert found.variant == () and found.arch == "resnet50"
+    plain = work_of(name, arch="vit_small_patch14_dinov2")
+    assert plain.arch == "vit_small_patch14_dinov2"
+    (first, second) = (of_work(each) for each in (plain, found))
+    assert first and second and first.products > 5 * second.products
+    assert work_of(name, arch=None).phases[0].cost is None, "nobody knows the network yet"
+    adam = plain.disk["checkpoints"]
+    assert adam > 12 * 22e6 if name == "voc-any" else adam < 12 * 22e6 + 4 * 23e6
 
 
 @pytest.mark.parametrize("name", ["demo-voc-frozen", "demo-seg-frozen"])

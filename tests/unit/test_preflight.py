@@ -28,26 +28,22 @@ def planned(name: str, source: str, *overrides: str) -> list[TrialPlan]:
 @pytest.mark.parametrize(
     ("name", "arch", "wanted", "way_out"),
     [
-        ("voc-vit-b", "resnet50", "vit_base", "use voc or voc-c4"),
-        ("voc-deit-s", "resnet50", "deit_small", "use voc or voc-c4"),
-        ("coco-vit-b", "resnet50", "vit_base", "use coco or coco-c4"),
-        ("voc", "vit_base", "resnet50", "use voc-vit-b"),
-        ("voc-c4", "deit_small", "resnet50", "use voc-deit-s"),
-        ("voc-frozen", "deit_small", "resnet50", "use voc-deit-s"),
-        ("coco", "deit_small", "resnet50", "use coco-deit-s"),
-        ("coco-vit-b", "deit_small", "vit_base", "use coco-deit-s"),
+        ("voc", "vit_base", "resnet50", "use voc-any"),
+        ("voc", "resnet101", "resnet50", "use voc-any"),
+        ("voc-c4", "deit_small", "resnet50", "use voc-any"),
+        ("voc-frozen", "convnext_tiny", "resnet50", "use voc-any --frozen"),
+        ("coco", "deit_small", "resnet50", "use coco-any"),
         (
-            "voc-vit-b",
+            "demo-coco",
+            "resnet50",
             "resnet18",
-            "vit_base",
-            "add MODEL.BACKBONE.NAME=build_resnet_fpn_backbone SOLVER.LAYER_DECAY=1.0 MODEL.RESNETS.DEPTH=18 "
-            "MODEL.RESNETS.RES2_OUT_CHANNELS=64 to run it off protocol",
+            "add MODEL.RESNETS.DEPTH=50 MODEL.RESNETS.RES2_OUT_CHANNELS=256 to run it off protocol",
         ),
         (
             "demo-voc",
             "vit_base",
             "resnet18",
-            "add MODEL.BACKBONE.NAME=build_vit_simple_pyramid_backbone MODEL.VIT.ARCH=vit_base to run it off protocol",
+            "add MODEL.BACKBONE.NAME=build_any_backbone to run it off protocol",
         ),
         ("seg-voc", "vit_base", "resnet50", "use seg-voc-any"),
         ("demo-seg", "resnet50", "resnet18", "set model.backbone's depth and what reads its features (off protocol)"),
@@ -70,6 +66,9 @@ def test_weights_of_another_architecture_are_refused_with_the_benchmark_that_is_
         ("voc", "resnet50w2", ()),  # of a ResNet's width the proof knows
         ("demo-linear", "vit_base", ()),  # any architecture
         ("seg-voc-any", "deit_small", ()),
+        ("voc-any", "vit_base", ()),
+        ("coco-any", "convnext_tiny", ()),
+        ("voc-any-frozen", "resnet18", ()),
     ],
 )
 def test_weights_that_the_overrides_or_the_protocol_ask_for_pass(

@@ -142,9 +142,18 @@ def test_an_unknown_benchmark_is_reported_by_its_first_metric() -> None:
     assert (result.title, result.main_metric) == ("zoo", "b")
 
 
-def test_records_of_a_protocol_that_was_withdrawn_are_reported_under_its_name() -> None:
-    result = only_result(trials([{"miou": 71.0, "macc": 80.0, "aacc": 90.0}], benchmark="seg-voc-vit-b"))
-    assert (result.title, result.main_metric, len(result.rows)) == ("seg-voc-vit-b", "miou", 1)
+@pytest.mark.parametrize(
+    ("benchmark", "metrics"),
+    [
+        ("seg-voc-vit-b", {"miou": 71.0, "macc": 80.0, "aacc": 90.0}),
+        ("coco-deit-s", {"box_ap": 40.0, "box_ap50": 60.0, "mask_ap": 35.0}),
+    ],
+)
+def test_records_of_a_protocol_that_was_withdrawn_are_reported_under_its_name(
+    benchmark: str, metrics: dict[str, float]
+) -> None:
+    result = only_result(trials([metrics], benchmark=benchmark))
+    assert (result.title, result.main_metric, len(result.rows)) == (benchmark, next(iter(metrics)), 1)
 
 
 @pytest.mark.parametrize("name", ["voc", "coco", "seg-voc", "seg-cityscapes"])

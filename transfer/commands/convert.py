@@ -38,12 +38,14 @@ class Args:
     the source at every stage. The table shows the largest difference of each stage; the tolerance is 1e-5 of the
     feature map's RMS. <stem>.proof.json holds all of it: hashes, key tables, settings, versions.
 
-      detectron2   <stem>.detectron2.pkl: MODEL.WEIGHTS, with RESNETS.STRIDE_IN_1X1 False and INPUT.FORMAT RGB
-      mmseg        <stem>.mmseg.pth: backbone.init_cfg=dict(type='Pretrained', checkpoint=...), with type='ResNet'
-                   (ResNetV1c has another stem) or type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
-      mmseg-any    <stem>.mmseg-any.pth: any network, for voc-any and cityscapes-any
-      torchvision  <stem>.torchvision.safetensors: model.load_state_dict(load_file(...)) after model.fc = Identity()
-      timm         <stem>.timm.safetensors: timm.create_model(..., num_classes=0, checkpoint_path=...)
+      detectron2      <stem>.detectron2.pkl: MODEL.WEIGHTS of Detectron2's ResNets, with RESNETS.STRIDE_IN_1X1 False and
+                      INPUT.FORMAT RGB
+      detectron2-any  <stem>.detectron2-any.pkl: any network, for voc-any and coco-any
+      mmseg           <stem>.mmseg.pth: backbone.init_cfg=dict(type='Pretrained', checkpoint=...), with type='ResNet'
+                      (ResNetV1c has another stem) or type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
+      mmseg-any       <stem>.mmseg-any.pth: any network, for voc-any and cityscapes-any
+      torchvision     <stem>.torchvision.safetensors: model.load_state_dict(load_file(...)) after model.fc = Identity()
+      timm            <stem>.timm.safetensors: timm.create_model(..., num_classes=0, checkpoint_path=...)
 
     examples:
       tools/convert.sh runs/pretrain/demo/backbone.pth
@@ -55,7 +57,7 @@ class Args:
     checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
     """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache,
     hf://OWNER/NAME[/FILE][@REVISION] for others there"""
-    to: Literal["detectron2", "mmseg", "mmseg-any", "torchvision", "timm", "all"] = "all"
+    to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "torchvision", "timm", "all"] = "all"
     """the framework to convert for"""
     out: Path | None = None
     """folder of the files; default: beside the checkpoint, for hf:// the current one"""

@@ -12,6 +12,7 @@ from transfer.planner.history import PastTrial
 from transfer.record import RECORD_NAME
 from transfer.rows import Benchmark
 from transfer.tasks.costs import NUM_PARAMETERS
+from transfer.weights.backbone.architecture import num_elements
 from transfer.work import Work
 
 CHECKPOINTS, PICTURES, RECORDS, REST = "checkpoints", "pictures", "records", "logs and the rest"
@@ -79,7 +80,7 @@ def of_weights(target: str, arch: str | None, weights_dir: Path, num_files: int)
     folder = weights_dir / target
     files = [path for path in folder.iterdir() if not path.name.endswith(PROOF_SUFFIX)] if folder.is_dir() else []
     missing = max(num_files - len(files), 0)
-    num_parameters = NUM_PARAMETERS.get(arch or "")
+    num_parameters = NUM_PARAMETERS.get(arch) or num_elements(arch) if arch else None
     what = f"converted weights for {target}"
     if not missing:
         return DiskItem(what=what, num_bytes=0, source=f"{len(files)} converted already")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from transfer.work import BackbonePass, Flop, Work
+from transfer.work import BackbonePass, Flop, NetworkPass, Work
 
 FORWARD_AND_BACKWARD = 3  # backward takes twice as many: the gradients of inputs and of weights
 
@@ -18,6 +18,10 @@ def of_work(work: Work) -> Flop | None:
             return None
         if isinstance(cost, BackbonePass):
             cost, times = of_backbone(cost), times * (FORWARD_AND_BACKWARD if phase.trains else 1)
+        if isinstance(cost, NetworkPass):
+            from transfer.tasks.network_cost import network_flop  # it imports torch
+
+            cost = network_flop(cost) + cost.rest
         convolutions += times * cost.convolutions
         products += times * cost.products
     return Flop(convolutions, products) if work.phases else None

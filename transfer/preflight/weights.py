@@ -34,9 +34,9 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         if found is None or wanted is None or compared(found) == compared(wanted):
             continue
         fitting = [
-            other.name
+            f"{other.variant_of} {other.option}" if other.option else other.name
             for other in BENCHMARKS.values()
-            if (other.task, other.dataset, other.option) == (benchmark.task, benchmark.dataset, None)
+            if (other.task, other.dataset, other.option) == (benchmark.task, benchmark.dataset, benchmark.option)
             and other.arch in (found, None)
         ]
         way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)

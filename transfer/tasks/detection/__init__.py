@@ -40,13 +40,12 @@ class Detection(Task):
 
     def check_weights(self, trial: Trial) -> None:
         from transfer.tasks.detection.config import resolve_config
-        from transfer.tasks.detection.weights import check_fits
-        from transfer.weights.convert.convert import converted_weights
+        from transfer.tasks.detection.weights import fitted
 
-        check_fits(resolve_config(trial), converted_weights(trial, self.target))
+        fitted(resolve_config(trial), trial)
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
-        return f"add {' '.join(work.settings_for(arch, benchmark.arch))} to run it off protocol"
+        return f"add {' '.join(work.settings_for(arch))} to run it off protocol"
 
     def foresee(self, trial: Trial) -> Foreseen:
         from transfer.tasks.detection.config import judged, protocol_config, resolve_config, schedule
@@ -55,7 +54,7 @@ class Detection(Task):
         return Foreseen(verdict=judged(cfg, protocol), protocol=schedule(protocol), used=schedule(cfg))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
-        return work.planned_work(settings)
+        return work.planned_work(settings, arch)
 
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         return work.recorded_work(record, benchmark)
@@ -63,10 +62,10 @@ class Detection(Task):
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
 
-    def count(self, benchmark: Benchmark) -> ModelCost:
+    def count(self, benchmark: Benchmark, arch: str | None = None) -> ModelCost:
         from transfer.tasks.detection.counting import count
 
-        return count(benchmark)
+        return count(benchmark, arch)
 
 
 TASK = Detection()

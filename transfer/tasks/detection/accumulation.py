@@ -11,15 +11,17 @@ from detectron2.engine import SimpleTrainer
 from torch import nn
 
 from transfer.protocol_lock import accumulation
-from transfer.tasks.detection.config import SYNCHRONISED_NORMS
-from transfer.tasks.detection.model import is_vit
+from transfer.tasks.detection.model import SYNCHRONISED_NORMS, takes_any
+from transfer.tasks.network_cost import activation_bytes
+from transfer.weights.backbone.architecture import expected_shapes
 
 GIB = 2**30
-ALL_STAGES = 5  # the FREEZE_AT that freezes all of a ResNet
+ALL_STAGES = 5  # the FREEZE_AT that freezes all of a network
 
-# An image of 800 x 1333 pixels in single precision, R50 or ViT-B: counted from the activations that the backward pass
-# keeps and rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
-IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "ViT": 6 * GIB, "frozen": 2 * GIB}
+# An image of 800 x 1333 pixels in single precision, R50: counted from the activations that the backward pass keeps and
+# rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
+IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "frozen": 2 * GIB}
+LARGEST_IMAGE = (800, 1344)  # in whole strides
 
 
 def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
@@ -30,17 +32,11 @@ def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
     """
     if cfg.MODEL.DEVICE == "cpu":
         return 1
-    if is_vit(cfg):
-        kind = "ViT"
-    elif cfg.MODEL.BACKBONE.FREEZE_AT >= ALL_STAGES:
-        kind = "frozen"
-    else:
-        kind = "C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"
     return accumulation(
         cfg.SOLVER.IMS_PER_BATCH,
         num_devices=num_processes,
         device_bytes=torch.cuda.get_device_properties(0).total_memory,
-        image_bytes=IMAGE_BYTES[kind],
+        image_bytes=image_bytes(cfg),
     )
 
 
@@ -48,9 +44,22 @@ def uses_batch_norm(cfg: CfgNode) -> bool:
     """Whether a layer of the config's model normalises by the statistics of the batch in training."""
     model = cfg.MODEL
     norms = [model.FPN.NORM, model.ROI_BOX_HEAD.NORM, model.ROI_MASK_HEAD.NORM]
-    if not is_vit(cfg) and model.BACKBONE.FREEZE_AT < ALL_STAGES:
-        norms.append(model.RESNETS.NORM)
-    return any(norm in ("BN", *SYNCHRONISED_NORMS) for norm in norms)
+    if any(norm in ("BN", *SYNCHRONISED_NORMS) for norm in norms):
+        return True
+    if model.BACKBONE.FREEZE_AT >= ALL_STAGES:
+        return False
+    if takes_any(cfg):
+        return any(key.endswith("running_mean") for key in expected_shapes(model.NETWORK.ARCH))
+    return model.RESNETS.NORM in ("BN", *SYNCHRONISED_NORMS)
+
+
+def image_bytes(cfg: CfgNode) -> int:
+    """What training takes for one image."""
+    if cfg.MODEL.BACKBONE.FREEZE_AT >= ALL_STAGES:
+        return IMAGE_BYTES["frozen"]
+    if takes_any(cfg):  # pyramid and heads are what is left when the backbone is frozen
+        return IMAGE_BYTES["frozen"] + activation_bytes(cfg.MODEL.NETWORK.ARCH, *LARGEST_IMAGE)
+    return IMAGE_BYTES["C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"]
 
 
 class AccumulatingTrainer(SimpleTrainer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from detectron2.config import CfgNode, get_cfg
 from common import overrides as override_syntax
 from common.errors import UserError, unknown_name
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
-from transfer.tasks.detection.model import add_vit_config, is_vit
+from transfer.tasks.detection.model import SYNCHRONISED_NORMS, add_network_config, takes_any
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.trial import Trial
 
 # Set by the trial; each is a field of its own in the record.
 SET_BY_TRIAL = ("MODEL.WEIGHTS", "MODEL.DEVICE", "OUTPUT_DIR", "SEED")
+
+# The weights bring these where a protocol takes any network.
+SET_BY_WEIGHTS = ("MODEL.NETWORK.ARCH", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", "INPUT.FORMAT")
 
 # Known to Detectron2 but not done by this trainer: refused, rather than ignored.
 NOT_SUPPORTED = (
@@ -49,8 +52,6 @@ SCHEDULE_KEYS = (
     "SOLVER.WARMUP_ITERS",
 )
 
-SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
-
 
 def resolve_config(trial: Trial) -> CfgNode:
     """The trial's config: its protocol, rescaled if asked for, its overrides, and what its device needs.
@@ -75,7 +76,7 @@ def resolve_config(trial: Trial) -> CfgNode:
 def protocol_config(path: Path, *, device: str) -> CfgNode:
     """The protocol as it runs on this kind of device, without overrides."""
     cfg = get_cfg()
-    add_vit_config(cfg)
+    add_network_config(cfg)
     add_optimizer_config(cfg)
     cfg.EVAL = CfgNode({"ORACLE": False})  # True: COCO's figures by pycocotools (transfer.tasks.detection.coco_metrics)
     cfg.merge_from_file(str(path))
@@ -138,14 +139,29 @@ def _check_key(key: str, known: dict[str, Any]) -> None:
 
 def _check_all_are_read(cfg: CfgNode, overrides: Sequence[str]) -> None:
     """A setting of the other backbone or the other optimiser would make a row "off protocol" and do nothing."""
-    if is_vit(cfg) and cfg.MODEL.BACKBONE.FREEZE_AT:
-        raise UserError(f"{cfg.MODEL.BACKBONE.NAME} cannot be frozen: leave --frozen out")
-    other_backbone = ("MODEL.RESNETS.", "MODEL.FPN.") if is_vit(cfg) else ("MODEL.VIT.",)
+    other_backbone = ("MODEL.RESNETS.",) if takes_any(cfg) else ("MODEL.NETWORK.",)
     for override in overrides:
         key, _ = override_syntax.split(override)
+        if takes_any(cfg) and key in SET_BY_WEIGHTS:
+            raise UserError(f"override of {key}: the weights decide it in this protocol, leave it out")
         if key.startswith(other_backbone) or key in NOT_READ[cfg.SOLVER.OPTIMIZER]:
             reader = cfg.MODEL.BACKBONE.NAME if key.startswith("MODEL.") else cfg.SOLVER.OPTIMIZER
             raise UserError(f"override of {key}: {reader} does not use this setting, leave it out")
+
+
+def with_weights(cfg: CfgNode, settings: Mapping[str, Any]) -> CfgNode:
+    """The config of a trial that takes any network, with that of the weights and the images that they expect.
+
+    Args:
+        settings: of :func:`transfer.weights.convert.detectron2_any.settings`.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.NETWORK.ARCH = settings["arch"]
+    cfg.INPUT.FORMAT = settings["input_format"]
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = list(settings["pixel_mean"]), list(settings["pixel_std"])
+    cfg.freeze()
+    return cfg
 
 
 def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:

@@ -26,9 +26,8 @@ from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
 from transfer.tasks.detection.trainer import train
-from transfer.tasks.detection.weights import check_fits, load_backbone_weights
+from transfer.tasks.detection.weights import fitted, load_backbone_weights
 from transfer.trial import Outcome, Trial
-from transfer.weights.convert.convert import converted_weights
 
 __all__ = ["resolve_config", "run"]
 
@@ -69,9 +68,8 @@ def run(trial: Trial) -> Outcome:
     num_processes = gpus.num_processes(trial.device)
     check_before_training(cfg, trial.data, num_processes)
     remarks = remarks_on_data(cfg, trial.data)  # else a fault in them is found after hours of training
-    converted = converted_weights(trial, "detectron2")
-    check_fits(cfg, converted)
     verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
+    cfg, converted = fitted(cfg, trial)
     batch_size, parts, has_batch_norm = (
         cfg.SOLVER.IMS_PER_BATCH,
         parts_of_batch(cfg, num_processes),

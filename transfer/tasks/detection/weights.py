@@ -9,12 +9,26 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from common.errors import UserError
-from transfer.tasks.detection.model import is_vit
-from transfer.weights.backbone.architecture import RESNETS, VITS
-from transfer.weights.convert.convert import Converted, verify_config
+from transfer.tasks.detection.config import with_weights
+from transfer.tasks.detection.model import takes_any
+from transfer.trial import Trial
+from transfer.weights.backbone.architecture import RESNETS
+from transfer.weights.convert.convert import Converted, converted_weights, verify_config
 from transfer.weights.convert.detectron2 import read
-from transfer.weights.convert.detectron2_vit import PlainViT
 from transfer.weights.convert.target import check_same_tensors
+
+
+def fitted(cfg: CfgNode, trial: Trial) -> tuple[CfgNode, Converted]:
+    """The trial's config for its weights, and these converted, once, where the trial will look for them.
+
+    Raises:
+        UserError: see :func:`~transfer.weights.convert.convert.converted_weights` and :func:`check_fits`.
+    """
+    converted = converted_weights(trial, "detectron2-any" if takes_any(cfg) else "detectron2")
+    if takes_any(cfg):
+        cfg = with_weights(cfg, converted.proof["settings"])
+    check_fits(cfg, converted)
+    return cfg, converted
 
 
 def check_fits(cfg: CfgNode, converted: Converted) -> None:
@@ -24,18 +38,14 @@ def check_fits(cfg: CfgNode, converted: Converted) -> None:
         UserError: another architecture, or anything that changes features: stem, stride, colour order, mean, std.
     """
     arch = converted.arch
-    if is_vit(cfg):
-        wanted = str(cfg.MODEL.VIT.ARCH)
-        fits = arch in VITS and arch == wanted
-    else:  # for ResNets kind and depth are enough; the proof covers the rest
+    if not takes_any(cfg):  # kind and depth are enough; the proof covers the rest
         wanted = f"resnet{cfg.MODEL.RESNETS.DEPTH}"
-        fits = arch in RESNETS and RESNETS[arch].depth == int(cfg.MODEL.RESNETS.DEPTH)
-    if not fits:
-        raise UserError(
-            f"the weights are of a {arch}, the config has a {wanted}: use weights or a benchmark of the other's "
-            "architecture"
-        )
-    verify_config(converted, "detectron2", cfg)
+        if arch not in RESNETS or RESNETS[arch].depth != int(cfg.MODEL.RESNETS.DEPTH):
+            raise UserError(
+                f"the weights are of a {arch}, the config has a {wanted}: use weights or a benchmark of the other's "
+                "architecture"
+            )
+    verify_config(converted, converted.proof["target"], cfg)
 
 
 def load_backbone_weights(model: nn.Module, weights: Path) -> None:
@@ -58,7 +68,7 @@ def backbone_tensors(model: nn.Module) -> dict[str, Tensor]:
     modules = dict(model.named_modules())
     bottom_up = modules.get("backbone.bottom_up")
     if bottom_up is not None:
-        return dict((bottom_up.vit if isinstance(bottom_up, PlainViT) else bottom_up).state_dict())
+        return dict(bottom_up.state_dict())
     tensors = dict(modules["backbone"].state_dict())
     if "roi_heads.res5" in modules:
         res5 = modules["roi_heads.res5"].state_dict()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -12,18 +14,23 @@ from common import overrides as override_syntax
 from transfer.protocol_lock import BatchSchedule, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
-from transfer.tasks.costs import COSTS
+from transfer.tasks.costs import COSTS, REST
 from transfer.tasks.detection.splits import known_splits
 from transfer.trial import TrialSettings
-from transfer.weights.backbone.architecture import RESNETS, VITS
-from transfer.work import TRAINING, Phase, Work, variant
+from transfer.weights.backbone import architecture
+from transfer.weights.backbone.architecture import RESNETS
+from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
+
+Cost = Flop | NetworkPass | None
 
 # Settings that change what an image costs.
 PER_IMAGE = ("MODEL.", "INPUT.", "SOLVER.AMP.", "TEST.DETECTIONS_PER_IMAGE")
+ANY_BACKBONE = "build_any_backbone"  # MODEL.BACKBONE.NAME where a protocol takes any network
+STRIDE = 32  # of which sides are padded to multiples
 PRECISE_BN_BATCHES = 200  # TEST.PRECISE_BN.NUM_ITER, by Detectron2's default
 
 
-def planned_work(trial: TrialSettings) -> Work:
+def planned_work(trial: TrialSettings, arch: str | None) -> Work:
     """See :meth:`transfer.task.Task.planned_work`.
 
     Raises:
@@ -48,21 +55,28 @@ def planned_work(trial: TrialSettings) -> Work:
             group[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             group[name] = text
-    return _work(settings, trial.benchmark, trial.overrides)
+    return _work(settings, trial.benchmark, trial.overrides, arch)
 
 
 def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
     """See :meth:`transfer.task.Task.recorded_work`."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     settings = yaml.load(record.resolved_config, Loader=loader)
-    return _work(settings, benchmark, record.protocol_difference)
+    return _work(settings, benchmark, record.protocol_difference, record.weights.arch)
 
 
-def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str]) -> Work:
+def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str], arch: str | None) -> Work:
     changed = variant(changes, PER_IMAGE)
-    counted = None if changed else COSTS.get(benchmark.name)
-    train_cost, test_cost = (counted.train, counted.test) if counted else (None, None)
-    solver, model = settings["SOLVER"], settings["MODEL"]
+    counted = COSTS.get(benchmark.name)
+    train_cost: Cost = counted.train if counted else None
+    test_cost: Cost = counted.test if counted else None
+    if settings["MODEL"]["BACKBONE"]["NAME"] != ANY_BACKBONE:
+        arch = f"resnet{settings['MODEL']['RESNETS']['DEPTH']}"
+    elif benchmark.arch is None and arch is not None:
+        counted, train_cost, test_cost = _with_network(settings, benchmark, arch)
+    if changed:
+        counted = train_cost = test_cost = None
+    solver = settings["SOLVER"]
     iterations, batch_size = int(solver["MAX_ITER"]), int(solver["IMS_PER_BATCH"])
     phases = [Phase(what=TRAINING, num_images=iterations * batch_size, steps=iterations, trains=True, cost=train_cost)]
     precise_bn = settings.get("TEST", {}).get("PRECISE_BN", {})
@@ -78,7 +92,7 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
     if counted and 0 < solver.get("CHECKPOINT_PERIOD", 5000) < iterations:
         disk["checkpoints"] = counted.checkpoint_bytes(adam=solver.get("OPTIMIZER", "SGD") != "SGD")
     return Work(
-        arch=model["VIT"]["ARCH"] if "vit" in model["BACKBONE"]["NAME"] else f"resnet{model['RESNETS']['DEPTH']}",
+        arch=arch,
         phases=tuple(phases),
         variant=changed,
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),
@@ -86,11 +100,30 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
     )
 
 
-def settings_for(arch: str, protocol_arch: str | None) -> list[str]:
-    """The overrides that give a protocol's detector a backbone of another architecture."""
-    if arch in VITS:
-        return ["MODEL.BACKBONE.NAME=build_vit_simple_pyramid_backbone", f"MODEL.VIT.ARCH={arch}"]
-    spec = RESNETS[arch]
-    depth = [f"MODEL.RESNETS.DEPTH={spec.depth}", f"MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"]
-    from_vit = ["MODEL.BACKBONE.NAME=build_resnet_fpn_backbone", "SOLVER.LAYER_DECAY=1.0"]
-    return [*from_vit, *depth] if protocol_arch in VITS else depth
+def _with_network(
+    settings: Mapping[str, Any], benchmark: Benchmark, arch: str
+) -> tuple[ModelCost, NetworkPass, NetworkPass]:
+    """What all but the network costs, with all parameters; and a training and a test image of 4:3, as it is padded."""
+    rest = REST[benchmark.name]["pyramid" if architecture.get(arch).is_pyramid else "plain"]
+    sizes, is_frozen = settings["INPUT"]["MIN_SIZE_TRAIN"], settings["MODEL"]["BACKBONE"]["FREEZE_AT"] > 0
+    num_parameters = architecture.num_elements(arch)
+    counted = replace(
+        rest,
+        num_parameters=rest.num_parameters + num_parameters,
+        num_trained=rest.num_trained + (0 if is_frozen else num_parameters),
+    )
+
+    def through(shorter: float, times: int, flop: Flop) -> NetworkPass:
+        height, width = (STRIDE * math.ceil(round(side) / STRIDE) for side in (shorter, shorter * 4 / 3))
+        return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
+
+    in_training = through(sum(sizes) / len(sizes), 1 if is_frozen else 3, rest.train)
+    return counted, in_training, through(settings["INPUT"]["MIN_SIZE_TEST"], 1, rest.test)
+
+
+def settings_for(arch: str) -> list[str]:
+    """The overrides that give the detector of a ResNet a backbone of another architecture."""
+    spec = RESNETS.get(arch)
+    if spec is None:
+        return [f"MODEL.BACKBONE.NAME={ANY_BACKBONE}"]
+    return [f"MODEL.RESNETS.DEPTH={spec.depth}", f"MODEL.RESNETS.RES2_OUT_CHANNELS={64 * spec.expansion}"]

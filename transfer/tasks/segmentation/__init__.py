@@ -62,7 +62,7 @@ class Segmentation(Task):
             return (f"train_cfg.max_iters={iterations}",)
         return (f"train_cfg.max_iters={iterations}", "param_scheduler.0.begin=1", "param_scheduler.1.end=1")
 
-    def count(self, benchmark: Benchmark) -> ModelCost:
+    def count(self, benchmark: Benchmark, arch: str | None = None) -> ModelCost:
         from transfer.tasks.segmentation.counting import count
 
         return count(benchmark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -229,3 +230,12 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
         UserError: the architecture is unknown.
     """
     return get(arch).shapes()
+
+
+def num_elements(arch: str) -> int:
+    """Numbers in all tensors, those of batch statistics included.
+
+    Raises:
+        UserError: the architecture is unknown.
+    """
+    return sum(math.prod(shape) for shape in expected_shapes(arch).values())

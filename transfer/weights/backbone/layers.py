@@ -35,7 +35,8 @@ def parameter_groups(
 
     Args:
         model: the whole model that is trained.
-        network: its backbone, as :func:`transfer.weights.backbone.network.build_dense_network` makes it.
+        network: its backbone, as :func:`transfer.weights.backbone.network.build_dense_network` makes it; an empty
+            module where there is none with rates of its own.
         arch: the network's.
         learning_rate: of the layers that are not pre-trained.
         layer_decay: see :func:`rate_factors`.
@@ -67,6 +68,8 @@ def rate_factors(network: nn.Module, arch: str, layer_decay: float) -> dict[str,
     """
     from timm.models import group_parameters
 
+    if layer_decay == 1.0:
+        return dict.fromkeys((name for name, _ in network.named_parameters()), 1.0)
     matcher = network.group_matcher(coarse=True) if hasattr(network, "group_matcher") else STAGES  # type: ignore[operator]
     layers: dict[str, int] = group_parameters(network, matcher, reverse=True)
     last = max(layers.values())

@@ -14,7 +14,8 @@ from transfer.trial import Trial
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.backbone.types import Preprocessing
-from transfer.weights.convert.detectron2 import DETECTRON2_RESNETS, DETECTRON2_VITS
+from transfer.weights.convert.detectron2 import DETECTRON2_RESNETS
+from transfer.weights.convert.detectron2_any import detectron2_any_target
 from transfer.weights.convert.libraries import TIMM_RESNETS, TIMM_VITS, TORCHVISION_RESNETS, TORCHVISION_VITS
 from transfer.weights.convert.mmseg import MMSEG_RESNETS, MMSEG_VITS
 from transfer.weights.convert.mmseg_any import mmseg_any_target
@@ -33,7 +34,6 @@ RESNET_TARGETS: dict[str, Target] = {
     "timm": TIMM_RESNETS,
 }
 VIT_TARGETS: dict[str, Target] = {
-    "detectron2": DETECTRON2_VITS,
     "mmseg": MMSEG_VITS,
     "torchvision": TORCHVISION_VITS,
     "timm": TIMM_VITS,
@@ -69,7 +69,8 @@ def targets_of(arch: str) -> dict[str, Target]:
         UserError: the architecture is unknown.
     """
     spec = architecture.get(arch)
-    of_any = {"mmseg-any": mmseg_any_target(architecture.canonical(arch))}
+    name = architecture.canonical(arch)
+    of_any = {"detectron2-any": detectron2_any_target(name), "mmseg-any": mmseg_any_target(name)}
     if isinstance(spec, TimmSpec):
         return {"timm": target_of(spec), **of_any}
     return {**(RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS), **of_any}
@@ -83,7 +84,7 @@ def get_target(name: str, arch: str) -> Target:
     """
     targets = targets_of(arch)
     if name not in targets and name in RESNET_TARGETS:
-        raise UserError(f"{name} has no {arch} here, which is a network of timm: convert it for {', '.join(targets)}")
+        raise UserError(f"{name} itself has no {arch}: convert it for {', '.join(targets)}")
     if name not in targets:
         raise unknown_name("target", name, targets)
     target = targets[name]

@@ -1,13 +1,10 @@
-"""Detectron2: its ResNets, and ViTs, which 0.6 does not have: there the network is timm's on both sides.
+"""Detectron2's own ResNets.
 
 The file is a pickle as in Detectron2's model zoo, for ``MODEL.WEIGHTS``. Its keys have no ``backbone.`` in front and
 ``matching_heuristics`` is true, because one prefix cannot fit every detector: the same tensors are
 ``backbone.bottom_up.res5.*`` with FPN, ``backbone.res5.*`` alone and ``roi_heads.res5.*`` with C4. The "heuristic" of
 DetectionCheckpointer matches whole dotted endings, and each of these names is the ending of one key of a detector; a
 trial compares every tensor after loading all the same. Reading the pickle needs NumPy 1.26 or later.
-
-What the proof of a ViT shows is that Detectron2's checkpointer put every tensor in its place, and that the config
-describes this network and this preprocessing.
 """
 
 from __future__ import annotations
@@ -20,13 +17,14 @@ from transfer.compat import prepare_detectron2
 from transfer.weights.backbone.architecture import COUNTER, RESNETS
 from transfer.weights.backbone.naming import DETECTRON2_RESNET
 from transfer.weights.backbone.types import Preprocessing
-from transfer.weights.convert.target import LAST_NORM, VIT_IMAGES, Settings, Target, check_same_tensors
+from transfer.weights.convert.target import Settings, Target, check_same_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transfer.weights.backbone import Backbone
 
+PACKAGES = ("pb1-detectron2", "detectron2", "fvcore")
 PREPROCESSING = ("input_format", "pixel_mean", "pixel_std")
 # Settings of a ResNet that are read from MODEL.RESNETS; the names here are in lower case.
 RESNET_SETTINGS = (
@@ -53,16 +51,12 @@ def resnet_settings(arch: str, preprocessing: Preprocessing) -> Settings:
         "width_per_group": spec.stem_channels,
         "res5_dilation": 1,
         "deform_on_per_stage": [False] * 4,
-        **_fed_by(preprocessing),
+        **fed_by(preprocessing),
     }
 
 
-def vit_settings(arch: str, preprocessing: Preprocessing) -> Settings:
-    """The ViT that our detectors have, with the preprocessing that the weights expect."""
-    return {"arch": arch, **_fed_by(preprocessing)}
-
-
-def _fed_by(preprocessing: Preprocessing) -> Settings:
+def fed_by(preprocessing: Preprocessing) -> Settings:
+    """How images are fed to the model, in Detectron2's terms."""
     return {
         "input_format": preprocessing.colour_order,
         "pixel_mean": preprocessing.pixel_mean,
@@ -76,15 +70,11 @@ def resnet_settings_of(cfg: Any) -> Settings:
     settings["deform_on_per_stage"] = list(settings["deform_on_per_stage"])
     # basic blocks have no 1x1 convolution, and Detectron2 does not look at it for them
     settings["stride_in_1x1"] = settings["stride_in_1x1"] and settings["depth"] >= 50
-    return settings | _fed_in(cfg)
+    return settings | fed_in(cfg)
 
 
-def vit_settings_of(cfg: Any) -> Settings:
-    """What in a Detectron2 config with ``MODEL.VIT`` changes the features of the ViT's blocks."""
-    return {"arch": cfg.MODEL.VIT.ARCH, **_fed_in(cfg)}
-
-
-def _fed_in(cfg: Any) -> Settings:
+def fed_in(cfg: Any) -> Settings:
+    """How a Detectron2 config feeds images."""
     return {
         "input_format": cfg.INPUT.FORMAT,
         "pixel_mean": list(cfg.MODEL.PIXEL_MEAN),
@@ -118,7 +108,7 @@ def load_resnet(path: Path, settings: Settings) -> nn.Module:
         ConversionError: not every tensor was taken.
     """
     model = build_resnet(settings)
-    return _loaded(model, model, path)
+    return loaded(model, path)
 
 
 def build_resnet(settings: Settings) -> nn.Module:
@@ -138,32 +128,23 @@ def build_resnet(settings: Settings) -> nn.Module:
     return model
 
 
-def load_vit(path: Path, settings: Settings) -> nn.Module:
-    """The bare ViT of our detectors, loaded by Detectron2's DetectionCheckpointer, in eval mode.
+def loaded(model: nn.Module, path: Path) -> nn.Module:
+    """The bare backbone, loaded by Detectron2's DetectionCheckpointer, in eval mode.
 
     Raises:
         ConversionError: not every tensor was taken.
     """
-    prepare_detectron2()
-    from transfer.weights.convert.detectron2_vit import PlainViT
-
-    model = PlainViT(settings["arch"])
-    return _loaded(model, model.vit, path)
-
-
-def _loaded(model: nn.Module, network: nn.Module, path: Path) -> nn.Module:
-    """``network`` is the part of the model that the file holds under these very names."""
     from detectron2.checkpoint import DetectionCheckpointer
 
     DetectionCheckpointer(model).load(str(path))
-    check_same_tensors(network.state_dict(), read(path), "Detectron2")
+    check_same_tensors(model.state_dict(), read(path), "Detectron2")
     return model.eval()
 
 
 DETECTRON2_RESNETS = Target(
     name="detectron2",
     suffix="detectron2.pkl",
-    packages=("pb1-detectron2", "detectron2", "fvcore"),
+    packages=PACKAGES,
     naming=DETECTRON2_RESNET,
     dropped={COUNTER: "batch counter: Detectron2's FrozenBN has none, and its BN reads it only with momentum=None"},
     default_settings=resnet_settings,
@@ -172,17 +153,4 @@ DETECTRON2_RESNETS = Target(
     write=write,
     load=load_resnet,
     stages=lambda model, images: model(images),
-)
-DETECTRON2_VITS = Target(
-    name="detectron2",
-    suffix="detectron2.pkl",
-    packages=("pb1-detectron2", "detectron2", "fvcore", "timm"),
-    dropped=dict.fromkeys(LAST_NORM, "last norm: detection takes the blocks as they are"),
-    default_settings=vit_settings,
-    settings_of=vit_settings_of,
-    preprocessing_settings=PREPROCESSING,
-    write=write,
-    load=load_vit,
-    stages=lambda model, images: model(images),
-    image_shapes=VIT_IMAGES,
 )

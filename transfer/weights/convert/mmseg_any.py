@@ -16,15 +16,13 @@ from transfer.weights.backbone.architecture import ResNetSpec
 from transfer.weights.backbone.naming import Naming
 from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert import mmseg
-from transfer.weights.convert.target import RESNET_IMAGES, VIT_IMAGES, Settings, Target, hooked_stages
+from transfer.weights.convert.target import RESNET_IMAGES, VIT_IMAGES, Settings, Target, hooked_stages, unused_keys
 from transfer.weights.convert.timm_networks import image_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transfer.weights.backbone import Preprocessing
-
-OUR_VIT_IMAGES = (*VIT_IMAGES, (1, 3, 80, 112))
 
 
 @functools.cache
@@ -40,7 +38,7 @@ def mmseg_any_target(arch: str) -> Target:
     if isinstance(spec, TimmSpec):
         shapes = image_shapes(spec)
     else:
-        shapes = RESNET_IMAGES if isinstance(spec, ResNetSpec) else OUR_VIT_IMAGES
+        shapes = RESNET_IMAGES if isinstance(spec, ResNetSpec) else VIT_IMAGES
     return Target(
         name="mmseg-any",
         suffix="mmseg-any.pth",
@@ -55,17 +53,6 @@ def mmseg_any_target(arch: str) -> Target:
         stages=stages,
         image_shapes=shapes,
     )
-
-
-def unused_keys(arch: str) -> list[str]:
-    """What the network has for its pooled feature alone."""
-    import torch
-
-    from transfer.weights.backbone.network import build_dense_network
-
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        used = build_dense_network(arch).state_dict()
-    return [key for key in architecture.expected_shapes(arch) if key not in used]
 
 
 def settings(arch: str, preprocessing: Preprocessing) -> Settings:

@@ -21,8 +21,8 @@ Settings = dict[str, Any]
 Shapes = tuple[tuple[int, int, int, int], ...]
 # The odd size: padding and rounding differ between wrong networks.
 RESNET_IMAGES: Shapes = ((2, 3, 64, 96), (1, 3, 97, 67))
-# The second size has another grid, so that the resampling of the position embedding is compared too.
-VIT_IMAGES: Shapes = ((1, 3, IMAGE_SIZE, IMAGE_SIZE), (2, 3, IMAGE_SIZE // 2, IMAGE_SIZE // 2))
+# The others have another grid, so that the resampling of the position embedding is compared too.
+VIT_IMAGES: Shapes = ((1, 3, IMAGE_SIZE, IMAGE_SIZE), (2, 3, IMAGE_SIZE // 2, IMAGE_SIZE // 2), (1, 3, 80, 112))
 # The stages of every ResNet that keeps torchvision's module names.
 TORCHVISION_MODULES = {"stem": "maxpool", "res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 LAST_NORM = ("norm.weight", "norm.bias")  # of a ViT, which dense transfer does not use
@@ -115,6 +115,17 @@ def key_table(target: Target, arch: str) -> KeyTable:
     if len(set(mapped.values())) != len(mapped):
         raise ConversionError(f"the key table of {target.name} gives two tensors of {arch} the same name")
     return KeyTable(mapped, dropped)
+
+
+def unused_keys(arch: str) -> list[str]:
+    """What the network has for its pooled feature alone."""
+    import torch
+
+    from transfer.weights.backbone.network import build_dense_network
+
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        used = build_dense_network(arch).state_dict()
+    return [key for key in expected_shapes(arch) if key not in used]
 
 
 def check_same_shapes(model: Mapping[str, Tensor], file: Mapping[str, Tensor], where: str) -> None:
