@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 import torch
@@ -21,7 +20,6 @@ from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
 from transfer.weights.backbone.types import IMAGENET
-from transfer.weights.convert.convert import Converted
 from transfer.weights.convert.mmseg_any import settings
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
@@ -146,8 +144,7 @@ def test_larger_crops_and_trained_backbones_take_more_memory() -> None:
     networks = {}
     for arch in ("resnet50", "vit_base", "vit_large_patch16_224", "swin_tiny_patch4_window7_224"):
         config = load_protocol(benchmarks.get("seg-voc-any").config_path)
-        proof = {"settings": settings(arch, IMAGENET)}
-        fit(config, cast(Converted, SimpleNamespace(arch=arch, proof=proof)))
+        fit(config, arch, settings(arch, IMAGENET))
         networks[arch] = image_bytes(config)
     assert 0.8 < networks["resnet50"] / needed["seg-voc"] < 1.2
     assert networks["resnet50"] < networks["vit_base"] < networks["vit_large_patch16_224"]

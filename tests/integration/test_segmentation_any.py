@@ -84,7 +84,7 @@ def training_step(result: Converted, side: int) -> float:
 
     config = load_protocol(benchmarks.get("seg-voc-any").config_path)
     config.model.data_preprocessor.size = (side, side)
-    fit(config, result)
+    fit(config, result.arch, result.proof["settings"])
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(result.path)}
     replace_sync_bn(config.model)
     register_extensions()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,7 +11,6 @@ from transfer import benchmarks
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import dump, judged, resolve_config
 from transfer.weights.backbone.types import IMAGENET, Preprocessing
-from transfer.weights.convert.convert import Converted
 from transfer.weights.convert.mmseg_any import settings
 
 NAMES = ("seg-voc", "seg-cityscapes")
@@ -21,8 +19,7 @@ HALVES = Preprocessing("BGR", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 def fitted(name: str, arch: str, *overrides: str, preprocessing: Preprocessing = IMAGENET) -> Any:
     config, _ = resolve_config(benchmarks.get(name).config_path, overrides)
-    proof = {"settings": settings(arch, preprocessing)}
-    fit(config, cast(Converted, SimpleNamespace(arch=arch, proof=proof)))
+    fit(config, arch, settings(arch, preprocessing))
     return config
 
 

@@ -111,6 +111,34 @@ REST: dict[str, dict[str, ModelCost]] = {
             num_trained=24_416_688,
         ),
     },
+    "seg-voc-any": {
+        "pyramid": ModelCost(
+            train=Flop(1.36e11, 0), test=Flop(6.012e10, 0), num_parameters=4_970_901, num_trained=4_970_901
+        ),
+        "plain": ModelCost(
+            train=Flop(2.109e11, 0), test=Flop(9.227e10, 0), num_parameters=11_067_541, num_trained=11_067_541
+        ),
+    },
+    "seg-cityscapes-any": {
+        "pyramid": ModelCost(
+            train=Flop(3.06e11, 0), test=Flop(8.159e11, 0), num_parameters=4_970_643, num_trained=4_970_643
+        ),
+        "plain": ModelCost(
+            train=Flop(4.939e11, 0), test=Flop(1.317e12, 0), num_parameters=11_067_283, num_trained=11_067_283
+        ),
+    },
+    "seg-voc-any-frozen": {
+        "pyramid": ModelCost(
+            train=Flop(6.606e08, 0), test=Flop(4.376e08, 0), num_parameters=80_724, num_trained=80_724
+        ),
+        "plain": ModelCost(train=Flop(2.642e08, 0), test=Flop(1.734e08, 0), num_parameters=64_596, num_trained=64_596),
+    },
+    "seg-cityscapes-any-frozen": {
+        "pyramid": ModelCost(
+            train=Flop(1.345e09, 0), test=Flop(5.379e09, 0), num_parameters=73_036, num_trained=73_036
+        ),
+        "plain": ModelCost(train=Flop(5.606e08, 0), test=Flop(2.242e09, 0), num_parameters=58_444, num_trained=58_444),
+    },
 }
 
 # Of the backbones alone, as pretrain.model builds them.

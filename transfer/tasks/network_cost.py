@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from transfer.tasks.count import flop_of
+from transfer.weights.backbone import architecture
 from transfer.weights.backbone.network import build_dense_network
 from transfer.work import Flop, NetworkPass
 
@@ -35,6 +36,22 @@ def activation_bytes(arch: str, height: int, width: int) -> int:
     with _Kept(network) as kept:
         network.forward_stages(torch.empty(1, 3, height, width, device="meta"))
     return sum(storage.nbytes() for storage in kept.storages.values())
+
+
+class Maps(nn.Module):
+    """Feature maps of the right shapes that cost nothing, in the place of a network."""
+
+    def __init__(self, arch: str, *, is_trained: bool) -> None:
+        super().__init__()
+        self._spec, self._is_trained = architecture.get(arch), is_trained
+
+    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
+        height, width = images.shape[-2:]
+        shapes = {
+            name: (len(images), channels, height // stride, width // stride)
+            for name, channels, stride in zip(self._spec.stages, self._spec.channels, self._spec.strides, strict=True)
+        }
+        return {name: torch.randn(shape, requires_grad=self._is_trained) for name, shape in shapes.items()}
 
 
 def _on_meta(arch: str) -> Any:

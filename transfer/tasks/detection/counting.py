@@ -8,14 +8,14 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from transfer.rows import Benchmark
 from transfer.tasks.count import flop_of
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.model import seeded_model
-from transfer.weights.backbone import architecture
+from transfer.tasks.network_cost import Maps
 from transfer.work import ModelCost
 
 NUM_OBJECTS = 8  # COCO has 7.3 in an image, VOC 2.4; a quarter of the sampled regions are objects at most
@@ -45,22 +45,6 @@ def count(benchmark: Benchmark, arch: str | None = None) -> ModelCost:
     num_trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     return ModelCost(train=train, test=flop_of(counter), num_parameters=num_parameters, num_trained=num_trained)
-
-
-class Maps(nn.Module):
-    """Feature maps of the right shapes that cost nothing, in the place of a network."""
-
-    def __init__(self, arch: str, *, is_trained: bool) -> None:
-        super().__init__()
-        self._spec, self._is_trained = architecture.get(arch), is_trained
-
-    def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
-        height, width = images.shape[-2:]
-        shapes = {
-            name: (1, channels, height // stride, width // stride)
-            for name, channels, stride in zip(self._spec.stages, self._spec.channels, self._spec.strides, strict=True)
-        }
-        return {name: torch.randn(shape, requires_grad=self._is_trained) for name, shape in shapes.items()}
 
 
 def _image(height: int) -> Tensor:

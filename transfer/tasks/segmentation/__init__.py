@@ -65,7 +65,7 @@ class Segmentation(Task):
     def count(self, benchmark: Benchmark, arch: str | None = None) -> ModelCost:
         from transfer.tasks.segmentation.counting import count
 
-        return count(benchmark)
+        return count(benchmark, arch)
 
 
 TASK = Segmentation()

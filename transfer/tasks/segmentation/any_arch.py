@@ -1,7 +1,8 @@
-"""What a protocol for any architecture leaves to the weights: filled in from their proof, or from their record."""
+"""What a protocol for any architecture leaves to the weights: filled in from the proof of their conversion."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import UserError
@@ -26,23 +27,26 @@ def fitting_weights(config: Any, trial: Trial) -> Converted:
         UserError: see :func:`fit` and :func:`transfer.weights.convert.convert.converted_weights`.
     """
     converted = converted_weights(trial, "mmseg-any" if takes_any(config) else "mmseg")
-    fit(config, converted)
+    fit(config, converted.arch, converted.proof["settings"])
     return converted
 
 
-def fit(config: Any, converted: Converted) -> None:
+def fit(config: Any, arch: str, settings: Mapping[str, Any]) -> None:
     """Fills in architecture, preprocessing, pyramid, and the sizes that whole patches need; in place.
 
     What was set by overrides stays, and is compared with the proof later. A config for one architecture is left alone.
+
+    Args:
+        settings: of the architecture's target, as :func:`transfer.weights.convert.mmseg_any.settings` gives them.
 
     Raises:
         UserError: the network takes only images of a size that is not the protocol's crop.
     """
     if not takes_any(config):
         return
-    model, spec = config.model, architecture.get(converted.arch)
-    _fill(model.backbone, {"arch": converted.arch})
-    _fill(model.data_preprocessor, converted.proof["settings"])
+    model, spec = config.model, architecture.get(arch)
+    _fill(model.backbone, settings)
+    _fill(model.data_preprocessor, settings)
     channels = list(spec.channels[-NUM_MAPS:])
     model.decode_head.in_channels = channels
     if by_kind := config.pop("by_kind", None):
@@ -67,7 +71,7 @@ def fit(config: Any, converted: Converted) -> None:
         )
 
 
-def _fill(settings: Any, values: dict[str, Any]) -> None:
+def _fill(settings: Any, values: Mapping[str, Any]) -> None:
     for name in [name for name, value in settings.items() if value is None and name in values]:
         settings[name] = values[name]
 

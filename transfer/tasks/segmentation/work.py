@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
-from transfer.tasks.costs import COSTS
+from transfer.tasks.costs import COSTS, REST
 from transfer.tasks.segmentation.config import dump, resolve_config
 from transfer.trial import TrialSettings
-from transfer.work import TRAINING, Phase, Work, variant
+from transfer.weights.backbone import architecture
+from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
 
+Cost = Flop | NetworkPass | None
 # Settings that change what an image costs.
 PER_IMAGE = ("model.", "by_kind.", "train_dataloader.dataset", "test_dataloader.dataset")
 
@@ -35,8 +38,16 @@ def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
 
 def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str], arch: str | None) -> Work:
     changed = variant(changes, PER_IMAGE)
-    counted = None if changed else COSTS.get(benchmark.name)
-    train_cost, test_cost = (counted.train, counted.test) if counted else (None, None)
+    counted = COSTS.get(benchmark.name)
+    train_cost: Cost = counted.train if counted else None
+    test_cost: Cost = counted.test if counted else None
+    backbone = settings["model"]["backbone"]
+    if backbone["type"] != "AnyBackbone":
+        arch = f"resnet{backbone['depth']}"
+    elif arch is not None:
+        counted, train_cost, test_cost = _with_network(settings, benchmark, arch)
+    if changed:
+        counted = train_cost = test_cost = None
     iterations, batch_size = settings["train_cfg"]["max_iters"], settings["train_dataloader"]["batch_size"]
     phases = [Phase(what=TRAINING, num_images=iterations * batch_size, steps=iterations, trains=True, cost=train_cost)]
     num_test = (settings.get("num_images") or benchmark.dataset.counts).get("test")
@@ -49,12 +60,49 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         adam = settings["optim_wrapper"]["optimizer"]["type"] != "SGD"
         num_kept = min(checkpoint["max_keep_ckpts"], math.ceil(iterations / checkpoint["interval"]))
         disk["checkpoints"] = num_kept * counted.checkpoint_bytes(adam=adam)
-    backbone = settings["model"]["backbone"]
     return Work(
-        arch=arch if backbone["type"] == "AnyBackbone" else f"resnet{backbone['depth']}",
+        arch=arch,
         phases=tuple(phases),
         variant=changed,
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),
         notes=("warm-up",) if len(settings["param_scheduler"]) > 1 else (),
         disk=disk,
     )
+
+
+def _with_network(
+    settings: Mapping[str, Any], benchmark: Benchmark, arch: str
+) -> tuple[ModelCost, NetworkPass, NetworkPass]:
+    """What all but the network costs, with all parameters; and a training crop and a test image, in all its windows."""
+    spec, model = architecture.get(arch), settings["model"]
+    rest = REST[benchmark.name]["pyramid" if spec.is_pyramid else "plain"]
+    is_frozen, num_parameters = model["backbone"]["frozen"], architecture.num_elements(arch)
+    counted = replace(
+        rest,
+        num_parameters=rest.num_parameters + num_parameters,
+        num_trained=rest.num_trained + (0 if is_frozen else num_parameters),
+    )
+
+    def through(size: Sequence[int], times: int, flop: Flop) -> NetworkPass:
+        patch = spec.patch_size[0] if spec.patch_size else 1
+        height, width = (-(-side // patch) * patch for side in size)
+        return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
+
+    in_training = through(model["data_preprocessor"]["size"], 1 if is_frozen else 3, rest.train)
+    size, num_windows, windows = test_size(settings), 1, model["test_cfg"]
+    if windows["mode"] == "slide":
+        sides = zip(size, windows["crop_size"], windows["stride"], strict=True)
+        num_windows = math.prod(math.ceil(max(side - crop, 0) / stride) + 1 for side, crop, stride in sides)
+        size = windows["crop_size"]
+    return counted, in_training, through(size, num_windows, rest.test)
+
+
+def test_size(settings: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of an image of the data set's shape in the scale of the test pipeline, or the training size."""
+    height, width = settings["model"]["data_preprocessor"]["size"]
+    for step in settings["test_dataloader"]["dataset"]["pipeline"]:
+        if step["type"] == "Resize":
+            long_edge, short_edge = max(step["scale"]), min(step["scale"])
+            shape = 2 if "Cityscapes" in settings["test_dataloader"]["dataset"]["type"] else 4 / 3
+            height, width = short_edge, min(long_edge, round(short_edge * shape))
+    return height, width
