@@ -43,7 +43,7 @@ def done(
         weights=WeightsInfo(
             name=weights,
             sha256=sha256_text(weights),
-            source=f"/weights/{weights}.pth",
+            source="random:resnet18" if weights.startswith("random") else f"/weights/{weights}.pth",
             source_format="random" if weights.startswith("random") else "twist-transfer",
             arch="resnet18",
             proof=PROOF,

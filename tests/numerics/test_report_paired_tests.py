@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.report.compare.statistics import (
-    additional_trials,
-    holm,
-    paired_t_p_value,
-    sign_flip_p_value,
-    smallest_detectable_difference,
-    summarize,
-)
+from transfer.report.compare.power import additional_trials, smallest_detectable_difference
+from transfer.report.compare.statistics import holm, paired_t_p_value, sign_flip_p_value, summarize
 
 
 def scipy_sign_flip(differences: list[float]) -> float:

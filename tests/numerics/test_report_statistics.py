@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfer.report.compare.statistics import (
-    Interval,
-    paired_difference,
-    paired_t_power,
-    smallest_detectable_difference,
-    summarize,
-)
+from transfer.report.compare.power import paired_t_power, smallest_detectable_difference
+from transfer.report.compare.statistics import Interval, paired_difference, summarize
 
 
 def test_summary_of_hand_computed_values() -> None:
@@ -104,7 +99,7 @@ def test_small_but_real_spread_is_not_taken_for_rounding() -> None:
 
 @pytest.mark.parametrize(("common", "n"), [({5: 1.0}, 0), ({0: 1.0}, 1), ({0: 1.0, 1: 1.5}, 2)])
 def test_below_three_pairs_there_is_no_interval_and_no_test(common: dict[int, float], n: int) -> None:
-    found = paired_difference({0: 2.0, 1: 3.0}, common, wanted=1.0)
+    found = paired_difference({0: 2.0, 1: 3.0}, common)
     assert found.summary.n == n
     assert (found.p_value, found.p_sign_flip, found.smallest_detectable, found.more_trials) == (None,) * 4
     assert found.summary.interval is None

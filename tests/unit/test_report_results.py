@@ -94,8 +94,21 @@ def test_a_chosen_baseline_takes_the_place_of_the_random_one() -> None:
     assert (row.baseline, row.differences["miou"].summary.mean) == ("a", -2.5)
 
 
+def test_a_name_that_begins_with_random_is_no_random_initialisation() -> None:
+    named = [*trials([1.0], weights="b"), *trials([1.0], weights="c")]
+    for record in trials([1.0], weights="random_erasing_moco"):
+        weights = dataclasses.replace(record.weights, source="/weights/random_erasing_moco.pth")
+        named.append(dataclasses.replace(record, weights=weights))
+    assert not any(row.is_baseline for row in only_result(named).rows)
+
+
+def test_of_two_weights_without_a_baseline_one_is_compared_with_the_other() -> None:
+    rows = rows_by_label(only_result([*trials([1.0, 2.0], weights="a"), *trials([4.0, 6.0], weights="b")]))
+    assert (rows["b"].baseline, rows["b"].differences["miou"].summary.mean) == ("a", 3.5)
+
+
 def test_without_a_baseline_nothing_is_compared() -> None:
-    result = only_result([*trials([1.0], weights="a"), *trials([1.0], weights="b")])
+    result = only_result([each for name in "abc" for each in trials([1.0], weights=name)])
     assert all(row.baseline is None and not row.differences for row in result.rows)
 
 

@@ -41,9 +41,11 @@ class Args:
     out: Path | None = None
     """Where the report goes; by default the first folder, or report/ where only archives are given."""
     baseline: str | None = None
-    """Weights that the others are compared with; by default those whose name starts with "random"."""
+    """Weights that the others are compared with; by default the random ones, or without any the first of two."""
     difference: float = 1.0
     """Difference in percentage points to say the number of trials for."""
+    margin: float | None = None
+    """Differences below this, in percentage points, do not matter: shown to be so, two weights are "equivalent"."""
     verify: Annotated[Path | None, arg(metavar="REPORT.JSON")] = None
     """Says which figures of this report do not follow from its records, or from those in RUNS_DIR if given."""
     pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
@@ -60,14 +62,16 @@ def main(args: Args) -> int:
     if args.pack is not None:
         from transfer.report.write.pack import RECORDS, pack
 
-        report, strips = _read(args.runs, args.baseline, args.difference)
+        report, strips = _read(args.runs, args.baseline, args.difference, args.margin)
         shown = [row for strip in strips if strip for row in strip.rows]
         files = render_files(report, [f"../{RECORDS}"], strips)
         pack(args.pack, report.records, files, shown, report.evidence.files())
         size = args.pack.stat().st_size / 2**20
         print(f"{len(report.records)} records and their report: {args.pack} ({size:.1f} MiB)")
         return cli.EXIT_DONE
-    report, page = write_report(args.runs, out=args.out, baseline=args.baseline, difference=args.difference)
+    report, page = write_report(
+        args.runs, out=args.out, baseline=args.baseline, difference=args.difference, margin=args.margin
+    )
     print(summary_text(report))
     print(page)
     return cli.EXIT_DONE
@@ -79,6 +83,7 @@ def write_report(
     out: Path | None = None,
     baseline: str | None = None,
     difference: float = 1.0,
+    margin: float | None = None,
 ) -> tuple[Report, Path]:
     """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
 
@@ -91,7 +96,7 @@ def write_report(
         UserError: see :func:`~transfer.report.read.trials.find_trials` and
             :func:`~transfer.report.compare.results.build_report`.
     """
-    report, strips = _read(runs, baseline, difference)
+    report, strips = _read(runs, baseline, difference, margin)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
     for name, content in render_files(report, sources, strips).items():
@@ -102,14 +107,17 @@ def write_report(
     return report, folder / REPORT_HTML
 
 
-def _read(runs: Sequence[Path], baseline: str | None, difference: float) -> tuple[Report, tuple[Strip | None, ...]]:
+def _read(
+    runs: Sequence[Path], baseline: str | None, difference: float, margin: float | None
+) -> tuple[Report, tuple[Strip | None, ...]]:
     from transfer.report.compare.results import build_report
     from transfer.report.read.evidence import find_evidence
     from transfer.report.read.trials import find_trials
 
     found = find_trials(runs)
     records = [trial.record for trial in found]
-    report = build_report(records, baseline=baseline, wanted=difference, evidence=find_evidence(runs))
+    evidence = find_evidence(runs)
+    report = build_report(records, baseline=baseline, wanted=difference, margin=margin, evidence=evidence)
     if not any(record.pictures for record in records):
         return report, ()
     from transfer.report.lay_out.strips import build_strips

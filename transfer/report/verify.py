@@ -64,8 +64,10 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
-    baseline, wanted = options["baseline"], options["difference"]
-    report = build_report(records, baseline=baseline, wanted=wanted, evidence=evidence, versions=versions)
+    baseline, wanted, margin = options["baseline"], options["difference"], options["margin"]
+    report = build_report(
+        records, baseline=baseline, wanted=wanted, margin=margin, evidence=evidence, versions=versions
+    )
     changed = [
         f"{trial_name(record)}: not the record that the report was made of"
         for record in records

@@ -105,13 +105,39 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class Leader:
+    """The row that leads a benchmark by its main metric, of those on protocol with no failed trial.
+
+    Attributes:
+        p_value: of the claim that it is better than every other row; None where it is not ahead of one over their
+            common seeds, or where a pair has no test.
+        p_holm: corrected over the suite's benchmarks.
+        is_best: whether that shows it to be the best.
+        runner_up: label of the one with the next highest mean.
+        lead: over the runner-up; its simultaneous interval is over the suite's benchmarks.
+        behind: labels of rows that are shown to be worse.
+        undecided: labels of rows that may be as good.
+        left_out: labels of rows with too few trials for a test.
+    """
+
+    label: str
+    p_value: float | None
+    p_holm: float | None
+    is_best: bool
+    runner_up: str
+    lead: PairedDifference
+    behind: tuple[str, ...]
+    undecided: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BenchmarkResult:
     """One benchmark of one suite.
 
     Attributes:
         rows: baseline first, off protocol last.
-        best: metric to the label of the row that is better than every other one on protocol, where tests show it
-            (:func:`~transfer.report.compare.results.supported_best`).
+        leader: None where no two rows can be compared (:mod:`~transfer.report.compare.families`).
     """
 
     key: BenchmarkKey
@@ -121,7 +147,20 @@ class BenchmarkResult:
     rows: tuple[ResultRow, ...]
     floors: tuple[Floor, ...]
     published: PublishedTable | None
-    best: dict[str, str]
+    leader: Leader | None = None
+
+    @property
+    def on_protocol(self) -> list[ResultRow]:
+        return [row for row in self.rows if row.procedure.on_protocol]
+
+    @property
+    def best(self) -> str | None:
+        """Label of the row that is shown to be better than every other one on protocol."""
+        return self.leader.label if self.leader and self.leader.is_best else None
+
+    def sign(self, metric: str) -> int:
+        """1 where higher is better, −1 where lower is."""
+        return -1 if MetricInfo(metric, "lower") in self.metrics else 1
 
 
 @dataclass(frozen=True)
@@ -131,12 +170,14 @@ class Report:
     Attributes:
         baseline: as it was asked for.
         wanted: the difference to be shown, in percentage points.
+        margin: what counts as no difference, in percentage points.
         evidence: what lies beside the records.
     """
 
     benchmarks: tuple[BenchmarkResult, ...]
     baseline: str | None = None
     wanted: float = WANTED_DIFFERENCE
+    margin: float | None = None
     evidence: Evidence = field(default_factory=Evidence)
 
     @property

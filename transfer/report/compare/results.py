@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
+from transfer.report.compare.families import compare, judge
 from transfer.report.compare.model import (
     WANTED_DIFFERENCE,
     BenchmarkKey,
@@ -20,11 +22,11 @@ from transfer.report.compare.model import (
     ResultRow,
     Weights,
 )
-from transfer.report.compare.statistics import ALPHA, holm, paired_difference, summarize
+from transfer.report.compare.statistics import summarize
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.published import published_table
 
-BASELINE_PREFIX = "random"
+RANDOM_SOURCE = "random:"
 
 
 def build_report(
@@ -32,49 +34,54 @@ def build_report(
     *,
     baseline: str | None = None,
     wanted: float = WANTED_DIFFERENCE,
+    margin: float | None = None,
     evidence: Evidence | None = None,
     versions: Mapping[str, int] | None = None,
 ) -> Report:
     """Groups, summarises and compares.
 
     Args:
-        baseline: name (or label) of the weights that the others are compared with; by default those whose name
-            starts with "random".
+        baseline: name (or label) of the weights that the others are compared with; by default those drawn at random,
+            or without any, of two weights the first by name.
         wanted: the difference to give the number of trials for, in percentage points.
+        margin: what counts as no difference, in percentage points; None for no test of equivalence.
         evidence: what lies beside the records (:func:`~transfer.report.read.evidence.find_evidence`).
         versions: benchmark to the protocol version that counts as current; by default the table's.
 
     Raises:
         UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
-            difference that is not above 0.
+            difference or a margin that is not above 0.
     """
-    if not wanted > 0:
-        raise UserError(f"--difference is {wanted}: a difference above 0, in percentage points, is needed")
+    for option, value in (("--difference", wanted), ("--margin", margin)):
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{option} is {value}: a number above 0, in percentage points, is needed")
     weights = sorted({_weights_of(record) for record in records})
     files = Counter(each.name for each in weights)
     labels = {each: each.name if files[each.name] == 1 else f"{each.name} ({each.sha256[:8]})" for each in weights}
-    baselines = _baselines(labels, baseline)
+    drawn = {_weights_of(record) for record in records if record.weights.source.startswith(RANDOM_SOURCE)}
+    baselines = _baselines(labels, baseline, drawn)
     results = []
     for key, trials in group(records).items():
         metrics = _metrics(trials)
         rows = _rows(trials, metrics, labels, (versions or {}).get(key.benchmark))
-        compared = compare_with_baselines(rows, metrics, baselines, wanted)
+        compared = compare_with_baselines(rows, metrics, baselines)
         compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
-        benchmark = BENCHMARKS.get(key.benchmark)
+        benchmark, names = BENCHMARKS.get(key.benchmark), [metric.name for metric in metrics]
+        main = benchmark.main_metric if benchmark else ""
+        main = main if main in names or not names else names[0]
         results.append(
             BenchmarkResult(
                 key=key,
                 title=benchmark.title if benchmark else key.benchmark,
-                main_metric=benchmark.main_metric if benchmark else (metrics[0].name if metrics else ""),
+                main_metric=main,
                 metrics=metrics,
                 rows=tuple(compared),
                 floors=_floors(rows),
                 published=published_table(key.benchmark),
-                best={metric.name: best.label for metric in metrics if (best := supported_best(rows, metric))},
             )
         )
-    benchmarks = tuple(correct_over_the_overview(results))
-    return Report(benchmarks, baseline=baseline, wanted=wanted, evidence=evidence or Evidence())
+    benchmarks = tuple(judge(results, wanted, margin))
+    return Report(benchmarks, baseline=baseline, wanted=wanted, margin=margin, evidence=evidence or Evidence())
 
 
 def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord]]:
@@ -91,9 +98,9 @@ def _weights_of(record: TrialRecord) -> Weights:
     return Weights(name=record.weights.name, sha256=record.weights.sha256)
 
 
-def _baselines(labels: dict[Weights, str], wanted: str | None) -> set[Weights]:
+def _baselines(labels: dict[Weights, str], wanted: str | None, drawn: set[Weights]) -> set[Weights]:
     if wanted is None:
-        return {weights for weights in labels if weights.name.startswith(BASELINE_PREFIX)}
+        return drawn if drawn or len(labels) != 2 else {min(labels)}
     found = {weights for weights, label in labels.items() if wanted in (weights.name, label)}
     if not found:
         raise unknown_name("baseline", wanted, labels.values())
@@ -211,41 +218,20 @@ def _floors(rows: list[ResultRow]) -> tuple[Floor, ...]:
 
 
 def compare_with_baselines(
-    rows: Sequence[ResultRow], metrics: Sequence[MetricInfo], baselines: set[Weights], wanted: float
+    rows: Sequence[ResultRow], metrics: Sequence[MetricInfo], baselines: set[Weights]
 ) -> list[ResultRow]:
-    """The rows with their differences to the baseline, corrected over all of them.
-
-    Args:
-        wanted: the difference that ``more_trials`` is about, in percentage points.
-    """
+    """The rows with their differences to the baseline."""
     compared = []
     baseline_rows = [row for row in rows if row.weights in baselines]
     for row in rows:
         if row.weights in baselines:
             compared.append(replace(row, is_baseline=True))
         elif baseline := _baseline_of(row, baseline_rows):
-            differences = {
-                metric.name: paired_difference(*_pairs(row, baseline, metric.name), wanted=wanted) for metric in metrics
-            }
+            differences = {metric.name: compare(row, baseline, metric.name) for metric in metrics}
             compared.append(replace(row, baseline=baseline.label, differences=differences))
         else:
             compared.append(row)
-    corrected = iter(holm([difference.p_value for row in compared for difference in row.differences.values()]))
-    return [
-        replace(
-            row, differences={name: replace(each, p_holm=next(corrected)) for name, each in row.differences.items()}
-        )
-        for row in compared
-    ]
-
-
-def _pairs(row: ResultRow, other: ResultRow, metric: str) -> tuple[dict[int, float], dict[int, float]]:
-    """The figures of both by seed; a single pair of two rows on which the seed has no influence."""
-    ours, theirs = row.values(metric), other.values(metric)
-    if row.deterministic and other.deterministic:
-        first = sorted(ours.keys() & theirs.keys())[:1]
-        return {seed: ours[seed] for seed in first}, {seed: theirs[seed] for seed in first}
-    return ours, theirs
+    return compared
 
 
 def _baseline_of(row: ResultRow, baselines: Sequence[ResultRow]) -> ResultRow | None:
@@ -253,40 +239,3 @@ def _baseline_of(row: ResultRow, baselines: Sequence[ResultRow]) -> ResultRow | 
     candidates = [each for each in baselines if each.procedure == row.procedure]
     same_arch = [each for each in candidates if each.arch == row.arch]
     return next((choice[0] for choice in (same_arch, candidates) if len(choice) == 1), None)
-
-
-def correct_over_the_overview(results: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:
-    """The results with the p values of their main metrics corrected over all benchmarks."""
-    compared = [
-        row.differences[result.main_metric].p_value
-        for result in results
-        for row in result.rows
-        if result.main_metric in row.differences
-    ]
-    remaining = iter(holm(compared))
-
-    def corrected(main_metric: str, row: ResultRow) -> ResultRow:
-        if main_metric not in row.differences:
-            return row
-        main = replace(row.differences[main_metric], p_holm_overview=next(remaining))
-        return replace(row, differences=row.differences | {main_metric: main})
-
-    return [replace(each, rows=tuple(corrected(each.main_metric, row) for row in each.rows)) for each in results]
-
-
-def supported_best(rows: Sequence[ResultRow], metric: MetricInfo) -> ResultRow | None:
-    """The on-protocol row that is better than every other one by the paired t test, Holm-corrected over them.
-
-    None where there is no other row, where the test does not decide about one of them, or where a pair has no test.
-    """
-    sign = 1 if metric.direction == "higher" else -1
-    means = [(sign * (row.metrics[metric.name].mean or 0.0), row) for row in rows if row.metrics[metric.name].n]
-    candidates = [(mean, row) for mean, row in means if row.procedure.on_protocol]
-    if len(candidates) < 2:
-        return None
-    best = max(candidates, key=lambda each: each[0])[1]
-    differences = [paired_difference(*_pairs(best, row, metric.name)) for _, row in candidates if row is not best]
-    # Over the common seeds, which may be fewer than the means are over.
-    is_ahead = all(sign * (each.summary.mean or 0.0) > 0 for each in differences)
-    p_values = holm([each.p_value for each in differences])
-    return best if is_ahead and all(p is not None and p < ALPHA for p in p_values) else None

@@ -6,19 +6,20 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 CONFIDENCE = 0.95
-ALPHA = 0.05
-POWER = 0.80
 MIN_TRIALS = 3  # below, no interval and no test: with one degree of freedom the t quantile is 12.7
 
 # Differences of equal pairs come out equal only up to rounding (1.1 - 1.0 is not 2.1 - 2.0 in binary).
 ROUNDING = 1e-10
 
 MAX_SIGN_FLIP_PAIRS = 40  # two halves of 2^20 sums each; more would not fit in memory
-MAX_TRIALS_NEEDED = 10_000
+
+
+Verdict = Literal["better", "worse", "equivalent", "undecided", ""]
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,36 @@ class SampleSummary:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Weights minus baseline, over the seeds that both have.
+    """Weights minus others, over the seeds that both have. Only members of a family have more than the first fields.
 
     Attributes:
         seeds: the common ones, in order.
         summary: of the differences.
         p_value: two-sided, paired t test; None below :data:`MIN_TRIALS` pairs and when all differences are identical.
         p_sign_flip: two-sided, exact permutation test (:func:`sign_flip_p_value`); None where ``p_value`` is.
-        p_holm: ``p_value`` corrected over the benchmark's table of differences.
-        p_holm_overview: ``p_value`` corrected over the overview, for main metrics.
-        smallest_detectable: see :func:`smallest_detectable_difference`.
-        more_trials: see :func:`additional_trials`.
+        correlation: Pearson's, of the two figures over the seeds; None where one of them has no spread.
+        efficiency: variance of the difference of unpaired means, relative to that of paired ones: above 1, pairing was
+            worth it. None where the differences have no spread.
+        p_holm: ``p_value`` corrected over the family (:mod:`~transfer.report.compare.families`).
+        simultaneous: the intervals of the whole family hold all of their true differences in 95 % of experiments.
+        p_equivalence: :func:`equivalence_p_value`, corrected over the family.
+        smallest_detectable: see :func:`~transfer.report.compare.power.smallest_detectable_difference`.
+        more_trials: see :func:`~transfer.report.compare.power.additional_trials`.
+        verdict: what the corrected tests say; empty outside families.
     """
 
     seeds: tuple[int, ...]
     summary: SampleSummary
     p_value: float | None = None
     p_sign_flip: float | None = None
+    correlation: float | None = None
+    efficiency: float | None = None
     p_holm: float | None = None
-    p_holm_overview: float | None = None
+    simultaneous: Interval | None = None
+    p_equivalence: float | None = None
     smallest_detectable: float | None = None
     more_trials: int | None = None
+    verdict: Verdict = ""
 
 
 def summarize(values: Sequence[float]) -> SampleSummary:
@@ -95,88 +105,68 @@ def summarize(values: Sequence[float]) -> SampleSummary:
         mean, sd = float(sample[0]) if n else None, 0.0 if is_identical else None
         return SampleSummary(n=n, mean=mean, sd=sd, interval=None)
     mean, sd = float(sample.mean()), float(sample.std(ddof=1))
-    if n < MIN_TRIALS:
-        return SampleSummary(n=n, mean=mean, sd=sd, interval=None)
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * sd / math.sqrt(n)
-    return SampleSummary(n=n, mean=mean, sd=sd, interval=Interval(low=mean - half, high=mean + half))
+    bounds = mean_interval(mean, sd, n, CONFIDENCE) if n >= MIN_TRIALS else None
+    return SampleSummary(n=n, mean=mean, sd=sd, interval=bounds)
 
 
-def paired_difference(
-    values: Mapping[int, float], baseline: Mapping[int, float], *, wanted: float | None = None
-) -> PairedDifference:
+def mean_interval(mean: float, sd: float, n: int, confidence: float) -> Interval:
+    """Student's t interval of a mean."""
+    half = _t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    return Interval(low=mean - half, high=mean + half)
+
+
+@functools.cache
+def _t_quantile(probability: float, degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
+def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> PairedDifference:
     """Compares trials of the same seed.
 
     Args:
         values: seed to figure.
-        baseline: seed to figure.
-        wanted: the difference that ``more_trials`` is about, in the figure's unit; None for no such number.
+        others: seed to figure of what they are compared with.
     """
-    seeds = tuple(sorted(values.keys() & baseline.keys()))
-    differences = [values[seed] - baseline[seed] for seed in seeds]
+    seeds = tuple(sorted(values.keys() & others.keys()))
+    pairs = np.array([[values[seed] for seed in seeds], [others[seed] for seed in seeds]], dtype=float)
+    differences = list(pairs[0] - pairs[1])
     summary = summarize(differences)
     if summary.n < MIN_TRIALS or not summary.sd:  # no spread for a test to hold the mean against
         return PairedDifference(seeds=seeds, summary=summary)
+    sds = pairs.std(axis=1, ddof=1)
     return PairedDifference(
         seeds=seeds,
         summary=summary,
         p_value=paired_t_p_value(summary),
         p_sign_flip=sign_flip_p_value(differences),
-        smallest_detectable=smallest_detectable_difference(summary.sd, summary.n),
-        more_trials=additional_trials(wanted, summary.sd, summary.n) if wanted else None,
+        correlation=float(np.corrcoef(pairs)[0, 1]) if sds.all() else None,
+        efficiency=float((sds**2).sum()) / summary.sd**2 if sds.all() else None,
     )
-
-
-def smallest_detectable_difference(sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER) -> float | None:
-    """The true difference that a two-sided paired t test over ``n`` pairs finds with probability ``power``.
-
-    Solves the power of the noncentral t distribution for its noncentrality; the usual shortcut with normal
-    quantiles is a quarter too small at n = 5.
-
-    Args:
-        sd: standard deviation of the paired differences, in the figure's unit.
-        n: number of pairs.
-
-    Returns:
-        The difference in the unit of ``sd``; None below two pairs, where there is no test.
-    """
-    return _noncentrality(n, alpha, power) * sd / math.sqrt(n) if n > 1 else None
-
-
-@functools.cache
-def _noncentrality(n: int, alpha: float, power: float) -> float:
-    """Where :func:`paired_t_power` is ``power``."""
-    from scipy.optimize import brentq
-
-    upper = 1.0
-    while paired_t_power(upper, n, alpha) < power:
-        upper *= 2
-    return float(brentq(lambda x: paired_t_power(x, n, alpha) - power, 0.0, upper))
-
-
-def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
-    """Probability that a two-sided paired t test over ``n`` pairs rejects.
-
-    Args:
-        noncentrality: true mean difference / (sd of the differences / sqrt(n)).
-    """
-    from scipy.stats import nct, t
-
-    critical = t.ppf(1 - alpha / 2, n - 1)
-    # The lower tail by symmetry, P(T < -c; x) = P(T > c; -x): scipy's nct.cdf(-c, x) is NaN for some x above 8.
-    upper_tail = nct.sf(critical, n - 1, noncentrality)
-    lower_tail = nct.sf(critical, n - 1, -noncentrality)
-    return float(upper_tail + lower_tail)
 
 
 def paired_t_p_value(differences: SampleSummary) -> float:
     """Two-sided p of Student's paired t test, from the summary of differences that have a spread."""
-    from scipy.stats import t
+    return 2 * _upper_tail(abs(_t_statistic(differences, 0.0)), differences.n - 1)
 
+
+def equivalence_p_value(differences: SampleSummary, margin: float) -> float:
+    """p of two one-sided paired t tests (Schuirmann 1987): the true difference is below ``margin`` in size."""
+    above = _upper_tail(_t_statistic(differences, -margin), differences.n - 1)
+    below = _upper_tail(-_t_statistic(differences, margin), differences.n - 1)
+    return max(above, below)
+
+
+def _t_statistic(differences: SampleSummary, mean: float) -> float:
     assert differences.mean is not None and differences.sd
-    statistic = differences.mean / (differences.sd / math.sqrt(differences.n))
-    return float(2 * t.sf(abs(statistic), differences.n - 1))
+    return (differences.mean - mean) / (differences.sd / math.sqrt(differences.n))
+
+
+def _upper_tail(statistic: float, degrees: int) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(degrees, -statistic))
 
 
 def sign_flip_p_value(differences: Sequence[float]) -> float | None:
@@ -219,31 +209,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(tested) - rank) * p))
         corrected[index] = largest
     return corrected
-
-
-def additional_trials(
-    difference: float, sd: float, n: int, *, alpha: float = ALPHA, power: float = POWER
-) -> int | None:
-    """How many pairs beyond ``n`` a two-sided paired t test needs to find ``difference`` with ``power``.
-
-    Args:
-        difference: the true one, in the unit of ``sd``; not 0.
-        sd: standard deviation of the paired differences, above 0.
-
-    Returns:
-        0 if ``n`` pairs are enough; None if more than :data:`MAX_TRIALS_NEEDED` pairs are needed.
-    """
-    effect = abs(difference) / sd
-
-    def enough(pairs: int) -> bool:
-        return paired_t_power(effect * math.sqrt(pairs), pairs, alpha) >= power
-
-    low, high = 1, 2  # a test needs two pairs
-    while not enough(high):
-        low, high = high, high * 2
-        if low > MAX_TRIALS_NEEDED:
-            return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return max(0, high - n) if high <= MAX_TRIALS_NEEDED else None

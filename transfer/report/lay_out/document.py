@@ -37,14 +37,23 @@ READING = (
     "trial is one process with one seed, and every trial's value is listed. A figure opens the card of its trials: "
     "seeds, hashes, code, versions, device, hours.",
     "95 % intervals are Student's t; below three trials there is neither an interval nor a test. Differences are "
-    "paired: weights minus baseline for the same seed, over the seeds that both have. p: two-sided paired t test; "
-    "Holm: corrected for all comparisons in the table; sign flips: the exact permutation test, which does not assume "
-    "a normal distribution and cannot go below 2 / 2ⁿ (0.0625 with five pairs).",
-    "Bold: better than all other weights on protocol, by the paired t test at 5 %, Holm-corrected over them; in the "
-    "overview, over all benchmarks. Where nothing is bold, these trials do not show which is best.",
-    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would "
-    "find in 80 % of cases (two-sided, 5 %). A smaller true difference is likely to be missed. More trials: how many "
-    "would have to be added to find the difference in the column's title.",
+    "paired: weights minus baseline for the same seed, over the seeds that both have. p: two-sided paired t test, "
+    "whatever the data; sign flips: the exact permutation test, which does not assume a normal distribution and "
+    "cannot go below 2 / 2ⁿ (0.0625 with five pairs). r: correlation over the seeds; efficiency: how many unpaired "
+    "trials of each side one pair is worth; below 1, pairing did not pay.",
+    "Many comparisons: the main metrics of one suite on protocol are a family, with 5 % of error in all. Holm: p over "
+    "all of the family's comparisons with baselines, which the verdict follows. The overview's plot has simultaneous "
+    "intervals (Bonferroni), which together hold all true differences in 95 % of experiments; Holm's test may decide "
+    "where one of them just touches 0. Other metrics and what is off protocol are in no family: their p is of one "
+    "comparison alone, and they have no verdict.",
+    "Bold, main metric only: better than every other row on protocol, each at 5 % by the paired t test, which needs "
+    "no correction over the rows; corrected (Holm) over the suite's benchmarks. Rows with fewer than three trials are "
+    "left out of the claim, and a row with failed trials is never bold. Where nothing is bold, these trials do not "
+    "show which is best.",
+    "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
+    "in 80 % of cases (two-sided, 5 %; in a family of m comparisons, 5 % / m). A smaller true difference is likely to "
+    "be missed. More trials: how many would have to be added to find the difference in the column's title. With "
+    "--margin, equivalent: two one-sided tests show the difference to be smaller than the margin.",
     "Failed trials are counted but excluded from averages. Off-protocol trials are averaged and compared only with "
     "trials that ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the "
     "records.",

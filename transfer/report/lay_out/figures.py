@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
@@ -41,13 +42,14 @@ def overview_plot(report: Report) -> Plot | None:
         for row in result.rows:
             compared = row.differences.get(result.main_metric)
             if compared and compared.summary.n:
-                figures = fmt.difference(compared.summary)
-                marks.append(_mark(row, colours, compared.summary, figures=figures, heading=heading))
+                figures = fmt.difference(compared.summary, compared.simultaneous)
+                shown = replace(compared.summary, interval=compared.simultaneous or compared.summary.interval)
+                marks.append(_mark(row, colours, shown, figures=figures, heading=heading))
     if not marks:
         return None
     baselines = sorted({row.baseline for row in report.rows if row.baseline})
     unit = f"difference to {' or '.join(baselines)} (percentage points)"
-    alt = f"Paired {unit}, with 95 % intervals: " + "; ".join(
+    alt = f"Paired {unit}, with simultaneous 95 % intervals: " + "; ".join(
         f"{mark.heading}, {mark.label}: {mark.figures}" for mark in marks
     )
     return draw("overview", alt, marks, unit, zero=True)

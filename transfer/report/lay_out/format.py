@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from common.files import sha256_text
-from transfer.report.compare.statistics import MAX_TRIALS_NEEDED, MIN_TRIALS, Interval, SampleSummary
+from transfer.report.compare.power import MAX_TRIALS_NEEDED
+from transfer.report.compare.statistics import MIN_TRIALS, Interval, SampleSummary
 
 NOTHING = "–"
 OFF_PROTOCOL = "off protocol"
@@ -115,12 +116,16 @@ def more_trials(number: int | None) -> str:
     return count(number) if number is not None else f"> {count(MAX_TRIALS_NEEDED)}"
 
 
-def difference(figures: SampleSummary) -> str:
-    """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why."""
+def difference(figures: SampleSummary, bounds: Interval | None = None) -> str:
+    """``"+3.10 [+0.82, +5.38]"``; without an interval, the difference and why.
+
+    Args:
+        bounds: the interval to show; by default the 95 % interval of this one difference.
+    """
     if figures.n == 0:
         return "no common seed"
-    if figures.interval:
-        return f"{signed(figures.mean)} {signed_interval(figures.interval)}"
+    if bounds or figures.interval:
+        return f"{signed(figures.mean)} {signed_interval(bounds or figures.interval)}"
     return f"{signed(figures.mean)} ({'identical pairs' if figures.identical else plural(figures.n, 'pair')})"
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Floor, MetricInfo, Report, ResultRow
-from transfer.report.compare.statistics import ALPHA, PairedDifference
+from transfer.report.compare.statistics import PairedDifference
 from transfer.report.lay_out import format as fmt
 
 MAX_SIDE_BY_SIDE = 6
@@ -83,6 +83,7 @@ def number_columns(*titles: str) -> list[Column]:
 def overview_table(report: Report) -> Table:
     """All benchmarks × weights: the main metric and its paired difference to the baseline."""
     numbers = number_columns("Mean ± sd (n)", "Difference to baseline, 95 % interval", "p", "p, Holm")
+    numbers += text_columns("Verdict")
     groups = []
     for result in report.benchmarks:
         rows = []
@@ -94,19 +95,13 @@ def overview_table(report: Report) -> Table:
                 fmt.summary(row.metrics.get(result.main_metric)),
                 "baseline" if row.is_baseline else difference,
                 fmt.p_value(compared.p_value if compared else None),
-                fmt.p_value(compared.p_holm_overview if compared else None),
+                fmt.p_value(compared.p_holm if compared else None),
+                (compared.verdict if compared else "") or fmt.NOTHING,
             )
-            best = frozenset({1} if _is_best_in_overview(row, result) else ())
+            best = frozenset({1} if is_best(row, result, result.main_metric) else ())
             rows.append(TableRow(cells, row_kind(row), best, card_anchor(result, row)))
         groups.append(RowGroup(f"{benchmark_label(report, result)}: {main_metric_label(result)}", tuple(rows)))
     return Table("Main metric of every benchmark", (*text_columns("Weights"), *numbers), tuple(groups))
-
-
-def _is_best_in_overview(row: ResultRow, result: BenchmarkResult) -> bool:
-    """The p shown beside the figure must support it too: the one corrected over all benchmarks."""
-    judged = [each.differences.get(result.main_metric) for each in ([row] if row.baseline else result.rows)]
-    p_values = [each.p_holm_overview for each in judged if each]
-    return is_best(row, result, result.main_metric) and all(p is not None and p < ALPHA for p in p_values)
 
 
 def results_table(result: BenchmarkResult) -> Table:
@@ -162,8 +157,8 @@ def results_table(result: BenchmarkResult) -> Table:
 
 
 def is_best(row: ResultRow, result: BenchmarkResult, metric: str) -> bool:
-    """Better than every other row on protocol, as far as a test can show."""
-    return row.procedure.on_protocol and result.best.get(metric) == row.label
+    """Whether the row is shown to be better than every other one on protocol; of the main metric alone."""
+    return row.procedure.on_protocol and metric == result.main_metric and result.best == row.label
 
 
 def row_kind(row: ResultRow) -> Kind:
@@ -183,7 +178,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     """
     columns = text_columns("Metric", "Weights − baseline")
     columns += number_columns("Difference", "95 % interval", "p, t test", "p, Holm", "p, sign flips")
-    columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds")
+    columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds", "r, efficiency")
     rows = []
     for metric in main_first(result):
         for row in result.rows:
@@ -202,6 +197,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 fmt.number(compared.smallest_detectable),
                 fmt.more_trials(compared.more_trials) if tested else fmt.NOTHING,
                 _num_pairs(row, compared),
+                _pairing(compared),
             )
             rows.append(TableRow(cells, card=card_anchor(result, row)))
     caption = "Paired differences over common seeds, in percentage points"
@@ -214,6 +210,13 @@ def _num_pairs(row: ResultRow, compared: PairedDifference) -> str:
     if row.deterministic:
         return f"1 figure to {n}" if n > 1 else f"{n} (deterministic)"
     return f"{n} (identical)" if compared.summary.identical else f"{n}"
+
+
+def _pairing(compared: PairedDifference) -> str:
+    """``"0.61, ×2.4"``: correlation over the seeds, and how many unpaired trials a paired one is worth."""
+    if compared.correlation is None or compared.efficiency is None:
+        return fmt.NOTHING
+    return f"{fmt.number(compared.correlation)}, ×{fmt.significant(compared.efficiency)}"
 
 
 def trials_table(result: BenchmarkResult) -> Table:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from common.errors import UserError
 from common.files import sha256_text
 from transfer.record import TrialRecord
+from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
@@ -22,7 +23,7 @@ from transfer.report.lay_out.provenance import notes
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def render_csv(report: Report) -> str:
@@ -98,10 +99,10 @@ def json_content(report: Report) -> dict[str, Any]:
     """What ``report.json`` says about the records and the evidence, in containers that JSON has."""
     evidence = report.evidence
     content = {
-        "options": {"baseline": report.baseline, "difference": report.wanted},
+        "options": {"baseline": report.baseline, "difference": report.wanted, "margin": report.margin},
         "confidence": stats.CONFIDENCE,
-        "alpha": stats.ALPHA,
-        "power": stats.POWER,
+        "alpha": power.ALPHA,
+        "power": power.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
         "averages": [  # of the tables with one column per data set
             {
@@ -154,6 +155,7 @@ def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
         "main_metric": result.main_metric,
         "metrics": {metric.name: metric.direction for metric in result.metrics},
         "best": result.best,
+        "leader": asdict(result.leader) if result.leader else None,
         "weights": [
             {
                 "label": row.label,
