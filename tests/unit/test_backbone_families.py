@@ -192,7 +192,7 @@ def test_networks_of_timm_are_known_by_their_shapes(arch: str, head: str, tmp_pa
 )
 def test_networks_of_the_same_shapes_are_asked_for_by_name(arch: str, others: str, tmp_path: Path) -> None:
     path = save({"model": flat_state(arch)}, tmp_path)
-    with pytest.raises(UserError, match=f"any of timm's {others}, .* give --arch"):
+    with pytest.raises(UserError, match=f"any of timm's {others}, .* --arch {arch}"):
         load_backbone(path)
     assert load_backbone(path, arch=arch).arch == arch
 
@@ -208,7 +208,7 @@ def test_heads_of_a_tiny_vit_are_asked_for_and_its_preprocessing_with_them(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("key", "says"), [("blocks.3.attn.qkv.bias_mask", "mask the keys"), ("rope_embed.periods", "of base 100")]
+    ("key", "says"), [("blocks.3.attn.qkv.bias_mask", "lets those of keys in"), ("rope_embed.periods", "of base 100")]
 )
 def test_dinov3_that_its_code_did_not_write_is_refused(key: str, says: str, tmp_path: Path) -> None:
     state = dinov3(flat_state("vit_small_patch16_dinov3_qkvb"))
@@ -227,3 +227,44 @@ def test_dinov3_that_its_code_did_not_write_is_refused(key: str, says: str, tmp_
 def test_other_stems_are_named(stem: tuple[int, ...], says: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"holds a resnet18 .*{says}"):
         load_backbone(save(flat_state() | {"conv1.weight": torch.ones(()).expand(stem)}, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "says"),
+    [
+        (
+            lambda: dinov2(flat_state("vit_small_patch14_dinov2") | {"pos_embed": torch.ones(()).expand(1, 257, 384)}),
+            r"\(DINOv2\) holds .* vit_small_patch14_dinov2, whose pos_embed has shape \[1, 1370, 384\]",
+        ),
+        (
+            lambda: {key: value for key, value in flat_state("convnext_tiny").items() if not key.endswith("gamma")},
+            r"ConvNeXt in timm's names\) holds .* convnext_tiny, which has also stages\.0\.blocks\.0\.gamma",
+        ),
+        (lambda: {"model": beit_before_fine_tuning()}, "BEiT before it is fine-tuned"),
+        (
+            lambda: {"model": {"student.backbone._fsdp_wrapped_module._flat_param": NUMBER}},
+            "one rank's part of a sharded save",
+        ),
+        (
+            lambda: {"module": dict.fromkeys(flat_state(), torch.zeros(0)), "ds_version": "0.9"},
+            r"ZeRO-3.*zero_to_fp32\.py",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_its_right_name(checkpoint: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        load_backbone(save(checkpoint(), tmp_path), reading=SAID)
+
+
+def beit_before_fine_tuning() -> State:
+    """github.com/microsoft/unilm: beit/modeling_pretrain.py."""
+    state = flat_state("beit_base_patch16_224")
+    kept = {key: value for key, value in state.items() if not key.startswith("fc_norm") and "table" not in key}
+    norm = {"norm.weight": NUMBER, "norm.bias": NUMBER, "lm_head.weight": NUMBER, "mask_token": NUMBER}
+    return kept | norm | {"rel_pos_bias.relative_position_bias_table": torch.zeros(732, 12)}
+
+
+def test_folder_of_torchs_distributed_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").write_bytes(b"")
+    with pytest.raises(UserError, match="dcp_to_torch"):
+        load_backbone(tmp_path)

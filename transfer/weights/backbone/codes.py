@@ -60,6 +60,10 @@ CODES = (
         wrote=lambda checkpoint, state: "module" in checkpoint and "ds_version" in checkpoint,
     ),
     Code(
+        name="torch's AveragedModel",  # torch/optim/swa_utils.py
+        wrote=lambda checkpoint, state: "n_averaged" in state and has_any(state, "module."),
+    ),
+    Code(
         name="timm's train.py",  # github.com/huggingface/pytorch-image-models: timm/utils/checkpoint_saver.py
         wrote=lambda checkpoint, state: {"state_dict", "arch", "version"} <= checkpoint.keys(),
     ),
@@ -93,3 +97,24 @@ def has_vit_blocks(state: Mapping[str, Any]) -> bool:
 def code_of(checkpoint: Checkpoint, state: Mapping[str, Any]) -> Code | None:
     """The first code whose marks are there."""
     return next((code for code in CODES if code.wrote(checkpoint, state)), None)
+
+
+def elsewhere(checkpoint: Checkpoint) -> str | None:
+    """Why the weights are not in this file, and how to get them into one; None where they may be.
+
+    github.com/microsoft/DeepSpeed: utils/zero_to_fp32.py; github.com/facebookresearch/dinov2: fsdp/__init__.py.
+    """
+    for state in (checkpoint, *checkpoint.values()):
+        if isinstance(state, Mapping) and any(str(key).endswith("flat_param") for key in state):
+            return (
+                "holds one rank's part of a sharded save (FSDP's flat parameters): gather it where it was trained "
+                "(StateDictType.FULL_STATE_DICT), or give the teacher_checkpoint.pth that DINOv2 writes to evaluate it"
+            )
+    module = checkpoint.get("module")
+    sizes = [getattr(value, "numel", lambda: 1)() for value in module.values()] if isinstance(module, Mapping) else []
+    if sizes and "ds_version" in checkpoint and sum(size == 0 for size in sizes) > len(sizes) // 2:
+        return (
+            "is DeepSpeed's with ZeRO-3, whose weights are in the files of the ranks beside it: run the "
+            "zero_to_fp32.py that is in its folder, and give what it writes"
+        )
+    return None

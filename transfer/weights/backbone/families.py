@@ -93,12 +93,12 @@ def _biases_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
         beginning, width = key.removesuffix("qkv.bias"), bias.numel() // 3
         queries, keys, values = state.get(f"{key}_mask", torch.ones_like(bias)).float().split(width)
         if bool((keys * bias[width : 2 * width]).any()) or not bool((queries == 1).all() & (values == 1).all()):
-            raise UserError(f"{where} is no DINOv3 as its code writes it: {key}_mask does not mask the keys'")
+            raise UserError(f"{where} is no DINOv3 as its code writes it: {key}_mask lets those of keys in")
         kept |= {f"{beginning}q_bias": bias[:width], f"{beginning}v_bias": bias[2 * width :]}
     periods = state["rope_embed.periods"].float()
     expected = 100 ** (torch.arange(periods.numel()) / periods.numel())  # base 100, for each quarter of a head
     if not torch.allclose(periods, expected, rtol=2**-7):  # some are kept in bfloat16
-        raise UserError(f"{where} is no DINOv3 as its code writes it: rope_embed.periods is not of base 100")
+        raise UserError(f"{where} is no DINOv3 as its code writes it: rope_embed.periods are not of base 100")
     return kept
 
 
@@ -106,7 +106,15 @@ def _tables_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
     """Each block has its own table of relative positions in timm; one that is shared is given to each.
 
     github.com/microsoft/unilm: beit/run_class_finetuning.py does the same before it fine-tunes.
+
+    Raises:
+        UserError: it has not been fine-tuned, which its last norm shows.
     """
+    if "norm.weight" in state and "fc_norm.weight" not in state:
+        raise UserError(
+            f"{where} is BEiT before it is fine-tuned: its last norm is one of each token, and timm's BEiT has "
+            f"one of their mean (fc_norm); give a fine-tuned checkpoint, or another kind of network"
+        )
     shared = state.pop("rel_pos_bias.relative_position_bias_table", None)
     if shared is not None:
         blocks = {key.split(".")[1] for key in state if key.startswith("blocks.")}

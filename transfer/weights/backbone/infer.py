@@ -16,7 +16,7 @@ from transfer.weights.backbone.architecture import (
     get,
     names,
 )
-from transfer.weights.backbone.known_timm import same, same_in_timm
+from transfer.weights.backbone.known_timm import nearest_in_timm, same, same_in_timm
 from transfer.weights.backbone.timm_network import TimmSpec
 
 
@@ -42,8 +42,13 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
         if len(timms) == 1:
             return timms[0]
         raise UserError(
-            f"{where} may be any of timm's {', '.join(timms)}, whose tensors have the same shapes: give --arch "
-            f"with the right one"
+            f"{where} may be any of timm's {', '.join(timms)}, whose tensors have the same shapes: give the one "
+            f"that it is, e.g. --arch {timms[0]}"
+        )
+    if not _is_plain(shapes) and (nearest := nearest_in_timm(shapes)):
+        raise UserError(
+            f"{where} holds a network that is not known by its shapes; the nearest is timm's {nearest}: give --arch "
+            f"with timm's name of it, if timm has it"
         )
     if {"cls_token", "patch_embed.proj.weight"} <= shapes.keys():
         width, patch = (shapes[key][-1:] for key in ("cls_token", "patch_embed.proj.weight"))
@@ -71,6 +76,13 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
         f"{where} holds {what}, which is none of {', '.join(known)}, nor one of timm's that are known here: give "
         f"--arch with timm's name of it, if timm has it"
     )
+
+
+def _is_plain(shapes: Mapping[str, Shape]) -> bool:
+    """Whether these are keys of the kind of networks of our own: ResNets, and ViTs without layer scale."""
+    if "cls_token" in shapes:
+        return "pos_embed" in shapes and not any(key.endswith(".ls1.gamma") for key in shapes)
+    return "conv1.weight" in shapes
 
 
 def _shown(sizes: tuple[int, ...]) -> str:

@@ -70,13 +70,32 @@ BLOCK = re.compile(r"(layer\d|layers\.\d|stages\.\d|blocks)\.(?:blocks\.)?(\d+)\
 
 def same_in_timm(shapes: Mapping[str, Shape]) -> list[str]:
     """timm's names of the networks that have exactly these keys and shapes, batch counters aside."""
+    positions = shapes["pos_embed"][1] if len(shapes.get("pos_embed", ())) == 3 else None
+    names = [name for name in _of_this_size(shapes) if _may_have(name, positions)]
+    return [name for name in names if same(shapes, shapes_of(name))]
+
+
+def nearest_in_timm(shapes: Mapping[str, Shape]) -> str | None:
+    """For a message: the network of as many blocks and this width that differs least, and in what; None if none has."""
+    differences = {
+        name: [key for key in {**shapes_of(name), **shapes} if shapes.get(key) != shapes_of(name).get(key)]
+        for name in _of_this_size(shapes)
+    }
+    if not differences:
+        return None
+    name = min(differences, key=lambda each: len(differences[each]))
+    key, theirs = differences[name][0], shapes_of(name)
+    if key in shapes and key in theirs:
+        return f"{name}, whose {key} has shape {list(theirs[key])} instead of {list(shapes[key])}"
+    return f"{name}, which has {'no' if key in shapes else 'also'} {key}"
+
+
+def _of_this_size(shapes: Mapping[str, Shape]) -> list[str]:
     family = next((key for key in FAMILIES if shapes.get(key)), None)
     if family is None:
         return []
     sizes: tuple[int, ...] = (shapes[family][-1], *_blocks(shapes))
-    names = TABLES[FAMILIES.index(family)].get(sizes, "").split()
-    positions = shapes["pos_embed"][1] if len(shapes.get("pos_embed", ())) == 3 else None
-    return [name for name in names if _may_have(name, positions) and same(shapes, shapes_of(name))]
+    return TABLES[FAMILIES.index(family)].get(sizes, "").split()
 
 
 def same(shapes: Mapping[str, Shape], others: Mapping[str, Shape]) -> bool:

@@ -68,7 +68,7 @@ def load_backbone(
     state = source.values(state, where) if source.values else state
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     beside = read_beside(path, arch, shapes)
-    found = infer_arch(shapes, where, arch or named_beside(beside, source, where))
+    found = infer_arch(shapes, f"{where} ({source.name})", arch or named_beside(beside, source, where))
     _check_arch(found, arch, beside, source, checkpoint, where)
     filled = _zero_counters(state, found)
     copies = Copies(size_of(path), where)

@@ -245,6 +245,11 @@ def _parts_of(path: Path) -> list[Path]:
     """
     if path.is_dir():
         inside = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
+        if inside is None and (path / ".metadata").is_file():
+            raise UserError(
+                f"{path} is a folder of torch.distributed.checkpoint: run python -m "
+                f"torch.distributed.checkpoint.format_utils dcp_to_torch {path} FILE.pth, and give FILE.pth"
+            )
         if inside is None:
             files = sorted(each.name for each in path.iterdir() if each.name.endswith(SUFFIXES))
             what = f"one of its files ({', '.join(files[:5])})" if files else "the path of a .pth file"

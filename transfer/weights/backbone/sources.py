@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from common.errors import UserError
 from transfer.weights.backbone.architecture import names
-from transfer.weights.backbone.codes import CODES
+from transfer.weights.backbone.codes import CODES, elsewhere
 from transfer.weights.backbone.families import FAMILIES
 from transfer.weights.backbone.generic import AVERAGES, ENTRIES, MOMENTUM, WRAPPERS, generic_source
 from transfer.weights.backbone.hugging_face import FAMILIES as HUGGING_FACE
@@ -152,6 +152,8 @@ def recognise(checkpoint: Checkpoint, where: str, arch: str | None = None) -> So
     Raises:
         UserError: no row fits, or more than one; with the command that says where the network is.
     """
+    if reason := elsewhere(checkpoint):
+        raise UserError(f"{where} {reason}")
     fitting = [source for source in SOURCES if source.recognise(checkpoint)]
     if len(fitting) == 1:
         return fitting[0]
