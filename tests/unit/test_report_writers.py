@@ -250,7 +250,7 @@ def test_json_has_every_statistic(report: Report) -> None:
 def test_summary_has_every_benchmark_and_weights(report: Report) -> None:
     summary = summary_text(report)
     line = next(line for line in summary.splitlines() if line.split()[:1] == ["twist"])
-    assert "61.17 ± 1.26 (3)" in line and "+9.97 [+8.85, +11.09]" in line
+    assert "61.17 ± 1.26 (3 of 4)" in line and "+9.97 [+8.85, +11.09]" in line
     assert NASTY in summary
     assert not any(line.endswith(" ") for line in summary.splitlines())
 

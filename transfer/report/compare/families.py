@@ -168,7 +168,7 @@ def _pairs_of_the_leader(
     """The leader, and by the labels of the others, best first: the lead, and whether it is one over common seeds.
 
     Rows of fewer than :data:`MIN_TRIALS` trials lead nothing and take the claim from nobody: they are left out. A row
-    with failed trials can be any good only as the others see it: its survivors may be the lucky ones.
+    with failed trials never leads, since its survivors may be the lucky ones; yet a leader has to be better than it.
     """
     metric = result.main_metric
     sign = result.sign(metric)

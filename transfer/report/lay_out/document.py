@@ -54,9 +54,9 @@ READING = (
     "in 80 % of cases (two-sided, 5 %; in a family of m comparisons, 5 % / m). A smaller true difference is likely to "
     "be missed. More trials: how many would have to be added to find the difference in the column's title. With "
     "--margin, equivalent: two one-sided tests show the difference to be smaller than the margin.",
-    "Failed trials are counted but excluded from averages. Off-protocol trials are averaged and compared only with "
-    "trials that ran the same procedure. tools/report.sh --verify report.json recomputes every figure from the "
-    "records.",
+    "Failed trials are counted but excluded from averages: (3 of 4) marks the mean of survivors. Off-protocol trials "
+    "are averaged and compared only with trials that ran the same procedure. tools/report.sh --verify report.json "
+    "recomputes every figure from the records.",
 )
 
 

@@ -19,7 +19,7 @@ def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
     marks = []
     for row in result.rows:
         summary, points = row.metrics.get(main), tuple(row.values(main).values())
-        marks.append(_mark(row, colours, summary, figures=fmt.summary(summary), points=points))
+        marks.append(_mark(row, colours, summary, figures=fmt.summary(summary, len(row.failed)), points=points))
     if not any(mark.points for mark in marks):
         return None
     floors = {}

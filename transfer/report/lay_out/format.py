@@ -67,12 +67,12 @@ def signed(value: float | None) -> str:
     return f"+{text}" if value is not None and float(f"{value:.2f}") > 0 else text
 
 
-def summary(figures: SampleSummary | None) -> str:
-    """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``."""
+def summary(figures: SampleSummary | None, failed: int = 0) -> str:
+    """``"24.31 ± 1.20 (5)"``; one trial has no spread: ``"24.31 (1)"``; survivors: ``"24.31 ± 1.20 (3 of 5)"``."""
     if figures is None or figures.n == 0:
         return NOTHING
     spread = f" ± {number(figures.sd)}" if figures.sd is not None else ""
-    return f"{number(figures.mean)}{spread} ({figures.n})"
+    return f"{number(figures.mean)}{spread} ({figures.n}{f' of {figures.n + failed}' if failed else ''})"
 
 
 def interval(figures: SampleSummary, deterministic: bool = False) -> str:

@@ -101,7 +101,7 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
         result, run = row.runs[place.benchmark]
         if is_best(run, result, place.metric):
             best.add(len(cells))
-        cells.append(fmt.summary(figures))
+        cells.append(fmt.summary(figures, len(run.failed)))
         cards.append(card_anchor(result, run))
     if averaged:
         cells.append(fmt.summary(over_all.summary if over_all else None))

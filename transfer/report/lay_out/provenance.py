@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
+from transfer.report.compare.seeds import seed_notes
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
 from transfer.report.lay_out.tables import (
@@ -193,6 +194,7 @@ def notes(result: BenchmarkResult) -> list[str]:
                 f"{row.label}: all {figures.n} trials gave the same {fmt.metric_title(result.main_metric)}, though not "
                 "the same figures in all metrics: no interval can be given."
             )
+    found += seed_notes(result)
     done = [record for row in result.rows for record in row.done]
     mixed = {
         "devices": {record.device for record in done},

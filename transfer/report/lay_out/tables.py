@@ -92,7 +92,7 @@ def overview_table(report: Report) -> Table:
             difference = fmt.difference(compared.summary) if compared else "no baseline"
             cells = (
                 row_label(row),
-                fmt.summary(row.metrics.get(result.main_metric)),
+                fmt.summary(row.metrics.get(result.main_metric), len(row.failed)),
                 "baseline" if row.is_baseline else difference,
                 fmt.p_value(compared.p_value if compared else None),
                 fmt.p_value(compared.p_holm if compared else None),
@@ -120,7 +120,7 @@ def results_table(result: BenchmarkResult) -> Table:
 
     def measured(row: ResultRow) -> TableRow:
         interval = fmt.interval(row.metrics[main], row.deterministic) if main in names else ""
-        figures = cells(row_label(row), (fmt.summary(row.metrics[name]) for name in names), interval)
+        figures = cells(row_label(row), (fmt.summary(row.metrics[name], len(row.failed)) for name in names), interval)
         best = [is_best(row, result, name) for name in names]
         if main in names:
             best.insert(1, False)  # the interval
