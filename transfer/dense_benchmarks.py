@@ -135,18 +135,19 @@ DEMO_DENSE = (
         summary="FCN-FPN R18 on the embedded digits, CPU, half a minute per trial",
     ),
     _detection(
-        "demo-voc-frozen", "digits", "demo_voc_frozen", "box_ap50", arch="resnet18", suite="demo",
+        "demo-voc-frozen", "digits", "demo_voc_frozen", "box_ap50", arch="resnet18", protocol_version=2, suite="demo",
         typed="demo-voc", variant_of="demo-voc", option="--frozen",
         title="Digits detection on a frozen R18, Faster R-CNN FPN",
-        summary="FPN and heads trained alone, three quarters of the iterations",
+        summary="FPN and heads trained alone",
     ),
     _detection(
-        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", suite="demo", canary=canaries.DEMO_VOC,
+        "demo-voc", "digits", "demo_voc", "box_ap50", arch="resnet18", protocol_version=2, suite="demo",
+        canary=canaries.DEMO_VOC,
         title="Digits detection, Faster R-CNN R18-FPN",
         summary="Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),
     _detection(
-        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", suite="demo",
+        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", protocol_version=2, suite="demo",
         title="Digits detection and instance segmentation, Mask R-CNN R18-FPN",
         summary="Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),

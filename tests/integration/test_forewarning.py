@@ -82,8 +82,8 @@ def test_a_bad_override_is_refused_by_the_process_that_foresees(tmp_path: Path) 
         (
             "transfer.commands.transfer_det",
             "demo-voc",
-            (f"{DET_BATCH}=2", "DATASETS.TRAIN=('nowhere',)"),
-            f"; {DET_BATCH}: 1 -> 2; with --rescale 2 the schedule goes with it",
+            (f"{DET_BATCH}=4", "DATASETS.TRAIN=('nowhere',)"),
+            f"; {DET_BATCH}: 2 -> 4; with --rescale 4 the schedule goes with it",
         ),
         (
             "transfer.commands.transfer_seg",

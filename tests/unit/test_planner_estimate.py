@@ -145,12 +145,12 @@ def test_a_model_setting_is_never_scaled_from_records_of_the_protocol() -> None:
     )
     assert estimate(question("demo-voc", "MODEL.ROI_BOX_HEAD.FC_DIM=512"), [record]) == unknown()
     found = estimate(question("demo-voc", "SOLVER.MAX_ITER=500"), [record])
-    assert found.device_seconds == pytest.approx(10.0 * (3 * 500 + 100) / (3 * 200 + 100))
+    assert found.device_seconds == pytest.approx(10.0 * (3 * 1000 + 100) / (3 * 400 + 100))
 
 
 def detection_config(iterations: int) -> dict[str, Any]:
     return {
-        "SOLVER": {"MAX_ITER": iterations, "IMS_PER_BATCH": 1, "CHECKPOINT_PERIOD": 1000},
+        "SOLVER": {"MAX_ITER": iterations, "IMS_PER_BATCH": 2, "CHECKPOINT_PERIOD": 1000},
         "DATASETS": {"TEST": ["digits_voc_2007_test"]},
         "MODEL": {"BACKBONE": {"NAME": "build_resnet_fpn_backbone"}, "RESNETS": {"DEPTH": 18}},
     }

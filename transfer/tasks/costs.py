@@ -24,13 +24,13 @@ COSTS: dict[str, ModelCost] = {
         train=Flop(9.409e11, 4.072e10), test=Flop(6.636e11, 2.651e10), num_parameters=45_658_032, num_trained=22_203_120
     ),
     "demo-voc": ModelCost(
-        train=Flop(3.098e09, 3.133e08), test=Flop(1.052e09, 8.159e07), num_parameters=12_240_189, num_trained=12_240_189
+        train=Flop(1.549e09, 1.175e08), test=Flop(5.259e08, 8.159e07), num_parameters=12_240_189, num_trained=12_240_189
     ),
     "demo-voc-frozen": ModelCost(
-        train=Flop(1.368e09, 3.133e08), test=Flop(1.052e09, 8.159e07), num_parameters=12_230_589, num_trained=1_063_677
+        train=Flop(6.835e08, 1.175e08), test=Flop(5.259e08, 8.159e07), num_parameters=12_230_589, num_trained=1_063_677
     ),
     "demo-coco": ModelCost(
-        train=Flop(3.391e09, 3.133e08), test=Flop(1.229e09, 8.159e07), num_parameters=12_330_558, num_trained=12_330_558
+        train=Flop(1.841e09, 1.175e08), test=Flop(7.03e08, 8.159e07), num_parameters=12_330_558, num_trained=12_330_558
     ),
     "seg-voc": ModelCost(
         train=Flop(2.629e11, 0), test=Flop(1.183e11, 0), num_parameters=28_478_933, num_trained=28_478_933

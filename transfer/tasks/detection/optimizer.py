@@ -61,4 +61,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay=settings.WEIGHT_DECAY,
         layer_decay=settings.LAYER_DECAY,
     )
-    return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(groups, lr=settings.BASE_LR, betas=settings.ADAM_BETAS)
+    # torch's default is a loop over the parameters on CPUs, six times slower
+    fused = True if cfg.MODEL.DEVICE == "cpu" else None
+    optimizer = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+    return optimizer(groups, lr=settings.BASE_LR, betas=settings.ADAM_BETAS, fused=fused)
