@@ -207,8 +207,21 @@ def test_heads_of_a_tiny_vit_are_asked_for_and_its_preprocessing_with_them(tmp_p
     assert augreg.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
+def test_biases_of_dinov3_count_as_its_mask_lets_them_in(tmp_path: Path) -> None:
+    """The released files mask all of them (github.com/facebookresearch/dinov3/issues/195)."""
+    state = dinov3(flat_state("vit_small_patch16_dinov3_qkvb"))
+    masks = {key: torch.zeros_like(value) for key, value in state.items() if key.endswith("bias_mask")}
+    backbone = load_backbone(save(state | masks, tmp_path), reading=SAID)
+    biases = [value for key, value in backbone.state_dict.items() if key.endswith(("q_bias", "v_bias"))]
+    assert len(biases) == 24 and not any(bias.any() for bias in biases)
+
+
 @pytest.mark.parametrize(
-    ("key", "says"), [("blocks.3.attn.qkv.bias_mask", "lets those of keys in"), ("rope_embed.periods", "of base 100")]
+    ("key", "says"),
+    [
+        ("blocks.3.attn.qkv.bias_mask", "lets biases of keys in.*: give a file as DINOv3's own code saves it"),
+        ("rope_embed.periods", "of base 100.*: give a file as DINOv3's own code saves it"),
+    ],
 )
 def test_dinov3_that_its_code_did_not_write_is_refused(key: str, says: str, tmp_path: Path) -> None:
     state = dinov3(flat_state("vit_small_patch16_dinov3_qkvb"))

@@ -12,6 +12,8 @@ from transfer.weights.backbone.naming import (
     CONVNEXT,
     DINOV2,
     DINOV3,
+    OPENMMLAB_CONVNEXT,
+    OPENMMLAB_SWIN,
     SEQUENTIAL_RESNET,
     SWIN,
     TORCHVISION_VIT,
@@ -77,28 +79,39 @@ def _registers_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
 
 
 def _biases_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """timm keeps the biases of queries and values alone; that those of keys are masked is checked.
+    """timm keeps the biases of queries and values alone, as far as the mask lets them in; those of keys have to be out.
 
-    github.com/facebookresearch/dinov3: layers/attention.py, LinearKMaskedBias; layers/rope_position_encoding.py.
+    github.com/facebookresearch/dinov3: layers/attention.py, LinearKMaskedBias; layers/rope_position_encoding.py. The
+    mask is 1, 0, 1 where a training begins, and 0 in all released files, as the biases are (its issue 195).
 
     Raises:
-        UserError: another mask, or other periods of the rotary embedding, than the code writes.
+        UserError: biases of keys, or other periods of the rotary embedding, which timm's networks cannot have.
     """
     import torch
 
     kept = {key: value for key, value in state.items() if not key.endswith((".qkv.bias", ".qkv.bias_mask", "periods"))}
+    way = (
+        "give a file as DINOv3's own code saves it, or, if the network is in timm by now, timm's state dict and --arch"
+    )
     for key, bias in state.items():
         if not key.endswith(".qkv.bias"):
             continue
-        beginning, width = key.removesuffix("qkv.bias"), bias.numel() // 3
-        queries, keys, values = state.get(f"{key}_mask", torch.ones_like(bias)).float().split(width)
-        if bool((keys * bias[width : 2 * width]).any()) or not bool((queries == 1).all() & (values == 1).all()):
-            raise UserError(f"{where} is no DINOv3 as its code writes it: {key}_mask lets those of keys in")
-        kept |= {f"{beginning}q_bias": bias[:width], f"{beginning}v_bias": bias[2 * width :]}
+        mask = state.get(f"{key}_mask", torch.ones_like(bias))
+        queries, keys, values = (bias * mask.to(bias.dtype)).chunk(3)
+        if bool((keys != 0).any()):
+            raise UserError(
+                f"{where} is no DINOv3 as its code writes it: {key}_mask lets biases of keys in, which its training "
+                f"masks: {way}"
+            )
+        beginning = key.removesuffix("qkv.bias")
+        kept |= {f"{beginning}q_bias": queries, f"{beginning}v_bias": values}
     periods = state["rope_embed.periods"].float()
     expected = 100 ** (torch.arange(periods.numel()) / periods.numel())  # base 100, for each quarter of a head
     if not torch.allclose(periods, expected, rtol=2**-7):  # some are kept in bfloat16
-        raise UserError(f"{where} is no DINOv3 as its code writes it: rope_embed.periods are not of base 100")
+        raise UserError(
+            f"{where} is no DINOv3 as its code writes it: rope_embed.periods are not of base 100, as those of all its "
+            f"models are: {way}"
+        )
     return kept
 
 
@@ -127,7 +140,21 @@ def _grn_flat(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
     return {key: value.flatten() if ".grn." in key else value for key, value in state.items()}
 
 
+def _merged_by_columns(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
+    """OpenMMLab's Swin merges four patches by channel, row, column (torch.nn.Unfold); timm by column, row, channel.
+
+    github.com/open-mmlab/mmpretrain: models/utils/embed.py, PatchMerging.
+    """
+
+    def reordered(tensor: Tensor) -> Tensor:
+        return tensor.unflatten(-1, (-1, 2, 2)).transpose(-3, -1).flatten(-3)
+
+    merging = ("downsample.norm.weight", "downsample.norm.bias", "downsample.reduction.weight")
+    return {key: reordered(value) if key.endswith(merging) else value for key, value in state.items()}
+
+
 _VIT = ("pos_embed", "patch_embed.proj.weight")
+_NORMS_OF_MAPS = dict.fromkeys(("norm0.", "norm1.", "norm2."), "norm of a map for a framework's neck")
 
 FAMILIES = (
     Family(
@@ -200,6 +227,16 @@ FAMILIES = (
         preprocessing=IMAGENET,  # data/build.py
     ),
     Family(
+        name="OpenMMLab Swin",
+        first="patch_embed.projection.weight",
+        others=("stages.0.blocks.0.attn.w_msa.relative_position_bias_table",),
+        naming=OPENMMLAB_SWIN,
+        values=_merged_by_columns,
+        dropped=_NORMS_OF_MAPS,
+        buffers=("relative_position_index", "attn_mask"),
+        preprocessing=IMAGENET,  # configs/_base_/datasets/imagenet_bs64_swin_224.py
+    ),
+    Family(
         name="Swin in timm's names",
         first="patch_embed.norm.weight",
         others=("layers.0.blocks.0.attn.qkv.weight", "layers.1.downsample.reduction.weight"),
@@ -214,6 +251,14 @@ FAMILIES = (
         values=_grn_flat,
         dropped={"norms.": "the last norm once more"},  # dinov3/models/convnext.py
         preprocessing=IMAGENET,  # ConvNeXt's datasets.py, and DINOv3's README.md
+    ),
+    Family(
+        name="OpenMMLab ConvNeXt",
+        first="downsample_layers.0.0.weight",
+        others=("stages.0.0.depthwise_conv.weight",),
+        naming=OPENMMLAB_CONVNEXT,
+        dropped=_NORMS_OF_MAPS,
+        preprocessing=IMAGENET,  # configs/_base_/datasets/imagenet_bs64_swin_224.py
     ),
     Family(
         name="ConvNeXt in timm's names",

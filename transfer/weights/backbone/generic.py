@@ -36,6 +36,7 @@ DROPPED = {
     **dict.fromkeys(("momentum_projector", "momentum_predictor", "momentum_classifier"), "the moving average's head"),
     **dict.fromkeys(("teacher_head", "teacher_projection_head", "projection_head_momentum"), "the teacher's head"),
     "online_classifier": CLASSIFIER,
+    "neck": PROJECTION,  # mmpretrain, SimMIM's decoder
     **dict.fromkeys(("criterion", "dino_loss", "ibot_loss", "koleo_loss"), "state of the loss"),
     **dict.fromkeys(("queue", "queue_ptr"), "queue of negatives"),
     **dict.fromkeys(

@@ -200,7 +200,9 @@ OPENMMLAB = (
     ),
     Source(
         name="OpenMMLab ViT",  # mmpretrain/models/backbones/vision_transformer.py
-        recognise=lambda c: "backbone.patch_embed.projection.weight" in entry(c, "state_dict"),
+        recognise=lambda c: (
+            {"backbone.patch_embed.projection.weight", "backbone.pos_embed"} <= entry(c, "state_dict").keys()
+        ),
         student=Network(entry="state_dict", prefix="backbone."),
         dropped=_OPENMMLAB_DROPPED,
         naming=MMPRETRAIN_VIT,

@@ -112,6 +112,36 @@ TORCHVISION_VIT = Naming(
     )
 )
 
+# mmpretrain/models/backbones/swin_transformer.py (mmseg's and mmdet's too): the last norm is that of the last map
+OPENMMLAB_SWIN = Naming(
+    (
+        ("patch_embed.proj.{p}", "patch_embed.projection.{p}"),
+        *((f"layers.{n + 1}.downsample.{{p}}", f"stages.{n}.downsample.{{p}}") for n in range(3)),
+        ("layers.{n}.blocks.{m}.attn.{p}", "stages.{n}.blocks.{m}.attn.w_msa.{p}"),
+        ("layers.{n}.blocks.{m}.mlp.fc1.{p}", "stages.{n}.blocks.{m}.ffn.layers.0.0.{p}"),
+        ("layers.{n}.blocks.{m}.mlp.fc2.{p}", "stages.{n}.blocks.{m}.ffn.layers.1.{p}"),
+        ("layers.{n}.blocks.{m}.{p}", "stages.{n}.blocks.{m}.{p}"),
+        ("norm.{p}", "norm3.{p}"),
+    )
+)
+
+
+def _convnext(depthwise: str, pointwise: str, last_norm: str) -> Naming:
+    return Naming(
+        (
+            ("stem.{p}", "downsample_layers.0.{p}"),
+            ("stages.{n}.downsample.{p}", "downsample_layers.{n}.{p}"),
+            ("stages.{n}.blocks.{m}.conv_dw.{p}", f"stages.{{n}}.{{m}}.{depthwise}.{{p}}"),
+            ("stages.{n}.blocks.{m}.mlp.fc1.{p}", f"stages.{{n}}.{{m}}.{pointwise}1.{{p}}"),
+            ("stages.{n}.blocks.{m}.mlp.fc2.{p}", f"stages.{{n}}.{{m}}.{pointwise}2.{{p}}"),
+            ("stages.{n}.blocks.{m}.mlp.grn.weight", "stages.{n}.{m}.grn.gamma"),
+            ("stages.{n}.blocks.{m}.mlp.grn.bias", "stages.{n}.{m}.grn.beta"),
+            ("stages.{n}.blocks.{m}.{p}", "stages.{n}.{m}.{p}"),
+            ("head.norm.{p}", f"{last_norm}.{{p}}"),
+        )
+    )
+
+
 # Original codes to timm's names, as timm's checkpoint_filter_fn of each network has them ----------------------------
 
 # github.com/facebookresearch/dinov2: vision_transformer.py (blocks in chunks: BlockChunk), layers/swiglu_ffn.py
@@ -141,16 +171,7 @@ DINOV3 = Naming(
 SWIN = Naming(tuple((f"layers.{n + 1}.downsample.{{p}}", f"layers.{n}.downsample.{{p}}") for n in range(3)))
 
 # github.com/facebookresearch/ConvNeXt: models/convnext.py; ConvNeXt-V2: models/convnextv2.py
-CONVNEXT = Naming(
-    (
-        ("stem.{p}", "downsample_layers.0.{p}"),
-        ("stages.{n}.downsample.{p}", "downsample_layers.{n}.{p}"),
-        ("stages.{n}.blocks.{m}.conv_dw.{p}", "stages.{n}.{m}.dwconv.{p}"),
-        ("stages.{n}.blocks.{m}.mlp.fc1.{p}", "stages.{n}.{m}.pwconv1.{p}"),
-        ("stages.{n}.blocks.{m}.mlp.fc2.{p}", "stages.{n}.{m}.pwconv2.{p}"),
-        ("stages.{n}.blocks.{m}.mlp.grn.weight", "stages.{n}.{m}.grn.gamma"),
-        ("stages.{n}.blocks.{m}.mlp.grn.bias", "stages.{n}.{m}.grn.beta"),
-        ("stages.{n}.blocks.{m}.{p}", "stages.{n}.{m}.{p}"),
-        ("head.norm.{p}", "norm.{p}"),
-    )
-)
+CONVNEXT = _convnext("dwconv", "pwconv", "norm")
+
+# mmpretrain/models/backbones/convnext.py, of both versions
+OPENMMLAB_CONVNEXT = _convnext("depthwise_conv", "pointwise_conv", "norm3")
