@@ -55,4 +55,4 @@ def test_the_old_report_follows_from_the_records_and_the_new_one_has_its_figures
         [row for row in table if row["protocol_version"] == str(BENCHMARKS[row["benchmark"]].protocol_version)]
         for table in (before, after)
     ]
-    assert current[0] == current[1] and {"demo-seg", "demo-seg-frozen"} <= {row["benchmark"] for row in current[0]}
+    assert current[0] == current[1] and {"demo-seg"} == {row["benchmark"] for row in current[0]}
