@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import io
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from common.errors import UserError
+from common.mistakes import one_sentence, without_empty_defaults
 
 Args = TypeVar("Args")
 
@@ -35,14 +38,12 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         prog: the command as the user typed it, e.g. ``"tools/report.sh"``.
         lists: text for each ``{name}`` that is a line of the docstring, e.g. of tables that ``--help`` shows.
     """
-    import tyro
-
     prog, description = as_typed(prog), as_typed(inspect.getdoc(args_type) or "")
     for name, text in lists.items():
         description = description.replace(f"{{{name}}}", text)
     description = _AsItIs(wrapped(description, shutil.get_terminal_size().columns))
     try:
-        code = main(tyro.cli(args_type, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,)))
+        code = main(_parsed(args_type, prog, description))
     except UserError as error:
         print(as_typed(f"error: {error}"), file=sys.stderr)
         code = EXIT_BAD_USE
@@ -53,6 +54,33 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         print("interrupted: start the same command again to resume", file=sys.stderr)
         code = 130
     sys.exit(code or EXIT_DONE)
+
+
+def _parsed(args_type: type[Args], prog: str, description: str) -> Args:
+    """The command line as an instance of ``args_type``; ``--help`` is printed, and ends the process.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    import tyro
+
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+    wants_help = not {"-h", "--help"}.isdisjoint(sys.argv)
+    encoding = sys.stdout.encoding if wants_help else "utf-8"  # tyro draws its boxes with what the encoding has
+    shown, said = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    try:
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+            return tyro.cli(args_type, prog=prog, description=description, config=config)
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(one_sentence(_text(said), args_type, prog)) from None
+        sys.stdout.write(as_typed(without_empty_defaults(_text(shown))))
+        raise
+
+
+def _text(written: io.TextIOWrapper) -> str:
+    written.seek(0)
+    return written.read()
 
 
 def as_typed(text: str) -> str:

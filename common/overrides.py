@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from common.errors import UserError, unknown_name
@@ -39,6 +39,17 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
         key, value = split(override)
         config = _replace(config, key.split("."), value, key)
     return config
+
+
+def settings(config: Any, prefix: str = "") -> Iterator[str]:
+    """Every setting of a (nested) dataclass as :func:`apply` takes it, with its value: ``"optim.lr=0.1"``."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings(value, f"{prefix}{field.name}.")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            yield f"{prefix}{field.name}={text.lower() if value is None or isinstance(value, bool) else text}"
 
 
 def _replace(config: Any, path: list[str], value: str, key: str) -> Any:

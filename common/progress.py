@@ -4,9 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 
 Progress = Callable[[int, int, str], None]  # things done, things in all, what is being done
+
+
+class Pace:
+    """How long a step takes, by those of about the last half minute.
+
+    The first step is not counted, and slow ones after it are soon forgotten: they load, compile and fill caches, and a
+    time left that was reckoned from them would be several times too long.
+    """
+
+    MIN_SECONDS, WINDOW_SECONDS = 2.0, 30.0
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()  # when, and how many steps were done
+
+    def add(self, now: float, step: int) -> None:
+        """``step`` steps are done at ``now``, in seconds."""
+        self._marks.append((now, step))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= self.WINDOW_SECONDS:
+            self._marks.popleft()
+
+    def seconds_per_step(self, now: float) -> float | None:
+        """None as long as too little has been seen."""
+        if not self._marks or self._marks[-1][1] == self._marks[0][1]:
+            return None
+        seconds = now - self._marks[0][0]
+        return seconds / (self._marks[-1][1] - self._marks[0][1]) if seconds >= self.MIN_SECONDS else None
 
 
 @contextlib.contextmanager

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from common.errors import UserError
 
@@ -65,9 +67,9 @@ class SlurmArgs:
     """quality of service"""
     constraint: str | None = None
     """features that a node must have, e.g. "a100|h100" """
-    slurm: tuple[str, ...] = ()
+    slurm: Annotated[tuple[str, ...], arg(metavar="KEY=VALUE ...")] = ()
     """KEY=VALUE for any other option of sbatch, e.g. exclude=node7 reservation=lab; KEY=true for one without a value"""
-    setup: tuple[str, ...] = ()
+    setup: Annotated[tuple[str, ...], arg(metavar="LINE ...")] = ()
     """shell lines to run on the node first, e.g. "module load cuda" """
 
 

@@ -98,7 +98,7 @@ def first_node() -> str:
 
 
 def run() -> None:
-    cli.run(train.Args, main, prog="tools/pretrain.sh")
+    cli.run(train.Args, main, prog="tools/pretrain.sh", settings=train.settings_lines())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ SRUN_ARGS = ("--kill-on-bad-exit=0", "--wait=300")
 
 @dataclass(kw_only=True)
 class PretrainSlurmArgs(slurm.SlurmArgs):
-    """Options of ``--launcher slurm``."""
+    """Options of --launcher slurm."""
 
     nodes: int = 1
     """machines"""

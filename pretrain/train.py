@@ -28,10 +28,16 @@ class Args:
     backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
 
     Fewer GPUs than the recipe was made for: data.accumulation=4 keeps the batch, in four parts one after the other.
+
+    settings, as rn50 has them (`configs/pretrain` says why, pretrain/recipe.py what each is):
+    {settings}
     """
 
-    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"One of {', '.join(configs.pretrain.RECIPES)}.")]
-    overrides: tyro.conf.Positional[tuple[str, ...]] = ()
+    recipe: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="RECIPE", help=f"One of {', '.join(configs.pretrain.RECIPES)}."),
+    ]
+    overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
     data: Path | None = None
     """Folder with train/<class>/<image>, or with WebDataset shards (*.tar); default $DATA_ROOT/<name>, or data/<name>
@@ -84,10 +90,20 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
     return recipe, args.out or Path("runs/pretrain") / recipe.name
 
 
+def settings_lines() -> str:
+    """The settings of rn50, a line for each group, as ``--help`` lists them."""
+    groups: dict[str, list[str]] = {}
+    for text in overrides.settings(configs.pretrain.get("rn50")):
+        group, dot, _ = text.partition("=")[0].partition(".")
+        groups.setdefault(group if dot else "recipe", []).append(text)
+    groups["recipe"].remove("name=rn50")
+    return "\n".join(f"  {group:18}{' '.join(texts)}" for group, texts in groups.items())
+
+
 def default_data(recipe: Recipe) -> Path:
     """The folder of the recipe's data set where ``--data`` is left out."""
     return data_root() / recipe.data.dataset
 
 
 if __name__ == "__main__":
-    cli.run(Args, main, prog="tools/pretrain.sh")
+    cli.run(Args, main, prog="tools/pretrain.sh", settings=settings_lines())

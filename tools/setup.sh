@@ -38,12 +38,21 @@ find_python() {
   fail "no Python 3.10 to 3.13 found on PATH; install one, or name it: PYTHON=/path/to/python tools/setup.sh"
 }
 
+show_progress() { # on a slow disk it takes minutes, in which the installer says nothing
+  while sleep "${PROGRESS_SECONDS:-15}" >/dev/null 2>&1; do
+    echo "setup: $(du -sh .venv 2>/dev/null | cut -f1) of 6 GB are there after ${SECONDS} s" >&2
+  done
+}
+
 exec 9>.venv.lock
 if command -v flock >/dev/null; then flock 9; fi # two set-ups at once: the second waits and finds it done
 if [[ "${1:-}" != --force ]] && complete; then exit 0; fi
 
 python=$(find_python)
 echo "setup: making .venv with $("$python" --version): 6 GB to install, one to ten minutes" >&2
+show_progress 9>&- &
+watcher=$!
+trap 'kill "$watcher" 2>/dev/null || true' EXIT
 rm -rf .venv
 "$python" -m venv .venv || fail "'$python -m venv' failed; on Debian or Ubuntu: apt-get install python3-venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/bootstrap.lock

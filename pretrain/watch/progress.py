@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from common.progress import clock_text
+from common.progress import Pace, clock_text
 
 PLAIN_LINE_SECONDS = 10.0
 
@@ -35,6 +35,7 @@ class TrainingProgress:
         self._bar = Progress(*columns, console=console) if is_shown and console.is_terminal else None
         self._task = self._bar.add_task("", total=num_steps, completed=done) if self._bar else None
         self._start = self._last_line = time.monotonic()
+        self._pace = Pace()
         self._terms: dict[str, float] = {}
 
     def __enter__(self) -> TrainingProgress:
@@ -58,16 +59,19 @@ class TrainingProgress:
             return
         self._terms = {**terms} or self._terms
         now = time.monotonic()
+        self._pace.add(now, step)
         is_due = now - self._last_line >= PLAIN_LINE_SECONDS or step == self._num_steps
         if self._bar is None and not is_due:
             return
-        seconds_per_step = (now - self._start) / max(1, step - self._first_step)
+        known = self._pace.seconds_per_step(now)
+        seconds_per_step = known or (now - self._start) / max(1, step - self._first_step)
         text = f"epoch {epoch + 1} " + " ".join(f"{name} {value:.3f}" for name, value in self._terms.items())
         text += f" {self._batch_size / seconds_per_step:.0f} images/s"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step, description=text)
             return
-        left = clock_text(seconds_per_step * (self._num_steps - step))
+        steps_left = self._num_steps - step
+        left = clock_text(None if known is None and steps_left else (known or 0) * steps_left)
         print(f"step {step}/{self._num_steps} {text}, {left} left", flush=True)
         self._last_line = now
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+import tyro
 
-from common import overrides
+from common import cli, overrides
 from common.cli import wrapped
 from common.errors import UserError, unknown_name
 from common.files import atomic_path, make_dir, sha256_file, sha256_text, write_text
+from common.progress import Pace
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
@@ -140,3 +143,79 @@ examples:
         "  four five",
         "  tool two",
     ]
+
+
+def test_the_pace_forgets_the_slow_first_steps() -> None:
+    pace = Pace()
+    pace.add(0.0, 1)
+    assert pace.seconds_per_step(10.0) is None  # the first step shows nothing
+    pace.add(1.0, 2)
+    assert pace.seconds_per_step(1.0) is None  # too little
+    for step in range(3, 6):  # ten seconds each, as a cache fills
+        pace.add(1.0 + 10.0 * (step - 2), step)
+    for step in range(6, 106):
+        pace.add(31.0 + 0.5 * (step - 5), step)
+    assert pace.seconds_per_step(81.0) == pytest.approx(0.5, rel=0.05)
+    assert pace.seconds_per_step(111.0) > 0.9  # type: ignore[operator]  # a step that hangs is seen
+
+
+def test_settings_of_a_dataclass_are_overrides_that_change_nothing() -> None:
+    listed = [*overrides.settings(RECIPE)]
+    assert listed == ["epochs=800", "scale=0.4,1.0", "optim.lr=0.5", "optim.name=lars", "optim.clip=none", "sizes=224",
+                      "amp=false"]  # fmt: skip
+    assert overrides.apply(RECIPE, listed) == RECIPE
+
+
+@dataclasses.dataclass
+class Options:
+    """Does something."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
+    trials: int | None = None
+    """how many, in words long enough for the line to end just before what comes by default, which is said by words"""
+    mean: tuple[float, float, float] | None = None
+    share: float = 1.0
+    where: Literal["here", "there"] = "here"
+    out: Path | None = None
+
+
+def run_options(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr("sys.argv", ["tool", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(Options, lambda args: print(args), prog="tools/tool.sh")
+    assert ended.value.code == (0 if "--help" in words else 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["x", "--trials", "zero"], "--trials is 'zero', which is not a whole number"),
+        (["x", "--share", "big"], "--share is 'big', which is not a number"),
+        (["x", "--mean", "1", "2"], "--mean is '1 2', which is not 3 numbers"),
+        (["x", "--where", "hire"], "--where cannot be 'hire': did you mean 'here'? known are here, there"),
+        (["x", "--epochs", "20"], "unknown option --epochs: settings are written without dashes, epochs=20"),
+        (["x", "--optim.lr=3"], "unknown option --optim.lr=3: settings are written without dashes, optim.lr=3"),
+        (["x", "--trails", "3"], "unknown option --trails: did you mean --trials?"),
+        (["x", "--trials"], "--trials needs a value"),
+        ([], "NAME is missing"),
+    ],
+)
+def test_mistakes_of_the_command_line_are_one_sentence(
+    words: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_options(monkeypatch, *words)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {says}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", [60, 72, 80])
+def test_help_says_no_default_where_there_is_none(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    run_options(monkeypatch, "--help")
+    shown = capsys.readouterr().out
+    assert "None" not in shown and "(default: 1.0)" in shown
+    assert not re.search(r"\(default:[\s│]*\)", shown)
+    assert len({len(line) for line in shown.splitlines() if line.startswith(("│", "╭", "╰"))}) <= 2  # boxes are whole

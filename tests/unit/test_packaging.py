@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -82,3 +85,25 @@ def test_a_framework_that_is_not_installed_is_one_sentence(tmp_path: Path, monke
         check_frameworks(plans("demo-seg", tmp_path))
     check_frameworks(plans("demo-linear", tmp_path))
     assert compat.missing_framework("mmseg-any") and compat.missing_framework("torchvision") is None
+
+
+STUB = """#!/bin/sh
+case "$*" in
+  "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; cp "$0" .venv/bin/uv ;;
+  "pip install"*) sleep 1 ;;
+esac
+"""
+
+
+def test_set_up_shows_that_it_moves(tmp_path: Path) -> None:
+    """With a Python and an installer that do nothing but wait."""
+    (tmp_path / "tools").mkdir()
+    for name in ("tools/setup.sh", "tools/bootstrap.lock", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "python").write_text(STUB)
+    (tmp_path / "python").chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(tmp_path / "python"), "PROGRESS_SECONDS": "0.3"}
+    done = subprocess.run([tmp_path / "tools/setup.sh"], env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"setup: \S+ of 6 GB are there after \d+ s", done.stderr)) >= 2
+    assert "setup: done in" in done.stderr.splitlines()[-1]

@@ -38,7 +38,7 @@ class Args:
     """
 
     study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"One of {', '.join(ablations.STUDIES)}.")]
-    overrides: tyro.conf.Positional[tuple[str, ...]] = ()
+    overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change in all runs, e.g. epochs=3 data.batch_size=512."""
     recipe: str = "demo"
     """The recipe to start from."""

@@ -20,13 +20,13 @@ from transfer.trials.plan import TrialPlan
 
 @dataclass
 class PlanArgs:
-    """Options of ``--plan``."""
+    """Options of --plan."""
 
     plan: bool = False
     """show what would run, what is recorded, time, disk and what is missing; start nothing, write nothing"""
     probe: bool = False
     """with --plan: where no recorded run shows the time, measure the first steps of a trial in a temporary folder"""
-    from_runs: Annotated[tuple[Path, ...], arg(name="from")] = ()
+    from_runs: Annotated[tuple[Path, ...], arg(name="from", metavar="DIR ...")] = ()
     """with --plan: more folders of records to learn times and sizes from"""
     gpu: str | None = None
     """with --plan: plan for this kind of GPU instead of this machine, e.g. h100, a100-80gb, v100"""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from common.progress import Pace
 
 WAITING, ELSEWHERE, RUNNING, DONE, FAILED, REFUSED = "waiting", "elsewhere", "running", "done", "failed", "refused"
 
@@ -17,7 +19,7 @@ class BoardRow:
         kind: its benchmark; trials of one kind take about the same time.
         detail: what is being done, the main metric, why the trial failed, or who else runs it.
         began, ended: in seconds on the board's clock.
-        phase_began, phase_from: when the present phase was first reported, and its step then.
+        pace: of the present phase.
     """
 
     label: str
@@ -29,15 +31,12 @@ class BoardRow:
     num_steps: int = 0
     began: float = 0.0
     ended: float = 0.0
-    phase_began: float = 0.0
-    phase_from: int = 0
+    pace: Pace = field(default_factory=Pace)
 
     def phase_seconds_left(self, now: float) -> float | None:
         """How long the rest of the present phase takes at its pace so far; None while that is unknown."""
-        advanced = self.step - self.phase_from
-        if advanced <= 0:
-            return None
-        return (now - self.phase_began) / advanced * (self.num_steps - self.step)
+        pace = self.pace.seconds_per_step(now)
+        return None if pace is None else pace * (self.num_steps - self.step)
 
 
 class Board:
@@ -63,7 +62,8 @@ class Board:
     def advance(self, label: str, step: int, num_steps: int, what: str) -> None:
         row = self.rows[label]
         if (what, num_steps) != (row.detail, row.num_steps):
-            row.phase_began, row.phase_from = self.clock(), step
+            row.pace = Pace()
+        row.pace.add(self.clock(), step)
         row.step, row.num_steps, row.detail = step, num_steps, what
 
     def move(self, label: str, state: str, detail: str = "") -> None:

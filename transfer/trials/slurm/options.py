@@ -15,7 +15,7 @@ CPUS_PER_GPU = 4  # the number of loading processes that the frameworks' configs
 
 @dataclass(kw_only=True)
 class TrialSlurmArgs(slurm.SlurmArgs):
-    """Options of ``--launcher slurm``; each trial is a job."""
+    """Options of --launcher slurm; each trial is a job."""
 
     cpus_per_trial: int | None = None
     """CPU cores of each trial; default: 1 on CPU, else 4 per GPU"""
