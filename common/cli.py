@@ -88,7 +88,7 @@ def as_typed(text: str) -> str:
     if not os.environ.get(INSTALLED):
         return text
     return re.sub(
-        r"tools/(?!setup|test|bench|slurm_local)(?:transfer_)?(\w+)\.sh",
+        r"tools/(?!setup|test|bench|slurm_local|preflight)(?:transfer_)?(\w+)\.sh",
         lambda tool: f"{SCRIPT} {tool[1].replace('_', '-')}",
         text,
     )
