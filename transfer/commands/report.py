@@ -154,7 +154,7 @@ def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip 
 
 
 def summary_text(report: Report) -> str:
-    """What a terminal shows at the end: the overview of all benchmarks, or without records the ablations' tables.
+    """What a terminal shows at the end: a sentence per benchmark and the overview, or without records the ablations.
 
     Plain text, as wide as it needs to be, without spaces at the ends of lines.
     """
@@ -163,15 +163,19 @@ def summary_text(report: Report) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    claims: list[str] = []
     if report.benchmarks:
+        from transfer.report.lay_out.claims import claim
         from transfer.report.lay_out.tables import overview_table
 
+        claims = [claim(report, result) for result in report.benchmarks]
         shown = [overview_table(report)]
     else:
         from transfer.report.lay_out.ablations import ablation_table
 
         shown = [ablation_table(each) for each in report.evidence.ablations]
     buffer = io.StringIO()
+    buffer.writelines(f"{line}\n" for line in claims)
     for content in shown:
         table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
         for column in content.columns:

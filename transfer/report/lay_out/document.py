@@ -11,6 +11,7 @@ from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
+from transfer.report.lay_out.claims import claim
 from transfer.report.lay_out.figures import overview_plot, trial_plot
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
@@ -81,6 +82,7 @@ class Document:
     title: str
     lead: tuple[str, ...]
     warnings: tuple[str, ...]
+    claims: tuple[str, ...]
     overview: Plot | None
     overview_table: Table | None
     sections: tuple[Section, ...]
@@ -134,6 +136,7 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         title=TITLE if report.benchmarks else EVIDENCE_TITLE,
         lead=_lead(report),
         warnings=_warnings(report),
+        claims=tuple(claim(report, result) for result in report.benchmarks),
         overview=overview_plot(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
         sections=tuple(sections),

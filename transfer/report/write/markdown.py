@@ -16,7 +16,8 @@ def render_markdown(document: Document) -> str:
     """The report as GitHub-flavoured Markdown."""
     blocks = [f"# {document.title}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
     if document.overview_table:
-        blocks += ["## Overview", *_image(document.overview), *_table(document.overview_table)]
+        blocks += ["## Overview", "\n".join(f"- {escape(claim)}" for claim in document.claims)]
+        blocks += [*_image(document.overview), *_table(document.overview_table)]
     for section in document.sections:
         title = [escape(section.title)] if section.title != section.heading else []
         blocks += [f"## {escape(section.heading)}", *title, *_notes(section.notes), *map(escape, section.overlaps)]

@@ -1,0 +1,47 @@
+"""One sentence per benchmark: which weights lead, by how much, and what is not decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transfer.report.compare.model import BenchmarkResult, Report
+from transfer.report.compare.statistics import MIN_TRIALS
+from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out.tables import benchmark_label, main_metric_label
+
+MOST_NAMES = 4
+
+
+def claim(report: Report, result: BenchmarkResult) -> str:
+    """E.g. ``"demo-seg, mIoU: twist is better than moco by 1.50 [0.90, 2.10] and than all 3 others."``
+
+    Intervals are simultaneous over the suite's benchmarks.
+    """
+    where = f"{benchmark_label(report, result)}, {main_metric_label(result)}: "
+    leader = result.leader
+    if leader is None:
+        return f"{where}undecided: no two weights on protocol with {MIN_TRIALS} trials each, one without a failure."
+    sign = result.sign(result.main_metric)
+    mean, bounds = leader.lead.summary.mean, leader.lead.simultaneous
+    lead = fmt.NOTHING if mean is None else fmt.number(sign * mean)
+    if bounds:
+        low, high = sorted((sign * bounds.low, sign * bounds.high))
+        lead += f" [{fmt.number(low)}, {fmt.number(high)}]"
+    if leader.is_best:
+        others = len(leader.behind) - 1
+        rest = f" and than {'the other one' if others == 1 else f'all {others} others'}" if others else ""
+        sentence = f"{leader.label} is better than {leader.runner_up} by {lead}{rest}"
+    else:
+        sentence = f"undecided, {leader.label} is ahead of {leader.runner_up} by {lead}"
+        if leader.behind:
+            sentence += f"; shown to be behind: {_names(leader.behind)}"
+        if others_undecided := [label for label in leader.undecided if label != leader.runner_up]:
+            sentence += f"; undecided too: {_names(others_undecided)}"
+    if leader.left_out:
+        sentence += f". Not in this claim, with fewer than {MIN_TRIALS} trials: {_names(leader.left_out)}"
+    return f"{where}{sentence}."
+
+
+def _names(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:MOST_NAMES])
+    return f"{shown} and {len(labels) - MOST_NAMES} more" if len(labels) > MOST_NAMES else shown
