@@ -9,6 +9,7 @@ from transfer.datasets import DATASETS
 from transfer.dense_benchmarks import DEMO_DENSE, DENSE, benchmark_row
 from transfer.dense_benchmarks import DETECTION as DETECTION
 from transfer.dense_benchmarks import SEGMENTATION as SEGMENTATION
+from transfer.own_benchmarks import OWN
 from transfer.rows import Benchmark, LabelledDataset
 
 CLASSIFICATION = "transfer.tasks.classification"
@@ -57,6 +58,7 @@ def _parts_of_labels(prefix: str, dataset: str, title: str, configs: str, **fiel
 
 _ROWS = (
     *DENSE,
+    *OWN,
     *_on_eleven(
         "linear", "linear classification on frozen features",
         "logistic regression by L-BFGS on frozen features, 45 values of l2, chosen on validation images",

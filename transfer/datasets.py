@@ -95,6 +95,28 @@ _ROWS: tuple[DatasetRow, ...] = (
         ),
         guide="delete {root} and run tools/demo_data.sh",
     ),
+    DenseDataset(
+        name="own-coco", title="Own boxes and masks in COCO's form", is_own=True,
+        source="COCO's JSON, a file for training and one for the test", layouts=(CocoBoxes(num_train=0, num_test=0),),
+        guide=(
+            "lay the data out as {root}/annotations/instances_{{train,val}}.json with the images in "
+            "{root}/{{train,val}}, or name the files with --train-file and --test-file"
+        ),
+    ),
+    DenseDataset(
+        name="own-voc", title="Own boxes in VOC's layout", is_own=True,
+        source="VOC's XML, a list for training and one for the test",
+        layouts=(
+            VocBoxes(
+                num_train=0, num_test=0, class_names=(), train=(VocList(2012, "trainval", "."),),
+                test=(VocList(2012, "test", "."),),
+            ),
+        ),
+        guide=(
+            "lay the data out as {root}/Annotations/*.xml, {root}/JPEGImages/* and "
+            "{root}/ImageSets/Main/{{trainval,test}}.txt, or name the lists with --train-file and --test-file"
+        ),
+    ),
     LabelledDataset(
         name="food101", title="Food-101", source="`food-101.tar.gz`, ETH Zurich",
         loader="food101", metric="top1", num_classes=101,

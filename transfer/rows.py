@@ -26,6 +26,8 @@ class DatasetRow:
         in_detectron2_root: whether ``$DETECTRON2_DATASETS`` may hold it.
         embedded: whether it is the digits that come with the suite.
         is_own: whether it is the user's own images, which the row's name does not identify.
+        content: hash of the files of own data, once it is known which they are (:mod:`transfer.doctor.own_data`).
+        remarks: what a reader of figures must know about own data, a sentence each.
     """
 
     name: str
@@ -37,6 +39,8 @@ class DatasetRow:
     in_detectron2_root: bool = False
     embedded: bool = False
     is_own: bool = False
+    content: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", self.folder or self.name)
@@ -86,10 +90,11 @@ class LabelledDataset(DatasetRow):
 
 @dataclass(frozen=True)
 class VocList:
-    """Images of a VOC devkit: ``ImageSets/Main/<names>.txt`` of ``VOC<year>``."""
+    """Images of a VOC devkit: ``ImageSets/Main/<names>.txt`` of ``VOC<year>``, or of ``folder`` below the data root."""
 
     year: int
     names: str
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,17 +133,33 @@ class VocBoxes(Layout):
     prefix: str = ""
 
 
+@dataclass(frozen=True)
+class CocoFile:
+    """A file of instances and the folder that its images' names are relative to, below COCO's folder."""
+
+    annotations: str
+    images: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class CocoBoxes(Layout):
-    """COCO's instances, ``annotations/instances_{train,val}2017.json``; the data root is COCO's folder or holds it.
+    """COCO's instances; the data root is COCO's folder or holds it as ``coco``.
 
     Attributes:
         known_empty: images with an empty box in the data set as published.
         prefix: see :class:`VocBoxes`.
+        class_names: of own data, in the order of the labels; empty: the files' categories, in the order of their ids.
+        has_masks: whether objects have masks, and not boxes alone.
+        has_run_lengths: whether masks of training objects are run lengths, and not polygons.
     """
 
+    train: CocoFile = CocoFile("annotations/instances_train2017.json", "train2017")
+    test: CocoFile = CocoFile("annotations/instances_val2017.json", "val2017")
     known_empty: tuple[int, ...] = ()
     prefix: str = ""
+    class_names: tuple[str, ...] = ()
+    has_masks: bool = True
+    has_run_lengths: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +191,8 @@ class DenseDataset(DatasetRow):
     @property
     def counts(self) -> dict[str, int]:
         first = self.layouts[0]
+        if not first.num_train:  # own data, of which nobody knows yet
+            return {}
         return {"train": first.num_train, "test": first.num_test}
 
 

@@ -29,9 +29,11 @@ FROZEN = {
     "voc-any-frozen": "voc-any",
     "coco-any-frozen": "coco-any",
     "demo-voc-frozen": "demo-voc",
+    "own-coco-frozen": "own-coco",
+    "own-voc-frozen": "own-voc",
 }
 ANY = ("voc-any", "coco-any")
-DETECTION = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", *FROZEN, *ANY)
+DETECTION = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", "own-coco", "own-voc", *FROZEN, *ANY)
 
 
 def test_the_command_reaches_every_benchmark_by_name() -> None:

@@ -22,9 +22,9 @@ from transfer.tasks.detection.config import resolve_config, resolved_text
 from transfer.tasks.segmentation import config as segmentation
 from transfer.work import BackbonePass, Phase, Work, variant
 
-OF_DETECTION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == DETECTION]
+OF_DETECTION = [name for name, each in BENCHMARKS.items() if each.task == DETECTION and not each.dataset.is_own]
 OF_IMAGES = [name for name, benchmark in BENCHMARKS.items() if benchmark.task in (CLASSIFICATION, CLUSTERING)]
-OF_SEGMENTATION = [name for name, benchmark in BENCHMARKS.items() if benchmark.task == SEGMENTATION]
+OF_SEGMENTATION = [name for name, each in BENCHMARKS.items() if each.task == SEGMENTATION and not each.dataset.is_own]
 
 
 def phases(work: Work) -> dict[str, tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,9 @@ from common import cli
 from common.errors import UserError
 from common.progress import progress_bar
 from transfer import datasets
+from transfer.commands.own import OwnDataArgs, own_row
 from transfer.doctor.check import COMMAND, examine_if_changed
-from transfer.rows import DatasetRow
+from transfer.rows import DatasetRow, DenseDataset
 from transfer.trials.plan import data_root
 
 
@@ -41,6 +42,7 @@ class Args:
     """which data set"""
     data: Path | None = None
     """the data set's folder; default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one"""
+    own: OwnDataArgs = field(default_factory=OwnDataArgs)
     pretraining: Annotated[Path | None, arg(metavar="DIR")] = None
     """pre-training images: class folders, a flat folder or *.tar shards; searched for near-duplicates"""
     threshold: int | None = None
@@ -57,10 +59,11 @@ def main(args: Args) -> int:
         root = data_root(row, args.data)
     except UserError as error:
         raise UserError(f"{error}; {row.title}: {row.guide.format(root='DIR')}") from None
+    row = own_row(row, root, args.own.named_files())
     if args.pretraining is None:
         if not check(row, root, again=True):
             return cli.EXIT_BAD_USE
-        if row.is_own and (root / "train").is_dir():
+        if row.is_own and (isinstance(row, DenseDataset) or (root / "train").is_dir()):
             count_repeated_images(row, root)
         return cli.EXIT_DONE
 
@@ -85,9 +88,13 @@ def main(args: Args) -> int:
 def count_repeated_images(row: DatasetRow, root: Path) -> None:
     """Prints how many test images the user's own training images contain too, which no list rules out."""
     from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, find_near_duplicates
+    from transfer.doctor.near_duplicates.held_out import paths_of
 
+    folder, only = root / "train", None
+    if isinstance(row, DenseDataset):
+        folder, only = root, paths_of(row, root, "train")
     with progress_bar("listing", stays=True) as progress:
-        found, _ = find_near_duplicates(row, root, root / "train", DEFAULT_THRESHOLD, progress)
+        found, _ = find_near_duplicates(row, root, folder, DEFAULT_THRESHOLD, progress, only=only)
     print(
         f"{found.near_duplicates:,} of {found.test_images:,} test images have a near-duplicate among the training "
         f"images ({found.exact:,} the same bytes)"

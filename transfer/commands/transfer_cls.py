@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,11 +57,6 @@ def main(args: Args) -> int:
         raise UserError(
             f"{args.bench} is eleven data sets: set DATA_ROOT to the folder that holds all of theirs, not --data"
         )
-    if args.bench.startswith("folder-"):
-        if args.data is None:
-            raise UserError(f"{args.bench} is for your own images: give their folder with --data DIR")
-        # records of other images have other folders
-        args = dataclasses.replace(args, suite=args.suite or args.data.resolve().name)
     return run_benchmarks(args, names, COMMAND, labels=args.labels)
 
 

@@ -25,6 +25,7 @@ class Args(DenseArgs):
     examples:
       tools/transfer_det.sh demo-voc runs/pretrain/demo/backbone.pth
       tools/transfer_det.sh coco moco_v2_800ep.pth.tar --name moco_v2
+      tools/transfer_det.sh own-coco twist.pth --data /data/shapes
       tools/transfer_det.sh demo-voc runs/pretrain/demo/backbone.pth --frozen
       tools/transfer_det.sh voc resnet50.pth --canary --rescale 8   (shown as rescaled)
       tools/transfer_det.sh voc resnet50.pth SOLVER.MAX_ITER=48000   (shown as off protocol)

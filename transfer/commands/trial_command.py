@@ -14,10 +14,12 @@ from common import cli
 from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.launch import LaunchArgs, launch, launch_device
+from transfer.commands.own import OwnDataArgs, default_suite, schedule_line, with_own_data
 from transfer.commands.plan import PlanArgs, show_plan
 from transfer.commands.reading import ReadingArgs
 from transfer.commands.seeds import chosen_seeds
 from transfer.preflight.check import CanaryArgs, check_before_trials, check_without_data
+from transfer.tasks.own_files import NOT_NAMED, NamedFiles
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.states import recorded_state
 from transfer.trials.summary import print_failures
@@ -62,6 +64,7 @@ class DenseArgs(TrialArgs):
 
     frozen: bool = False
     """train nothing of the backbone: a probe, and a benchmark of its own"""
+    own: OwnDataArgs = field(default_factory=OwnDataArgs)
     rescale: int | None = None
     """images per step in place of the protocol's, with learning rate and schedule in proportion: for fewer GPUs"""
 
@@ -101,7 +104,9 @@ def run_dense(args: DenseArgs, task: str, command: str) -> int:
         raise UserError(f"{args.bench} has no frozen probe: --frozen goes with {', '.join(frozen)}")
     if args.rescale is not None and args.rescale < 1:
         raise UserError(f"--rescale is {args.rescale}: a batch has at least one image")
-    return run_benchmarks(args, frozen if args.frozen else names, command, rescale=args.rescale)
+    return run_benchmarks(
+        args, frozen if args.frozen else names, command, rescale=args.rescale, named=args.own.named_files()
+    )
 
 
 def run_benchmarks(
@@ -111,6 +116,7 @@ def run_benchmarks(
     *,
     rescale: int | None = None,
     labels: Path | None = None,
+    named: NamedFiles = NOT_NAMED,
 ) -> int:
     """Plans and runs the trials of ``args`` and returns the exit code.
 
@@ -118,14 +124,15 @@ def run_benchmarks(
         names: what the user may type to the benchmarks that it stands for.
         command: as the user typed it, for messages.
         labels: a list of labelled training images.
+        named: what the user says of own data.
 
     Raises:
         UserError: bad use or bad input; see also :func:`transfer.preflight.check.check_before_trials`.
     """
     if args.bench not in names:
         raise unknown_name("benchmark", args.bench, names)
-    chosen = [BENCHMARKS[name] for name in names[args.bench]]
     must_exist = not args.planning.plan
+    chosen = [with_own_data(BENCHMARKS[name], args.data, named, must_exist=must_exist) for name in names[args.bench]]
     weights = weights_ref(
         args.checkpoint,
         name=args.name,
@@ -136,7 +143,7 @@ def run_benchmarks(
     )
     plans = plan_trials(
         runs=args.out,
-        suite=args.suite or ("demo" if chosen[0].dataset.embedded else "paper"),
+        suite=args.suite or default_suite(chosen[0], args.data),
         benchmarks=chosen,
         weights=[weights],
         seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),
@@ -147,6 +154,8 @@ def run_benchmarks(
         must_exist=must_exist,
         labels=labels,
     )
+    if chosen[0].dataset.content and chosen[0].dataset.counts:
+        print(schedule_line(plans[0]))
     return plan_or_run(plans, args, command)
 
 

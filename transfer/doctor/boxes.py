@@ -24,7 +24,7 @@ from transfer.doctor.findings import (
 )
 from transfer.rows import CocoBoxes, VocBoxes, VocList
 from transfer.tasks.detection.coco_files import image_path, read_coco
-from transfer.tasks.detection.voc_files import read_annotation, read_names
+from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
@@ -56,7 +56,7 @@ def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path,
     devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
     images: list[tuple[Path, str]] = []
     for part in parts:
-        home = devkit / f"VOC{part.year}"
+        home = root / part.folder if part.folder else devkit / f"VOC{part.year}"
         if has_folders([home / "Annotations", home / "JPEGImages"], findings):
             read = functools.partial(read_names, images=home / "JPEGImages")
             names = read_list(home / f"ImageSets/Main/{part.names}.txt", read, findings)
@@ -65,7 +65,7 @@ def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path,
 
 
 def _check_voc_image(home: Path, name: str, class_names: Collection[str], findings: Findings) -> None:
-    image, path = home / f"JPEGImages/{name}.jpg", home / f"Annotations/{name}.xml"
+    image, path = image_of(home / "JPEGImages", name), home / f"Annotations/{name}.xml"
     try:
         annotation = read_annotation(path)
     except OSError:
@@ -107,8 +107,10 @@ def coco_home(root: Path) -> Path:
 def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> None:
     """Checks COCO's instances."""
     home = coco_home(findings.root)
-    for split, count in (("train2017", layout.num_train), ("val2017", layout.num_test)):
-        file, folder = home / f"annotations/instances_{split}.json", home / split
+    seen: set[Path] = set()
+    for part, count in ((layout.train, layout.num_train), (layout.test, layout.num_test)):
+        file, folder = home / part.annotations, home / part.images
+        split = file.stem.removeprefix("instances_")
         if not file.is_file():
             findings.add(MISSING, file)
         if not has_folders([folder], findings) or not file.is_file():
@@ -120,12 +122,16 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
                 findings.note("annotations that are read in another way than they say", remark)
             images = {image["id"]: image for image in content["images"]}
             check_count(split, len(images), count, findings)
-            _check_coco_annotations(content, images, layout.known_empty, findings.name(file), findings)
+            _check_coco_annotations(content, images, layout, findings.name(file), findings)
 
             def check(image: Mapping[str, Any], folder: Path = folder) -> None:
                 check_image(image_path(folder, image["file_name"]), (image["width"], image["height"]), findings)
 
             for_each(list(images.values()), check, progress, f"images of {split}")
+            paths = {image_path(folder, image["file_name"]) for image in images.values()}
+            for path in seen & paths:
+                findings.add(LEAK, path)
+            seen |= paths
         except (ValueError, KeyError, TypeError, AttributeError):
             findings.add(UNREADABLE_ANNOTATION, file)
 
@@ -133,7 +139,7 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
 def _check_coco_annotations(
     content: Mapping[str, Any],
     images: Mapping[int, Mapping[str, Any]],
-    known_empty: Collection[int],
+    layout: CocoBoxes,
     name: str,
     findings: Findings,
 ) -> None:
@@ -141,8 +147,8 @@ def _check_coco_annotations(
     for kind in ("images", "annotations"):
         for repeated_id in repeated(item["id"] for item in content[kind]):
             findings.add(REPEATED, f"{kind} id {repeated_id} in {name}")
-    without_masks = not any(annotation.get("segmentation") for annotation in content["annotations"])
-    if without_masks and content["annotations"]:
+    without_masks = not layout.has_masks or not any(each.get("segmentation") for each in content["annotations"])
+    if without_masks and layout.has_masks and content["annotations"]:
         findings.add(NO_MASK, name)
     for annotation in content["annotations"]:
         where = f"annotation {annotation['id']} in {name}"
@@ -154,7 +160,7 @@ def _check_coco_annotations(
         image = images[annotation["image_id"]]
         x, y, width, height = annotation["bbox"]
         problem = box_problem(x, y, x + width, y + height, image["width"], image["height"])
-        if problem and not (problem == "empty" and annotation["image_id"] in known_empty):
+        if problem and not (problem == "empty" and annotation["image_id"] in layout.known_empty):
             findings.add(BROKEN_BOX, f"{where} ({problem})")
         if not without_masks and not _is_mask(annotation.get("segmentation"), image):
             findings.add(BROKEN_MASK, where)

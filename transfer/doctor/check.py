@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.files import sha256_text
 from common.progress import Progress
 from transfer.doctor import boxes, classification, masks, stamp
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
@@ -64,6 +65,8 @@ def examine_if_changed(row: DatasetRow, root: Path, progress: Progress, *, again
         again: read every file in any case.
     """
     seen = stamp.fingerprint(root, row.parts)
+    if row.is_own:  # the user may name other files of the same folder
+        seen = sha256_text(f"{seen}{row}")
     if not again and stamp.is_known(row.name, root, seen):
         return Findings(root)
     findings = examine(row, root, progress)
@@ -75,6 +78,8 @@ def examine_if_changed(row: DatasetRow, root: Path, progress: Progress, *, again
 def examine(row: DatasetRow, root: Path, progress: Progress = silent) -> Findings:
     """Everything that is wrong with a data set below its folder ``root``; reads every file."""
     findings = Findings(root, is_own=row.is_own)
+    for remark in row.remarks:
+        findings.note("what figures on these data mean", remark)
     if isinstance(row, LabelledDataset):
         classification.check(row, findings, progress)
     elif isinstance(row, DenseDataset):

@@ -51,7 +51,9 @@ if __name__ == "__main__":
     dense = [
         name
         for name, each in benchmarks.BENCHMARKS.items()
-        if isinstance(each.dataset, DenseDataset) and (each.arch is not None or name in REST)
+        if isinstance(each.dataset, DenseDataset)
+        and not each.dataset.is_own
+        and (each.arch is not None or name in REST)
     ]
     for name in sys.argv[1:] or dense:
         print(row(name), flush=True)

@@ -107,8 +107,10 @@ def plan_trials(
     plans = []
     for benchmark in benchmarks:
         root = data_root(benchmark.dataset, data, must_exist=must_exist)
-        manifest = root / "manifest.json"  # of embedded data; a user's own images are distinguished by their folder
-        identity = sha256_file(manifest) if manifest.is_file() else str(root) if benchmark.dataset.is_own else None
+        manifest = root / "manifest.json"  # of embedded data
+        identity = sha256_file(manifest) if manifest.is_file() else None
+        if benchmark.dataset.is_own:  # by the folder alone where a plan is made before there are any files
+            identity = benchmark.dataset.content or str(root)
         inputs = {
             "benchmark": benchmark.name,
             "protocol_version": benchmark.protocol_version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from common.progress import Progress
 from transfer.doctor.near_duplicates.hamming import nearest
 from transfer.doctor.near_duplicates.hashes import HASH, Hashes, hash_training
 from transfer.doctor.near_duplicates.held_out import hash_test_images
-from transfer.doctor.near_duplicates.stored import WHAT_TO_GIVE, list_images
+from transfer.doctor.near_duplicates.stored import WHAT_TO_GIVE, list_images, stored_file
 from transfer.rows import DatasetRow
 
 FORMAT = "twist-transfer near-duplicates"
@@ -51,13 +52,20 @@ class FoundNearDuplicates:
 
 
 def find_near_duplicates(
-    row: DatasetRow, root: Path, pretraining: Path, threshold: int, progress: Progress
+    row: DatasetRow,
+    root: Path,
+    pretraining: Path,
+    threshold: int,
+    progress: Progress,
+    *,
+    only: Sequence[Path] | None = None,
 ) -> tuple[FoundNearDuplicates, int]:
     """Compares every test image, and its mirror image, with every pre-training image.
 
     Args:
         root: the data set's folder.
         pretraining: class folders, a flat folder or ``*.tar`` shards.
+        only: these images below ``pretraining``; None: all.
 
     Returns:
         What was found, and how many pre-training images could not be read and were left out.
@@ -66,7 +74,7 @@ def find_near_duplicates(
         UserError: images are missing or cannot be read, or :func:`check_request`.
     """
     check_request(pretraining, threshold)
-    items = list_images(pretraining)
+    items = list_images(pretraining) if only is None else [stored_file(path, pretraining) for path in only]
     test = hash_test_images(row, root, progress)
     training = hash_training(items, pretraining, progress)
     readable = np.flatnonzero(training.readable)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from common.errors import UserError
 from common.progress import Progress
@@ -16,6 +17,8 @@ from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
 from transfer.rows import CityscapesMasks, CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, VocBoxes, VocMasks
 from transfer.tasks.classification.datasets import list_split
+from transfer.tasks.detection.coco_files import image_path
+from transfer.tasks.detection.voc_files import image_of
 
 CHECK_FIRST = "check the data set with tools/check_data.sh first"
 
@@ -37,7 +40,7 @@ def hash_test_images(row: DatasetRow, root: Path, progress: Progress) -> TestIma
         UserError: files are missing, or an image cannot be read.
     """
     if isinstance(row, DenseDataset):
-        paths = _test_paths(row, root)
+        paths = paths_of(row, root, "test")
     else:
         assert isinstance(row, LabelledDataset), f"{row.name} has no list of test images"
         listing = list_split(row, root, "test")
@@ -57,21 +60,26 @@ def hash_test_images(row: DatasetRow, root: Path, progress: Progress) -> TestIma
     return TestImages([path.relative_to(root).as_posix() for path in paths], hashes)
 
 
-def _test_paths(row: DenseDataset, root: Path) -> list[Path]:
+def paths_of(row: DenseDataset, root: Path, split: Literal["train", "test"]) -> list[Path]:
+    """The images of a split of boxes or masks.
+
+    Raises:
+        UserError: lists are missing.
+    """
     findings = Findings(root)
     match row.layouts[0]:
         case VocBoxes() as layout:
-            paths = [home / f"JPEGImages/{name}.jpg" for home, name in voc_images(layout.test, findings)]
+            paths = [image_of(home / "JPEGImages", name) for home, name in voc_images(getattr(layout, split), findings)]
         case VocMasks() as layout:
-            paths = [image for image, _ in voc_pairs(layout, layout.test, findings)]
-        case CocoBoxes():
-            home = coco_home(root)
-            content = json.loads((home / "annotations/instances_val2017.json").read_bytes())
-            paths = [home / "val2017" / image["file_name"] for image in content["images"]]
+            paths = [image for image, _ in voc_pairs(layout, getattr(layout, split), findings)]
+        case CocoBoxes() as layout:
+            home, part = coco_home(root), getattr(layout, split)
+            content = json.loads((home / part.annotations).read_bytes())
+            paths = [image_path(home / part.images, image["file_name"]) for image in content["images"]]
         case CityscapesMasks():
-            paths = cityscapes_images(root, "val")
+            paths = cityscapes_images(root, "val" if split == "test" else split)
         case layout:
-            raise AssertionError(f"nobody knows where {type(layout).__name__} keeps its test images")
+            raise AssertionError(f"nobody knows where {type(layout).__name__} keeps its images")
     if problems := findings.sentences():
         raise UserError(f"{problems[0]}: {CHECK_FIRST}")
     return paths

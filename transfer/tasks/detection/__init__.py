@@ -48,9 +48,9 @@ class Detection(Task):
         return f"add {' '.join(work.settings_for(arch))} to run it off protocol"
 
     def foresee(self, trial: Trial) -> Foreseen:
-        from transfer.tasks.detection.config import judged, protocol_config, resolve_config, schedule
+        from transfer.tasks.detection.config import judged, protocol_of, resolve_config, schedule
 
-        cfg, protocol = resolve_config(trial), protocol_config(trial.benchmark.config_path, device=trial.device)
+        cfg, protocol = resolve_config(trial), protocol_of(trial)
         return Foreseen(verdict=judged(cfg, protocol), protocol=schedule(protocol), used=schedule(cfg))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:

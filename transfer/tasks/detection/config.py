@@ -14,6 +14,7 @@ from common.errors import UserError, unknown_name
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
 from transfer.tasks.detection.model import SYNCHRONISED_NORMS, add_network_config, takes_any
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
+from transfer.tasks.detection.own import own_settings
 from transfer.trial import Trial
 
 # Set by the trial; each is a field of its own in the record.
@@ -60,7 +61,7 @@ def resolve_config(trial: Trial) -> CfgNode:
         UserError: an override has an unknown name (with the nearest one), a value of the wrong type, or is of no use
             with this backbone and this optimiser.
     """
-    cfg = protocol_config(trial.benchmark.config_path, device=trial.device)
+    cfg = protocol_of(trial)
     if trial.rescale is not None:
         set_schedule(cfg, rescaled(schedule(cfg), trial.rescale))
     apply_overrides(cfg, trial.overrides)
@@ -81,6 +82,16 @@ def protocol_config(path: Path, *, device: str) -> CfgNode:
     cfg.EVAL = CfgNode({"ORACLE": False})  # True: COCO's figures by pycocotools (transfer.tasks.detection.coco_metrics)
     cfg.merge_from_file(str(path))
     _fit_device(cfg, device)
+    return cfg
+
+
+def protocol_of(trial: Trial) -> CfgNode:
+    """The protocol of a trial's benchmark; on own data with what follows from them."""
+    cfg, data = protocol_config(trial.benchmark.config_path, device=trial.device), trial.benchmark.dataset
+    if data.content:
+        settings = own_settings(data, trial.data, schedule(cfg), is_frozen=bool(cfg.MODEL.BACKBONE.FREEZE_AT))
+        cfg.OWN = CfgNode({key.removeprefix("OWN."): None for key in settings if key.startswith("OWN.")})
+        cfg.merge_from_list([part for pair in settings.items() for part in pair])
     return cfg
 
 
@@ -119,6 +130,8 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
 def _check_key(key: str, known: dict[str, Any]) -> None:
     if key in SET_BY_TRIAL:
         raise UserError(f"override of {key}: the trial sets it (--device, --out and the weights decide)")
+    if key.startswith("OWN."):
+        raise UserError(f"override of {key}: the data decide it, leave it out")
     if key in NOT_SUPPORTED:
         raise UserError(f"override of {key}: trials do not use this setting of Detectron2, leave it out")
     if key == FREEZE_AT:

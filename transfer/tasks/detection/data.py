@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,26 @@ from common.errors import UserError, unknown_name
 from common.images import rgb
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
-from transfer.tasks.detection.splits import CocoSplit, VocSplit, known_splits
+from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
 
 
-def register_dataset(name: str, root: Path) -> str:
+def register_dataset(name: str, root: Path, cfg: CfgNode | None = None) -> str:
     """Makes a data set known to Detectron2 and returns the name it has there, one for each data root.
+
+    Args:
+        cfg: says what own data are.
 
     Raises:
         UserError: an unknown data set, or its files are not below ``root``.
     """
-    known = known_splits()
+    known = splits_of(cfg)
     if name not in known:
         raise unknown_name("data set in DATASETS", name, known)
     source = known[name]
     folder = _find_folder(name, source, root)
     registered = f"{name}@{folder}"
+    if cfg is not None and "OWN" in cfg:
+        registered += f"#{cfg.OWN.CONTENT}"  # the folder may hold other files at another time
     if registered in DatasetCatalog:
         return registered
     if isinstance(source, VocSplit):
@@ -53,7 +58,7 @@ def register_dataset(name: str, root: Path) -> str:
         )
         return registered
     annotations, images = (folder / part for part in source.parts)
-    DatasetCatalog.register(registered, lambda: coco_dicts(annotations, images, registered))
+    DatasetCatalog.register(registered, lambda: coco_dicts(annotations, images, registered, source.class_names))
     MetadataCatalog.get(registered).set(json_file=str(annotations), image_root=str(images))
     return registered
 
@@ -68,7 +73,7 @@ def _read_stored(file_name: str, format: str) -> np.ndarray:
 detection_utils.read_image = _read_stored
 
 
-def _find_folder(name: str, source: VocSplit | CocoSplit, root: Path) -> Path:
+def _find_folder(name: str, source: Split, root: Path) -> Path:
     folder = next((root / place for place in source.folders if (root / place / source.parts[0]).exists()), None)
     if folder is None:
         place = root / source.folders[0]
@@ -81,13 +86,23 @@ def _find_folder(name: str, source: VocSplit | CocoSplit, root: Path) -> Path:
     return folder.resolve()
 
 
-def load_dicts(names: Sequence[str], root: Path, *, filter_empty: bool = False) -> list[dict[str, Any]]:
+def splits_of(cfg: CfgNode | None) -> Mapping[str, Split]:
+    """The data sets that ``DATASETS`` may name: the benchmarks', or a user's own."""
+    return own_splits(cfg.OWN) if cfg is not None and "OWN" in cfg else known_splits()
+
+
+def load_dicts(
+    names: Sequence[str], root: Path, cfg: CfgNode | None = None, *, filter_empty: bool = False
+) -> list[dict[str, Any]]:
     """Detectron2's list of images with their annotations.
+
+    Args:
+        cfg: says what own data are.
 
     Raises:
         UserError: files are missing, cannot be read, or have no image with an annotation in them.
     """
-    registered = [register_dataset(name, root) for name in names]
+    registered = [register_dataset(name, root, cfg) for name in names]
     try:
         dicts = get_detection_dataset_dicts(registered, filter_empty=filter_empty)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
@@ -109,7 +124,7 @@ def check_before_training(cfg: CfgNode, root: Path, num_processes: int) -> None:
             the batch evenly.
     """
     for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        register_dataset(name, root)
+        register_dataset(name, root, cfg)
     if len(cfg.DATASETS.TEST) != 1:
         raise UserError(f"DATASETS.TEST is {cfg.DATASETS.TEST}: a trial is tested on one data set, name one")
     if cfg.SOLVER.IMS_PER_BATCH % num_processes:
@@ -125,7 +140,7 @@ def load_train_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: as :func:`load_dicts`, or they have masks of another form than the config trains on.
     """
-    dicts = load_dicts(cfg.DATASETS.TRAIN, root, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
+    dicts = load_dicts(cfg.DATASETS.TRAIN, root, cfg, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
     if not cfg.MODEL.MASK_ON or cfg.INPUT.MASK_FORMAT != "polygon":
         return dicts
     objects = [each for image in dicts for each in image["annotations"] if not each.get("iscrowd")]
@@ -144,8 +159,8 @@ def load_test_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:
         UserError: as :func:`load_dicts`, the number of classes is not the config's, or no object is to be found.
     """
     names = cfg.DATASETS.TEST
-    dicts = load_dicts(names, root)
-    classes = MetadataCatalog.get(register_dataset(names[0], root)).thing_classes
+    dicts = load_dicts(names, root, cfg)
+    classes = MetadataCatalog.get(register_dataset(names[0], root, cfg)).thing_classes
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
         raise UserError(
             f"{names[0]} has {len(classes)} classes, MODEL.ROI_HEADS.NUM_CLASSES is "
@@ -166,9 +181,9 @@ def remarks_on_data(cfg: CfgNode, root: Path) -> list[str]:
     """What a reader of the figures must know about the data: sentences, for the record."""
     (name,) = cfg.DATASETS.TEST
     dicts = load_test_dicts(cfg, root)
-    metadata = MetadataCatalog.get(register_dataset(name, root))
+    metadata = MetadataCatalog.get(register_dataset(name, root, cfg))
     scored = scored_labels(dicts)
-    remarks = []
+    remarks = [cfg.OWN.DATA, *cfg.OWN.REMARKS] if "OWN" in cfg else []
     if left_out := [title for label, title in enumerate(metadata.thing_classes) if label not in scored]:
         remarks.append(
             f"no test object of {', '.join(left_out)} counts (there is none, or all are difficult or crowds): average "

@@ -11,7 +11,7 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
 from transfer.tasks.detection.coco_files import image_path, read_coco
-from transfer.tasks.detection.voc_files import read_annotation, read_names
+from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 
 
 def voc_dicts(folder: Path, names: Path, class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def voc_dicts(folder: Path, names: Path, class_names: Sequence[str]) -> list[dic
         ]
         dicts.append(
             {
-                "file_name": str(folder / f"JPEGImages/{name}.jpg"),
+                "file_name": str(image_of(folder / "JPEGImages", name)),
                 "image_id": name,
                 "height": annotation.height,
                 "width": annotation.width,
@@ -45,17 +45,24 @@ def voc_dicts(folder: Path, names: Path, class_names: Sequence[str]) -> list[dic
     return dicts
 
 
-def coco_dicts(annotations: Path, images: Path, registered: str) -> list[dict[str, Any]]:
+def coco_dicts(
+    annotations: Path, images: Path, registered: str, class_names: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """As Detectron2's loader gives them, of what :func:`read_coco` makes of the file.
 
     Sets the data set's classes in Detectron2's catalog.
+
+    Args:
+        class_names: of own data, whose files may number the same categories differently; empty: in the order of ids.
     """
     content, _ = read_coco(annotations)
     categories = sorted(content["categories"], key=lambda category: category["id"])
-    labels = {category["id"]: label for label, category in enumerate(categories)}
-    MetadataCatalog.get(registered).set(
-        thing_classes=[category["name"] for category in categories], thing_dataset_id_to_contiguous_id=labels
-    )
+    names = list(class_names) or [category["name"] for category in categories]
+    if class_names:
+        labels = {each["id"]: names.index(each["name"]) for each in categories if each["name"] in names}
+    else:
+        labels = {category["id"]: label for label, category in enumerate(categories)}
+    MetadataCatalog.get(registered).set(thing_classes=names, thing_dataset_id_to_contiguous_id=labels)
     objects: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
     for annotation in content["annotations"]:
         shape = annotation.get("segmentation")

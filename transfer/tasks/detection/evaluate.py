@@ -23,8 +23,8 @@ from torch import nn
 
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_to_log
-from transfer.tasks.detection.data import load_test_dicts, register_dataset, scored_labels
-from transfer.tasks.detection.splits import VocSplit, known_splits
+from transfer.tasks.detection.data import load_test_dicts, register_dataset, scored_labels, splits_of
+from transfer.tasks.detection.splits import VocSplit
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
 METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
@@ -80,9 +80,9 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
         dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
-    registered = register_dataset(name, root)
+    registered = register_dataset(name, root, cfg)
     scorer: DatasetEvaluator
-    if isinstance(known_splits()[name], VocSplit):
+    if isinstance(splits_of(cfg)[name], VocSplit):
         scorer = VocEvaluator(registered, dicts)
     else:
         scorer = CocoEvaluator(registered, ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",), oracle=cfg.EVAL.ORACLE)
@@ -176,6 +176,7 @@ class CocoEvaluator(DatasetEvaluator):
         detections = [
             {**detection, "category_id": ids[detection["category_id"]]}
             for detection in itertools.chain.from_iterable(gathered)
+            if detection["category_id"] in ids  # a class of own data that this file does not have
         ]
         ground_truth, _ = read_coco(Path(self._metadata.json_file))
         results: dict[str, dict[str, float]] = {}

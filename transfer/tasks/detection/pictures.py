@@ -49,8 +49,8 @@ def draw_pictures(cfg: CfgNode, model: nn.Module, root: Path, folder: Path) -> l
         The files, in the test set's order.
     """
     names = cfg.DATASETS.TEST
-    dicts = load_dicts(names, root)
-    class_names = MetadataCatalog.get(register_dataset(names[0], root)).thing_classes
+    dicts = load_dicts(names, root, cfg)
+    class_names = MetadataCatalog.get(register_dataset(names[0], root, cfg)).thing_classes
     mapper = DatasetMapper(cfg, is_train=False)
     was_training = model.training
     model.eval()

@@ -20,7 +20,7 @@ from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
 from transfer.tasks.detection.accumulation import parts_of_batch, uses_batch_norm
-from transfer.tasks.detection.config import judged, protocol_config, resolve_config, resolved_text
+from transfer.tasks.detection.config import judged, protocol_of, resolve_config, resolved_text
 from transfer.tasks.detection.data import check_before_training, load_train_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.model import seeded_model
@@ -68,7 +68,7 @@ def run(trial: Trial) -> Outcome:
     num_processes = gpus.num_processes(trial.device)
     check_before_training(cfg, trial.data, num_processes)
     remarks = remarks_on_data(cfg, trial.data)  # else a fault in them is found after hours of training
-    verdict = judged(cfg, protocol_config(trial.benchmark.config_path, device=trial.device))
+    verdict = judged(cfg, protocol_of(trial))
     cfg, converted = fitted(cfg, trial)
     batch_size, parts, has_batch_norm = (
         cfg.SOLVER.IMS_PER_BATCH,

@@ -14,6 +14,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.images import IMAGE_SUFFIXES
+
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 LABEL_COLUMN = re.compile(r"\s+(-1|0|1)$")  # of lists as <class>_test.txt: is the class in the image?
 
@@ -78,10 +80,18 @@ def read_names(path: Path, images: Path) -> list[str]:
     """
     lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
     return [
-        LABEL_COLUMN.sub("", line) if LABEL_COLUMN.search(line) and not (images / f"{line}.jpg").is_file() else line
+        LABEL_COLUMN.sub("", line) if LABEL_COLUMN.search(line) and not image_of(images, line).is_file() else line
         for line in lines
         if line
     ]
+
+
+def image_of(images: Path, name: str) -> Path:
+    """The image of this name in ``JPEGImages``: VOC's own are ``.jpg``, a user's may have any known suffix."""
+    usual = images / f"{name}.jpg"
+    suffixes = (each for suffix in IMAGE_SUFFIXES for each in (suffix, suffix.upper()))
+    others = (images / f"{name}{suffix}" for suffix in suffixes)
+    return usual if usual.is_file() else next((path for path in others if path.is_file()), usual)
 
 
 def _text(element: ET.Element, path: str) -> str:

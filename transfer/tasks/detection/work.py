@@ -15,7 +15,8 @@ from transfer.protocol_lock import BatchSchedule, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.tasks.costs import COSTS, REST
-from transfer.tasks.detection.splits import known_splits
+from transfer.tasks.detection.own import own_settings, set_nested
+from transfer.tasks.detection.splits import known_splits, own_splits
 from transfer.trial import TrialSettings
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import RESNETS
@@ -40,22 +41,32 @@ def planned_work(trial: TrialSettings, arch: str | None) -> Work:
 
     settings = CfgNode.load_yaml_with_base(str(trial.benchmark.config_path))
     solver = settings["SOLVER"]
+    data = trial.benchmark.dataset
+    if data.is_own and not data.content:
+        return Work(arch=trial.benchmark.arch or arch, phases=())  # of how many images, nobody knows
+    protocol = _schedule(solver)
+    if data.is_own:
+        is_frozen = settings["MODEL"]["BACKBONE"]["FREEZE_AT"] > 0
+        set_nested(settings, own_settings(data, trial.data, protocol, is_frozen=is_frozen))
+        protocol = _schedule(solver)
     if trial.rescale is not None:
-        protocol = BatchSchedule(
-            batch_size=solver["IMS_PER_BATCH"], learning_rate=solver["BASE_LR"], iterations=solver["MAX_ITER"]
-        )
         solver.update(IMS_PER_BATCH=trial.rescale, MAX_ITER=rescaled(protocol, trial.rescale).iterations)
     for override in trial.overrides:
         key, text = override_syntax.split(override)
-        *groups, name = key.split(".")
-        group = settings
-        for each in groups:
-            group = group.setdefault(each, {})
         try:
-            group[name] = ast.literal_eval(text)
+            set_nested(settings, {key: ast.literal_eval(text)})
         except (ValueError, SyntaxError):
-            group[name] = text
+            set_nested(settings, {key: text})
     return _work(settings, trial.benchmark, trial.overrides, arch)
+
+
+def _schedule(solver: Mapping[str, Any]) -> BatchSchedule:
+    return BatchSchedule(
+        batch_size=solver["IMS_PER_BATCH"],
+        learning_rate=solver["BASE_LR"],
+        iterations=solver["MAX_ITER"],
+        milestones=tuple(solver["STEPS"]),
+    )
 
 
 def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
@@ -84,7 +95,8 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         num_images = precise_bn.get("NUM_ITER", PRECISE_BN_BATCHES) * batch_size
         what = "precise batch norm"
         phases.append(Phase(what=what, num_images=num_images, trains=False, cost=test_cost, reported=False))
-    test_split = known_splits().get(settings["DATASETS"]["TEST"][0])
+    splits = own_splits(settings["OWN"]) if "OWN" in settings else known_splits()
+    test_split = splits.get(settings["DATASETS"]["TEST"][0])
     num_test = test_split.num_images if test_split else None
     if num_test is not None:
         phases.append(Phase(what="testing", num_images=num_test, trains=False, cost=test_cost))

@@ -1,0 +1,69 @@
+"""What finding a user's own data takes and gives, whatever their form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+from transfer.rows import DenseDataset, Layout
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """What the user says of own data, because it is not found by convention.
+
+    Attributes:
+        train, test: files that say which images are for training and for the test; relative to the data's folder.
+    """
+
+    train: Path | None = None
+    test: Path | None = None
+
+
+MAX_CLASSES = 12  # that are named in one line
+NOT_NAMED = NamedFiles()
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """The layout of own data, all files that matter to a trial, and what a reader of its figures must know."""
+
+    layout: Layout
+    files: Sequence[Path]
+    remarks: tuple[str, ...] = ()
+
+
+def described(row: DenseDataset, root: Path) -> str:
+    """What own data are, in a line for people and records: name, classes, counts, files and hash."""
+    layout = row.layouts[0]
+    names: Sequence[str] = layout.class_names  # type: ignore[attr-defined] # of all layouts of own data
+    more = f", ... {names[-1]}" if len(names) > MAX_CLASSES else ""
+    classes = (
+        f"{len(names)} classes ({', '.join(names[:MAX_CLASSES])}{more})" if len(names) > 1 else f"class {names[0]}"
+    )
+    return (
+        f"{root.resolve().name}: {classes}, {layout.num_train:,} training and {layout.num_test:,} test images, "
+        f"content {row.content[:8]}"
+    )
+
+
+def never_trained(classes: Iterable[str]) -> tuple[str, ...]:
+    """The remark on classes that only the test has, if there are any."""
+    names = ", ".join(classes)
+    return (f"no training image has an object of {names}, so that none can be found in the test",) if names else ()
+
+
+def below(root: Path, path: Path, option: str) -> Path:
+    """A named file as a path below the data's folder.
+
+    Raises:
+        UserError: there is none, or it is elsewhere.
+    """
+    full = path if path.is_absolute() else root / path
+    if not full.is_file():
+        raise UserError(f"{option} {path}: there is no file {full}")
+    if not full.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{option} {path} is not below {root}: give --data a folder that holds it and the images")
+    return root / full.resolve().relative_to(root.resolve())
