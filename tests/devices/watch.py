@@ -53,6 +53,11 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "aten":
+            with self:  # in inference mode, operations that are made of others come whole
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         packet = func.overloadpacket
         name = str(packet).rpartition(".")[2]
         if str(packet).startswith("c10d."):

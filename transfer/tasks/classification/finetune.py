@@ -169,7 +169,7 @@ def _take(
             ):
                 with computed_in(precision, group.device):
                     logits = shared(view.scaled(views.to(group.device, non_blocking=True)))
-                loss = summed_loss(logits.float(), expected.to(group.device)) / num_images
+                loss = summed_loss(logits.float(), expected.to(group.device, non_blocking=True)) / num_images
                 with computed_in("fp32", group.device):  # what was autocast is so on the way back, too
                     (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
             total += loss.detach()

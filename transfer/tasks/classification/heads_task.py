@@ -190,12 +190,16 @@ def _take(
         num_workers=default_workers(group.device, group.num_processes),
         pin_memory=group.device != "cpu",
     ):
-        counted = torch.ones(len(batch.rows), len(trained.heads))
-        counted[torch.from_numpy(is_held_out[batch.rows]), OFFICIAL + 1 :] = 0
+        labels, held_out = (
+            torch.from_numpy(values[batch.rows]).to(group.device, non_blocking=True)
+            for values in (images.labels, is_held_out)
+        )
+        counted = torch.ones(len(batch.rows), len(trained.heads), device=group.device)
+        counted[:, OFFICIAL + 1 :] = ~held_out[:, None]
         losses = trained.heads.step(
             trained.features(view.scaled(batch.views.to(group.device, non_blocking=True))),
-            torch.from_numpy(images.labels[batch.rows]).to(group.device),
-            counted.to(group.device),
+            labels,
+            counted,
             lr_factor=lr_factor(batch.step, steps.stop, 0, steps_per_epoch=order.steps_per_epoch),
             group=group,
         )

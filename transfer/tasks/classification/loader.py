@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
-from torchvision.transforms.v2.functional import normalize, to_dtype
+from torchvision.transforms.v2.functional import to_dtype
 
 from common.shared_memory import check_shared_memory
 from transfer.streams import Stream, rng, torch_seed
@@ -91,11 +91,15 @@ def scoring_view(views: Views, arch: str, preprocessing: Preprocessing) -> View:
 
 def _view(steps: Sequence[v2.Transform], preprocessing: Preprocessing) -> View:
     """A view that is cut by these steps and brought to the scale and the colour order of the backbone's training."""
-    mean, std = list(preprocessing.mean), list(preprocessing.std)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
 
     def scaled(views: Tensor) -> Tensor:
         levels = to_dtype(views, torch.float32, scale=True)
-        return normalize(levels if preprocessing.colour_order == "RGB" else levels.flip(-3), mean, std)
+        if preprocessing.colour_order != "RGB":
+            levels = levels.flip(-3)
+        # torchvision's normalize makes the host wait for both.
+        mean_there, std_there = (values.to(views.device, non_blocking=True) for values in (mean, std))
+        return levels.sub(mean_there).div_(std_there)
 
     return View(v2.Compose([*steps, v2.ToImage(), v2.ToPureTensor()]), scaled)
 

@@ -1,0 +1,157 @@
+"""Steps of classification and clustering on fake tensors: the tasks' own training and reading of images."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from configs.classification import imagenet_1pct, imagenet_linear
+from pretrain.model.head import ProjectionHead
+from tests.devices.fake_cuda import fake_cuda
+from tests.devices.watch import Watch
+from transfer import benchmarks
+from transfer.tasks.classification import finetune, finetune_task, heads_task, loader, scoring
+from transfer.tasks.classification.datasets.labelled import LabelledImages
+from transfer.tasks.clustering import network
+from transfer.trial import silent
+from transfer.weights.backbone import IMAGENET
+from transfer.weights.backbone.network import build_network
+
+NUM_STEPS, COUNTED = 3, 1  # steps, and which of them is counted: the last is logged
+SHARE = 16  # images of one process
+SIZE = 224
+
+
+@dataclass
+class Counts:
+    """See :class:`tests.devices.watch.Watch`."""
+
+    waits: dict[str, int] = field(default_factory=dict)
+    collectives: dict[str, int] = field(default_factory=dict)
+    convolutions: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Loader:
+    """In the place of torch's DataLoader: batches of bytes; what is done with one is counted until the next."""
+
+    watch: Watch
+    seen: Counts
+
+    def __call__(self, *args: Any, pin_memory: bool, **settings: Any) -> Iterator[Tensor]:
+        for step in range(NUM_STEPS):
+            for counts in (self.watch.waits, self.watch.collectives, self.watch.convolutions):
+                counts.clear()
+            images = torch.empty(SHARE, 3, SIZE, SIZE, dtype=torch.uint8)
+            yield self.watch.pin(images) if pin_memory else images
+            if step == COUNTED:
+                for name in ("waits", "collectives", "convolutions"):
+                    setattr(self.seen, name, dict(getattr(self.watch, name)))
+
+
+def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None) -> Counts:
+    """What one step does, or one batch that is read.
+
+    Args:
+        name: a key of :data:`WORK`.
+        fault: a key of :data:`FAULTS`.
+    """
+    seen = Counts()
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(fake_cuda(num_processes))
+        for owner, attribute, value in (
+            (loader, "DataLoader", Loader(watch, seen)),
+            (loader, "_check_room", lambda *args: None),
+            (torch, "save", lambda content, path: path.touch()),
+            (finetune, "torch_backbone", _backbone),
+            (heads_task, "torch_backbone", _backbone),
+        ):
+            stack.enter_context(mock.patch.object(owner, attribute, value))
+        if fault:
+            stack.enter_context(FAULTS[fault]())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(watch)
+        WORK[name](_trial(arch, folder), num_processes)
+    return seen
+
+
+def _trial(arch: str, folder: Path) -> Any:
+    return SimpleNamespace(
+        benchmark=benchmarks.get("imagenet-linear"),
+        weights=SimpleNamespace(arch=arch, taken=""),
+        seed=0,
+        data=folder,
+        device="cuda",
+        work_dir=folder,
+        progress=silent,
+    )
+
+
+def _backbone(trial: Any) -> tuple[Any, Any]:
+    arch = trial.weights.arch
+    return build_network(arch), SimpleNamespace(arch=arch, preprocessing=IMAGENET, sha256="")
+
+
+def _images(num_processes: int = 1) -> LabelledImages:
+    labels = np.arange(NUM_STEPS * SHARE * num_processes) % 3
+    read: Any = None  # no image is asked for
+    return LabelledImages(name="fake", classes=("a", "b", "c"), labels=labels, read=read)
+
+
+def _train_heads(trial: Any, num_processes: int) -> None:
+    protocol = dataclasses.replace(imagenet_linear.CONFIG, epochs=1, batch_size=SHARE * num_processes)
+    heads_task.train(trial, protocol, _images(num_processes))
+
+
+def _finetune(trial: Any, num_processes: int) -> None:
+    """Batch norm is over half a batch of one process alone, and over a process's whole share with several."""
+    norm_batch = SHARE // 2 if num_processes == 1 else SHARE
+    batch_size = SHARE * num_processes
+    protocol = dataclasses.replace(imagenet_1pct.CONFIG, epochs=1, batch_size=batch_size, norm_batch=norm_batch)
+    finetune_task.train(trial, protocol, _images(num_processes))
+
+
+def _score(trial: Any, num_processes: int) -> None:
+    view = loader.scoring_view(imagenet_1pct.CONFIG.views, trial.weights.arch, IMAGENET)
+    scoring.outputs(_backbone(trial)[0], _images(), view, batch_size=SHARE, device="cuda")
+
+
+def _cluster(trial: Any, num_processes: int) -> None:
+    view = loader.scoring_view(imagenet_1pct.CONFIG.views, trial.weights.arch, IMAGENET)
+    backbone, reader = _backbone(trial)[0], network.Reader(view=view, batch_size=SHARE, device="cuda")
+    head = ProjectionHead(backbone.num_features, 32, 8)
+    network.head_outputs(backbone, head, _images(), reader, lambda rows: None, k=5)
+
+
+WORK: dict[str, Callable[[Any, int], None]] = {
+    "heads": _train_heads,
+    "fine-tuning": _finetune,
+    "scores": _score,
+    "clusters": _cluster,
+}
+summed_loss = finetune.summed_loss
+
+
+def _read(logits: Tensor, targets: Tensor) -> Tensor:
+    loss = summed_loss(logits, targets)
+    loss.item()
+    return loss
+
+
+FAULTS: dict[str, Callable[[], Any]] = {
+    "a value read": lambda: mock.patch.object(finetune, "summed_loss", _read),
+    "targets left on the host": lambda: mock.patch.object(
+        finetune, "summed_loss", lambda logits, targets: summed_loss(logits, targets.cpu())
+    ),
+}

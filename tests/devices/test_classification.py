@@ -1,0 +1,64 @@
+"""Heads, fine-tuning, scoring and clustering on GPUs: devices, types, the host's waits and the collectives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.devices import classifying
+from tests.devices.classifying import Counts
+
+
+class Case(NamedTuple):
+    """What is done, and what it may cost: waits of the host, and collectives."""
+
+    work: str
+    arch: str
+    num_processes: int = 1
+    waits: int = 0
+    collectives: int = 0
+
+
+CASES = {
+    "heads, rn50": Case("heads", "resnet50"),
+    # For the official head's and the candidates' feature, or three: two gradients; the images counted; the losses.
+    "heads, rn50, 8": Case("heads", "resnet50", 8, 0, 2 * 1 + 2),
+    "heads, deit_s, 8": Case("heads", "deit_small", 8, 0, 2 * 3 + 2),
+    "fine-tuning, rn50": Case("fine-tuning", "resnet50"),
+    "fine-tuning, rn50, 8": Case("fine-tuning", "resnet50", 8, 0, 1),
+    "fine-tuning, deit_s, 8": Case("fine-tuning", "deit_small", 8, 0, 1),
+    "scores, rn50": Case("scores", "resnet50", waits=1),
+    "clusters, rn50": Case("clusters", "resnet50", waits=3),  # features, classes and probabilities come to the host
+    "clusters, vit_b": Case("clusters", "vit_base", waits=3),
+}
+
+
+def problems(case: Case, seen: Counts) -> list[str]:
+    """What is not as it should be."""
+    waits, collectives = sum(seen.waits.values()), sum(seen.collectives.values())
+    found = []
+    if waits > case.waits:
+        found.append(f"{waits} waits: {seen.waits}")
+    if collectives != case.collectives:
+        found.append(f"{collectives} collectives: {seen.collectives}")
+    if set(seen.convolutions) != {"row-major float32"}:
+        found.append(f"convolutions: {seen.convolutions}")
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_computes_where_and_as_it_should(on_fake_cuda: Callable[..., Any], name: str) -> None:
+    case = CASES[name]
+    assert problems(case, on_fake_cuda(classifying.work, case.work, case.arch, case.num_processes)) == []
+
+
+def test_a_value_read_is_found(on_fake_cuda: Callable[..., Any]) -> None:
+    seen = on_fake_cuda(classifying.work, "fine-tuning", "resnet50", fault="a value read")
+    assert problems(CASES["fine-tuning, rn50"], seen)[0].startswith("2 waits: {'item at")  # one in each part
+
+
+def test_targets_on_the_host_are_found(on_fake_cuda: Callable[..., Any]) -> None:
+    with pytest.raises(RuntimeError, match="device"):
+        on_fake_cuda(classifying.work, "fine-tuning", "resnet50", fault="targets left on the host")
