@@ -20,6 +20,12 @@ _SHORT_VOC = ("SOLVER.MAX_ITER=1000", "SOLVER.STEPS=(750,917)")
 _SHORT_COCO = ("SOLVER.MAX_ITER=2000", "SOLVER.STEPS=(1334,1778)", "SOLVER.WARMUP_ITERS=200")
 VOC = below(56.4, "table 5, MoCo v2,", *_SHORT_VOC)
 COCO = below(39.8, "table 5, MoCo v2,", *_SHORT_COCO)
+_SUPERVISED_ADE20K = "up to MMSegmentation's FPN from supervised weights at the end of 160k iterations"
+ADE20K = Canary(
+    overrides=("train_cfg.max_iters=1000",),
+    random=Band(low=0.0, high=37.5, source=_SUPERVISED_ADE20K),
+    supervised=Band(low=0.0, high=37.5, source=_SUPERVISED_ADE20K),
+)
 # Measured from random:resnet18 with seeds 10, 11 and 12, which no suite uses, on two cores in November 2026, one
 # thread per trial: mean ± 4 standard deviations of the three, cut at 0. Nobody has supervised weights for digits.
 DEMO_VOC = Canary(

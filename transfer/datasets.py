@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from common.errors import unknown_name
 from transfer.rows import (
+    AdeMasks,
     CityscapesMasks,
     CocoBoxes,
     DatasetRow,
@@ -77,6 +78,15 @@ _ROWS: tuple[DatasetRow, ...] = (
             "unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from the Cityscapes site (with an "
             "account) into {root}, then make *_gtFine_labelTrainIds.png with csCreateTrainIdLabelImgs of "
             "cityscapesScripts"
+        ),
+    ),
+    DenseDataset(
+        name="ade20k", title="ADE20K, 150 classes", parts=("ADEChallengeData2016",),
+        source="`ADEChallengeData2016.zip`, MIT",
+        layouts=(AdeMasks(num_train=20210, num_test=2000),),
+        guide=(
+            "unpack ADEChallengeData2016.zip (MIT's scene parsing benchmark) into {root}, so that "
+            "{root}/ADEChallengeData2016 holds images and annotations, each with training and validation"
         ),
     ),
     DenseDataset(

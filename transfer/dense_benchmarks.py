@@ -107,8 +107,15 @@ DENSE = (
         title="Cityscapes segmentation, FCN-FPN R50",
         summary="FCN-FPN R50, train_fine (2,975) -> val (500), crop 769, 40k iterations at batch 8, sliding windows",
     ),
+    _segmentation(
+        "seg-ade20k", "ade20k", "ade20k", typed="ade20k", canary=canaries.ADE20K,
+        title="ADE20K segmentation, FCN-FPN R50",
+        summary="FCN-FPN R50, training (20,210) -> validation (2,000), 150 classes, crop 512, 160k iterations at "
+        "batch 16",
+    ),
     *_segmentation_of_any("voc", "seg-voc", "VOC12"),
     *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes"),
+    *_segmentation_of_any("ade20k", "ade20k", "ADE20K"),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",
@@ -118,6 +125,11 @@ DENSE = (
         "seg-cityscapes-frozen", "cityscapes", "cityscapes_frozen", protocol_version=2, typed="cityscapes",
         variant_of="seg-cityscapes", option="--frozen", title="Cityscapes segmentation on a frozen R50, linear head",
         summary="a linear head on the stages of the frozen backbone, in minutes",
+    ),
+    _segmentation(
+        "seg-ade20k-frozen", "ade20k", "ade20k_frozen", typed="ade20k", variant_of="seg-ade20k", option="--frozen",
+        title="ADE20K segmentation on a frozen R50, linear head",
+        summary="a linear head on the stages of the frozen backbone, 8k iterations",
     ),
 )  # fmt: skip
 

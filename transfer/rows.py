@@ -183,6 +183,11 @@ class CityscapesMasks(Layout):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdeMasks(Layout):
+    """ADE20K's scene parsing, ``ADEChallengeData2016``: 150 classes from 1, and 0 for all else, which is ignored."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenseDataset(DatasetRow):
     """Images with boxes or masks; the first layout says which are the test images."""
 

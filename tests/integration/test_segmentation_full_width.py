@@ -15,6 +15,8 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from common.files import sha256_text
 from transfer import benchmarks
 from transfer.tasks.segmentation import task
+from transfer.tasks.segmentation.checks import point_to_data
+from transfer.tasks.segmentation.config import resolve_config
 from transfer.trial import Trial, WeightsRef
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
@@ -74,6 +76,15 @@ def cityscapes(root: Path) -> tuple[str, ...]:
     return *small_pipeline("train_dataloader.dataset"), *windows
 
 
+def ade20k(root: Path) -> tuple[str, ...]:
+    """Two images of training, one of validation; returns what makes the pipelines small."""
+    for split, count in {"training": 2, "validation": 1}.items():
+        for number in range(count):
+            home, name = root / "ADEChallengeData2016", f"{split}/ADE_{number:08d}"
+            save_pair(home / f"images/{name}.jpg", home / f"annotations/{name}.png")
+    return small_pipeline("train_dataloader.dataset")
+
+
 def small_pipeline(dataset: str) -> tuple[str, ...]:
     return (
         f"{dataset}.pipeline.2.scale={2 * SIZE},{SIZE}",
@@ -89,6 +100,7 @@ def small_pipeline(dataset: str) -> tuple[str, ...]:
         ("seg-voc-any", "deit_small", voc, {"backbone", "neck", "decode_head"}),
         ("seg-voc-any-frozen", "test_vit", voc, {"backbone", "decode_head"}),
         ("seg-cityscapes-any-frozen", "resnet10t", cityscapes, {"backbone", "decode_head"}),
+        ("seg-ade20k-any-frozen", "test_vit", ade20k, {"backbone", "decode_head"}),
         ("seg-voc-frozen", "resnet50", voc, {"backbone", "decode_head"}),
         ("seg-cityscapes-frozen", "resnet50", cityscapes, {"backbone", "decode_head"}),
     ],
@@ -117,3 +129,18 @@ def test_full_width_protocol_loads_all_of_the_backbone_takes_a_step_and_is_teste
     trained = torch.load(work_dir / "iter_1.pth", weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in trained.values())
     assert {key.split(".")[0] for key in trained} == parts
+
+
+def test_ade20ks_masks_have_their_first_class_at_0_and_all_else_ignored(tmp_path: Path) -> None:
+    from mmengine.registry import DefaultScope
+    from mmseg.registry import DATASETS
+
+    ade20k(tmp_path)
+    config, _ = resolve_config(benchmarks.get("seg-ade20k").config_path)
+    point_to_data(config, tmp_path)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        dataset = DATASETS.build(config.test_dataloader.dataset)
+    (sample,) = dataset
+    mask = sample["data_samples"].gt_sem_seg.data[0]
+    assert len(dataset.metainfo["classes"]) == config.model.decode_head.num_classes == 150
+    assert (mask[: SIZE // 2] == 255).all() and (mask[SIZE // 2 :] == 0).all()  # stored as 0 and 1

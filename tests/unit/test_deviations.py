@@ -30,8 +30,8 @@ def test_every_protocol_and_recipe_of_the_paper_has_a_table() -> None:
         for row in benchmarks.BENCHMARKS.values()
         if row.option in ("--grid cheap", "--kmeans") and benchmarks.get(str(row.variant_of)).suite == "paper"
     }
-    of_moco = {"voc-c4", "coco-c4"}
-    assert {side.name for side in SIDES} == paper | variants | of_moco | (set(RECIPES) - {"demo"})
+    of_others = {"voc-c4", "coco-c4", "seg-ade20k"}
+    assert {side.name for side in SIDES} == paper | variants | of_others | (set(RECIPES) - {"demo"})
 
 
 def test_every_address_is_of_a_commit_a_release_or_a_paper() -> None:

@@ -12,8 +12,8 @@ import pytest
 from tests.doctor_damage import save_image, save_mask, sentences
 from transfer import datasets
 from transfer.doctor.findings import Findings
-from transfer.doctor.masks import check_cityscapes, check_voc
-from transfer.rows import CityscapesMasks
+from transfer.doctor.masks import check_ade20k, check_cityscapes, check_voc
+from transfer.rows import AdeMasks, CityscapesMasks
 from transfer.trial import silent
 
 
@@ -79,11 +79,39 @@ def test_cityscapes(tmp_path: Path) -> None:
     assert "missing files or folders (1): gtFine/val/lindau/" in check_small_cityscapes(tmp_path)[0]
 
 
+def ade20k(root: Path) -> Path:
+    """Two images of training, one of validation, with the first and the last class, and none of both."""
+    home = root / "ADEChallengeData2016"
+    for name in ("training/ADE_train_00000001", "training/ADE_train_00000002", "validation/ADE_val_00000001"):
+        save_image(home / f"images/{name}.jpg")
+        save_mask(home / f"annotations/{name}.png", np.array([[0, 1, 150, 0, 0, 0, 0, 0]] * 6))
+    return root
+
+
+def test_ade20k_has_classes_1_to_150_and_0_for_all_else(tmp_path: Path) -> None:
+    def check() -> list[str]:
+        findings = Findings(tmp_path)
+        check_ade20k(AdeMasks(num_train=2, num_test=1), findings, silent)
+        return findings.sentences()
+
+    ade20k(tmp_path)
+    assert check() == []
+    masks = tmp_path / "ADEChallengeData2016/annotations"
+    save_mask(masks / "training/ADE_train_00000002.png", np.full((6, 8), 151))
+    save_mask(masks / "validation/ADE_val_00000001.png", np.zeros((6, 8)))
+    wrong, nothing = check()
+    assert "impossible labels (1): ADEChallengeData2016/annotations/training/ADE_train_00000002.png (151)" in wrong
+    assert "test masks without a labelled pixel" in nothing
+    (masks / "validation/ADE_val_00000001.png").unlink()
+    assert any("missing files or folders (1): ADEChallengeData2016/annotations/validation" in each for each in check())
+
+
 @pytest.mark.parametrize(
     ("name", "layout", "counts"),
     [
         ("seg-voc", sbd, "test has 1, not 1,449, train has 3, not 10,582"),
         ("cityscapes", cityscapes, "train has 1, not 2,975, val has 1, not 500"),
+        ("ade20k", ade20k, "test has 1, not 2,000, train has 2, not 20,210"),
     ],
 )
 def test_the_protocols_numbers_of_masks_are_demanded(

@@ -23,7 +23,7 @@ def fitted(name: str, arch: str, *overrides: str, preprocessing: Preprocessing =
     return config
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "seg-ade20k"])
 @pytest.mark.parametrize("option", ["", "-frozen"])
 def test_data_test_and_iterations_are_those_of_the_paper_protocol(name: str, option: str) -> None:
     rows = [benchmarks.get(each) for each in (name + option, f"{name}-any{option}")]

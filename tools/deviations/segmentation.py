@@ -56,9 +56,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _model(classes: int, size: int, *, align: bool, align_source: str) -> Iterator[Setting]:
+def _model(classes: int, size: int, *, config: str, align: bool, align_source: str) -> Iterator[Setting]:
     source = "fpn_r50"
-    config = "fcn voc" if size == 512 else "fcn 769"
     yield from (
         Setting("model.data_preprocessor.mean", [123.675, 116.28, 103.53], source),
         Setting("model.data_preprocessor.std", [58.395, 57.12, 57.375], source),
@@ -115,9 +114,9 @@ def _images(scale: tuple[int, int], crop: int, data: str) -> Iterator[Setting]:
     )
 
 
-def _schedule(iterations: int, batch_size: int, source: str) -> Iterator[Setting]:
+def _schedule(iterations: int, batch_size: int, source: str, *, batch_source: str) -> Iterator[Setting]:
     yield from (
-        Setting("train_dataloader.batch_size", batch_size, "fcn voc" if batch_size == 16 else "fcn 769"),
+        Setting("train_dataloader.batch_size", batch_size, batch_source),
         Setting("train_dataloader.sampler.type", "InfiniteSampler", "cityscapes"),
         Setting("train_dataloader.sampler.shuffle", True, "cityscapes"),
         Setting("train_cfg.max_iters", iterations, source),
@@ -150,7 +149,7 @@ def _data(kind: str, images: Any, masks: Any, test_images: str, test_masks: str,
 
 
 VOC = (
-    *_model(21, 512, align=False, align_source="fpn_r50"),
+    *_model(21, 512, config="fcn voc", align=False, align_source="fpn_r50"),
     Setting("model.test_cfg.mode", "whole", "fpn_r50"),
     *_data(
         "PascalVOCDataset", ["JPEGImages", "JPEGImages"], ["SegmentationClass", "SegmentationClassAug"],
@@ -162,11 +161,11 @@ VOC = (
     ),
     Setting("test_dataloader.dataset.ann_file", "ImageSets/Segmentation/val.txt", "data aug"),
     *_images((2048, 512), 512, "data aug"),
-    *_schedule(20_000, 16, "20k"),
+    *_schedule(20_000, 16, "20k", batch_source="fcn voc"),
 )  # fmt: skip
 
 CITYSCAPES = (
-    *_model(19, 769, align=True, align_source="fpn 769"),
+    *_model(19, 769, config="fcn 769", align=True, align_source="fpn 769"),
     Setting("model.test_cfg.mode", "slide", "fpn 769"),
     Setting("model.test_cfg.crop_size", [769, 769], "fpn 769"),
     Setting("model.test_cfg.stride", [513, 513], "fpn 769"),
@@ -174,10 +173,21 @@ CITYSCAPES = (
         "CityscapesDataset", "leftImg8bit/train", "gtFine/train", "leftImg8bit/val", "gtFine/val", "cityscapes"
     ),
     *_images((2049, 1025), 769, "data 769"),
-    *_schedule(40_000, 8, "40k"),
+    *_schedule(40_000, 8, "40k", batch_source="fcn 769"),
+)  # fmt: skip
+
+ADE20K = (
+    *_model(150, 512, config="fpn ade20k", align=False, align_source="fpn_r50"),
+    Setting("model.test_cfg.mode", "whole", "fpn_r50"),
+    *_data(
+        "ADE20KDataset", "images/training", "annotations/training", "images/validation", "annotations/validation",
+        "ade20k",
+    ),
+    *_images((2048, 512), 512, "ade20k"),
+    *_schedule(160_000, 16, "160k", batch_source="fpn ade20k"),
 )  # fmt: skip
 
 SIDES = tuple(
     Side(name=name, ours=partial(ours, name), settings=settings, no_protocol=HOW_IT_RUNS)
-    for name, settings in (("seg-voc", VOC), ("seg-cityscapes", CITYSCAPES))
+    for name, settings in (("seg-voc", VOC), ("seg-cityscapes", CITYSCAPES), ("seg-ade20k", ADE20K))
 )

@@ -48,6 +48,12 @@ SOURCES = {
     "cityscapes": ("cityscapes", f"{_MMSEG}/v1.2.2/configs/_base_/datasets/cityscapes.py"),
     "data 769": ("cityscapes_769x769", f"{_MMSEG}/v1.2.2/configs/_base_/datasets/cityscapes_769x769.py"),
     "data aug": ("pascal_voc12_aug", f"{_MMSEG}/v1.2.2/configs/_base_/datasets/pascal_voc12_aug.py"),
+    "fpn ade20k": (
+        "sem_fpn ade20k",
+        f"{_MMSEG}/v1.2.2/configs/sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py",
+    ),
+    "ade20k": ("ade20k", f"{_MMSEG}/v1.2.2/configs/_base_/datasets/ade20k.py"),
+    "160k": ("schedule_160k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_160k.py"),
     "20k": ("schedule_20k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_20k.py"),
     "40k": ("schedule_40k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_40k.py"),
 }

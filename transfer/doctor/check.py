@@ -14,6 +14,7 @@ from common.progress import Progress
 from transfer.doctor import boxes, classification, masks, stamp
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
 from transfer.rows import (
+    AdeMasks,
     CityscapesMasks,
     CocoBoxes,
     DatasetRow,
@@ -33,6 +34,7 @@ CHECKS: dict[type, Callable[[Any, Findings, Progress], None]] = {
     CocoBoxes: boxes.check_coco,
     VocMasks: masks.check_voc,
     CityscapesMasks: masks.check_cityscapes,
+    AdeMasks: masks.check_ade20k,
 }
 
 

@@ -1,4 +1,4 @@
-"""Pairs of an image and its mask of class indices: VOC with SBD, Cityscapes, and the embedded digits."""
+"""Pairs of an image and its mask of class indices: VOC with SBD, Cityscapes, ADE20K, and the embedded digits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from transfer.doctor.findings import (
     SEVERAL_COLUMNS,
     Findings,
 )
-from transfer.rows import CityscapesMasks, MaskList, VocMasks
+from transfer.rows import AdeMasks, CityscapesMasks, MaskList, VocMasks
 
 IGNORED = 255
+ADE20K = "ADEChallengeData2016"
 
 
 def check_voc(layout: VocMasks, findings: Findings, progress: Progress) -> None:
@@ -77,6 +78,29 @@ def cityscapes_images(root: Path, split: str) -> list[Path]:
     return sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
 
 
+def check_ade20k(layout: AdeMasks, findings: Findings, progress: Progress) -> None:
+    """Checks ADE20K's 150 classes, for which its masks have 1 to 150, and 0 for all else."""
+    home = findings.root / ADE20K
+    splits = (("train", "training", layout.num_train), ("test", "validation", layout.num_test))
+    if not has_folders(
+        [home / kind / folder for kind in ("images", "annotations") for _, folder, _ in splits], findings
+    ):
+        return
+    names: dict[str, set[str]] = {}
+    for split, folder, count in splits:
+        images = ade20k_images(findings.root, folder)
+        names[split] = {image.stem for image in images}
+        pairs = [(image, home / f"annotations/{folder}/{image.stem}.png") for image in images]
+        _check_pairs(split, pairs, count, 151, findings, progress, unlabelled=frozenset({0, IGNORED}))
+    for name in names["train"] & names["test"]:
+        findings.add(LEAK, name)
+
+
+def ade20k_images(root: Path, folder: str) -> list[Path]:
+    """The images of ``training`` or ``validation``."""
+    return sorted((root / ADE20K / "images" / folder).glob("*.jpg"))
+
+
 def _check_pairs(
     split: str,
     pairs: Sequence[tuple[Path, Path]],
@@ -84,12 +108,14 @@ def _check_pairs(
     num_classes: int,
     findings: Findings,
     progress: Progress,
+    *,
+    unlabelled: frozenset[int] = frozenset({IGNORED}),
 ) -> None:
     blank: list[Path] = []
 
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        check_image(image, _check_mask(mask, num_classes, blank, findings), findings)
+        check_image(image, _check_mask(mask, num_classes, blank, findings, unlabelled), findings)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")
@@ -99,7 +125,9 @@ def _check_pairs(
         findings.note("masks without a labelled pixel", path)
 
 
-def _check_mask(path: Path, num_classes: int, blank: list[Path], findings: Findings) -> tuple[int, int] | None:
+def _check_mask(
+    path: Path, num_classes: int, blank: list[Path], findings: Findings, unlabelled: frozenset[int]
+) -> tuple[int, int] | None:
     """Notes what is wrong with a mask; returns its (width, height) if it can be read.
 
     Args:
@@ -118,7 +146,7 @@ def _check_mask(path: Path, num_classes: int, blank: list[Path], findings: Findi
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({problem})")
         return None
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    if set(present) <= {IGNORED}:
+    if unlabelled.issuperset(present.tolist()):
         blank.append(path)
     impossible = [int(label) for label in present if num_classes <= label != IGNORED]
     if impossible:

@@ -38,6 +38,12 @@ COSTS: dict[str, ModelCost] = {
     "seg-cityscapes": ModelCost(
         train=Flop(6.078e11, 0), test=Flop(1.628e12, 0), num_parameters=28_478_675, num_trained=28_478_675
     ),
+    "seg-ade20k": ModelCost(
+        train=Flop(2.645e11, 0), test=Flop(1.19e11, 0), num_parameters=28_495_574, num_trained=28_495_574
+    ),
+    "seg-ade20k-frozen": ModelCost(
+        train=Flop(4.742e10, 0), test=Flop(6.071e10, 0), num_parameters=24_084_632, num_trained=576_600
+    ),
     "demo-seg": ModelCost(
         train=Flop(4.007e09, 0), test=Flop(1.361e09, 0), num_parameters=11_487_810, num_trained=11_487_810
     ),

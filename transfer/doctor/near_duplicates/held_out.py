@@ -12,10 +12,19 @@ from common.errors import UserError
 from common.progress import Progress
 from transfer.doctor.boxes import coco_home, voc_images
 from transfer.doctor.findings import Findings
-from transfer.doctor.masks import cityscapes_images, voc_pairs
+from transfer.doctor.masks import ade20k_images, cityscapes_images, voc_pairs
 from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
-from transfer.rows import CityscapesMasks, CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, VocBoxes, VocMasks
+from transfer.rows import (
+    AdeMasks,
+    CityscapesMasks,
+    CocoBoxes,
+    DatasetRow,
+    DenseDataset,
+    LabelledDataset,
+    VocBoxes,
+    VocMasks,
+)
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.detection.coco_files import image_path
 from transfer.tasks.detection.voc_files import image_of
@@ -78,6 +87,8 @@ def paths_of(row: DenseDataset, root: Path, split: Literal["train", "test"]) -> 
             paths = [image_path(home / part.images, image["file_name"]) for image in content["images"]]
         case CityscapesMasks():
             paths = cityscapes_images(root, "val" if split == "test" else split)
+        case AdeMasks():
+            paths = ade20k_images(root, "validation" if split == "test" else "training")
         case layout:
             raise AssertionError(f"nobody knows where {type(layout).__name__} keeps its images")
     if problems := findings.sentences():

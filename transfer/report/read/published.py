@@ -122,5 +122,5 @@ def _table(entry: Mapping[str, Any]) -> PublishedTable:
         )
         for row in entry["rows"]
     )
-    source = f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id()
+    source = entry.get("source") or (f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id())
     return PublishedTable(source, entry["setting"], rows, tuple(entry["metrics"]), entry.get("figure"))
