@@ -145,6 +145,22 @@ REST: dict[str, dict[str, ModelCost]] = {
         ),
         "plain": ModelCost(train=Flop(5.606e08, 0), test=Flop(2.242e09, 0), num_parameters=58_444, num_trained=58_444),
     },
+    "seg-ade20k-any": {
+        "pyramid": ModelCost(
+            train=Flop(1.376e11, 0), test=Flop(6.084e10, 0), num_parameters=4_987_542, num_trained=4_987_542
+        ),
+        "plain": ModelCost(
+            train=Flop(2.125e11, 0), test=Flop(9.298e10, 0), num_parameters=11_084_182, num_trained=11_084_182
+        ),
+    },
+    "seg-ade20k-any-frozen": {
+        "pyramid": ModelCost(
+            train=Flop(4.719e09, 0), test=Flop(3.126e09, 0), num_parameters=576_600, num_trained=576_600
+        ),
+        "plain": ModelCost(
+            train=Flop(1.887e09, 0), test=Flop(1.239e09, 0), num_parameters=461_400, num_trained=461_400
+        ),
+    },
 }
 
 # Of the backbones alone, as pretrain.model builds them.
