@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from common.errors import UserError
 from common.files import sha256_text, write_text
+from common.strict_json import brief, loads, read_bounded, reason, typed
+from transfer.record_bounds import MAX_RECORD_BYTES, out_of_bounds, out_of_range
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"
@@ -25,7 +27,7 @@ LATER_FIELDS = ("processor", "data_remarks", "norm_batch")
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One figure. ``value`` is in percent (0 to 100), as the published tables print it."""
+    """One figure. ``value`` is in percent, as the published tables print it (:mod:`transfer.record_bounds`)."""
 
     value: float
     direction: Literal["higher", "lower"] = "higher"
@@ -89,14 +91,15 @@ class TrialResult:
         """The fields of :class:`TrialResult` alone, whatever a subclass adds."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(TrialResult)}
 
-    def not_finite(self) -> dict[str, float]:
-        """Name to value of every figure that is NaN or infinite; metrics come first."""
-        figures = {name: metric.value for name, metric in self.metrics.items()}
+    def unfit(self) -> dict[str, float]:
+        """Name to value of every figure that is not finite or, being in percent, out of range; metrics come first."""
+        figures = {name: [(name, metric.value)] for name, metric in self.metrics.items()}
         for reference, values in self.references.items():
-            figures |= {f"{name} of {reference}": value for name, value in values.items()}
-        figures |= {f"inflated {name}": value for name, value in self.inflated.items()}
-        figures |= {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
-        return {name: value for name, value in figures.items() if not math.isfinite(value)}
+            figures |= {f"{name} of {reference}": [(name, value)] for name, value in values.items()}
+        figures |= {f"inflated {name}": [(name, value)] for name, value in self.inflated.items()}
+        found = {shown: value for shown, ((name, value),) in figures.items() if out_of_range(name, value)}
+        chosen = {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
+        return found | {name: value for name, value in chosen.items() if not math.isfinite(value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,16 +139,17 @@ class TrialRecord(TrialResult):
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a done trial lacks metrics, a figure is not finite, or a ledger entry is incomplete."""
+        """Raises ValueError if a done trial lacks metrics, a figure cannot be, or a field is out of its bounds."""
         if self.status not in ("done", "failed"):
-            raise ValueError(f"status is {self.status!r}, not done or failed")
+            raise ValueError(f"status is {brief(self.status)}, not done or failed")
         if self.status == "done" and not self.metrics:
             raise ValueError("a done trial has no metric")
-        for name, value in self.not_finite().items():
-            raise ValueError(f"{name} is {value}")
-        for scoring in self.test_scorings:
-            if missing := {"split", "num_images", "purpose"} - scoring.keys():
-                raise ValueError(f"a test scoring has no {sorted(missing)[0]}")
+        if self.status == "failed" and (self.metrics or not self.error):
+            raise ValueError("a failed trial has a metric" if self.metrics else "a failed trial has no error")
+        for name, value in self.unfit().items():
+            raise ValueError(f"{name} is {value}, not a figure in percent")
+        for problem in out_of_bounds(self):
+            raise ValueError(problem)
 
     def save(self, path: Path) -> None:
         """Writes the record, whole or not at all."""
@@ -192,21 +196,21 @@ class TrialRecord(TrialResult):
         Raises:
             UserError: the file is not a record of this schema.
         """
-        return cls.from_bytes(path.read_bytes(), str(path))
+        return cls.from_bytes(read_bounded(path, MAX_RECORD_BYTES), str(path))
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str) -> TrialRecord:
         """Reads a record as :meth:`load` does; ``where`` names it in errors."""
-
-        def refuse_constant(name: str) -> float:
-            raise ValueError(f"{name} is not a number")
-
         try:
-            raw = json.loads(content.decode("utf-8"), parse_constant=refuse_constant)
-            if raw.get("schema_version") != SCHEMA_VERSION:
-                raise ValueError(f"schema version {raw.get('schema_version')}, this program reads {SCHEMA_VERSION}")
-            raw["metrics"] = {name: Metric(**metric) for name, metric in raw["metrics"].items()}
-            raw["weights"] = WeightsInfo(**raw["weights"])
-            return cls(**raw)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{where} is not a trial record ({error}): delete it and run the trial again") from None
+            if len(content) > MAX_RECORD_BYTES:
+                raise ValueError(f"more than {MAX_RECORD_BYTES >> 20} MiB")
+            raw = loads(content)
+            version = raw.get("schema_version") if isinstance(raw, dict) else None
+            if type(version) is not int or version != SCHEMA_VERSION:
+                raise ValueError(f"schema version {brief(version)}, this program reads {SCHEMA_VERSION}")
+            record: TrialRecord = typed(raw, cls, "the record")
+            return record
+        except ValueError as error:
+            raise UserError(
+                f"{where} is not a trial record ({reason(error)}): delete it and run the trial again"
+            ) from None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.gpus import GPUS
-from tests.report_records import done
+from tests.report_records import done, failed
 from transfer import benchmarks
 from transfer.planner.devices import Machine, recorded_device
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
@@ -195,7 +195,7 @@ def test_gpu_seconds_by_hand() -> None:
 
 
 def test_failed_and_broken_records_teach_nothing(tmp_path: Path) -> None:
-    for number, text in enumerate([done(1.0).to_text(), "{", done(1.0, seed=1, status="failed").to_text()]):
+    for number, text in enumerate([done(1.0).to_text(), "{", failed(seed=1).to_text()]):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "record.json").write_text(text)
     assert [found.record.seed for found in gather([tmp_path, tmp_path])] == [0]

@@ -20,7 +20,7 @@ from transfer.report.lay_out.tables import Table
 from transfer.report.read.ablation_files import Ablation, read
 from transfer.report.read.evidence import Evidence, find_evidence
 from transfer.report.read.trials import find_records
-from transfer.report.verify import text, verify
+from transfer.report.verify import in_words, verify
 from transfer.report.write.html import render_html
 from transfer.report.write.latex import render_latex
 from transfer.report.write.markdown import render_markdown
@@ -149,7 +149,7 @@ def test_one_digit_of_an_outcome_is_named_by_verify_and_warned_of(tmp_path: Path
     assert "ablation terms, demo, both figures acc values 2: the report says 98.0, the records give 98.5" in (
         found.differing
     )
-    assert "edited: demo ablation terms: its content is not that of its content_sha256" in text(found, report_json)
+    assert "edited: demo ablation terms: its content is not that of its content_sha256" in in_words(found, report_json)
     document = build_document(build_report(find_records([runs]), evidence=find_evidence([runs])))
     assert any("Edited after it was written: demo ablation terms" in line for line in document.warnings)
 

@@ -17,7 +17,7 @@ from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
 from transfer.report.read.trials import broken_seals
-from transfer.report.verify import Verification, text, verify
+from transfer.report.verify import Verification, in_words, verify
 from transfer.report.write.data import render_json
 
 
@@ -163,7 +163,7 @@ def test_records_without_a_hash_are_unverifiable_and_not_refused(tmp_path: Path)
     path.write_text(render_json(build_report(records), ["runs"]))
     found = verify(path)
     assert found.holds and len(found.unverifiable) == 3
-    assert "unverifiable: 3 records without metrics_sha256" in text(found, path)
+    assert "unverifiable: 3 records without metrics_sha256" in in_words(found, path)
 
 
 def test_records_may_be_elsewhere_than_the_report_says(report_json: Path, tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path, content: s
 
 def test_the_verdict_says_how_many_values_follow(report_json: Path) -> None:
     found = verify(report_json)
-    assert text(found, report_json) == f"{report_json}: all {found.num_cells} values follow from the records"
+    assert in_words(found, report_json) == f"{report_json}: all {found.num_cells} values follow from the records"
     lost = Verification(num_cells=5, differing=("a: x",), edited=("b",), unverifiable=())
-    assert text(lost, report_json).splitlines() == [
+    assert in_words(lost, report_json).splitlines() == [
         "differs: a: x",
         "edited: b",
         f"{report_json}: 1 value of 5 differ, 1 mark of edited records",

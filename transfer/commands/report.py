@@ -57,7 +57,7 @@ def main(args: Args) -> int:
         from transfer.report import verify
 
         found = verify.verify(args.verify, args.runs)
-        print(verify.text(found, args.verify))
+        print(verify.in_words(found, args.verify))
         return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
         from transfer.report.write.pack import RECORDS, pack

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import sha256_text
+from common.strict_json import number, text
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
@@ -54,17 +55,19 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         UserError: the file is not a report of this version, or the records cannot be read.
     """
     stated = read_json(path)
-    places = sources or [path.parent / source for source in stated["sources"]]
-    records, evidence = find_records(places), find_evidence(places)
     try:
-        reported, options = _cells(stated), stated["options"]
+        places = sources or [path.parent / text({"sources": each}, "sources") for each in stated["sources"]]
+        baseline = None if stated["options"]["baseline"] is None else text(stated["options"], "baseline")
+        wanted = number(stated["options"]["difference"], "difference")
+        margin = None if stated["options"]["margin"] is None else number(stated["options"]["margin"], "margin")
+        reported = _cells(stated)
         rows = [(each["benchmark"], row) for each in stated["benchmarks"] for row in each["weights"]]
         # A report stays true when a protocol gets a new version: what it calls on protocol was so when it was made.
         versions = {name: row["protocol_version"] for name, row in rows if row["on_protocol"]}
         hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
-    baseline, wanted, margin = options["baseline"], options["difference"], options["margin"]
+    records, evidence = find_records(places), find_evidence(places)
     report = build_report(
         records, baseline=baseline, wanted=wanted, margin=margin, evidence=evidence, versions=versions
     )
@@ -81,7 +84,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     )
 
 
-def text(verification: Verification, path: Path) -> str:
+def in_words(verification: Verification, path: Path) -> str:
     """The finding in words, the verdict last."""
     lines = [f"differs: {line}" for line in verification.differing]
     lines += [f"edited: {line}" for line in verification.edited]

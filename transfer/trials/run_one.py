@@ -16,6 +16,7 @@ from common.cuda import check_cuda
 from common.errors import UserError
 from common.files import make_dir, remove_unfinished, sha256_text, write_text
 from transfer.record import TrialRecord, WeightsInfo
+from transfer.record_bounds import MAX_TEXT
 from transfer.task import task_of
 from transfer.trial import Outcome
 from transfer.trials.claim import Claim, live_owner, take
@@ -106,12 +107,13 @@ def _output_to(path: Path) -> Iterator[None]:
 def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float) -> TrialRecord:
     """The record of a trial that ended, with an outcome or with an error."""
     found = outcome or Outcome(metrics={}, resolved_config="", arch="unknown", source_format="unknown")
-    if not error and (broken := found.not_finite()):
-        error = f"not a number: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
+    if not error and (broken := found.unfit()):
+        error = f"not a figure in percent: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
     if not error and not found.metrics:
         error = "the task returned no metric"
     if error:
         found = dataclasses.replace(found, metrics={}, references={}, inflated={}, choices={})
+        error = error.encode(errors="replace").decode()[:MAX_TEXT]
     result = found.result() | {
         "metrics": {name: dataclasses.replace(each, value=float(each.value)) for name, each in found.metrics.items()},
         "pictures": [path.relative_to(plan.trial_dir).as_posix() for path in found.pictures],

@@ -11,6 +11,7 @@ from typing import Literal
 
 from common.errors import UserError
 from transfer.record import TrialRecord
+from transfer.record_bounds import MAX_RECORD_BYTES
 from transfer.trials.claim import Owner, live_owner
 from transfer.trials.plan import TrialPlan
 
@@ -63,7 +64,7 @@ def recorded_state(plan: TrialPlan) -> TrialState:
     """What is recorded of the trial; nobody is asked whether it is running."""
     try:
         with plan.record_path.open("rb") as file:
-            written_ns, content = os.fstat(file.fileno()).st_mtime_ns, file.read()
+            written_ns, content = os.fstat(file.fileno()).st_mtime_ns, file.read(MAX_RECORD_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return TrialState(name="to run")
     try:

@@ -7,13 +7,14 @@ lists, with the hash that the manifest gives, are looked at.
 from __future__ import annotations
 
 import gzip
-import json
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from common.errors import UserError
 from common.files import sha256_bytes
+from common.strict_json import brief, loads, reason
 
 FORMAT = "twist-transfer-archive"
 VERSION = 1
@@ -45,30 +46,34 @@ def read_archive(path: Path) -> dict[str, bytes]:
                 files = _members(archive, path)
         if MANIFEST not in files:
             raise _refused(path, f"it has no {MANIFEST}")
-        manifest = json.loads(files.pop(MANIFEST))
+        manifest = loads(files.pop(MANIFEST))
         if (manifest["format"], manifest["version"]) != (FORMAT, VERSION):
-            raise _refused(path, f"it is {manifest['format']} version {manifest['version']}, not {FORMAT} {VERSION}")
+            raise _refused(
+                path, f"it is {brief(manifest['format'])} version {brief(manifest['version'])}, not {FORMAT} {VERSION}"
+            )
         listed = manifest["files"]
         if lost := sorted(listed.keys() ^ files.keys()):
             raise _refused(path, f"{lost[0]!r} is in the manifest or in the archive, not in both")
         if changed := [name for name in sorted(files) if sha256_bytes(files[name]) != listed[name]["sha256"]]:
             raise _refused(path, f"{changed[0]!r} is not what the manifest says")
         return files
-    except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"cannot read {path} as an archive of records ({error}): fetch it again") from None
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"cannot read {path} as an archive of records ({reason(error)}): fetch it again") from None
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for entry in archive:
         if PurePosixPath(entry.name).is_absolute() or ".." in PurePosixPath(entry.name).parts:
-            raise _refused(path, f"{entry.name!r} leads out of it")
-        if not entry.isreg():
-            raise _refused(path, f"{entry.name!r} is not a plain file")
+            raise _refused(path, f"{brief(entry.name)} leads out of it")
+        if not entry.isreg() or entry.issparse():
+            raise _refused(path, f"{brief(entry.name)} is not a plain file")
         if entry.size > MAX_FILE_BYTES or len(files) >= MAX_FILES:
-            raise _refused(path, f"at {entry.name!r} it exceeds {MAX_FILE_BYTES >> 20} MiB a file or {MAX_FILES} files")
+            raise _refused(
+                path, f"at {brief(entry.name)} it exceeds {MAX_FILE_BYTES >> 20} MiB a file or {MAX_FILES} files"
+            )
         if entry.name in files:
-            raise _refused(path, f"{entry.name!r} is in it twice")
+            raise _refused(path, f"{brief(entry.name)} is in it twice")
         content = archive.extractfile(entry)
         assert content is not None  # it is a regular file
         files[entry.name] = content.read()

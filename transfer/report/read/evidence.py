@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.errors import UserError
+from common.strict_json import read_bounded
 from transfer.benchmarks import BENCHMARKS
 from transfer.report.read.archive import is_archive, read_archive
 
@@ -129,15 +130,7 @@ def _files(sources: Sequence[Path]) -> Iterator[tuple[str, Read]]:
             for name in sorted(names):
                 if name.endswith((".json", ".jsonl")):
                     path = Path(folder, name)
-                    yield str(path), partial(read_file, path)
-
-
-def read_file(path: Path) -> bytes:
-    """The file's content. Raises UserError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): repair it or report on another folder") from None
+                    yield str(path), partial(read_bounded, path)
 
 
 def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pretraining, ...]:
@@ -148,7 +141,7 @@ def _courses(outcome: Ablation, where: str, files: dict[str, Read]) -> tuple[Pre
     for run in (run for run in outcome.runs if run.failure is None):
         path = f"{_beside(where, run.folder)}/{CURVES_FILE}"
         if path in files or Path(path).is_file():  # an ablation's runs may be outside the given folders
-            lines = files[path]() if path in files else read_file(Path(path))
+            lines = files[path]() if path in files else read_bounded(Path(path))
             found.append(replace(read_run(lines, None, path), label=run.setting))
     archived = [path for path in files if path.startswith(f"{_beside(where, COURSES_FOLDER)}/")]
     return tuple(found or [read_archived(files[path](), path) for path in archived])

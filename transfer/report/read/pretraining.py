@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from common.errors import UserError
-from transfer.report.read.strict_json import number, read_object, text, whole
+from common.strict_json import loads, number, read_object, reason, text, whole
 
 FORMAT = "twist-transfer pre-training curves"
 VERSION = 1
@@ -55,15 +55,15 @@ def read_run(lines: bytes, note: bytes | None, where: str) -> Pretraining:
     curves: dict[str, list[Point]] = {}
     try:
         for line in lines.decode("utf-8").rpartition("\n")[0].splitlines():  # a kill may have cut the last line
-            logged = json.loads(line)
+            logged = loads(line)
             step = whole(logged, "step")
             for name, value in logged.items():
                 if name not in ("kind", "step", "epoch"):
                     curves.setdefault(name, []).append((step, number(value, name)))
-        facts = _facts(json.loads(note)) if note else {}
+        facts = _facts(loads(note)) if note else {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{where} does not hold the curves of a pre-training run ({error}): repair it, or move it elsewhere"
+            f"{where} does not hold the curves of a pre-training run ({reason(error)}): repair it, or move it elsewhere"
         ) from None
     for name, points in curves.items():
         if len(points) > MAX_POINTS:

@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.files import sha256_text
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.report.read.archive import is_archive, read_archive
-from transfer.report.read.evidence import holds_evidence, read_file
+from transfer.report.read.evidence import holds_evidence
 
 MAX_PICTURE_BYTES = 1 << 20
 MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by the files' first bytes
@@ -119,7 +119,7 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
             )
         paths |= {path.resolve(): path for path in found}
     for path in sorted(paths.values()):
-        record = TrialRecord.from_bytes(read_file(path), str(path))
+        record = TrialRecord.load(path)
         yield FoundTrial(str(path), record, partial(_read_below, path.parent))
     for archive in (source for source in sources if is_archive(source)):
         files = read_archive(archive)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import UserError
 from common.files import sha256_text
+from common.strict_json import loads, read_bounded, reason
 from transfer.record import TrialRecord
 from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
@@ -214,21 +215,19 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or is not a report of this version.
     """
-    from transfer.report.read.strict_json import loads
-
     try:
-        content: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = loads(read_bounded(path))
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {content['schema_version']}, this program reads {SCHEMA_VERSION}")
         if missing := {"sources", "options", "benchmarks", "records"} - content.keys():
             raise ValueError(f"no {sorted(missing)[0]}")
         return content
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror}): name a report.json") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
 
 
 def no_report(path: Path, error: Exception) -> UserError:
     """The error for a file that is not what ``report.json`` should be."""
-    return UserError(f"{path} is not a report.json of this program ({error}): write it again with tools/report.sh")
+    return UserError(
+        f"{path} is not a report.json of this program ({reason(error)}): write it again with tools/report.sh"
+    )
