@@ -78,8 +78,17 @@ def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_module(module: str, *arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m module arguments`` as the launchers do, and returns what it printed and its exit code."""
+    return _run("-m", module, *arguments, cwd=cwd, **environment)
+
+
+def run_program(program: Path, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a file of the test's own, in its folder, from which the tools do not import."""
+    return _run(program, *arguments, cwd=program.parent, **environment)
+
+
+def _run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", **environment},
         capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_module
+from tests.conftest import run_module, run_program
 from transfer.record import TrialRecord
 
 MODULE = "transfer.commands.transfer_det"
@@ -32,7 +32,7 @@ def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(digits:
     [
         (
             ("voc-c4", "--frozen"),
-            "--frozen goes with voc-any, coco-any, voc, coco, demo-voc",
+            "--frozen goes with voc-any, coco-any, voc, coco, own-coco, own-voc, demo-voc",
         ),
         (("voc-frozen",), "unknown benchmark 'voc-frozen'"),
         (("demo-voc", "--canary-weights", "x.pth"), "give --canary too"),
@@ -73,7 +73,7 @@ def test_a_canary_that_misses_its_band_stops_before_the_trials(digits: Path, tmp
     )
     (tmp_path / "program.py").write_text(program)
     arguments = ("demo-voc", "random:resnet18", "--canary", "--trials", "1", "--data", digits)
-    done = run_module("program", *arguments, cwd=tmp_path)
+    done = run_program(tmp_path / "program.py", *arguments)
     assert done.returncode == 2
     assert "ended at box_ap50" in done.stderr and "should have ended above 99 and up to 100 (nobody)" in done.stderr
     assert len(list((tmp_path / "runs-canary").rglob("record.json"))) == 1

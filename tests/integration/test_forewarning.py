@@ -8,7 +8,7 @@ import pytest
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from common.errors import UserError
-from tests.conftest import run_module
+from tests.conftest import run_module, run_program
 from transfer import benchmarks
 from transfer.preflight import settings
 from transfer.preflight.check import wants_other_data
@@ -119,7 +119,7 @@ def test_finished_trials_are_skipped_without_a_word_and_without_a_framework(digi
     )
     (tmp_path / "program.py").write_text(program)
     arguments = ("demo", "random:resnet18", f"{SEG_BATCH}=2", "--trials", "1", "--data", digits, "--device", "cpu")
-    done = run_module("program", *arguments, cwd=tmp_path)
+    done = run_program(tmp_path / "program.py", *arguments)
     assert done.returncode == 0, done.stderr
     assert "1 of 1 trials are recorded" in done.stdout and "loaded: []" in done.stdout
     assert done.stderr == ""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import run_module
+from tests.conftest import run_program
 from transfer.record import TrialRecord
 from transfer.rows import CONFIGS
 
@@ -115,7 +115,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: object) -> str:
-    done = run_module("program", *arguments, cwd=folder)
+    done = run_program(folder / "program.py", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -127,7 +127,7 @@ def test_help_lists_it_and_the_doctor_checks_its_data(folder: Path) -> None:
     list_of_test = folder / "data/shapes/ImageSets/Segmentation/val.txt"
     whole = list_of_test.read_text()
     list_of_test.write_text(whole[4:])
-    damaged = run_module("program", "check_data", "shapes", "--data", folder / "data", cwd=folder)
+    damaged = run_program(folder / "program.py", "check_data", "shapes", "--data", folder / "data")
     list_of_test.write_text(whole)
     assert damaged.returncode == 2 and "test has 3, not 4" in damaged.stderr
     assert f"what to fetch: Shapes: draw them again into {folder / 'data'}" in damaged.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.gpus import visible_gpus
-from tests.conftest import run_module
+from tests.conftest import run_program
 from tests.trial_runs import plans
 from transfer import benchmarks
 from transfer.trials.devices import DevicePool
@@ -92,5 +92,5 @@ if __name__ == "__main__":
 @pytest.mark.skipif(not visible_gpus(), reason="needs a GPU")
 def test_a_process_forked_with_all_frameworks_can_use_its_gpu_and_has_no_other(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)  # a fork server of its own, as a command has it
-    done = run_module("program", cwd=tmp_path)
+    done = run_program(tmp_path / "program.py")
     assert done.stdout.strip() == "(1, 3.0)", done.stderr
