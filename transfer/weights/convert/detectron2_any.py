@@ -14,53 +14,33 @@ from typing import TYPE_CHECKING, Any
 
 from transfer.compat import prepare_detectron2
 from transfer.weights.backbone import architecture
-from transfer.weights.backbone.architecture import ResNetSpec
-from transfer.weights.backbone.naming import Naming
 from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.backbone.types import Preprocessing
 from transfer.weights.convert import detectron2
-from transfer.weights.convert.target import RESNET_IMAGES, VIT_IMAGES, Settings, Target, hooked_stages, unused_keys
-from transfer.weights.convert.timm_networks import image_shapes
+from transfer.weights.convert.any_network import any_target
+from transfer.weights.convert.target import Settings, Target
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @functools.cache
 def detectron2_any_target(arch: str) -> Target:
     """Detectron2 as the target of this architecture, ours or timm's."""
-    spec = architecture.get(arch)
-
-    def stages(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        stem = {"stem": "network.maxpool"} if isinstance(spec, ResNetSpec) else {}
-        maps: dict[str, Tensor] = {}
-        handle = model.register_forward_hook(lambda module, inputs, outputs: maps.update(outputs))
-        try:
-            return {**hooked_stages(model, images, stem), **maps}
-        finally:
-            handle.remove()
-
-    absent = {}
-    if isinstance(spec, TimmSpec):
-        shapes = image_shapes(spec)
-        if not spec.any_size:
-            absent[arch] = f"it takes images of {spec.image_size[0]}x{spec.image_size[1]} px only, detection any"
-    else:
-        shapes = RESNET_IMAGES if isinstance(spec, ResNetSpec) else VIT_IMAGES
-    return Target(
+    spec, absent = architecture.get(arch), {}
+    if isinstance(spec, TimmSpec) and not spec.any_size:
+        absent[arch] = f"it takes images of {spec.image_size[0]}x{spec.image_size[1]} px only, detection any"
+    return any_target(
+        arch,
         name="detectron2-any",
         suffix="detectron2-any.pkl",
         packages=(*detectron2.PACKAGES, "timm"),
-        naming=Naming((("{p}", "network.{p}"),)),
-        dropped=dict.fromkeys(unused_keys(arch), "no feature map depends on it"),
         absent=absent,
         default_settings=settings,
         settings_of=settings_of,
         preprocessing_settings=detectron2.PREPROCESSING,
         write=detectron2.write,
         load=load,
-        stages=stages,
-        image_shapes=shapes,
     )
 
 

@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.compat import prepare_mmseg
-from transfer.weights.backbone import architecture
-from transfer.weights.backbone.architecture import ResNetSpec
-from transfer.weights.backbone.naming import Naming
-from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert import mmseg
-from transfer.weights.convert.target import RESNET_IMAGES, VIT_IMAGES, Settings, Target, hooked_stages, unused_keys
-from transfer.weights.convert.timm_networks import image_shapes
+from transfer.weights.convert.any_network import any_target
+from transfer.weights.convert.target import Settings, Target
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from transfer.weights.backbone import Preprocessing
 
@@ -28,30 +24,16 @@ if TYPE_CHECKING:
 @functools.cache
 def mmseg_any_target(arch: str) -> Target:
     """MMSegmentation as the target of this architecture, ours or timm's."""
-    spec = architecture.get(arch)
-
-    def stages(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-        stem = {"stem": "network.maxpool"} if isinstance(spec, ResNetSpec) else {}
-        maps = model(images)
-        return {**dict(zip(spec.stages[-len(maps) :], maps, strict=True)), **hooked_stages(model, images, stem)}
-
-    if isinstance(spec, TimmSpec):
-        shapes = image_shapes(spec)
-    else:
-        shapes = RESNET_IMAGES if isinstance(spec, ResNetSpec) else VIT_IMAGES
-    return Target(
+    return any_target(
+        arch,
         name="mmseg-any",
         suffix="mmseg-any.pth",
         packages=(*mmseg.PACKAGES, "timm"),
-        naming=Naming((("{p}", "network.{p}"),)),
-        dropped=dict.fromkeys(unused_keys(arch), "no feature map depends on it"),
         default_settings=settings,
         settings_of=settings_of,
         preprocessing_settings=mmseg.PREPROCESSING,
         write=mmseg.write,
         load=load,
-        stages=stages,
-        image_shapes=shapes,
     )
 
 
