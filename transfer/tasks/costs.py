@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from transfer.weights.backbone import architecture
 from transfer.work import Flop, ModelCost
 
 COSTS: dict[str, ModelCost] = {
@@ -183,3 +186,14 @@ NUM_FEATURES = {
     "deit_small": 384,
     "vit_base": 768,
 }
+
+
+def without_network(name: str, arch: str, *, is_frozen: bool) -> ModelCost:
+    """What a protocol that takes any network costs with this one: operations without it, parameters with it."""
+    rest = REST[name]["pyramid" if architecture.get(arch).is_pyramid else "plain"]
+    num_parameters = architecture.num_elements(arch)
+    return replace(
+        rest,
+        num_parameters=rest.num_parameters + num_parameters,
+        num_trained=rest.num_trained + (0 if is_frozen else num_parameters),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -14,11 +13,10 @@ from common import overrides as override_syntax
 from transfer.protocol_lock import BatchSchedule, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
-from transfer.tasks.costs import COSTS, REST
+from transfer.tasks.costs import COSTS, without_network
 from transfer.tasks.detection.own import own_settings, set_nested
 from transfer.tasks.detection.splits import known_splits, own_splits
 from transfer.trial import TrialSettings
-from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import RESNETS
 from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
 
@@ -116,21 +114,15 @@ def _with_network(
     settings: Mapping[str, Any], benchmark: Benchmark, arch: str
 ) -> tuple[ModelCost, NetworkPass, NetworkPass]:
     """What all but the network costs, with all parameters; and a training and a test image of 4:3, as it is padded."""
-    rest = REST[benchmark.name]["pyramid" if architecture.get(arch).is_pyramid else "plain"]
     sizes, is_frozen = settings["INPUT"]["MIN_SIZE_TRAIN"], settings["MODEL"]["BACKBONE"]["FREEZE_AT"] > 0
-    num_parameters = architecture.num_elements(arch)
-    counted = replace(
-        rest,
-        num_parameters=rest.num_parameters + num_parameters,
-        num_trained=rest.num_trained + (0 if is_frozen else num_parameters),
-    )
+    counted = without_network(benchmark.name, arch, is_frozen=is_frozen)
 
     def through(shorter: float, times: int, flop: Flop) -> NetworkPass:
         height, width = (STRIDE * math.ceil(round(side) / STRIDE) for side in (shorter, shorter * 4 / 3))
         return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
 
-    in_training = through(sum(sizes) / len(sizes), 1 if is_frozen else 3, rest.train)
-    return counted, in_training, through(settings["INPUT"]["MIN_SIZE_TEST"], 1, rest.test)
+    in_training = through(sum(sizes) / len(sizes), 1 if is_frozen else 3, counted.train)
+    return counted, in_training, through(settings["INPUT"]["MIN_SIZE_TEST"], 1, counted.test)
 
 
 def settings_for(arch: str) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
-from transfer.tasks.costs import COSTS, REST
+from transfer.tasks.costs import COSTS, without_network
 from transfer.tasks.segmentation.config import dump, resolve_config
 from transfer.trial import TrialSettings
 from transfer.weights.backbone import architecture
@@ -75,26 +74,21 @@ def _with_network(
 ) -> tuple[ModelCost, NetworkPass, NetworkPass]:
     """What all but the network costs, with all parameters; and a training crop and a test image, in all its windows."""
     spec, model = architecture.get(arch), settings["model"]
-    rest = REST[benchmark.name]["pyramid" if spec.is_pyramid else "plain"]
-    is_frozen, num_parameters = model["backbone"]["frozen"], architecture.num_elements(arch)
-    counted = replace(
-        rest,
-        num_parameters=rest.num_parameters + num_parameters,
-        num_trained=rest.num_trained + (0 if is_frozen else num_parameters),
-    )
+    is_frozen = model["backbone"]["frozen"]
+    counted = without_network(benchmark.name, arch, is_frozen=is_frozen)
 
     def through(size: Sequence[int], times: int, flop: Flop) -> NetworkPass:
         patch = spec.patch_size[0] if spec.patch_size else 1
         height, width = (-(-side // patch) * patch for side in size)
         return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
 
-    in_training = through(model["data_preprocessor"]["size"], 1 if is_frozen else 3, rest.train)
+    in_training = through(model["data_preprocessor"]["size"], 1 if is_frozen else 3, counted.train)
     size, num_windows, windows = test_size(settings), 1, model["test_cfg"]
     if windows["mode"] == "slide":
         sides = zip(size, windows["crop_size"], windows["stride"], strict=True)
         num_windows = math.prod(math.ceil(max(side - crop, 0) / stride) + 1 for side, crop, stride in sides)
         size = windows["crop_size"]
-    return counted, in_training, through(size, num_windows, rest.test)
+    return counted, in_training, through(size, num_windows, counted.test)
 
 
 def test_size(settings: Mapping[str, Any]) -> tuple[int, int]:
