@@ -16,6 +16,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.files import sha256_file, sha256_text, write_text
+from transfer.doctor.stamp import user_cache
 from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, LabelledDataset
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
@@ -52,7 +53,7 @@ def content_sha256(files: Iterable[Path], root: Path) -> str:
     """Hash of names below ``root`` and bytes of files, which are not read again while sizes and times stay the same."""
     paths = sorted(set(files))
     state = sha256_text("\n".join(_state(path) for path in paths))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twist-transfer/content" / state
+    cache = user_cache("content") / state
     if cache.is_file():
         return cache.read_text(encoding="utf-8")
     digest = hashlib.sha256()

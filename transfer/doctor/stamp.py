@@ -57,5 +57,9 @@ def remember(name: str, root: Path, seen: str) -> None:
 
 def cache_path(kind: str, stem: str, folder: Path, suffix: str) -> Path:
     """The user's own file for what is remembered about a folder of data."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "twist-transfer" / kind / f"{stem}-{sha256_text(str(folder))[:16]}{suffix}"
+    return user_cache(kind) / f"{stem}-{sha256_text(str(folder))[:16]}{suffix}"
+
+
+def user_cache(kind: str) -> Path:
+    """The user's own folder for what is remembered of one kind."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twist-transfer" / kind
