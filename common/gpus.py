@@ -61,6 +61,12 @@ GPUS: dict[str, Gpu] = {
 }
 
 
+def is_kind(title: str, kind: str) -> bool:
+    """Whether a GPU's name, as drivers write it, is one of this key of :data:`GPUS`."""
+    plain = re.sub(r"[^a-z0-9]", "", title.lower())
+    return all(part in plain for part in kind.split("-"))
+
+
 @dataclass(frozen=True)
 class Card:
     """A GPU as ``nvidia-smi -L`` lists it; ``partitions`` are the UUIDs of its MIG devices."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import configs.pretrain
 from common import overrides
 from common.cuda import check_cuda
-from common.gpus import GPUS, titles, visible_gpus
+from common.gpus import GPUS, is_kind, titles, visible_gpus
 from pretrain import planner
 from pretrain.data.augment import build_views
 from pretrain.data.dataset import TwistDataset
@@ -224,8 +224,7 @@ def speed(site: Site) -> str:
     if site.device == "cpu":
         raise SkippedError("plans are for GPUs")
     title = titles(visible_gpus())[0]
-    plain = "".join(character for character in title.lower() if character.isalnum())
-    kind = next((name for name in GPUS if all(part in plain for part in name.split("-"))), None)
+    kind = next((name for name in GPUS if is_kind(title, name)), None)
     measured = images_per_second(configs.pretrain.get("rn50"), site.torch_device)
     if kind is None:
         return f"{measured:.0f} images/s on {title}, for which there is no plan"

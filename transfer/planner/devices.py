@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import platform
-import re
 from dataclasses import dataclass
 
 from common.errors import UserError, unknown_name
-from common.gpus import GPUS, joint_gpus, titles, visible_gpus
+from common.gpus import GPUS, is_kind, joint_gpus, titles, visible_gpus
 from transfer.record import TrialRecord
 from transfer.trials.devices import local_devices
 
@@ -36,8 +35,7 @@ class Machine:
         """Whether a device that a record names is of this kind."""
         if self.gpu is None:
             return recorded == self.name
-        plain = re.sub(r"[^a-z0-9]", "", recorded.lower())
-        return all(part in plain for part in self.gpu.split("-"))
+        return is_kind(recorded, self.gpu)
 
 
 def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Machine:
