@@ -31,8 +31,7 @@ while [[ $# -gt 0 ]]; do
     *) echo "error: unknown argument '$1' for tools/demo.sh: known are --quick, --trials N, --out DIR" >&2 && exit 2 ;;
   esac
 done
-if [[ -z "$trials" ]]; then trials=$([[ $quick ]] && echo 3 || echo 5); fi
-if ! [[ "$trials" =~ ^[1-9][0-9]*$ ]]; then
+if [[ "$trials" && ! "$trials" =~ ^[1-9][0-9]*$ ]]; then
   echo "error: --trials is '$trials': give a whole number from 1 up" >&2
   exit 2
 fi
@@ -40,4 +39,4 @@ fi
 tools=$(dirname "${BASH_SOURCE[0]}")
 "$tools/setup.sh"
 source "$tools/_env.sh"
-exec "$PYTHON" -m transfer.commands.demo ${quick:+--quick} --trials "$trials" --out "$out"
+exec "$PYTHON" -m transfer.commands.demo ${quick:+--quick} ${trials:+--trials "$trials"} --out "$out"
