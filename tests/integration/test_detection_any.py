@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,15 +14,14 @@ from common.errors import UserError
 from common.files import sha256_text
 from tests.backbones import NARROW_VIT
 from tests.few_scenes import make_few_scenes
-from tests.noise_scene import SIZE, scene
+from tests.noise_scene import assert_detects, assert_takes_a_step
 from tests.timm_networks import QUICK, TABLE, saved
 from transfer import benchmarks
 from transfer.tasks.detection.accumulation import image_bytes
 from transfer.tasks.detection.config import protocol_config, with_weights
 from transfer.tasks.detection.model import seeded_model
-from transfer.tasks.detection.optimizer import build_optimizer
 from transfer.tasks.detection.task import run
-from transfer.tasks.detection.trainer import STATE_NAME, make_trainer
+from transfer.tasks.detection.trainer import STATE_NAME
 from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
 from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import Backbone, architecture, load_backbone, random_backbone
@@ -57,22 +55,14 @@ def assert_takes_a_step_and_detects(name: str, weights: Converted, *, is_frozen:
     before = {key: value.clone() for key, value in backbone_tensors(model).items()}
     assert before.keys() == file.keys() and all(torch.equal(before[key], value) for key, value in file.items())
 
-    trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[scene(cfg, 1), scene(cfg, 2)]])
-    trainer.train(0, 1)  # raises if the loss is not finite
-    losses = {key: value for key, (value, _) in trainer.storage.latest().items() if key.startswith("loss_")}
-    expected = {"loss_cls", "loss_box_reg", "loss_rpn_cls", "loss_rpn_loc"}
-    assert losses.keys() == expected | ({"loss_mask"} if cfg.MODEL.MASK_ON else set())
-    assert all(np.isfinite(value) for value in losses.values())
+    assert_takes_a_step(cfg, model)
     after = backbone_tensors(model)
     same = [key for key in file if torch.equal(after[key], before[key])]
     # what a layer scale of 1e-6 or a dropped branch is behind may stay as it is for one step
     assert same == list(file) if is_frozen else len(same) < len(file) / 10
     assert is_frozen or not [n for n, p in model.named_parameters() if p.grad is None], "these would stop DDP"
 
-    model.eval()
-    with torch.no_grad():
-        found = model([{"image": scene(cfg, 3)["image"], "height": SIZE, "width": SIZE}])[0]["instances"]
-    assert torch.isfinite(found.pred_boxes.tensor).all() and found.has("pred_masks") == cfg.MODEL.MASK_ON
+    assert_detects(cfg, model)
 
 
 @pytest.mark.parametrize("arch", OURS + (ALL_OURS if TABLE != QUICK else ()))

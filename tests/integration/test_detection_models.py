@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from common.errors import UserError
-from tests.noise_scene import SIZE, scene
+from tests.noise_scene import assert_detects, assert_takes_a_step, scene
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.model import seeded_model
@@ -31,13 +30,7 @@ def test_config_builds_takes_a_training_step_and_detects(name: str) -> None:
     cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = 16  # four convolutions on 512 regions take a minute
     model = seeded_model(cfg, seed=0)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    trainer = make_trainer(cfg, model, build_optimizer(cfg, model), [[scene(cfg, 1), scene(cfg, 2)]])
-    trainer.train(0, 1)  # raises if the loss is not finite
-
-    losses = {key: value for key, (value, _) in trainer.storage.latest().items() if key.startswith("loss_")}
-    expected = {"loss_cls", "loss_box_reg", "loss_rpn_cls", "loss_rpn_loc"}
-    assert losses.keys() == expected | ({"loss_mask"} if cfg.MODEL.MASK_ON else set())
-    assert all(np.isfinite(value) for value in losses.values())
+    assert_takes_a_step(cfg, model)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     backbone = {key for key in changed if key.startswith(("backbone.bottom_up.", "backbone.stem", "backbone.res"))}
     if name in FROZEN:
@@ -47,10 +40,7 @@ def test_config_builds_takes_a_training_step_and_detects(name: str) -> None:
         assert any(key.endswith("stem.conv1.weight") for key in backbone), "nothing is frozen"
         assert any(key.endswith("stem.conv1.norm.running_mean") for key in backbone), "batch statistics are learned"
 
-    model.eval()
-    with torch.no_grad():
-        found = model([{"image": scene(cfg, 3)["image"], "height": SIZE, "width": SIZE}])[0]["instances"]
-    assert torch.isfinite(found.pred_boxes.tensor).all() and found.has("pred_masks") == cfg.MODEL.MASK_ON
+    assert_detects(cfg, model)
 
 
 @pytest.mark.parametrize("name", ["voc", "coco"])
