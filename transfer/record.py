@@ -93,11 +93,11 @@ class TrialResult:
 
     def unfit(self) -> dict[str, float]:
         """Name to value of every figure that is not finite or, being in percent, out of range; metrics come first."""
-        figures = {name: [(name, metric.value)] for name, metric in self.metrics.items()}
+        figures = [(name, name, metric.value) for name, metric in self.metrics.items()]
         for reference, values in self.references.items():
-            figures |= {f"{name} of {reference}": [(name, value)] for name, value in values.items()}
-        figures |= {f"inflated {name}": [(name, value)] for name, value in self.inflated.items()}
-        found = {shown: value for shown, ((name, value),) in figures.items() if out_of_range(name, value)}
+            figures += [(f"{name} of {reference}", name, value) for name, value in values.items()]
+        figures += [(f"inflated {name}", name, value) for name, value in self.inflated.items()]
+        found = {shown: value for shown, name, value in figures if out_of_range(name, value)}
         chosen = {f"choice {name}": value for name, value in self.choices.items() if isinstance(value, float)}
         return found | {name: value for name, value in chosen.items() if not math.isfinite(value)}
 
