@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
-from common.errors import UserError
 from pretrain.recipe import Recipe
+from twist_common.errors import UserError
 
 VIT_PREFIXES = ("deit", "vit")
 VIT_PATCH = 16  # pixels

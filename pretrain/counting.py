@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from common.counting import counted_forward
 from pretrain.model.build import build_backbone
 from pretrain.model.head import ProjectionHead, head_config
 from pretrain.recipe import Crops, Model
+from twist_common.counting import counted_forward
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from common.cuda import check_cuda
-from common.errors import UserError
-from common.gpus import num_processes as num_processes_of
-from common.gpus import resolve_device
 from pretrain.constants import constant
+from twist_common.cuda import check_cuda
+from twist_common.errors import UserError
+from twist_common.gpus import num_processes as num_processes_of
+from twist_common.gpus import resolve_device
 
 # Of a collective: more than any step, and than a checkpoint, for which the others wait while the first process writes.
 TIME_LIMIT = timedelta(minutes=30)

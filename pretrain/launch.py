@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 
-from common import cli
-from common.errors import UserError
-from common.gpus import num_processes, resolve_device
-from common.process import STOP_SIGNALS
 from pretrain import train
 from pretrain.run.finished import is_finished
 from pretrain.run.preemption import EXIT_PREEMPTED
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.gpus import num_processes, resolve_device
+from twist_common.process import STOP_SIGNALS
 
 PORT = "29500"
 STOP_SECONDS = 1800  # for a step and a checkpoint, on the slowest file system

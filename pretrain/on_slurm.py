@@ -14,15 +14,15 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import cli, slurm, slurm_jobs
-from common.errors import UserError
-from common.files import write_text
-from common.process import STOP_SIGNALS
-from common.slurm import JobStatus
 from pretrain.recipe import Recipe
 from pretrain.run.finished import NOTE_NAME
 from pretrain.run.preemption import EXIT_PREEMPTED
 from pretrain.run.process import run_process
+from twist_common import cli, slurm, slurm_jobs
+from twist_common.errors import UserError
+from twist_common.files import write_text
+from twist_common.process import STOP_SIGNALS
+from twist_common.slurm import JobStatus
 
 MAX_TIMEOUTS = 1000  # each job resumes from a checkpoint, so a long recipe may run under short time limits
 SIGNAL_SECONDS = 180  # before the time limit: enough for a step, and for the checkpoint on a slow file system

@@ -6,11 +6,11 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from common.errors import UserError, unknown_name
-from common.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
 from pretrain.counting import Counts, count
 from pretrain.model.norms import bunch_layout
 from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
+from twist_common.errors import UserError, unknown_name
+from twist_common.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
 
 IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
 
@@ -98,7 +98,7 @@ def plan(
     """Counts a recipe's network and works out what the run costs, in about a second.
 
     Args:
-        gpu: a key of :data:`common.gpus.GPUS`.
+        gpu: a key of :data:`twist_common.gpus.GPUS`.
         efficiency: share of the GPU's peak that training reaches. The default is an A100's; a GPU with more
             arithmetic for each byte of its memory's bandwidth reaches less.
         num_images: of the data set.

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from common.files import sha256_text
+from twist_common.files import sha256_text
 
 NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global ones
 

@@ -8,15 +8,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-import configs.pretrain
-from common import cli, overrides, slurm
-from common.errors import UserError
-from common.places import data_root
+import twist_configs.pretrain
 from pretrain import checks
 from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
 from pretrain.run.finished import is_finished
 from pretrain.run.process import run_process
+from twist_common import cli, overrides, slurm
+from twist_common.errors import UserError
+from twist_common.places import data_root
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Args:
 
     Fewer GPUs than the recipe was made for: data.accumulation=4 keeps the batch, in four parts one after the other.
 
-    settings, as rn50 has them (`configs/pretrain` says why, pretrain/recipe.py what each is):
+    settings, as rn50 has them (`twist_configs/pretrain` says why, pretrain/recipe.py what each is):
     {settings}
     """
 
     recipe: Annotated[
         tyro.conf.Positional[str],
-        tyro.conf.arg(metavar="RECIPE", help=f"One of {', '.join(configs.pretrain.RECIPES)}."),
+        tyro.conf.arg(metavar="RECIPE", help=f"One of {', '.join(twist_configs.pretrain.RECIPES)}."),
     ]
     overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
@@ -83,7 +83,7 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
     Raises:
         UserError: an unknown recipe or setting, or a value that no run can have.
     """
-    recipe = overrides.apply(configs.pretrain.get(args.recipe), args.overrides)
+    recipe = overrides.apply(twist_configs.pretrain.get(args.recipe), args.overrides)
     if args.momentum_encoder is not None:
         recipe = overrides.apply(recipe, [f"momentum_encoder.enabled={args.momentum_encoder}"])
     checks.check(recipe)
@@ -93,7 +93,7 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
 def settings_lines() -> str:
     """The settings of rn50, a line for each group, as ``--help`` lists them."""
     groups: dict[str, list[str]] = {}
-    for text in overrides.settings(configs.pretrain.get("rn50")):
+    for text in overrides.settings(twist_configs.pretrain.get("rn50")):
         group, dot, _ = text.partition("=")[0].partition(".")
         groups.setdefault(group if dot else "recipe", []).append(text)
     groups["recipe"].remove("name=rn50")

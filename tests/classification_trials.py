@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from common.files import sha256_text
 from transfer import benchmarks
 from transfer.tasks.classification import task, training
 from transfer.trial import Trial, WeightsRef
+from twist_common.files import sha256_text
 
 
 def make_trial(

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded data in its true on-disk layouts (docs/architecture.md)."""
-    from common.digits import generate
+    from twist_common.digits import generate
 
     root = tmp_path_factory.mktemp("data") / "digits"
     generate(root)

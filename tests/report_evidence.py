@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.files import sha256_text
+from twist_common.files import sha256_text
 
 COUNTED: dict[str, Any] = {
     "format": "twist-transfer near-duplicates",

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.files import sha256_text
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import Metric, TrialRecord, WeightsInfo
+from twist_common.files import sha256_text
 
 # A name that no writer may take for markup of its own.
 NASTY = "<script>alert('x')</script> & $a_b$ 100% | `c` \\ #1 {~^}"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import unknown_name
 from transfer.datasets import DATASETS
 from transfer.dense_benchmarks import DEMO_DENSE, DENSE, benchmark_row
 from transfer.dense_benchmarks import DETECTION as DETECTION
 from transfer.dense_benchmarks import SEGMENTATION as SEGMENTATION
 from transfer.own_benchmarks import OWN
 from transfer.rows import Benchmark, LabelledDataset
+from twist_common.errors import unknown_name
 
 CLASSIFICATION = "transfer.tasks.classification"
 CLUSTERING = "transfer.tasks.clustering"

@@ -6,7 +6,6 @@ unpacked archive may also be in the sub-folder in which torchvision keeps it.
 
 from __future__ import annotations
 
-from common.errors import unknown_name
 from transfer.rows import (
     AdeMasks,
     CityscapesMasks,
@@ -19,6 +18,7 @@ from transfer.rows import (
     VocList,
     VocMasks,
 )
+from twist_common.errors import unknown_name
 
 HELD_OUT = "official train and test; validation images are held out from train"
 OFFICIAL = "official train, val and test"

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 # What save_pretrained writes into a folder, in the order in which from_pretrained looks for it; timm publishes it too.
 HUB_FILES = (

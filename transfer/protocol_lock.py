@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 Standing = Literal["on protocol", "rescaled", "off protocol"]
 

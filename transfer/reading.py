@@ -7,7 +7,7 @@ import math
 import shlex
 from dataclasses import asdict, dataclass
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 Triple = tuple[float, float, float]
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import UserError
-from common.files import sha256_text, write_text
-from common.strict_json import brief, loads, read_bounded, reason, typed
 from transfer.record_bounds import MAX_RECORD_BYTES, out_of_bounds, out_of_range
+from twist_common.errors import UserError
+from twist_common.files import sha256_text, write_text
+from twist_common.strict_json import brief, loads, read_bounded, reason, typed
 
 SCHEMA_VERSION = 1
 RECORD_NAME = "record.json"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from common.strict_json import brief
+from twist_common.strict_json import brief
 
 MAX_RECORD_BYTES = 4 << 20  # a trial on COCO takes 20 kB
 MAX_ENTRIES = 1_000  # of each list and object

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "twist_configs"
 
 MetricName = Literal["top1", "mean_per_class", "map11"]
 Split = Literal["train", "val", "test"]

@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
 from transfer.rows import Benchmark
 from transfer.trial import Outcome, Trial, TrialSettings
 from transfer.work import ModelCost, Work
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from transfer.protocol_lock import BatchSchedule, Verdict

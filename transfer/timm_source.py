@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.hub_source import HUB_FILES, hub_source
+from twist_common.errors import UserError
 
 TIMM_PREFIX = "timm:"
 

@@ -14,10 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from common.errors import UserError
-from common.files import sha256_bytes, sha256_text
-from common.process import STOP_SIGNALS
-from common.shared_memory import check_shared_memory
 from pretrain.data.augment import NaturalViews, Views, build_views
 from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
 from pretrain.data.ops import Array
@@ -26,6 +22,10 @@ from pretrain.data.seeds import sample_seed
 from pretrain.data.shards import ShardSource, find_shards
 from pretrain.distributed import num_processes
 from pretrain.recipe import Recipe
+from twist_common.errors import UserError
+from twist_common.files import sha256_bytes, sha256_text
+from twist_common.process import STOP_SIGNALS
+from twist_common.shared_memory import check_shared_memory
 
 NUM_SIZES = 64  # images whose sizes are compared between processes
 
@@ -186,7 +186,7 @@ def load_steps(
     ``run.num_workers`` processes make them.
 
     Raises:
-        UserError: see :meth:`TwistDataset.__getitems__` and :func:`common.shared_memory.check_shared_memory`.
+        UserError: see :meth:`TwistDataset.__getitems__` and :func:`twist_common.shared_memory.check_shared_memory`.
     """
     part = recipe.data.batch_size // (recipe.data.accumulation * num_processes())
     num_workers = recipe.run.num_workers * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -12,10 +12,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from common.errors import UserError
-from common.images import class_folders, images_below, rgb
-from common.names import PackedNames
 from pretrain.data.ops import Array
+from twist_common.errors import UserError
+from twist_common.images import class_folders, images_below, rgb
+from twist_common.names import PackedNames
 
 
 class UnreadableImageError(Exception):

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import torch
 
-from common.errors import UserError
 from pretrain.data.seeds import order_seed
 from pretrain.recipe import Recipe
+from twist_common.errors import UserError
 
 Key = tuple[int, int]  # (epoch, index of the image)
 

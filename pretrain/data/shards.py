@@ -1,7 +1,7 @@
 """Training images in WebDataset shards: a few large tar files, for file systems that do not like a million small ones.
 
-Any image can be read on its own (:mod:`common.shards`), so the order of images, and a start in the middle of it, are
-those of a folder of images.
+Any image can be read on its own (:mod:`twist_common.shards`), so the order of images, and a start in the middle of it,
+are those of a folder of images.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.errors import UserError
-from common.shards import TarShards, find_shards
 from pretrain.data.order import WINDOW_SHARDS
+from twist_common.errors import UserError
+from twist_common.shards import TarShards, find_shards
 
 _OPEN_SHARDS = 2 * WINDOW_SHARDS  # for each loading process, below the usual limit of 1,024 open files
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torchvision
 
-from common.errors import UserError, unknown_name
 from pretrain.model.backbone import Backbone
 from pretrain.model.resnet import ResNetBackbone, wide_resnet50
 from pretrain.recipe import Resampling
+from twist_common.errors import UserError, unknown_name
 
 
 def _vit(*, num_features: int, num_heads: int) -> Callable[[float, Resampling], Backbone]:

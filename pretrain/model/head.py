@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from common.errors import unknown_name
 from pretrain.model.norms import BunchNorm
 from pretrain.recipe import Model
+from twist_common.errors import unknown_name
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": nn.GELU}
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from common.errors import UserError
 from pretrain.constants import constant
 from pretrain.distributed import Process
 from pretrain.model.even_sync_norm import EvenSyncBatchNorm
+from twist_common.errors import UserError
 
 
 @dataclass(frozen=True)

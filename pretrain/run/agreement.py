@@ -15,14 +15,14 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 
-from common.cli import EXIT_BAD_USE
-from common.errors import UserError
-from common.gpus import described
 from pretrain.data.dataset import TwistDataset
 from pretrain.distributed import Process, gather_objects
 from pretrain.recipe import Recipe, as_dict
 from pretrain.run.checkpoint import differences
 from pretrain.run.precision import IN_WORDS, precision_of
+from twist_common.cli import EXIT_BAD_USE
+from twist_common.errors import UserError
+from twist_common.gpus import described
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK_NAME = ".lock"
@@ -156,7 +156,7 @@ def hold_same_folder(out: Path, process: Process) -> None:
 def code_sha256() -> str:
     """Hash of the code that trains."""
     digest = hashlib.sha256()
-    for package in ("common", "pretrain"):
+    for package in ("twist_common", "pretrain"):
         for path in sorted((ROOT / package).rglob("*.py")):
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

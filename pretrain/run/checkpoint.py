@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
-from common.files import atomic_path
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from pretrain.model.build import VITS
 from pretrain.model.head import head_config
@@ -19,6 +17,8 @@ from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run.finished import CHECKPOINT_NAME
+from twist_common.errors import UserError
+from twist_common.files import atomic_path
 
 FORMAT = "twist-transfer"
 VERSION = 1

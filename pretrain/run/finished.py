@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from common.files import sha256_file, write_text
 from pretrain.recipe import Recipe, recipe_sha256
+from twist_common.files import sha256_file, write_text
 
 NOTE_NAME = "finished.json"
 CHECKPOINT_NAME = "checkpoint.pth"

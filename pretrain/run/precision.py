@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from common.errors import UserError
 from pretrain.recipe import Recipe
+from twist_common.errors import UserError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 IN_WORDS = {

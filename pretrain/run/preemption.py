@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from common.process import STOP_SIGNALS
+from twist_common.process import STOP_SIGNALS
 
 EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
 
@@ -24,7 +24,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Turns :data:`common.process.STOP_SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
+    """Turns :data:`twist_common.process.STOP_SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
 
     A second signal has the same effect as the first: the checkpoint is being written already. SIGKILL, which
     schedulers send after a grace period, loses what came after the last checkpoint and nothing else.

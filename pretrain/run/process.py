@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from common import cli
 from pretrain.recipe import Recipe
 from pretrain.run import preemption
 from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, is_finished
+from twist_common import cli
 
 
 def run_process(recipe: Recipe, *, data: Path, out: Path, device: str) -> int:

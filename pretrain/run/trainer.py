@@ -7,8 +7,6 @@ import fcntl
 import sys
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import make_dir
 from pretrain import checks, schedule
 from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.device_augment import prepare
@@ -37,6 +35,8 @@ from pretrain.run.step import NonFiniteLossError, TrainStep
 from pretrain.watch import diagnosis, monitor
 from pretrain.watch.progress import Stopwatch, TrainingProgress
 from pretrain.watch.sentinel import CollapseSentinel
+from twist_common.errors import UserError
+from twist_common.files import make_dir
 
 
 class TrainingError(RuntimeError):

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.files import write_text
 from pretrain.data.dataset import Batch
 from pretrain.distributed import gather_over_processes
 from pretrain.loss.self_labeling import SelfLabelingLoss
 from pretrain.loss.twist import TwistLoss
+from twist_common.files import write_text
 
 Statistics = dict[str, float]
 

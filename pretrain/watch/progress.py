@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from common.progress import Pace, clock_text
+from twist_common.progress import Pace, clock_text
 
 PLAIN_LINE_SECONDS = 10.0
 

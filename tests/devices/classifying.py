@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from configs.classification import imagenet_1pct, imagenet_linear
 from pretrain.model.head import ProjectionHead
 from tests.devices.fake_cuda import fake_cuda
 from tests.devices.watch import Watch
@@ -27,6 +26,7 @@ from transfer.tasks.clustering import network
 from transfer.trial import silent
 from transfer.weights.backbone import IMAGENET
 from transfer.weights.backbone.network import build_network
+from twist_configs.classification import imagenet_1pct, imagenet_linear
 
 NUM_STEPS, COUNTED = 3, 1  # steps, and which of them is counted: the last is logged
 SHARE = 16  # images of one process

@@ -14,8 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain.data.dataset import Batch
 from pretrain.distributed import Process
 from pretrain.loss import closed_form
@@ -28,6 +27,7 @@ from pretrain.run.preemption import StopRequest
 from pretrain.run.step import TrainStep
 from tests.devices.fake_cuda import fake_cuda
 from tests.devices.watch import Watch
+from twist_common import overrides
 
 NUM_STEPS = 2
 SHARE = 4  # images of a process's part
@@ -147,7 +147,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
 
 
 def _small(name: str, changes: tuple[str, ...], num_processes: int) -> Recipe:
-    recipe = overrides.apply(configs.pretrain.get(name), list(changes))
+    recipe = overrides.apply(twist_configs.pretrain.get(name), list(changes))
     bunch = max(1, recipe.model.bunch_size * SHARE * num_processes * recipe.data.accumulation // recipe.data.batch_size)
     batch = SHARE * num_processes * recipe.data.accumulation
     return overrides.apply(recipe, [f"data.batch_size={batch}", f"model.bunch_size={bunch}"])

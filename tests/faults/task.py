@@ -12,10 +12,10 @@ import signal
 import time
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import atomic_path, write_text
 from transfer.record import Metric
 from transfer.trial import Outcome, Trial
+from twist_common.errors import UserError
+from twist_common.files import atomic_path, write_text
 
 STEP_SECONDS = 0.02
 

@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from common import overrides
-from common.errors import UserError
-from configs.pretrain.demo import demo
 from pretrain.distributed import Process
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
@@ -18,6 +15,9 @@ from pretrain.recipe import as_dict
 from pretrain.run import checkpoint
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from transfer.weights.backbone import IMAGENET, load_backbone
+from twist_common import overrides
+from twist_common.errors import UserError
+from twist_configs.pretrain.demo import demo
 
 
 @pytest.fixture(scope="module")

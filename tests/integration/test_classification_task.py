@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.classification_trials import make_trial
 from transfer.tasks.classification import task
 from transfer.trial import Outcome
+from twist_common.errors import UserError
 
 QUICK_LINEAR = ("labels_per_class=5", "l2_grid=0.1,10")
 

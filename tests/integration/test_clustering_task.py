@@ -13,8 +13,6 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
-from common.files import sha256_file, sha256_text
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
@@ -24,6 +22,8 @@ from transfer.tasks.clustering import kmeans, task
 from transfer.tasks.clustering import network as heads
 from transfer.trial import Outcome, Trial, WeightsRef
 from transfer.weights.backbone import load_backbone
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text
 
 HEAD_CONFIG = {"in_features": 512, "hidden": 16, "num_classes": 12}
 METRICS = ["nmi", "ami", "ami_max", "ari", "acc", "top5", "silhouette"]

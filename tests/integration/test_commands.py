@@ -59,7 +59,7 @@ def test_help_teaches_without_importing_a_framework(tool: str, tmp_path: Path) -
     assert result.returncode == 0
     assert f"tools/{tool}.sh" in result.stdout and len(result.stdout.splitlines()) > 8
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines() if "import time:" in line}
-    assert "common.cli" in imported  # the profile was really read
+    assert "twist_common.cli" in imported  # the profile was really read
     assert not imported & set(HEAVY)
 
 

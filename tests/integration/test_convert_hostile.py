@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from common import cli
 from tests.backbones import flat_state
 from tests.layouts import barlow_twins, moco, official, swav
 from transfer.commands.convert import COMMAND, Args, main
+from twist_common import cli
 
 KEY = "layer2.0.conv1.weight"
 

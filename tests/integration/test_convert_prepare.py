@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
-from common.files import sha256_file, sha256_text
 from tests.backbones import flat_state, trained_like
 from tests.conftest import ROOT, run_module
 from transfer import benchmarks
@@ -25,6 +23,8 @@ from transfer.weights.backbone import load_backbone, random_backbone
 from transfer.weights.convert.convert import RESNET_TARGETS, converted_weights, read_proofs
 from transfer.weights.convert.target import key_table
 from transfer.weights.of_trial import torch_backbone
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text
 
 TARGET = "torchvision"  # the quickest to import; the steps are the same for every target
 
@@ -164,7 +164,7 @@ def test_random_torch_backbone_is_drawn_from_the_trials_seed(tmp_path: Path) -> 
 WRITE = """
 import sys
 from pathlib import Path
-from common.files import sha256_file
+from twist_common.files import sha256_file
 from transfer.weights.backbone import load_backbone
 from transfer.weights.convert.convert import RESNET_TARGETS
 from transfer.weights.convert.target import key_table

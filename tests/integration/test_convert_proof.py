@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.files import sha256_file
 from tests.backbones import trained_like
 from transfer.weights.backbone import IMAGENET, Backbone
 from transfer.weights.backbone.architecture import RESNETS, expected_shapes
@@ -17,6 +16,7 @@ from transfer.weights.backbone.naming import Naming
 from transfer.weights.convert.convert import RESNET_TARGETS, convert, read_proofs
 from transfer.weights.convert.proof import prove
 from transfer.weights.convert.target import ConversionError, check_same_shapes, check_same_tensors, key_table
+from twist_common.files import sha256_file
 
 STAGES = RESNETS["resnet18"].stages
 FRAMEWORKS = ["detectron2", "mmseg"]

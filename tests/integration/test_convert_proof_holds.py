@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
-from common.files import sha256_file
 from tests.backbones import trained_like
 from transfer.weights.backbone import Backbone
 from transfer.weights.convert.convert import RESNET_TARGETS, Converted, convert, read_proofs
 from transfer.weights.convert.proof import verify_proof
+from twist_common.errors import UserError
+from twist_common.files import sha256_file
 
 FRAMEWORKS = ["detectron2", "mmseg"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import NARROW_VIT, trained_like
 from transfer.weights.backbone import IMAGENET, Backbone
 from transfer.weights.backbone.architecture import expected_shapes
@@ -17,6 +16,7 @@ from transfer.weights.convert.mmseg import resample_position
 from transfer.weights.convert.mmseg import vit_settings_of as mmseg_settings_of
 from transfer.weights.convert.proof import prove, verify_proof
 from transfer.weights.convert.target import ConversionError, key_table
+from twist_common.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("narrow_vit")
 

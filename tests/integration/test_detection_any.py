@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
-from common.files import sha256_text
 from tests.backbones import NARROW_VIT
 from tests.few_scenes import make_few_scenes
 from tests.noise_scene import assert_detects, assert_takes_a_step
@@ -27,6 +25,8 @@ from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import Backbone, architecture, load_backbone, random_backbone
 from transfer.weights.convert.convert import Converted, convert, get_target
 from transfer.weights.convert.detectron2 import read
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
 
 pytestmark = pytest.mark.usefixtures("narrow_vit")
 

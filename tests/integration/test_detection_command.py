@@ -64,7 +64,7 @@ def test_damaged_data_are_refused_before_anything_is_converted(digits: Path, tmp
 def test_a_canary_that_misses_its_band_stops_before_the_trials(digits: Path, tmp_path: Path) -> None:
     """A real short trial, in a band that it cannot reach."""
     program = (
-        "from dataclasses import replace; from common import cli; from transfer.benchmarks import BENCHMARKS;"
+        "from dataclasses import replace; from twist_common import cli; from transfer.benchmarks import BENCHMARKS;"
         "from transfer.commands.transfer_det import Args, COMMAND, main; from transfer.rows import Band, Canary;"
         "band = Band(low=99.0, high=100.0, source='nobody');"
         f"canary = Canary(overrides={(*SHORT,)!r}, random=band);"

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.noise_scene import assert_detects, assert_takes_a_step, scene
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
@@ -19,6 +18,7 @@ from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_
 from transfer.weights.backbone import random_backbone
 from transfer.weights.convert.convert import Converted, convert, get_target
 from transfer.weights.convert.detectron2 import read
+from twist_common.errors import UserError
 
 FROZEN = ("voc-frozen", "coco-frozen", "demo-voc-frozen")
 

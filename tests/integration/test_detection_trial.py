@@ -12,8 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from common.errors import UserError
-from common.files import sha256_text
 from tests.few_scenes import NUM_SCENES, make_few_scenes
 from transfer import benchmarks
 from transfer.processes import Report, launch
@@ -26,6 +24,8 @@ from transfer.tasks.detection.task import DetectionJob, run, train_and_test
 from transfer.tasks.detection.trainer import STATE_NAME
 from transfer.tasks.pictures import GAP, HEIGHT, NUM_PICTURES
 from transfer.trial import Outcome, Trial, WeightsRef
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
 
 SOURCE = "random:resnet18"
 # After four iterations scores are low: keep every detection, so that there is something to measure.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.digits import CLASS_NAMES, generate
-from common.digits.build import read_manifest, tree_sha256
-from common.digits.voc import VOID
+from twist_common.digits import CLASS_NAMES, generate
+from twist_common.digits.build import read_manifest, tree_sha256
+from twist_common.digits.voc import VOID
 
 
 @pytest.fixture(scope="session")

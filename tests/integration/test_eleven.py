@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, Written
 from transfer import benchmarks
 from transfer.datasets import DATASETS
@@ -15,6 +14,7 @@ from transfer.doctor.check import check_dataset
 from transfer.record import TrialRecord
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.run_one import run_trial
+from twist_common.errors import UserError
 
 # Everything small. The images have one colour each, and classes differ in red, so that a linear classifier learns them;
 # two steps of fine-tuning need not.

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.classification_trials import make_trial, run_until_killed
 from transfer.tasks.classification import finetune_task, task
 from transfer.tasks.classification.finetune import checkpoint_path
 from transfer.tasks.classification.protocol import load_protocol
 from transfer.trial import Outcome, Trial
+from twist_common.errors import UserError
 
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
 NUM_STEPS = 4

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from common.errors import UserError
 from tests.conftest import run_module, run_program
 from transfer import benchmarks
 from transfer.preflight import settings
@@ -18,6 +17,7 @@ from transfer.task import task_of
 from transfer.trial import Outcome
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.run_one import make_record
+from twist_common.errors import UserError
 
 DET_BATCH, SEG_BATCH = "SOLVER.IMS_PER_BATCH", "train_dataloader.batch_size"
 
@@ -110,7 +110,7 @@ def test_finished_trials_are_skipped_without_a_word_and_without_a_framework(digi
     outcome = Outcome(metrics={"miou": Metric(value=50.0)}, resolved_config="{}", arch="resnet18", source_format="ours")
     make_record(plan, outcome=outcome, error=None, wall_seconds=1.0).save(plan.record_path)
     program = (
-        "import sys; from common import cli; from transfer.commands.transfer_seg import Args, COMMAND, main\n"
+        "import sys; from twist_common import cli; from transfer.commands.transfer_seg import Args, COMMAND, main\n"
         "def watched(args):\n"
         "    code = main(args)\n"
         "    print('loaded:', sorted({'torch', 'mmengine'} & set(sys.modules)))\n"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
@@ -17,6 +16,7 @@ from transfer import benchmarks
 from transfer.tasks.classification import heads_task, task
 from transfer.tasks.classification.heads import feature_sizes
 from transfer.tasks.classification.protocol import load_protocol
+from twist_common.errors import UserError
 
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
 NUM_STEPS = 6

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="killed trials a
 PROGRAM = """
 from dataclasses import replace
 
-from common import cli
+from twist_common import cli
 from tests.trial_runs import FAULTY
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.suite import COMMAND, Args, main

@@ -60,7 +60,7 @@ PROGRAM = """
 import importlib
 import sys
 
-from common import cli
+from twist_common import cli
 from transfer.benchmarks import BENCHMARKS, SEGMENTATION
 from transfer.datasets import DATASETS
 from transfer.rows import Benchmark, DenseDataset, MaskList, VocMasks

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.conftest import run_module
 from tests.integration.test_detection_trial import Oracle
 from transfer import benchmarks
@@ -23,6 +22,7 @@ from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.own import schedule_for
 from transfer.tasks.own_files import NamedFiles
 from transfer.trial import Trial, WeightsRef
+from twist_common.errors import UserError
 
 MODULE = "transfer.commands.transfer_det"
 SMALL = (

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.files import sha256_file
 from tests.integration.test_commands import run
+from twist_common.files import sha256_file
 
 COMMANDS = [
     ("transfer_det", "demo-voc", "random:resnet18"),

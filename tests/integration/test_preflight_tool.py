@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common import gpus
 from pretrain.data import device_augment
 from pretrain.distributed import Process
 from pretrain.run import checkpoint, step
 from tools.first_hour import checks, main
 from tools.first_hour.checks import CHECKS, Check, outcome
 from tools.first_hour.site import Site
+from twist_common import gpus
 
 CPU = Site("cpu", Path("unused"))
 

@@ -14,11 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import configs.pretrain
-from common.errors import UserError
-from common.files import sha256_file
-from configs.pretrain import ablations
-from configs.pretrain.ablations import Study
+import twist_configs.pretrain
 from tests.classification_trials import make_trial
 from transfer import datasets
 from transfer.ablation import evaluate, runs
@@ -31,6 +27,10 @@ from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.clustering.network import Reader
 from transfer.trial import WeightsRef
 from transfer.weights.backbone import IMAGENET
+from twist_common.errors import UserError
+from twist_common.files import sha256_file
+from twist_configs.pretrain import ablations
+from twist_configs.pretrain.ablations import Study
 
 PER_CLASS = {"train": 96, "val": 10}
 # 30 steps; without warm-up, or most of them would be part of it.
@@ -175,7 +175,7 @@ def test_same_settings_are_one_run_in_all_studies_and_other_seeds_are_others(tmp
     assert len(folders) == 8
 
 
-@pytest.mark.parametrize("recipe", configs.pretrain.RECIPES)
+@pytest.mark.parametrize("recipe", twist_configs.pretrain.RECIPES)
 @pytest.mark.parametrize("name", ablations.STUDIES)
 def test_every_study_changes_only_what_it_says_in_every_recipe(name: str, recipe: str, tmp_path: Path) -> None:
     changed = {

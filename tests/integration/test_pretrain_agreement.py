@@ -19,11 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain import distributed
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run import agreement, checkpoint, preemption, trainer
+from twist_common import overrides
 
 SMALL = (
     "epochs=2", "data.batch_size=4", "model.hidden=8", "model.num_classes=4", "crops.num_local=0",
@@ -34,7 +34,7 @@ Result = dict[str, Any]
 
 
 def recipe(*changes: str) -> Recipe:
-    return overrides.apply(configs.pretrain.get("demo"), [*SMALL, *changes])
+    return overrides.apply(twist_configs.pretrain.get("demo"), [*SMALL, *changes])
 
 
 def make_images(root: Path, seed: int) -> None:

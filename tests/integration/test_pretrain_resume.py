@@ -15,15 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
+import twist_configs.pretrain
 from pretrain import train as command
 from pretrain.distributed import Process
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
 from pretrain.recipe import Recipe
 from pretrain.run.trainer import TrainingError, train
+from twist_common import overrides
+from twist_common.errors import UserError
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3
 SMALL = (
@@ -46,7 +46,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(*changes: str) -> Recipe:
-    return overrides.apply(configs.pretrain.get("demo"), [*SMALL, *changes])
+    return overrides.apply(twist_configs.pretrain.get("demo"), [*SMALL, *changes])
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
+import twist_configs.pretrain
 from pretrain.distributed import Process
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
@@ -21,6 +19,8 @@ from pretrain.recipe import Recipe
 from pretrain.run.preemption import Preempted
 from pretrain.run.step import TrainStep
 from pretrain.run.trainer import TrainingError, train
+from twist_common import overrides
+from twist_common.errors import UserError
 
 BATCH, STEPS_PER_EPOCH = 4, 3
 TINY = (
@@ -50,7 +50,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(*changes: str, name: str = "rn50") -> Recipe:
-    return overrides.apply(configs.pretrain.get(name), [*TINY, *changes])
+    return overrides.apply(twist_configs.pretrain.get(name), [*TINY, *changes])
 
 
 @pytest.fixture(scope="module")
@@ -188,12 +188,12 @@ def test_bunch_that_does_not_divide_the_batch_is_refused_before_anything_is_writ
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", sorted(set(configs.pretrain.RECIPES) - {"demo"}))
+@pytest.mark.parametrize("name", sorted(set(twist_configs.pretrain.RECIPES) - {"demo"}))
 def test_every_recipe_takes_steps_is_stopped_resumed_and_exported(
     name: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = ["epochs=1"]
-    if configs.pretrain.get(name).self_labeling.epochs:
+    if twist_configs.pretrain.get(name).self_labeling.epochs:
         changes.append("self_labeling.epochs=1")
     before_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Preempted):

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.process import STOP_SIGNALS, process_start
 from tests.conftest import ROOT
 from tests.noise_images import write_noise
+from twist_common.process import STOP_SIGNALS, process_start
 
 # As tools/pretrain.sh starts it where there are two GPUs.
 PROGRAM = """

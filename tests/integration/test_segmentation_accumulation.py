@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from common.errors import UserError
 from tests.segmentation_trials import make_trial
 from transfer import benchmarks
 from transfer.tasks.segmentation import accumulation, task
@@ -21,6 +20,7 @@ from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
 from transfer.weights.backbone.types import IMAGENET
 from transfer.weights.convert.mmseg_any import settings
+from twist_common.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 

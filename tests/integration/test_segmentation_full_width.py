@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from common.files import sha256_text
 from transfer import benchmarks
 from transfer.tasks.segmentation import task
 from transfer.tasks.segmentation.checks import point_to_data
 from transfer.tasks.segmentation.config import resolve_config
 from transfer.trial import Trial, WeightsRef
+from twist_common.files import sha256_text
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from common.errors import UserError
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
 from transfer.tasks.segmentation import task
@@ -25,6 +24,7 @@ from transfer.tasks.segmentation.hooks import VerifyBackbone
 from transfer.tasks.segmentation.runner import SegmentationJob, build_runner, named, replace_sync_bn
 from transfer.trial import Trial
 from transfer.weights.convert.convert import converted_weights
+from twist_common.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 

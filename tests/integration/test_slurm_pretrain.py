@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.slurm import job_statuses
 from tests.conftest import run_module
 from tests.noise_images import write_noise
 from tests.trial_runs import wait_until
+from twist_common.slurm import job_statuses
 
 pytestmark = pytest.mark.slurm
 SMALL = (

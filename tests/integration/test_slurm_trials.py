@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from common.slurm import job_statuses
 from tests.conftest import ROOT, run_module
 from tests.trial_runs import plans, records, wait_until
 from transfer.record import TrialRecord
@@ -22,6 +20,8 @@ from transfer.trials.slurm import jobs as notes
 from transfer.trials.slurm.options import TrialSlurmArgs
 from transfer.trials.slurm.run import run_on_slurm
 from transfer.trials.summary import RunSummary
+from twist_common.errors import UserError
+from twist_common.slurm import job_statuses
 
 pytestmark = pytest.mark.slurm
 # What two runs of one trial may differ in; everything else in a record is equal.
@@ -142,7 +142,7 @@ def test_bad_input_is_one_sentence_calls_off_the_rest_and_leaves_nothing(tmp_pat
 
 PROGRAM = """
 from pathlib import Path
-from common import cli
+from twist_common import cli
 from tests.integration.test_slurm_trials import submit
 from dataclasses import dataclass
 

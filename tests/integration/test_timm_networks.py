@@ -8,7 +8,6 @@ import pytest
 import timm
 import torch
 
-from common.errors import UserError
 from tests.classification_trials import make_trial
 from tests.timm_networks import QUICK, TABLE, saved
 from transfer.planner.flop import of_backbone
@@ -18,6 +17,7 @@ from transfer.weights.backbone.network import build_network
 from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert.convert import convert, get_target
 from transfer.work import BackbonePass
+from twist_common.errors import UserError
 
 
 @pytest.mark.parametrize("arch", TABLE)

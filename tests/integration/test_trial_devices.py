@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from common.gpus import visible_gpus
 from tests.conftest import run_program
 from tests.trial_runs import plans
 from transfer import benchmarks
@@ -17,6 +16,7 @@ from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.process import call, fork_server
 from transfer.trials.run_many import LocalRunner
 from transfer.trials.summary import End, RunSummary
+from twist_common.gpus import visible_gpus
 
 
 class Watch(TrialsDisplay):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
 from transfer.benchmarks import BENCHMARKS
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.process import MAX_TEMPORARY_FOLDER
 from transfer.trials.run_many import run_trials
 from transfer.trials.summary import print_failures
+from twist_common.errors import UserError
 
 
 def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
 from transfer.trials import claim
 from transfer.trials.claim import STALE_SECONDS
 from transfer.trials.run_many import run_trials
+from twist_common.errors import UserError
 
 
 def said(runner: subprocess.Popen[str]) -> str:

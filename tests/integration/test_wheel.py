@@ -16,7 +16,7 @@ import torch
 
 from tests.conftest import ROOT
 
-PACKAGES = ("common", "configs", "pretrain", "transfer")
+PACKAGES = ("twist_common", "twist_configs", "pretrain", "transfer")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,8 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md"
     }
     assert names == files
-    assert {"transfer/report/write/sort.js", "transfer/py.typed", "configs/segmentation/_base_/any.py"} <= names
+    assert not {name.split("/")[0] for name in names} & {"common", "configs", "tests", "tools"}, "names that others use"
+    assert {"transfer/report/write/sort.js", "transfer/py.typed", "twist_configs/segmentation/_base_/any.py"} <= names
 
 
 def test_an_archive_becomes_a_report_in_an_empty_folder(script: Path, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_checkpoint_is_converted_with_proof_and_hostile_files_here_are_not_imp
 ) -> None:
     from torchvision.models import resnet18
 
-    for name in ("json", "common", "configs", "torch", "transfer"):
+    for name in ("json", "twist_common", "twist_configs", "torch", "transfer"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the current folder')\n")
     torch.save(resnet18().state_dict(), tmp_path / "mine.pth")
     done = run(script, "convert", "mine.pth", "--to", "torchvision", cwd=tmp_path)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from common.errors import UserError
 from tests.classification_trials import make_trial
 from transfer.tasks.classification import knn, task
 from transfer.tasks.classification.protocol import KnnProtocol
+from twist_common.errors import UserError
 
 NUM_CLASSES = 7
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
 from transfer.tasks.classification.logistic import fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol
+from twist_common.errors import UserError
 
 GRID = (1e-4, 1e-1, 1e2)
 

@@ -13,9 +13,9 @@ from scipy.special import expit, log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from configs.classification.linear11 import CONFIG
 from transfer import datasets
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
+from twist_configs.classification.linear11 import CONFIG
 
 TOLERANCE, MAX_ITER = 1e-5, 5000
 Data = tuple[np.ndarray, np.ndarray]

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain.data import device_augment
 from pretrain.loss import closed_form
 from pretrain.loss.twist import momentum_twist_loss, multicrop_twist_loss
+from twist_common import overrides
 
 META = torch.device("meta")
 
@@ -48,7 +48,7 @@ class Waits(TorchFunctionMode):
 
 
 def test_colors_on_the_device_do_not_make_the_host_wait() -> None:
-    recipe = overrides.apply(configs.pretrain.get("rn50"), ["augmentation.jitter_on=device"])
+    recipe = overrides.apply(twist_configs.pretrain.get("rn50"), ["augmentation.jitter_on=device"])
     views = [torch.zeros(16, 3, size, size, dtype=torch.uint8) for size in recipe.crops.view_sizes[:4]]
     with Waits() as waits:
         device_augment.prepare(views, recipe, torch.arange(16), META)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
 from pretrain.distributed import Process
 from pretrain.model.norms import BunchLayout, BunchNorm, assign_bunches, average_running_statistics, bunch_layout
+from twist_common.errors import UserError
 
 ALONE = Process(torch.device("cpu"))
 V, B, C = 3, 8, 5

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-import configs.pretrain
+import twist_configs.pretrain
 from pretrain.loss.textbook import TextbookLars
 from pretrain.recipe import Optim
 from pretrain.run.optim import LARS, _momentum_step, _momentum_step_on_gpu, _norms, build_optimizer, split_parameters
@@ -168,7 +168,7 @@ def test_tokens_and_position_embedding_of_a_vit_do_not_decay() -> None:
 
 @pytest.mark.parametrize("recipe", ["rn50", "demo"])
 def test_only_matrices_and_kernels_decay(recipe: str) -> None:
-    settings = configs.pretrain.get(recipe).optim
+    settings = twist_configs.pretrain.get(recipe).optim
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
     weights, rest = build_optimizer(settings, model).param_groups
     assert [tuple(param.shape) for param in weights["params"]] == [(4, 3, 3, 3), (2, 4)]

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain.distributed import Process
 from pretrain.loss.self_labeling import self_labeling_loss
 from pretrain.loss.twist import momentum_twist_loss, multicrop_twist_loss
@@ -19,6 +18,7 @@ from pretrain.run.optim import build_optimizer
 from pretrain.run.precision import precision_of
 from pretrain.run.step import StepResult, TrainStep
 from pretrain.watch.monitor import NbsProbe
+from twist_common import overrides
 
 CPU = Process(torch.device("cpu"))
 IMAGES, FEATURES = 8, 6
@@ -26,7 +26,7 @@ IMAGES, FEATURES = 8, 6
 
 def recipe(*changes: str) -> Recipe:
     return overrides.apply(
-        configs.pretrain.get("rn50"), ["data.batch_size=8", "optim.lr=3.2", "schedule.warmup_epochs=0", *changes]
+        twist_configs.pretrain.get("rn50"), ["data.batch_size=8", "optim.lr=3.2", "schedule.warmup_epochs=0", *changes]
     )
 
 

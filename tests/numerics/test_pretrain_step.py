@@ -10,14 +10,14 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import Tensor, nn
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain.distributed import Process
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel, build_model
 from pretrain.recipe import Recipe
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import NonFiniteLossError, TrainStep
+from twist_common import overrides
 
 NUM_VIEWS, NUM_IMAGES, NUM_FEATURES, NUM_CLASSES = 4, 8, 5, 7
 CPU = Process(torch.device("cpu"))
@@ -36,7 +36,7 @@ class PlainHead(nn.Module):
 
 
 def recipe(*changes: str) -> Recipe:
-    return overrides.apply(configs.pretrain.get("rn50"), ["data.batch_size=8", *changes])
+    return overrides.apply(twist_configs.pretrain.get("rn50"), ["data.batch_size=8", *changes])
 
 
 def network(seed: int = 0) -> TwistModel:

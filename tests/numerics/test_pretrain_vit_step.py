@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import configs.pretrain
-from common import overrides
+import twist_configs.pretrain
 from pretrain.distributed import Process
 from pretrain.loss.textbook import momentum_twist_loss
 from pretrain.model.momentum_encoder import MomentumEncoder
@@ -21,6 +20,7 @@ from pretrain.recipe import Recipe
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep
 from tests.backbones import NARROW_VIT, add_narrow_vit
+from twist_common import overrides
 
 CPU = Process(torch.device("cpu"))
 HEADS, DEPTH, GRID, PATCH, IMAGES = 3, 4, 14, 16, 8
@@ -37,7 +37,7 @@ def narrow_vit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def recipe(*changes: str) -> Recipe:
     small = ("model.hidden=16", "model.num_classes=8", "model.bunch_size=8", "data.batch_size=8", "crops.num_local=2")
-    deit = configs.pretrain.get("deit_s")
+    deit = twist_configs.pretrain.get("deit_s")
     return overrides.apply(deit, [f"model.backbone={NARROW_VIT}", *small, "schedule.warmup_epochs=0", *changes])
 
 
@@ -209,7 +209,9 @@ def test_resampled_embedding_is_torchs_plain_bicubic_for_grids_that_are_not_squa
 
 
 def test_class_token_starts_as_a_truncated_normal_of_002() -> None:
-    token = build_model(overrides.apply(configs.pretrain.get("vit_b"), ["model.hidden=8"]), CPU).backbone.cls_token
+    token = build_model(
+        overrides.apply(twist_configs.pretrain.get("vit_b"), ["model.hidden=8"]), CPU
+    ).backbone.cls_token
     assert isinstance(token, Tensor)
     assert token.std().item() == pytest.approx(0.02, rel=0.1)  # 4 standard errors of 768 numbers
     assert abs(token.mean().item()) < 0.003 and token.abs().max() > 0.04

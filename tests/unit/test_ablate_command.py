@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
-from configs.pretrain import ablations
 from tests.conftest import ROOT, run_module
 from transfer.commands import ablate
+from twist_common.errors import UserError
+from twist_configs.pretrain import ablations
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_misuse_is_one_clear_sentence(
 def test_help_lists_the_studies_and_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['ablate', '--help']\n"
-        "from common import cli; from transfer.commands import ablate\n"
+        "from twist_common import cli; from transfer.commands import ablate\n"
         "try: cli.run(ablate.Args, ablate.main, prog='tools/ablate.sh')\n"
         "except SystemExit as end: assert not end.code\n"
         "assert not {'torch', 'sklearn', 'matplotlib'} & set(sys.modules)\n"

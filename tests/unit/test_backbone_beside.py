@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import flat_head, flat_state
 from tests.layouts import dino, moco, our_backbone, with_fc, with_head
 from transfer.reading import Reading
@@ -19,6 +18,7 @@ from transfer.trial import WeightsRef
 from transfer.trials.plan import weights_ref
 from transfer.weights.backbone import IMAGENET, load_backbone
 from transfer.weights.backbone.beside import ARCH_BY_TIMM_NAME
+from twist_common.errors import UserError
 
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 SAID = Reading(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

@@ -10,12 +10,12 @@ import pytest
 import torch
 import torchvision
 
-from common.errors import UserError
 from pretrain.model import BACKBONES, build_backbone
 from tests.backbones import flat_state
 from transfer.weights.backbone import load_backbone, random_backbone
 from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes, names
 from transfer.weights.backbone.infer import infer_arch
+from twist_common.errors import UserError
 
 KEY = "layer2.0.conv1.weight"
 State = dict[str, Any]

@@ -16,10 +16,10 @@ import torch
 from timm.models import beit, convnext, eva, swin_transformer, vision_transformer
 from torch import Tensor
 
-from common.errors import UserError
 from tests.backbones import flat_state, prefixed
 from transfer.reading import Reading
 from transfer.weights.backbone import IMAGENET, load_backbone
+from twist_common.errors import UserError
 
 State = dict[str, Tensor]
 NUMBER = torch.zeros(1)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import flat_state
 from transfer.weights.backbone import load_backbone
+from twist_common.errors import UserError
 
 
 class Hostile:

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, torchvision_vit, with_fc, with_head
 from transfer.reading import Reading
 from transfer.weights.backbone import IMAGENET, load_backbone
 from transfer.weights.backbone.codes import CODES
+from twist_common.errors import UserError
 
 NUMBER = torch.zeros(1)
 HALF = [0.5, 0.5, 0.5]

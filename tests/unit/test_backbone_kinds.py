@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
 from tests.backbones import flat_state, prefixed
 from tests.unit.test_backbone_read import STATE, equal
 from transfer.weights.backbone import load_backbone
 from transfer.weights.backbone.read import read_checkpoint, sha256_of
+from twist_common.errors import UserError
 
 
 def saved(content: Any) -> bytes:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import NARROW_VIT, add_narrow_vit, flat_state
 from tests.layouts import (
     ASK_PREPROCESSING,
@@ -28,6 +27,7 @@ from transfer.weights.backbone.architecture import COUNTER
 from transfer.weights.backbone.load import networks_in
 from transfer.weights.backbone.sources import SOURCES
 from transfer.weights.backbone.types import UNSCALED
+from twist_common.errors import UserError
 
 ALL = [(name, "resnet18") for name in RESNET_LAYOUTS] + [(name, NARROW_VIT) for name in VIT_LAYOUTS]
 TIMM_CONFIG = {"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.errors import UserError
 from tests.backbones import flat_state
 from tests.conftest import ROOT
 from transfer.weights.backbone import load_backbone
 from transfer.weights.backbone.architecture import expected_shapes
 from transfer.weights.backbone.mapped import Copies
 from transfer.weights.backbone.read import read_checkpoint
+from twist_common.errors import UserError
 
 # One line for each file: by how many bytes it raised the process's peak, and how it ended.
 MEASURE = """

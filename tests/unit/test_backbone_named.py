@@ -13,7 +13,6 @@ import pytest
 import torch
 import tyro
 
-from common.errors import UserError
 from tests import hugging_face
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, swav
@@ -21,6 +20,7 @@ from tests.unit.test_backbone_families import ORIGINALS
 from transfer.commands import convert
 from transfer.reading import Reading
 from transfer.weights.backbone import Backbone, load_backbone
+from twist_common.errors import UserError
 
 NUMBER = torch.zeros(1)
 State = dict[str, Any]

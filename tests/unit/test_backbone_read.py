@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import UserError
 from transfer.weights.backbone.read import read_checkpoint
+from twist_common.errors import UserError
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "bn.count": torch.tensor(7)}
 

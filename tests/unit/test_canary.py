@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer import benchmarks
 from transfer.preflight.canary import RANDOM, SUPERVISED, missed, run_canaries
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from twist_common.errors import UserError
 
 VOC = benchmarks.get("voc")
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from common.files import temporary_name
-from common.process import process_start
 from transfer.trials import claim
 from transfer.trials.claim import STALE_SECONDS, Claim, Owner, live_owner, take
+from twist_common.files import temporary_name
+from twist_common.process import process_start
 
 
 def lay(path: Path, owner: Owner, *, seconds_old: float = 0.0) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS, ELEVEN
 from transfer.commands.transfer_cls import Args, benchmark_names, main
+from twist_common.errors import UserError
 
 
 @pytest.mark.parametrize("mode", ["linear", "finetune", "both"])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from transfer import benchmarks
 from transfer.tasks.classification.datasets.labelled import LabelledImages, few_labels
 from transfer.tasks.classification.protocol import (
@@ -20,6 +19,7 @@ from transfer.tasks.classification.protocol import (
 )
 from transfer.tasks.classification.scoring import floor, topk_accuracy
 from transfer.tasks.clustering.protocol import ClusterProtocol
+from twist_common.errors import UserError
 
 FINETUNE = [f"{data}-{part}" for data in ("demo", "imagenet", "folder") for part in ("1pct", "10pct", "100pct")]
 KINDS = {

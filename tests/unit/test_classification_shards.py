@@ -8,11 +8,11 @@ import pytest
 import webdataset
 from PIL import Image
 
-from common.errors import UserError
-from common.shards import INDEX_NAME
 from transfer import datasets
 from transfer.tasks.classification.datasets import open_splits
 from transfer.tasks.classification.label_list import listed
+from twist_common.errors import UserError
+from twist_common.shards import INDEX_NAME
 
 
 def write(shard: Path, paths: list[Path], classes: list[str]) -> None:

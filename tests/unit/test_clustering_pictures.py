@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.clustering import confusion, top3, usage
 from transfer.tasks.clustering.clusterer import Assigned
 from transfer.tasks.clustering.matching import Matching, contingency_table, match
 from transfer.tasks.clustering.picture_style import save
 from transfer.tasks.clustering.pictures import read_class_names
+from twist_common.errors import UserError
 
 NAMES = ("ant", "bee", "cat")
 #                    cluster 0  1  2  3  4

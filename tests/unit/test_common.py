@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from common import cli, overrides
-from common.cli import wrapped
-from common.errors import UserError, unknown_name
-from common.files import atomic_path, make_dir, sha256_file, sha256_text, write_text
-from common.progress import Pace
+from twist_common import cli, overrides
+from twist_common.cli import wrapped
+from twist_common.errors import UserError, unknown_name
+from twist_common.files import atomic_path, make_dir, sha256_file, sha256_text, write_text
+from twist_common.progress import Pace
 
 
 def test_unknown_name_suggests_the_nearest() -> None:

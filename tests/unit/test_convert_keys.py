@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UserError
 from transfer.weights.backbone.architecture import COUNTER, RESNETS, VITS, expected_shapes
 from transfer.weights.backbone.naming import Naming
 from transfer.weights.convert.convert import RESNET_TARGETS, VIT_TARGETS, get_target, targets_of
 from transfer.weights.convert.proof import differences
 from transfer.weights.convert.target import ConversionError, key_table
+from twist_common.errors import UserError
 
 ALL = [(target, arch) for arch in (*RESNETS, *VITS) for target in targets_of(arch)]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, Written, assert_as_written
 from transfer import benchmarks, datasets
 from transfer.datasets import DATASETS
 from transfer.rows import LabelledDataset
 from transfer.tasks.classification.datasets import list_split, open_splits
+from twist_common.errors import UserError
 
 ELEVEN = sorted(FIXTURES)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, assert_as_written
 from transfer import datasets
 from transfer.tasks.classification.datasets import list_split, open_splits
 from transfer.tasks.classification.datasets.safe_pickle import load_arrays
+from twist_common.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from common.errors import UserError
 from tests.detection_configs import differences, standing, trial
 from transfer import benchmarks
 from transfer.commands.trial_command import typed_names
@@ -22,6 +21,7 @@ from transfer.tasks.detection.config import (
     resolved_text,
     schedule,
 )
+from twist_common.errors import UserError
 
 FROZEN = {
     "voc-frozen": "voc",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UserError
 from tests.detection_configs import differences, standing, trial
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config, protocol_difference, resolve_config, with_weights
 from transfer.weights.backbone.types import Preprocessing
 from transfer.weights.convert.detectron2_any import settings
+from twist_common.errors import UserError
 
 ANY = {"voc-any": "voc", "coco-any": "coco", "voc-any-frozen": "voc-frozen", "coco-any-frozen": "coco-frozen"}
 

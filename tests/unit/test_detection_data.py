@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from transfer import benchmarks
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
@@ -24,6 +23,7 @@ from transfer.tasks.detection.data import (
     train_loader,
 )
 from transfer.tasks.detection.splits import known_splits
+from twist_common.errors import UserError
 
 WIDE = [index % 3 == 0 for index in range(50)]
 

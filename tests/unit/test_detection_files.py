@@ -23,7 +23,6 @@ from detectron2.evaluation import PascalVOCDetectionEvaluator
 from detectron2.structures import Boxes, BoxMode, Instances
 from pycocotools import mask as mask_utils
 
-from common.errors import UserError
 from tests.few_scenes import make_few_scenes
 from transfer import benchmarks
 from transfer.tasks.detection.coco_files import read_coco
@@ -36,6 +35,7 @@ from transfer.tasks.detection.data import (
     remarks_on_data,
 )
 from transfer.tasks.detection.evaluate import VocEvaluator, evaluate
+from twist_common.errors import UserError
 
 HOME = "VOCdevkit/VOC2007"
 VOC_TEST, COCO_TEST = "digits_voc_2007_test", "digits_coco_2017_val"

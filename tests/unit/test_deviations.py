@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from configs.pretrain import RECIPES
 from tools.deviations.rows import NOT_STATED, Setting, Side, faults, same
 from tools.deviations.sources import SOURCES
 from tools.deviations.table import SIDES, text
 from transfer import benchmarks
+from twist_configs.pretrain import RECIPES
 
 
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)

@@ -6,10 +6,10 @@ import importlib
 
 import pytest
 
-from common.errors import UserError
 from transfer.benchmarks import CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.task import Task
 from transfer.trials.devices import DevicePool, gpus_per_trial
+from twist_common.errors import UserError
 
 
 def task(package: str) -> Task:

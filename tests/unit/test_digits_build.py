@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from common.digits.build import MANIFEST, VERSION, generate
-from common.digits.coco import annotate, polygons, rle_counts
-from common.digits.scenes import MAX_COVERED, SceneComposer, covered_share
-from common.digits.source import Digits, load_digits, split_digits
-from common.digits.voc import voc_palette
-from common.errors import UserError
+from twist_common.digits.build import MANIFEST, VERSION, generate
+from twist_common.digits.coco import annotate, polygons, rle_counts
+from twist_common.digits.scenes import MAX_COVERED, SceneComposer, covered_share
+from twist_common.digits.source import Digits, load_digits, split_digits
+from twist_common.digits.voc import voc_palette
+from twist_common.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UserError
 from tests.conftest import run_module
 from tests.doctor_damage import (
     coloured_mask,
@@ -39,6 +38,7 @@ from transfer.doctor.check import check_dataset
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
 from transfer.rows import CocoBoxes, VocBoxes, VocList
 from transfer.trial import silent
+from twist_common.errors import UserError
 
 DEMO = benchmarks.get("demo-voc")
 SIZES = {"trainval": 12, "test": 6}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from tests.classification_fixtures import FIXTURES, Written
 from tests.conftest import run_module
 from transfer import benchmarks, datasets
@@ -25,6 +24,7 @@ from transfer.doctor.findings import (
     UNREADABLE_ANNOTATION,
     WRONG_COUNT,
 )
+from twist_common.errors import UserError
 
 ELEVEN = sorted(FIXTURES)
 OF_FILES = [name for name in ELEVEN if not name.startswith("cifar")]

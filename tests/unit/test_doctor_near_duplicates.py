@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from common.errors import UserError
 from tests.classification_fixtures import FIXTURES
 from tests.conftest import run_module
 from tools.bench.photographs import photograph
@@ -30,6 +29,7 @@ from transfer.doctor.near_duplicates.hamming import CHUNK, nearest
 from transfer.doctor.near_duplicates.held_out import hash_test_images
 from transfer.doctor.near_duplicates.stored import list_images
 from transfer.trial import silent
+from twist_common.errors import UserError
 
 NUM_TRAIN = 30
 

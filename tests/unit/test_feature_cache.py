@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.loader import CenterCrop
 from transfer.weights.backbone import Backbone
+from twist_common.errors import UserError
 
 NUM_IMAGES = 30
 

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import configs.pretrain
-from common import gpus, overrides
-from common.cuda import check_cuda
-from common.errors import UserError
+import twist_configs.pretrain
 from pretrain import launch, train
 from pretrain.distributed import process_group
 from pretrain.run.precision import precision_of
@@ -22,6 +19,9 @@ from transfer.planner.devices import machine
 from transfer.trials.devices import local_devices
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.provenance import first_line
+from twist_common import gpus, overrides
+from twist_common.cuda import check_cuda
+from twist_common.errors import UserError
 
 FOUR = "".join(f"GPU {index}: NVIDIA H100 80GB HBM3 (UUID: GPU-{index}f0)\n" for index in range(4))
 PARTITIONED = (
@@ -263,7 +263,7 @@ def test_gpus_that_torch_does_not_see_are_counted(fake: FakeMachine, monkeypatch
 
 
 def test_a_gpu_without_bf16_trains_in_fp16_unless_bf16_is_asked_for() -> None:
-    recipe = configs.pretrain.get("rn50")
+    recipe = twist_configs.pretrain.get("rn50")
     assert precision_of(recipe, "cuda") == "bf16"
     assert precision_of(recipe, "cuda", has_bf16=False) == "fp16"
     with pytest.raises(UserError, match="set precision to fp16 or fp32"):

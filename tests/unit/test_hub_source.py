@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.errors import UserError
 from tests.backbones import flat_state, trained_like
 from tests.unit.test_timm_source import hub_with
 from transfer.commands import convert
@@ -16,6 +15,7 @@ from transfer.hub_source import hub_source
 from transfer.timm_source import named_checkpoint
 from transfer.trials.plan import weights_ref
 from transfer.weights.backbone import load_backbone
+from twist_common.errors import UserError
 
 COMMIT = "0" * 40
 CONFIG = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}

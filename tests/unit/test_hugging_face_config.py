@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common.errors import UserError
 from tests.hugging_face import layouts, shapes_of, state_of, write_folder
 from transfer.reading import Reading
 from transfer.weights.backbone import load_backbone
@@ -21,6 +20,7 @@ from transfer.weights.backbone.network import build_network
 from transfer.weights.backbone.timm_network import Variant, variant_of
 from transfer.weights.backbone.types import UNSCALED
 from transfer.weights.convert.convert import convert, get_target
+from twist_common.errors import UserError
 
 SAID = Reading(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 GIANT = {"hidden_size": 1536, "num_hidden_layers": 40, "num_attention_heads": 24}

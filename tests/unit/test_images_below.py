@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
-from common.images import class_folders, files_below, images_below, rgb
+from twist_common.errors import UserError
+from twist_common.images import class_folders, files_below, images_below, rgb
 
 
 def touch(*paths: Path) -> None:

@@ -10,27 +10,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("common", "configs", "pretrain", "transfer")
+PACKAGES = ("twist_common", "twist_configs", "pretrain", "transfer")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 HEAVY = ("torch", "torchvision", "timm", "detectron2", "mmseg", "mmcv", "mmengine", "fvcore")
 
 # The rooms of `transfer`, each with what it may import of ours; "transfer" is the contract, the modules at its top.
 ARROWS = {
-    "transfer": {"common"},
-    "transfer.weights": {"transfer", "common", "pretrain.model"},
-    "transfer.tasks": {"transfer.weights", "transfer", "common", "pretrain.model"},
-    "transfer.trials": {"transfer", "common"},
-    "transfer.doctor": {"transfer.tasks", "transfer", "common"},
+    "transfer": {"twist_common"},
+    "transfer.weights": {"transfer", "twist_common", "pretrain.model"},
+    "transfer.tasks": {"transfer.weights", "transfer", "twist_common", "pretrain.model"},
+    "transfer.trials": {"transfer", "twist_common"},
+    "transfer.doctor": {"transfer.tasks", "transfer", "twist_common"},
     "transfer.planner": {
         "transfer.tasks",
         "transfer.trials",
         "transfer.weights",
         "transfer",
-        "common",
+        "twist_common",
         "pretrain.model",
     },
-    "transfer.preflight": {"transfer.doctor", "transfer.trials", "transfer.weights", "transfer", "common"},
-    "transfer.report": {"transfer", "common"},
+    "transfer.preflight": {"transfer.doctor", "transfer.trials", "transfer.weights", "transfer", "twist_common"},
+    "transfer.report": {"transfer", "twist_common"},
 }
 FREE = ("transfer.commands", "transfer.ablation")  # above all others: commands, and experiments over both stages
 
@@ -122,16 +122,16 @@ def test_no_circle_of_packages(depth: int) -> None:
 
 def test_a_circle_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check can fail: two files that import each other, one of them for types alone."""
-    (tmp_path / "common").mkdir()
-    (tmp_path / "common" / "one.py").write_text("from common import two\n")
-    (tmp_path / "common" / "two.py").write_text("if TYPE_CHECKING:\n    from common.one import name\n")
+    (tmp_path / "twist_common").mkdir()
+    (tmp_path / "twist_common" / "one.py").write_text("from twist_common import two\n")
+    (tmp_path / "twist_common" / "two.py").write_text("if TYPE_CHECKING:\n    from twist_common.one import name\n")
     monkeypatch.setattr("tests.unit.test_imports.ROOT", tmp_path)
     monkeypatch.setattr("tests.unit.test_imports.SOURCES", sorted(tmp_path.rglob("*.py")))
-    assert set(circle(import_graph())) == {"common.one", "common.two"}
+    assert set(circle(import_graph())) == {"twist_common.one", "twist_common.two"}
 
 
 def test_common_imports_nothing_of_ours() -> None:
-    assert not offenders("common", "pretrain", "transfer", "configs")
+    assert not offenders("twist_common", "pretrain", "transfer", "twist_configs")
 
 
 def test_pretrain_never_imports_transfer() -> None:

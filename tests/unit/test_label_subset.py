@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
 from transfer.tasks.classification.label_list import listed, read_list
+from twist_common.errors import UserError
 
 
 def folder(names: list[str], labels: list[int]) -> LabelledImages:

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer import compat
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands import demo
 from transfer.commands.main import COMMANDS
 from transfer.preflight.check import check_frameworks
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from twist_common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("common", "configs", "pretrain", "transfer")
+PACKAGES = ("twist_common", "twist_configs", "pretrain", "transfer")
 
 
 def imported_packages() -> set[str]:

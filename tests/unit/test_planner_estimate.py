@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from common.gpus import GPUS
 from tests.report_records import done, failed
 from transfer import benchmarks
 from transfer.planner.devices import Machine, recorded_device
@@ -19,6 +18,7 @@ from transfer.tasks.costs import COSTS
 from transfer.tasks.segmentation import config as segmentation
 from transfer.trial import TrialSettings, WeightsRef
 from transfer.work import BackbonePass, Flop, Phase, Work
+from twist_common.gpus import GPUS
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from common.errors import UserError
 from tests.report_records import done
 from transfer import benchmarks
 from transfer.commands.plan import PlanArgs
@@ -22,6 +21,7 @@ from transfer.planner.show import as_json, duration, show, size
 from transfer.trials.claim import take
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.states import ranges, state_of
+from twist_common.errors import UserError
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 MIB = 2**20

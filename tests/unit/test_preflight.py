@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.conftest import run_module
 from transfer import benchmarks
 from transfer.preflight.weights import check_architectures
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from twist_common.errors import UserError
 
 
 def planned(name: str, source: str, *overrides: str) -> list[TrialPlan]:

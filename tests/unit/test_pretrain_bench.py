@@ -13,12 +13,12 @@ from typing import Literal
 import pytest
 import torch
 
-from common.errors import UserError
 from pretrain.recipe import Crops, Data, Model, Recipe, Schedule
 from tests.conftest import ROOT, run_module
 from tools.bench import main, measure, training
 from tools.bench.case import Case
 from tools.bench.measure import Comparison, compare, peak_mib
+from twist_common.errors import UserError
 
 CPU = torch.device("cpu")
 MIB_FLOATS = 2**18
@@ -174,7 +174,7 @@ def test_misuse_is_one_clear_sentence(args: main.Args, says: str) -> None:
 def test_help_names_the_cases_and_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "quick_help.py").write_text(
         "import sys; sys.argv = ['bench', '--help']\n"
-        "from common import cli; from tools.bench import main\n"
+        "from twist_common import cli; from tools.bench import main\n"
         "try: cli.run(main.Args, main.main, prog='tools/bench.sh')\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules\n"

@@ -2,20 +2,20 @@
 
 import pytest
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
+import twist_configs.pretrain
 from pretrain import checks
 from pretrain.recipe import Recipe
+from twist_common import overrides
+from twist_common.errors import UserError
 
 
 def recipe(*changes: str, name: str = "rn50") -> Recipe:
-    return overrides.apply(configs.pretrain.get(name), changes)
+    return overrides.apply(twist_configs.pretrain.get(name), changes)
 
 
-@pytest.mark.parametrize("name", sorted(configs.pretrain.RECIPES))
+@pytest.mark.parametrize("name", sorted(twist_configs.pretrain.RECIPES))
 def test_every_recipe_passes(name: str) -> None:
-    checks.check(configs.pretrain.get(name))
+    checks.check(twist_configs.pretrain.get(name))
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from pretrain import train as command
 from pretrain.distributed import process_group
+from twist_common.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 def test_help_lists_the_recipes_and_imports_no_torch() -> None:
     code = (
         "import sys; sys.argv = ['pretrain', '--help']\n"
-        "from common import cli; from pretrain import train\n"
+        "from twist_common import cli; from pretrain import train\n"
         "try: cli.run(train.Args, train.main, prog='tools/pretrain.sh')\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules"
@@ -47,9 +47,9 @@ def test_misuse_is_one_clear_sentence(
 
 def test_data_root_names_the_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATA_ROOT", str(tmp_path))
-    assert command.default_data(command.configs.pretrain.get("rn50")) == tmp_path / "imagenet"
+    assert command.default_data(command.twist_configs.pretrain.get("rn50")) == tmp_path / "imagenet"
     monkeypatch.delenv("DATA_ROOT")
-    assert command.default_data(command.configs.pretrain.get("demo")) == REPOSITORY / "data" / "digits"
+    assert command.default_data(command.twist_configs.pretrain.get("demo")) == REPOSITORY / "data" / "digits"
 
 
 def test_wish_for_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
-from common.names import PackedNames
+import twist_configs.pretrain
 from pretrain.data.dataset import Batch, TwistDataset, load_steps
 from pretrain.data.images import UnreadableImageError, decode
 from pretrain.data.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
 from tools.bench.photographs import jpeg, photograph
+from twist_common import overrides
+from twist_common.errors import UserError
+from twist_common.names import PackedNames
 
 SMALL = [
     "crops.global_size=32",
@@ -39,7 +39,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def recipe(name: str, *changes: str) -> Recipe:
-    return overrides.apply(configs.pretrain.get(name), [*SMALL, *changes])
+    return overrides.apply(twist_configs.pretrain.get(name), [*SMALL, *changes])
 
 
 def some_images(count: int, shard_sizes: list[int] | None = None) -> Any:

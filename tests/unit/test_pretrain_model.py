@@ -5,7 +5,6 @@ import timm
 import torch
 import torchvision
 
-from common.errors import UserError
 from pretrain.distributed import Process
 from pretrain.model import BACKBONES, Backbone, build_backbone
 from pretrain.model.head import ProjectionHead
@@ -13,6 +12,7 @@ from pretrain.model.norms import BunchNorm, assign_bunches
 from pretrain.model.resnet import SmallMapConv2d
 from pretrain.model.twist_model import TwistModel
 from pretrain.model.vit import ViTBackbone
+from twist_common.errors import UserError
 
 PUBLISHED_MILLIONS = {"resnet50": 24, "resnet50w2": 94, "deit_small": 21, "vit_base": 86}  # the paper's table 3
 

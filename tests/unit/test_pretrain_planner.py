@@ -6,21 +6,21 @@ import pytest
 import torch
 from torchvision.models import ResNet50_Weights, ViT_B_16_Weights
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
-from common.gpus import GPUS
+import twist_configs.pretrain
 from pretrain import planner
 from pretrain.counting import Counts, count, macs, saved_bytes
 from pretrain.model import build_backbone
 from pretrain.model.vit import ViTBackbone
 from pretrain.recipe import Recipe
+from twist_common import overrides
+from twist_common.errors import UserError
+from twist_common.gpus import GPUS
 
 GIGA = 1e9
 
 
 def recipe(*changes: str, name: str = "rn50") -> Recipe:
-    return overrides.apply(configs.pretrain.get(name), changes)
+    return overrides.apply(twist_configs.pretrain.get(name), changes)
 
 
 def counts_of(recipe: Recipe) -> Counts:

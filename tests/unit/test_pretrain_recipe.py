@@ -5,27 +5,27 @@ import re
 import pytest
 import torch
 
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
+import twist_configs.pretrain
 from pretrain import planner
 from pretrain.loss.twist import multicrop_twist_loss
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
 from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import as_dict, recipe_sha256
+from twist_common import overrides
+from twist_common.errors import UserError
 
 
-@pytest.mark.parametrize("name", configs.pretrain.RECIPES)
+@pytest.mark.parametrize("name", twist_configs.pretrain.RECIPES)
 def test_every_recipe_is_listed_under_its_own_name(name: str) -> None:
-    recipe = configs.pretrain.get(name)
+    recipe = twist_configs.pretrain.get(name)
     assert recipe.name == name
-    doc = configs.pretrain.RECIPES[name].__doc__ or ""
+    doc = twist_configs.pretrain.RECIPES[name].__doc__ or ""
     assert f"tools/pretrain.sh {name}" in doc and "Expect:" in doc
 
 
 def test_rn50_has_the_official_settings() -> None:
-    recipe = configs.pretrain.get("rn50")
+    recipe = twist_configs.pretrain.get("rn50")
     assert (recipe.epochs, recipe.data.batch_size) == (800, 2048)
     assert (recipe.model.backbone, recipe.model.hidden, recipe.model.num_classes) == ("resnet50", 4096, 4096)
     assert (recipe.model.activation, recipe.model.nbs, recipe.model.bunch_size) == ("relu", True, 256)
@@ -44,13 +44,13 @@ def test_rn50_has_the_official_settings() -> None:
 
 
 def test_self_labeling_of_rn50_has_the_official_settings() -> None:
-    stage = configs.pretrain.get("rn50").self_labeling
+    stage = twist_configs.pretrain.get("rn50").self_labeling
     assert (stage.epochs, stage.lr, stage.warmup_epochs) == (50, 0.05, 5)
     assert (stage.global_scale, stage.local_scale, stage.keep) == ((0.14, 1.0), (0.05, 0.14), (0.5, 0.6))
 
 
 def test_vits_have_the_official_settings() -> None:
-    small, base = configs.pretrain.get("deit_s"), configs.pretrain.get("vit_b")
+    small, base = twist_configs.pretrain.get("deit_s"), twist_configs.pretrain.get("vit_b")
     for recipe in (small, base):
         assert (recipe.epochs, recipe.self_labeling.epochs, recipe.data.batch_size) == (300, 0, 1024)
         assert (recipe.model.num_classes, recipe.model.activation, recipe.model.bunch_size) == (4096, "gelu", 256)
@@ -67,20 +67,22 @@ def test_vits_have_the_official_settings() -> None:
 
 
 def test_variants_differ_from_rn50_only_where_the_protocol_says() -> None:
-    base = as_dict(configs.pretrain.get("rn50"))
+    base = as_dict(twist_configs.pretrain.get("rn50"))
 
     def changed(name: str) -> set[str]:
-        return {key for key, value in as_dict(configs.pretrain.get(name)).items() if value != base[key]}
+        return {key for key, value in as_dict(twist_configs.pretrain.get(name)).items() if value != base[key]}
 
     assert changed("rn50_cluster") == {"name", "model", "self_labeling"}
-    assert configs.pretrain.get("rn50_cluster").total_epochs == 800  # of the official README's row; rn50's has 850
-    assert configs.pretrain.get("rn50_cluster").model.num_classes == 1000
+    assert (
+        twist_configs.pretrain.get("rn50_cluster").total_epochs == 800
+    )  # of the official README's row; rn50's has 850
+    assert twist_configs.pretrain.get("rn50_cluster").model.num_classes == 1000
     assert changed("rn50_nomc") == {"name", "crops", "model", "self_labeling"}
-    nomc = configs.pretrain.get("rn50_nomc")
+    nomc = twist_configs.pretrain.get("rn50_nomc")
     assert (nomc.crops.num_views, nomc.crops.global_scale, nomc.model.num_classes) == (2, (0.08, 1.0), 32768)
     assert nomc.total_epochs == 800
     assert changed("rn50w2") == {"name", "epochs", "data", "model"}
-    wide = configs.pretrain.get("rn50w2")
+    wide = twist_configs.pretrain.get("rn50w2")
     assert (wide.model.backbone, wide.data.batch_size, wide.model.bunch_size) == ("resnet50w2", 32 * 60, 240)
     assert (wide.epochs, wide.total_epochs) == (200, 250)
 
@@ -90,8 +92,8 @@ def test_variants_differ_from_rn50_only_where_the_protocol_says() -> None:
     [("rn50", 16), ("rn50_nomc", 8), ("rn50_cluster", 16), ("rn50w2", 32), ("deit_s", 16), ("vit_b", 32)],
 )
 def test_docstring_names_the_hardware_and_the_hours_that_the_planner_predicts(name: str, num_gpus: int) -> None:
-    recipe = configs.pretrain.get(name)
-    doc = " ".join((configs.pretrain.RECIPES[name].__doc__ or "").split())
+    recipe = twist_configs.pretrain.get(name)
+    doc = " ".join((twist_configs.pretrain.RECIPES[name].__doc__ or "").split())
     plan = planner.plan(recipe, num_gpus=num_gpus)
     assert f"{num_gpus} GPUs with {plan.images_per_gpu} images each" in doc
     assert f"{plan.gpu_hours:.0f} A100-hours at {100 * plan.efficiency:.0f} % of peak" in doc
@@ -99,10 +101,10 @@ def test_docstring_names_the_hardware_and_the_hours_that_the_planner_predicts(na
     assert memory_gb and plan.memory.total / planner.GIB < int(memory_gb[1])
 
 
-@pytest.mark.parametrize("name", configs.pretrain.RECIPES)
+@pytest.mark.parametrize("name", twist_configs.pretrain.RECIPES)
 def test_every_recipe_builds_and_learns_at_reduced_size(name: str) -> None:
     size = ["crops.global_size=64", "crops.local_size=32", "model.hidden=16", "model.num_classes=8"]
-    recipe = overrides.apply(configs.pretrain.get(name), size)
+    recipe = overrides.apply(twist_configs.pretrain.get(name), size)
     torch.manual_seed(0)
     settings, num_local = recipe.model, min(1, recipe.crops.num_local)
     backbone = build_backbone(settings.backbone, settings.drop_path)
@@ -120,7 +122,7 @@ def test_every_recipe_builds_and_learns_at_reduced_size(name: str) -> None:
 
 
 def test_hash_covers_what_changes_the_weights_and_nothing_else() -> None:
-    recipe = configs.pretrain.get("demo")
+    recipe = twist_configs.pretrain.get("demo")
     assert recipe_sha256(overrides.apply(recipe, ["run.num_workers=3"])) == recipe_sha256(recipe)
     assert recipe_sha256(overrides.apply(recipe, ["run.compile=true"])) != recipe_sha256(recipe)
     for change in ("seed=1", "optim.lr=0.1", "crops.num_local=7", "loss.eps=1e-6", "epochs=99"):
@@ -136,9 +138,9 @@ def test_hash_covers_what_changes_the_weights_and_nothing_else() -> None:
 )
 def test_unknown_settings_are_refused_with_the_known_ones(change: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        overrides.apply(configs.pretrain.get("demo"), [change])
+        overrides.apply(twist_configs.pretrain.get("demo"), [change])
 
 
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'rn50_nomc'"):
-        configs.pretrain.get("rn50_nomac")
+        twist_configs.pretrain.get("rn50_nomac")

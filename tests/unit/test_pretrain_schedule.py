@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-import configs.pretrain
+import twist_configs.pretrain
 from pretrain.recipe import Data, Model, Momentum, Optim, Recipe, SelfLabeling
 from pretrain.schedule import (
     default_warmup_epochs,
@@ -156,7 +156,7 @@ def test_labelled_share_rises_over_the_second_stage(steps_after_switch: int, exp
 
 
 def test_named_recipes_have_the_official_schedules() -> None:
-    rn50, demo = configs.pretrain.get("rn50"), configs.pretrain.get("demo")
+    rn50, demo = twist_configs.pretrain.get("rn50"), twist_configs.pretrain.get("demo")
     assert learning_rate(rn50, 10 * STEPS, STEPS) == 4.0
     # The demo's own: one epoch of 31 steps to 2e-3 * 128 / 256.
     assert learning_rate(demo, 31, 31) == 1e-3 and learning_rate(demo, 0, 31) == 0.0

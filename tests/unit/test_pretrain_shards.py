@@ -12,11 +12,8 @@ import torch
 import webdataset
 from PIL import Image
 
-import common.shards
-import configs.pretrain
-from common import overrides
-from common.errors import UserError
-from common.shards import INDEX_NAME, find_shards
+import twist_common.shards
+import twist_configs.pretrain
 from pretrain.data import shards
 from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.images import ImageFolderSource
@@ -24,6 +21,9 @@ from pretrain.data.order import TrainingOrder
 from pretrain.data.shards import ShardSource
 from pretrain.recipe import Recipe
 from tools.bench.photographs import jpeg, photograph
+from twist_common import overrides
+from twist_common.errors import UserError
+from twist_common.shards import INDEX_NAME, find_shards
 
 NUM_IMAGES = 10
 CONTENTS = [jpeg(photograph(index, 30, 40)) for index in range(NUM_IMAGES)]
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 def recipe(*changes: str) -> Recipe:
     small = ["crops.global_size=16", "crops.num_local=0", "data.batch_size=4", "run.num_workers=0"]
-    return overrides.apply(configs.pretrain.get("rn50_nomc"), [*small, *changes])
+    return overrides.apply(twist_configs.pretrain.get("rn50_nomc"), [*small, *changes])
 
 
 def test_shards_hold_the_images_labels_and_sizes_that_were_written(folder: Path) -> None:
@@ -117,8 +117,8 @@ def test_labels_may_be_in_json_or_missing(tmp_path: Path) -> None:
 def test_index_is_written_once_and_again_when_a_shard_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ShardSource(folder)
     built: list[Path] = []
-    samples = common.shards._samples
-    monkeypatch.setattr(common.shards, "_samples", lambda shard: (built.append(shard), samples(shard))[1])
+    samples = twist_common.shards._samples
+    monkeypatch.setattr(twist_common.shards, "_samples", lambda shard: (built.append(shard), samples(shard))[1])
     again = ShardSource(folder)
     assert not built and again.sha256 == first.sha256 and torch.equal(again.labels, first.labels)
     assert again.read(7) == CONTENTS[7] and again.name(7) == first.name(7)
@@ -138,7 +138,7 @@ def test_index_goes_to_the_other_folder_where_the_data_cannot_be_written(
     )  # root may anything
     ShardSource(folder, tmp_path / "out")
     assert not (folder / INDEX_NAME).exists() and (tmp_path / "out" / INDEX_NAME).exists()
-    monkeypatch.setattr(common.shards, "_build_index", None)
+    monkeypatch.setattr(twist_common.shards, "_build_index", None)
     assert ShardSource(folder, tmp_path / "out").labels.tolist() == LABELS
 
 

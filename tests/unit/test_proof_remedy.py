@@ -2,8 +2,8 @@
 
 import pytest
 
-from common.errors import UserError
 from transfer.weights.convert.proof import SCHEMA_VERSION, verify_proof
+from twist_common.errors import UserError
 
 PROVED = {"pixel_mean": [0.0, 0.0, 0.0], "pixel_std": [255.0, 255.0, 255.0], "color_order": "RGB"}
 PROOF = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from common.errors import UserError
 from transfer.protocol_lock import BatchSchedule, accumulation, batch_note, judge, rescaled, with_norm_batch
+from twist_common.errors import UserError
 
 VOC = BatchSchedule(
     batch_size=16, learning_rate=0.02, iterations=24000, milestones=(18000, 22000), warmup_iterations=100

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.backbones import flat_state
 from tests.unit.test_backbone_named import HALF, save
 from transfer.commands import suite
 from transfer.reading import Reading
 from transfer.trials.plan import weights_ref
+from twist_common.errors import UserError
 
 
 def test_naming_of_the_place_is_a_part_of_the_trial_s_inputs(tmp_path: Path) -> None:

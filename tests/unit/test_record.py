@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer.record import Metric, TrialRecord, WeightsInfo
+from twist_common.errors import UserError
 
 RECORD = TrialRecord(
     suite="demo",

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, failed
 from transfer.commands.report import write_report
 from transfer.record import TrialRecord
 from transfer.report.read import archive
 from transfer.report.read.trials import find_records
+from twist_common.errors import UserError
 
 RECORD = json.loads(done(60.12, norm_batch=16, inflated={"miou": 61.0}, references={"none": {"miou": 40.0}}).to_text())
 SCORING = {"split": "val", "num_images": 10, "purpose": "final scoring"}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from tests.report_evidence import content, run, write_run
 from tests.report_records import save, trials
 from transfer.commands.report import Args, main, summary_text, write_report
@@ -24,6 +23,7 @@ from transfer.report.verify import in_words, verify
 from transfer.report.write.html import render_html
 from transfer.report.write.latex import render_latex
 from transfer.report.write.markdown import render_markdown
+from twist_common.errors import UserError
 
 
 def terms() -> Ablation:

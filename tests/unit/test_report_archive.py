@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.record import Metric
 from transfer.report.read import archive
 from transfer.report.read.trials import find_records
 from transfer.report.write.pack import pack, record_name
+from twist_common.errors import UserError
 
 
 def packed(path: Path, values: list[float], **names: str) -> Path:

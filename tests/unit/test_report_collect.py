@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.report.compare.results import group, procedures
 from transfer.report.read.trials import find_records
+from twist_common.errors import UserError
 
 
 def test_records_are_found_at_any_depth_and_once_in_overlapping_folders(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from tests.report_evidence import write_count, write_run
 from tests.report_records import save, trials
 from transfer.commands.report import Args, main, write_report
@@ -20,6 +19,7 @@ from transfer.report.read.trials import find_records
 from transfer.report.verify import verify
 from transfer.report.write.html import render_html
 from transfer.report.write.markdown import render_markdown
+from twist_common.errors import UserError
 
 NOTE = {"recipe": "demo", "recipe_sha256": "a" * 64, "epochs": 7, "num_local_crops": 0, "backbone_sha256": "b" * 64}
 

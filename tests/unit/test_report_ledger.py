@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, save, trials
 from transfer.record import TrialRecord
 from transfer.report.compare.results import build_report
@@ -21,6 +20,7 @@ from transfer.report.write.data import render_json
 from transfer.report.write.html import render_html
 from transfer.report.write.latex import render_latex
 from transfer.report.write.markdown import render_markdown
+from twist_common.errors import UserError
 
 ONCE = [{"split": "test", "num_images": 10000, "purpose": "final scoring"}]
 CHOICES = {"l2": 0.0316227766, "iterations": 57, "solver": "lbfgs", "images_sha256": "c0bbfe63" * 8}

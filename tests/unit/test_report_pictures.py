@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, failed, folder_of, save, save_picture, trials
 from transfer.commands.report import Args, main, write_report
 from transfer.record import TrialRecord
@@ -18,6 +17,7 @@ from transfer.report.lay_out import strips as pictures
 from transfer.report.lay_out.strips import Strip, build_strips
 from transfer.report.read import archive
 from transfer.report.read.trials import MAX_PICTURE_BYTES, find_trials
+from twist_common.errors import UserError
 
 NAMES = ["work/pictures/b.jpg", "work/pictures/a.png"]
 

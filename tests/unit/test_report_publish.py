@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import UserError
-from common.files import sha256_file, sha256_text
 from tests.report_records import done, save, trials
 from transfer.commands import publish
 from transfer.commands.report import write_report
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text
 
 WEIGHTS = b"converted weights"
 

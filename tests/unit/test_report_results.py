@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from common.errors import UserError
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.report import summary_text
@@ -16,6 +15,7 @@ from transfer.record import Metric, TrialRecord
 from transfer.report.compare.model import BenchmarkResult, ResultRow
 from transfer.report.compare.results import build_report
 from transfer.report.read.published import PUBLISHED_FILE, published_table
+from twist_common.errors import UserError
 
 OFF = {"protocol_difference": ["max_iters: 200 -> 20"], "config_sha256": "a" * 64}
 

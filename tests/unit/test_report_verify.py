@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from tests.report_records import done, failed, save, trials
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
@@ -19,6 +18,7 @@ from transfer.report.compare.results import build_report
 from transfer.report.read.trials import broken_seals
 from transfer.report.verify import Verification, in_words, verify
 from transfer.report.write.data import render_json
+from twist_common.errors import UserError
 
 
 def sealed() -> list[TrialRecord]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UserError
 from transfer.commands.seeds import chosen_seeds
+from twist_common.errors import UserError
 
 
 @pytest.mark.parametrize(

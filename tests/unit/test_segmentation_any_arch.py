@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import UserError
 from transfer import benchmarks
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import dump, judged, resolve_config
 from transfer.weights.backbone.types import IMAGENET, Preprocessing
 from transfer.weights.convert.mmseg_any import settings
+from twist_common.errors import UserError
 
 NAMES = ("seg-voc", "seg-cityscapes")
 HALVES = Preprocessing("BGR", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

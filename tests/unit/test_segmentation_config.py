@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer import benchmarks
 from transfer.tasks.segmentation import config as seg_config
 from transfer.tasks.segmentation.checks import check_counts, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, refuse_v1c_stem, resolve_config
 from transfer.tasks.segmentation.task import IDENTITY, POINTER, last_checkpoint
+from twist_common.errors import UserError
 
 VOC = benchmarks.get("seg-voc").config_path
 CITYSCAPES = benchmarks.get("seg-cityscapes").config_path

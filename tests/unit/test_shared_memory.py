@@ -4,9 +4,9 @@ from collections import namedtuple
 
 import pytest
 
-from common import shared_memory
-from common.errors import UserError
-from common.shared_memory import check_shared_memory
+from twist_common import shared_memory
+from twist_common.errors import UserError
+from twist_common.shared_memory import check_shared_memory
 
 Usage = namedtuple("Usage", "total used free")
 MIB = 2**20

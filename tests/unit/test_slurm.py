@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from common import slurm
-from common.errors import UserError
-from common.slurm_jobs import sbatch_parameters
 from tests.trial_runs import FAULTY, plans
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, DETECTION
 from transfer.commands.launch import LaunchArgs, launch_device
 from transfer.trials.slurm import jobs
 from transfer.trials.slurm.options import Need, TrialSlurmArgs, need_of
+from twist_common import slurm
+from twist_common.errors import UserError
+from twist_common.slurm_jobs import sbatch_parameters
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common import slurm
-from common.errors import UserError
 from pretrain import train
 from pretrain.on_slurm import PretrainSlurmArgs
+from twist_common import slurm
+from twist_common.errors import UserError
 
 
 @pytest.fixture(autouse=True)

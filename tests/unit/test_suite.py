@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UserError
 from transfer.benchmarks import ELEVEN, GROUPS, of_suite
 from transfer.commands.suite import Args, named_weights, suite_plans
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.summary import RunSummary
+from twist_common.errors import UserError
 
 DEMO = tuple(row.name for row in of_suite("demo"))
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from common.errors import UserError
 from transfer.timm_source import timm_source
 from transfer.trials.plan import weights_ref
 from transfer.weights.backbone import architecture, load_backbone
 from transfer.weights.backbone.network import build_network
 from transfer.weights.backbone.timm_layout import timm_preprocessing
 from transfer.weights.backbone.types import IMAGENET
+from twist_common.errors import UserError
 
 
 def test_a_path_is_no_name_of_timm(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 
-import configs.pretrain
+import twist_configs.pretrain
 from pretrain.data.augment import IMAGENET_MEAN, IMAGENET_STD, NaturalViews
 from pretrain.data.images import decode
 from pretrain.recipe import Augmentation, Crops
@@ -30,7 +30,7 @@ SHAPES = ((375, 500), (500, 375), (333, 500), (375, 500))
 
 def augmentation_cases(args: Args) -> list[Case]:
     """One case: all views of the ``rn50`` recipe."""
-    recipe = configs.pretrain.get("rn50")
+    recipe = twist_configs.pretrain.get("rn50")
     files = [jpeg(photograph(seed, *SHAPES[seed % len(SHAPES)])) for seed in range(NUM_PHOTOGRAPHS)]
     ours, textbook = NaturalViews(recipe.crops, recipe.augmentation), textbook_views(recipe.crops, recipe.augmentation)
     seeds = itertools.count()

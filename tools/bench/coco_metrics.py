@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError
 from tools.bench.case import Args, Case
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures
+from twist_common.errors import UserError
 
 HEIGHT, WIDTH = 480, 640  # the usual size of a COCO image
 TARGETS: dict[IouType, float] = {"bbox": 5.0, "segm": 3.0}

@@ -21,8 +21,6 @@ from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from common.errors import UserError
-from configs.classification.linear11 import CONFIG
 from pretrain.model import build_backbone
 from tools.bench.case import Args, Case
 from transfer import datasets
@@ -36,6 +34,8 @@ from transfer.tasks.classification.logistic import fit_path
 from transfer.tasks.classification.scoring import outputs
 from transfer.trials.plan import data_root
 from transfer.weights.backbone import load_backbone, random_backbone
+from twist_common.errors import UserError
+from twist_configs.classification.linear11 import CONFIG
 
 PROBING_EPOCHS = 100  # of SGD on a frozen backbone: the usual linear probing on ImageNet
 Solutions = dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]  # weight (D, C) and bias (C,) by l2

@@ -9,11 +9,11 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import cli
-from common.cuda import check_cuda
-from common.errors import UserError, unknown_name
-from common.files import write_text
 from tools.bench.case import CASES, Args, Case
+from twist_common import cli
+from twist_common.cuda import check_cuda
+from twist_common.errors import UserError, unknown_name
+from twist_common.files import write_text
 
 if TYPE_CHECKING:
     from tools.bench.measure import Comparison

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
 from tools.bench.case import Args, Case
 from transfer.tasks.clustering.matching import contingency_table, match
 from transfer.tasks.clustering.metrics import cluster_scores, matched_accuracy
+from twist_common.errors import UserError
 
 
 def matching_cases(args: Args) -> list[Case]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from configs.pretrain import RECIPES
 from tools.deviations.rows import NOT_STATED, Setting, Side, fields_of
+from twist_configs.pretrain import RECIPES
 
 # What changes no weights, what only the demo has, and what the official code has no argument for.
 OURS_ALONE = (

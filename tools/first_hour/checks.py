@@ -17,10 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import configs.pretrain
-from common import overrides
-from common.cuda import check_cuda
-from common.gpus import GPUS, is_kind, titles, visible_gpus
+import twist_configs.pretrain
 from pretrain import planner
 from pretrain.data.augment import build_views
 from pretrain.data.dataset import TwistDataset
@@ -38,6 +35,9 @@ from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.process import call, fork_server
 from transfer.trials.run_many import run_trials
 from transfer.trials.states import recorded_state
+from twist_common import overrides
+from twist_common.cuda import check_cuda
+from twist_common.gpus import GPUS, is_kind, titles, visible_gpus
 
 # One short trial of each task, off protocol.
 TRIALS = {
@@ -101,7 +101,7 @@ def jitter(site: Site) -> str:
     images = [np.kron(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((32, 32, 1), np.uint8)) for _ in seeds]
     made = []
     for place in ("loader", "device"):
-        recipe = overrides.apply(configs.pretrain.get("rn50"), [f"augmentation.jitter_on={place}"])
+        recipe = overrides.apply(twist_configs.pretrain.get("rn50"), [f"augmentation.jitter_on={place}"])
         views = build_views(recipe, 0)(images, seeds)  # type: ignore[arg-type]
         device = site.torch_device if place == "device" else torch.device("cpu")
         made.append([view.cpu() for view in prepare(views, recipe, torch.tensor(seeds), device)])
@@ -203,7 +203,7 @@ def _plans(site: Site, name: str) -> list[TrialPlan]:
 
 def loaders(site: Site) -> str:
     """One core decodes and augments about as many images as the plan says."""
-    recipe = overrides.apply(configs.pretrain.get("rn50"), ["data.batch_size=16"])
+    recipe = overrides.apply(twist_configs.pretrain.get("rn50"), ["data.batch_size=16"])
     planned = 1 / planner.default_core_seconds(recipe)
     dataset = TwistDataset(site.few, recipe)
     speed = max(_loading_speed(dataset) for _ in range(3))
@@ -225,10 +225,10 @@ def speed(site: Site) -> str:
         raise SkippedError("plans are for GPUs")
     title = titles(visible_gpus())[0]
     kind = next((name for name in GPUS if is_kind(title, name)), None)
-    measured = images_per_second(configs.pretrain.get("rn50"), site.torch_device)
+    measured = images_per_second(twist_configs.pretrain.get("rn50"), site.torch_device)
     if kind is None:
         return f"{measured:.0f} images/s on {title}, for which there is no plan"
-    planned = planner.plan(configs.pretrain.get("rn50"), gpu=kind, num_gpus=1).images_per_second
+    planned = planner.plan(twist_configs.pretrain.get("rn50"), gpu=kind, num_gpus=1).images_per_second
     if measured < SLOWEST * planned:
         raise CheckError(f"{measured:.0f} images/s on {title}, the plan is {planned:.0f}")
     return f"{measured:.0f} images/s on {title} (plan: {planned:.0f})"

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import tyro
 
-from common import cli
-from common.errors import unknown_name
-from common.files import make_dir, write_text
-from common.gpus import described, resolve_device
+from twist_common import cli
+from twist_common.errors import unknown_name
+from twist_common.files import make_dir, write_text
+from twist_common.gpus import described, resolve_device
 
 WIDTHS = {"check": 10, "status": 8, "seconds": 8}
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-import configs.pretrain
-from common import overrides
-from common.digits import generate
-from common.gpus import num_processes
+import twist_configs.pretrain
 from pretrain.recipe import Recipe
+from twist_common import overrides
+from twist_common.digits import generate
+from twist_common.gpus import num_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_IMAGES = 64
@@ -77,7 +77,7 @@ class Site:
     def recipe(self, *changes: str) -> Recipe:
         """A small recipe for :attr:`few`, whose batch the machine's processes can share."""
         batch_size = 32 if 32 % self.num_processes == 0 else 4 * self.num_processes
-        return overrides.apply(configs.pretrain.get("demo"), [*SMALL, f"data.batch_size={batch_size}", *changes])
+        return overrides.apply(twist_configs.pretrain.get("demo"), [*SMALL, f"data.batch_size={batch_size}", *changes])
 
     def run(self, line: Sequence[str | Path], *, seconds: float) -> str:
         """What ``python line`` prints.

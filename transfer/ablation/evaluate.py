@@ -12,11 +12,6 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
-from common.cuda import check_cuda
-from common.errors import UserError
-from common.files import sha256_file, write_text
-from common.gpus import resolve_device
-from configs.classification import linear11
 from pretrain.data.images import find_train_folder
 from pretrain.distributed import Process
 from pretrain.model import Backbone as BackboneModule
@@ -35,6 +30,11 @@ from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.scoring import topk_accuracy
 from transfer.tasks.clustering.network import Reader, features_of, head_outputs, load_head
 from transfer.weights.backbone import load_backbone
+from twist_common.cuda import check_cuda
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, write_text
+from twist_common.gpus import resolve_device
+from twist_configs.classification import linear11
 
 EVALUATION_NAME = "evaluation.json"
 VERSION = 2  # of what is measured; others are measured again

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.files import sha256_text
-from configs.pretrain.ablations import Study
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.watch.monitor import METRICS_NAME
 from pretrain.watch.sentinel import CollapseSentinel
 from transfer.ablation.evaluate import Evaluation
 from transfer.ablation.runs import PlannedRun
+from twist_common.files import sha256_text
+from twist_configs.pretrain.ablations import Study
 
 OUTCOME_NAME = "ablation.json"
 FORMAT = "twist-transfer ablation"

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import configs.pretrain
-from common import cli, overrides
-from common.errors import UserError
-from common.process import run_module
-from configs.pretrain.ablations import Arm, Study
+import twist_configs.pretrain
 from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run.finished import is_finished
 from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
+from twist_common import cli, overrides
+from twist_common.errors import UserError
+from twist_common.process import run_module
+from twist_configs.pretrain.ablations import Arm, Study
 
 # An ablation is about TWIST's loss: its runs end with the first stage.
 FIRST_STAGE_ONLY = ("self_labeling.epochs=0",)
-EXIT_INTERRUPTED = 130  # common.cli, of a command that Ctrl-C ended
+EXIT_INTERRUPTED = 130  # twist_common.cli, of a command that Ctrl-C ended
 LAUNCHER = "pretrain.launch"
 
 
@@ -52,7 +52,7 @@ def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int,
     for seed in range(base.seed, base.seed + num_seeds):
         for arm in study.arms(base):
             own = (*FIRST_STAGE_ONLY, *changes, *arm.overrides, f"seed={seed}")
-            recipe = overrides.apply(configs.pretrain.get(recipe_name), own)
+            recipe = overrides.apply(twist_configs.pretrain.get(recipe_name), own)
             folder = out / "runs" / f"{recipe_name}-seed{seed}-{recipe_sha256(recipe)[:8]}"
             runs.append(PlannedRun(arm, seed, recipe, own, folder))
     return runs
@@ -64,7 +64,7 @@ def base_recipe(recipe_name: str, changes: Sequence[str]) -> Recipe:
     Raises:
         UserError: an unknown recipe or override.
     """
-    return overrides.apply(configs.pretrain.get(recipe_name), (*FIRST_STAGE_ONLY, *changes))
+    return overrides.apply(twist_configs.pretrain.get(recipe_name), (*FIRST_STAGE_ONLY, *changes))
 
 
 def pretrain(run: PlannedRun, data: Path, device: str) -> str | None:

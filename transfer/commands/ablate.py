@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from common import cli
-from common.errors import UserError
-from common.files import write_text
-from configs.pretrain import ablations
 from pretrain.run.preemption import EXIT_PREEMPTED, Preempted
 from pretrain.train import default_data
 from transfer.ablation import runs
 from transfer.commands.report import summary_text, write_report
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.files import write_text
+from twist_configs.pretrain import ablations
 
 
 @dataclass(frozen=True)

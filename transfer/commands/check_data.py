@@ -9,14 +9,14 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.errors import UserError
-from common.progress import progress_bar
 from transfer import datasets
 from transfer.commands.own import OwnDataArgs, own_row
 from transfer.doctor.check import COMMAND, examine_if_changed
 from transfer.rows import DatasetRow, DenseDataset
 from transfer.trials.plan import data_root
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.progress import progress_bar
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common import cli
 from transfer.benchmarks import CLUSTERING
 from transfer.commands.trial_command import TrialArgs, benchmark_lines, run_benchmarks, typed_names
+from twist_common import cli
 
 COMMAND = "tools/cluster.sh"
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.errors import UserError
-from common.files import make_dir
 from transfer import compat
 from transfer.commands.reading import ReadingArgs
 from transfer.hub_source import hub_source
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.sources import known_layouts
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.files import make_dir
 
 if TYPE_CHECKING:
     from transfer.weights.convert.convert import Converted

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import cli
-from common.errors import UserError
-from common.places import data_root
-from common.process import run_module
 from transfer.commands.main import COMMANDS
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.places import data_root
+from twist_common.process import run_module
 
 COMMAND = "tools/demo.sh"
 QUICK = ("demo-linear", "demo-cluster", "demo-1pct", "demo-seg-frozen")

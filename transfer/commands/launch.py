@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from common import slurm
-from common.errors import UserError
-from common.gpus import resolve_device
 from transfer.rows import Benchmark
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_many import run_trials
 from transfer.trials.slurm.options import TrialSlurmArgs, check
 from transfer.trials.slurm.run import run_on_slurm
 from transfer.trials.summary import RunSummary
+from twist_common import slurm
+from twist_common.errors import UserError
+from twist_common.gpus import resolve_device
 
 
 @dataclass(kw_only=True)

@@ -6,13 +6,13 @@ import importlib
 import os
 import sys
 
-from common import cli
-from common.errors import UserError, unknown_name
+from twist_common import cli
+from twist_common.errors import UserError, unknown_name
 
 # What is typed to its module and what it does.
 COMMANDS = {
     "demo": ("transfer.commands.demo", "all of it on embedded data: pre-training, eleven benchmarks, report"),
-    "demo-data": ("common.digits.__main__", "the embedded data in the layouts of ImageFolder, VOC and COCO"),
+    "demo-data": ("twist_common.digits.__main__", "the embedded data in the layouts of ImageFolder, VOC and COCO"),
     "pretrain": ("pretrain.launch", "TWIST pre-training"),
     "convert": ("transfer.commands.convert", "a checkpoint for other frameworks, with proof"),
     "det": ("transfer.commands.transfer_det", "detection and instance segmentation"),

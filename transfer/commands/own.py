@@ -9,12 +9,12 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from common.errors import UserError
 from transfer.doctor.own_data import completed
 from transfer.rows import Benchmark, DatasetRow, DenseDataset
 from transfer.task import task_of
 from transfer.tasks.own_files import NOT_NAMED, NamedFiles, described
 from transfer.trials.plan import TrialPlan, data_root
+from twist_common.errors import UserError
 
 
 @dataclass(kw_only=True)

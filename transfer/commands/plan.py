@@ -10,12 +10,12 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import arg
 
-from common.errors import UserError
 from transfer.planner.devices import machine
 from transfer.planner.history import gather
 from transfer.planner.planning import Planner
 from transfer.planner.show import as_json, show
 from transfer.trials.plan import TrialPlan
+from twist_common.errors import UserError
 
 
 @dataclass

@@ -11,9 +11,6 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.errors import UserError
-from common.files import atomic_path, make_dir, sha256_file, write_text
 from transfer.commands.reading import ReadingArgs
 from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
@@ -21,6 +18,9 @@ from transfer.report.write.data import read_json
 from transfer.report.write.markdown import escape
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.read import sha256_of
+from twist_common import cli
+from twist_common.errors import UserError
+from twist_common.files import atomic_path, make_dir, sha256_file, write_text
 
 COMMAND = "tools/publish.sh"
 CARD = "README.md"

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from common.errors import UserError
 from transfer.reading import Reading
 from transfer.timm_source import named_checkpoint
 from transfer.trial import RANDOM_PREFIX
+from twist_common.errors import UserError
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.files import atomic_path, make_dir
+from twist_common import cli
+from twist_common.files import atomic_path, make_dir
 
 if TYPE_CHECKING:
     from transfer.report.compare.model import Report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 MAX_SEED = 2**31 - 1  # NumPy's global generator takes 32 bits, and the frameworks add the rank to the seed
 MAX_TRIALS = 10_000  # of one benchmark and initialisation: a slip such as 1-1000000 is an error, not a plan

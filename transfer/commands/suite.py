@@ -11,8 +11,6 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS, GROUPS, of_suite
 from transfer.commands.launch import launch_device
 from transfer.commands.reading import ReadingArgs, read_reading
@@ -22,6 +20,8 @@ from transfer.commands.trial_command import RunArgs, plan_or_run
 from transfer.rows import Benchmark
 from transfer.trial import WeightsRef
 from transfer.trials.plan import TrialPlan, data_root, plan_trials, weights_ref
+from twist_common import cli
+from twist_common.errors import UserError, unknown_name
 
 COMMAND = "tools/suite.sh"
 # Benchmarks that lists of images define, and the lists' published names.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common import cli
-from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, ELEVEN, GROUPS
 from transfer.commands.trial_command import TrialArgs, benchmark_lines, run_benchmarks
+from twist_common import cli
+from twist_common.errors import UserError
 
 COMMAND = "tools/transfer_cls.sh"
 LISTED = ("-1pct", "-10pct")  # whose labelled images a list can name

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common import cli
 from transfer.benchmarks import DETECTION
 from transfer.commands.trial_command import DenseArgs, benchmark_lines, run_dense
+from twist_common import cli
 
 COMMAND = "tools/transfer_det.sh"
 

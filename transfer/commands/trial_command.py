@@ -10,8 +10,6 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from common import cli
-from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands.launch import LaunchArgs, launch, launch_device
 from transfer.commands.own import OwnDataArgs, default_suite, schedule_line, with_own_data
@@ -23,6 +21,8 @@ from transfer.tasks.own_files import NOT_NAMED, NamedFiles
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.states import recorded_state
 from transfer.trials.summary import print_failures
+from twist_common import cli
+from twist_common.errors import UserError, unknown_name
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.progress import Progress
 from transfer.doctor.files import check_count, check_image, for_each, has_folders, read_list, repeated
 from transfer.doctor.findings import (
     BROKEN_BOX,
@@ -25,6 +24,7 @@ from transfer.doctor.findings import (
 from transfer.rows import CocoBoxes, VocBoxes, VocList
 from transfer.tasks.detection.coco_files import image_path, read_coco
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
+from twist_common.progress import Progress
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import sha256_text
-from common.progress import Progress
 from transfer.doctor import boxes, classification, masks, stamp
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
 from transfer.rows import (
@@ -25,6 +22,9 @@ from transfer.rows import (
     VocMasks,
 )
 from transfer.trial import silent
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
+from twist_common.progress import Progress
 
 COMMAND = "tools/check_data.sh"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import PurePath
 
-from common.images import files_below, is_image
-from common.progress import Progress
 from transfer.doctor.files import check_count, check_image, for_each, repeated
 from transfer.doctor.findings import (
     LEAK,
@@ -23,6 +21,8 @@ from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import FOLDERS, NotSortedError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.images import files_below, is_image
+from twist_common.progress import Progress
 
 
 def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:

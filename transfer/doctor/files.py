@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from common.images import is_turned, unusable
-from common.progress import Progress
 from transfer.doctor.findings import (
     MISSING,
     REPEATED,
@@ -24,6 +22,8 @@ from transfer.doctor.findings import (
     WRONG_SIZE,
     Findings,
 )
+from twist_common.images import is_turned, unusable
+from twist_common.progress import Progress
 
 Item = TypeVar("Item")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common.progress import Progress
 from transfer.doctor.files import BROKEN, check_count, check_image, for_each, has_folders, read_list
 from transfer.doctor.findings import (
     IMPOSSIBLE_LABEL,
@@ -19,6 +18,7 @@ from transfer.doctor.findings import (
     Findings,
 )
 from transfer.rows import AdeMasks, CityscapesMasks, MaskList, VocMasks
+from twist_common.progress import Progress
 
 IGNORED = 255
 ADE20K = "ADEChallengeData2016"

@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import sha256_file, sha256_text, write_text
 from transfer.doctor.stamp import user_cache
 from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, LabelledDataset
 from transfer.tasks.classification.datasets import list_split
@@ -23,6 +21,8 @@ from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.detection.own_coco import find_coco
 from transfer.tasks.detection.own_voc import find_voc
 from transfer.tasks.own_files import NOT_NAMED, FoundData, NamedFiles
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text, write_text
 
 
 def completed(row: DatasetRow, root: Path, named: NamedFiles = NOT_NAMED) -> DatasetRow:

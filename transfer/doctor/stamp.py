@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import sha256_text, write_text
+from twist_common.errors import UserError
+from twist_common.files import sha256_text, write_text
 
 # Raised whenever the doctor learns to find something new.
 VERSION = 2

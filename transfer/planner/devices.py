@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from common.errors import UserError, unknown_name
-from common.gpus import GPUS, is_kind, joint_gpus, titles, visible_gpus
 from transfer.record import TrialRecord
 from transfer.trials.devices import local_devices
+from twist_common.errors import UserError, unknown_name
+from twist_common.gpus import GPUS, is_kind, joint_gpus, titles, visible_gpus
 
 UNKNOWN_GPU = "an unknown GPU"
 
@@ -21,8 +21,8 @@ class Machine:
         device: ``"cpu"`` or ``"cuda"``.
         name: as records name one of its devices.
         num_devices: GPUs, or places for trials on CPU.
-        gpu: key of :data:`common.gpus.GPUS` where the user named one.
-        num_joint: GPUs that one trial can have, where that is not all (:func:`common.gpus.joint_gpus`).
+        gpu: key of :data:`twist_common.gpus.GPUS` where the user named one.
+        num_joint: GPUs that one trial can have, where that is not all (:func:`twist_common.gpus.joint_gpus`).
     """
 
     device: str
@@ -42,7 +42,7 @@ def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Mac
     """This machine, or one with the GPUs that the user names.
 
     Args:
-        device: ``"cpu"`` or ``"cuda"``: see :func:`common.gpus.resolve_device`.
+        device: ``"cpu"`` or ``"cuda"``: see :func:`twist_common.gpus.resolve_device`.
         jobs: trials at a time, on CPU; 0: one per core.
         gpu: ``--gpu``, in which case ``device`` does not matter.
         gpus: how many GPUs; None: those of this machine, or one of the named kind.

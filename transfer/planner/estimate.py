@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
 from transfer.benchmarks import BENCHMARKS
 from transfer.planner import flop
 from transfer.planner.devices import Machine
 from transfer.planner.history import PastTrial
 from transfer.rows import Benchmark
 from transfer.work import Flop, Work
+from twist_common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
 
 Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
 

@@ -32,8 +32,8 @@ def of_backbone(cost: BackbonePass) -> Flop:
     """A forward pass of one image, counted on shapes alone in about a second; imports torch."""
     import torch
 
-    from common.counting import counted_forward, shares
     from transfer.weights.backbone.network import build_network
+    from twist_common.counting import counted_forward, shares
 
     num_inputs = 2
     with torch.device("meta"):

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS
 from transfer.planner.devices import recorded_device
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.task import task_of
 from transfer.work import Work
+from twist_common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.gpus import visible_gpus
 from transfer.planner import disk
 from transfer.planner.devices import Machine
 from transfer.planner.disk import DiskItem
@@ -19,6 +18,7 @@ from transfer.trials.plan import TrialPlan
 from transfer.trials.states import TO_RUN, State, by_state
 from transfer.weights.of_trial import arch_of
 from transfer.work import Work
+from twist_common.gpus import visible_gpus
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from common.files import make_dir
 from transfer.planner.estimate import Estimate, unknown
 from transfer.planner.timeline import Tick, extrapolate, pace_is_known
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import fork_server, kill, start
 from transfer.work import Work
+from twist_common.files import make_dir
 
 ITERATIONS = 20  # of a training that is cut
 MAX_SECONDS = 300.0

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from twist_common.errors import UserError
 
 SUITE = "canary"
 RANDOM, SUPERVISED = "random initialisation", "supervised weights"

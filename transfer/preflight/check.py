@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
-from common.progress import progress_bar
 from transfer import compat
 from transfer.doctor.check import check_dataset
 from transfer.preflight.canary import run_canaries
@@ -18,6 +16,8 @@ from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
 from transfer.trials.states import unfinished
+from twist_common.errors import UserError
+from twist_common.progress import progress_bar
 
 # Settings by which a trial asks for other data than its protocol's.
 DATA_SETTINGS = ("DATASETS.", "num_images", "train_dataloader.dataset", "test_dataloader.dataset")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import UserError
 from transfer.task import Foreseen, task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
+from twist_common.errors import UserError
 
 
 def check_settings(plans: Sequence[TrialPlan]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import UserError
 from transfer.benchmarks import BENCHMARKS
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
@@ -12,6 +11,7 @@ from transfer.trials.process import call, fork_server
 from transfer.trials.run_one import remove_empty_folders
 from transfer.weights.backbone import architecture
 from transfer.weights.of_trial import arch_of
+from twist_common.errors import UserError
 
 
 def check_architectures(plans: Sequence[TrialPlan]) -> None:

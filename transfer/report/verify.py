@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.files import sha256_text
-from common.strict_json import number, text
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
 from transfer.report.read.trials import broken_seals, find_records, trial_name
 from transfer.report.write.data import json_content, no_report, read_json
+from twist_common.files import sha256_text
+from twist_common.strict_json import number, text
 
 MISSING = "missing"
 VALUES = " values "  # in the names of figures that are the records' own

@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from common.counting import shares
 from transfer import benchmarks
 from transfer.rows import Benchmark, DenseDataset
 from transfer.task import task_of
 from transfer.tasks.costs import REST
 from transfer.work import Flop
+from twist_common.counting import shares
 
 if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.rows import DenseDataset, Layout
+from twist_common.errors import UserError
 
 
 @dataclass(frozen=True)

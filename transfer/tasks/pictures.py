@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from common.files import atomic_path
+from twist_common.files import atomic_path
 
 NUM_PICTURES = 4
 HEIGHT = 240  # pixels: readable in a report, some ten kilobytes per picture

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from common.progress import Pace
+from twist_common.progress import Pace
 
 WAITING, ELSEWHERE, RUNNING, DONE, FAILED, REFUSED = "waiting", "elsewhere", "running", "done", "failed", "refused"
 

@@ -23,10 +23,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common.errors import UserError
-from common.files import is_unfinished, make_dir, temporary_name
-from common.process import process_start
-from common.slurm import own_job_id, own_restarts
+from twist_common.errors import UserError
+from twist_common.files import is_unfinished, make_dir, temporary_name
+from twist_common.process import process_start
+from twist_common.slurm import own_job_id, own_restarts
 
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 600.0  # twenty missed beats: a file server that hangs for minutes must not make a claim look dead

@@ -1,13 +1,13 @@
-"""How many devices a trial has, and who has which; what there is of them is counted in :mod:`common.gpus`."""
+"""How many devices a trial has, and who has which; what there is of them is counted in :mod:`twist_common.gpus`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from common.errors import UserError
-from common.gpus import required_gpus
 from transfer.task import Task
+from twist_common.errors import UserError
+from twist_common.gpus import required_gpus
 
 
 def local_devices(device: str, jobs: int = 0) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ def gpus_per_trial(task: Task, num_gpus: int, asked: int | None = None) -> int:
     the GPUs that share the batch, and the protocols' batches seldom fit on one GPU.
 
     Args:
-        num_gpus: of the machine, that can work together (:func:`common.gpus.joint_gpus`).
+        num_gpus: of the machine, that can work together (:func:`twist_common.gpus.joint_gpus`).
         asked: ``--gpus-per-trial``, for every task alike.
 
     Raises:

@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from common.progress import clock_text
 from transfer.trials.board import DONE, ELSEWHERE, FAILED, REFUSED, RUNNING, WAITING, Board, BoardRow
 from transfer.trials.plan import TrialPlan
 from transfer.trials.summary import End, RunSummary
+from twist_common.progress import clock_text
 
 FRAME_LINES = 5  # the table's head and frame, and the line below it
 STYLES = {WAITING: "dim", ELSEWHERE: "dim", RUNNING: "bold", DONE: "green", FAILED: "red", REFUSED: "red"}

@@ -10,9 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from common import places
-from common.errors import UserError
-from common.files import sha256_file, sha256_text
 from transfer.hub_source import hub_source
 from transfer.reading import NOTHING_SAID, Reading
 from transfer.record import RECORD_NAME, TrialRecord
@@ -20,6 +17,9 @@ from transfer.rows import Benchmark, DatasetRow
 from transfer.timm_source import TIMM_PREFIX, named_checkpoint
 from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
 from transfer.weights.backbone.read import sha256_of
+from twist_common import places
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text
 
 # File names that say nothing about the weights: the folder's name is used instead.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
@@ -196,7 +196,7 @@ def _checked_name(name: str) -> str:
 
 
 def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -> Path:
-    """The data set's folder: ``given``, else where :func:`common.places.data_root` says.
+    """The data set's folder: ``given``, else where :func:`twist_common.places.data_root` says.
 
     For what Detectron2 reads, ``$DETECTRON2_DATASETS`` comes in between, with Detectron2's own layout below it.
 
@@ -220,7 +220,8 @@ def _config_sha256(path: Path) -> str:
     while waiting:
         file = waiting.pop(0)
         text = file.read_text(encoding="utf-8")
-        digest.update(text.encode())
+        # as the package was called when the first records were made, so that they are still those of this config
+        digest.update(text.replace("from twist_configs", "from configs").encode())
         for statement in re.findall(r"(?m)^_BASE_:.*$|^_base_\s*=\s*(?:\[[^\]]*\]|.*$)", text):
             waiting += [file.parent / base for base in re.findall(r"""["']?([\w./-]+\.(?:ya?ml|py))""", statement)]
     return digest.hexdigest()

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
-from common.cli import EXIT_BAD_USE
-from common.errors import UserError
-from common.gpus import VISIBLE
-from common.process import process_start
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_one import TakenError, run_trial
+from twist_common.cli import EXIT_BAD_USE
+from twist_common.errors import UserError
+from twist_common.gpus import VISIBLE
+from twist_common.process import process_start
 
 DEATH_SECONDS = 5.0  # a killed process is gone once its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

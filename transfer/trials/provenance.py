@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.gpus import described, num_processes
-from common.places import is_checkout
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
+from twist_common.gpus import described, num_processes
+from twist_common.places import is_checkout
 
 # What can change a result: a package's name in records, and the distributions that may provide it.
 PACKAGES = {

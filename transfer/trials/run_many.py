@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from common.errors import UserError
-from common.files import make_dir
-from common.gpus import joint_gpus
 from transfer.task import task_of
 from transfer.trials.board import WAITING
 from transfer.trials.claim import take
@@ -28,6 +25,9 @@ from transfer.trials.provenance import first_line
 from transfer.trials.run_one import record_death
 from transfer.trials.states import TrialState, recorded_state, state_of, unfinished
 from transfer.trials.summary import End, RunSummary
+from twist_common.errors import UserError
+from twist_common.files import make_dir
+from twist_common.gpus import joint_gpus
 
 POLL_SECONDS = 1.0  # how often the trials of other runners are looked at
 

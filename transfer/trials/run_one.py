@@ -12,9 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common.cuda import check_cuda
-from common.errors import UserError
-from common.files import make_dir, remove_unfinished, sha256_text, write_text
 from transfer.record import TrialRecord, WeightsInfo
 from transfer.record_bounds import MAX_TEXT
 from transfer.task import task_of
@@ -23,6 +20,9 @@ from transfer.trials.claim import Claim, live_owner, take
 from transfer.trials.plan import TrialPlan
 from transfer.trials.provenance import first_line, provenance
 from transfer.trials.states import recorded_state
+from twist_common.cuda import check_cuda
+from twist_common.errors import UserError
+from twist_common.files import make_dir, remove_unfinished, sha256_text, write_text
 
 
 class TakenError(Exception):

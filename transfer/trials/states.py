@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from common.errors import UserError
 from transfer.record import TrialRecord
 from transfer.record_bounds import MAX_RECORD_BYTES
 from transfer.trials.claim import Owner, live_owner
 from transfer.trials.plan import TrialPlan
+from twist_common.errors import UserError
 
 State = Literal["to run", "running", "done", "failed", "other settings", "unreadable"]
 

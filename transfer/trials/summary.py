@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Literal
 
-from common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 from transfer.trials.plan import TrialPlan
+from twist_common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
 
 End = Literal["done", "done elsewhere", "failed", "refused"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
 from transfer.trial import RANDOM_PREFIX, Trial, WeightsRef
 from transfer.weights.backbone import Backbone, load_backbone, random_backbone
 from transfer.weights.backbone.architecture import canonical
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from pretrain.model import Backbone as BackboneModule

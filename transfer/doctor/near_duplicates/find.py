@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.files import write_text
-from common.progress import Progress
 from transfer.doctor.near_duplicates.hamming import nearest
 from transfer.doctor.near_duplicates.hashes import HASH, Hashes, hash_training
 from transfer.doctor.near_duplicates.held_out import hash_test_images
 from transfer.doctor.near_duplicates.stored import WHAT_TO_GIVE, list_images, stored_file
 from transfer.rows import DatasetRow
+from twist_common.errors import UserError
+from twist_common.files import write_text
+from twist_common.progress import Progress
 
 FORMAT = "twist-transfer near-duplicates"
 VERSION = 1

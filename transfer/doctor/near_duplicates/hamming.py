@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress
+from twist_common.progress import Progress
 
 QUERIES = 8  # per task
 CHUNK = 8192  # hashes that stay in a core's cache while a task's queries pass

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from common.errors import UserError
-from common.files import atomic_path
-from common.progress import Progress
 from transfer.doctor.files import BROKEN
 from transfer.doctor.near_duplicates.stored import Stored
 from transfer.doctor.stamp import cache_path
+from twist_common.errors import UserError
+from twist_common.files import atomic_path
+from twist_common.progress import Progress
 
 HASH = "phash, 64 bits; test images also mirrored"
 DRAFT_SIDE = 128  # a JPEG is decoded at the smallest scale with this many pixels per side

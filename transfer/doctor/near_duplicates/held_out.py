@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from common.errors import UserError
-from common.progress import Progress
 from transfer.doctor.boxes import coco_home, voc_images
 from transfer.doctor.findings import Findings
 from transfer.doctor.masks import ade20k_images, cityscapes_images, voc_pairs
@@ -28,6 +26,8 @@ from transfer.rows import (
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.detection.coco_files import image_path
 from transfer.tasks.detection.voc_files import image_of
+from twist_common.errors import UserError
+from twist_common.progress import Progress
 
 CHECK_FIRST = "check the data set with tools/check_data.sh first"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
-from common.images import files_below, is_image
+from twist_common.errors import UserError
+from twist_common.images import files_below, is_image
 
 WHAT_TO_GIVE = "give class folders, a flat folder or *.tar shards of images"
 

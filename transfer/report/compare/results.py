@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from common.errors import UserError, unknown_name
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.report.compare.families import compare, judge
@@ -25,6 +24,7 @@ from transfer.report.compare.model import (
 from transfer.report.compare.statistics import summarize
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.published import published_table
+from twist_common.errors import UserError, unknown_name
 
 RANDOM_SOURCE = "random:"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from common.files import sha256_text
 from transfer.report.compare.power import MAX_TRIALS_NEEDED
 from transfer.report.compare.statistics import MIN_TRIALS, Interval, SampleSummary
+from twist_common.files import sha256_text
 
 NOTHING = "–"
 OFF_PROTOCOL = "off protocol"

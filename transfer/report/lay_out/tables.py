@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from common.files import sha256_text
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Floor, MetricInfo, Report, ResultRow
 from transfer.report.compare.statistics import PairedDifference
 from transfer.report.lay_out import format as fmt
+from twist_common.files import sha256_text
 
 MAX_SIDE_BY_SIDE = 6
 INFLATED = "Inflated references, not results: what the choice that is best on the test images would have given"

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from common.files import sha256_text
-from common.strict_json import number, numbers, read_object, text, texts, whole
 from transfer.report.read.pretraining import Pretraining
+from twist_common.files import sha256_text
+from twist_common.strict_json import number, numbers, read_object, text, texts, whole
 
 FORMAT = "twist-transfer ablation"
 VERSION = 1

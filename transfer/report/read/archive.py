@@ -12,9 +12,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from common.errors import UserError
-from common.files import sha256_bytes
-from common.strict_json import brief, loads, reason
+from twist_common.errors import UserError
+from twist_common.files import sha256_bytes
+from twist_common.strict_json import brief, loads, reason
 
 FORMAT = "twist-transfer-archive"
 VERSION = 1

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common.errors import UserError
-from common.strict_json import read_bounded
 from transfer.benchmarks import BENCHMARKS
 from transfer.report.read.archive import is_archive, read_archive
+from twist_common.errors import UserError
+from twist_common.strict_json import read_bounded
 
 # Each kind of evidence is imported where some of it is found: most reports have none.
 if TYPE_CHECKING:

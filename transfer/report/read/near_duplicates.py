@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from common.strict_json import read_object, text, whole
+from twist_common.strict_json import read_object, text, whole
 
 FORMAT = "twist-transfer near-duplicates"
 VERSION = 1

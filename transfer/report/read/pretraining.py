@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from common.errors import UserError
-from common.strict_json import loads, number, read_object, reason, text, whole
+from twist_common.errors import UserError
+from twist_common.strict_json import loads, number, read_object, reason, text, whole
 
 FORMAT = "twist-transfer pre-training curves"
 VERSION = 1

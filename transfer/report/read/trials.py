@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from common.errors import UserError
-from common.files import sha256_text
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.report.read.archive import is_archive, read_archive
 from transfer.report.read.evidence import holds_evidence
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
 
 MAX_PICTURE_BYTES = 1 << 20
 MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by the files' first bytes

@@ -10,9 +10,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from common.errors import UserError
-from common.files import sha256_text
-from common.strict_json import loads, read_bounded, reason
 from transfer.record import TrialRecord
 from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
@@ -20,6 +17,9 @@ from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
 from transfer.report.lay_out.paper_tables import measured_label
 from transfer.report.lay_out.provenance import notes
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
+from twist_common.strict_json import loads, read_bounded, reason
 
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation

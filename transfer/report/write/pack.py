@@ -10,11 +10,11 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from common.errors import UserError
-from common.files import atomic_path, sha256_bytes
 from transfer.record import RECORD_NAME, TrialRecord
 from transfer.report.lay_out.strips import StripRow
 from transfer.report.read.archive import FORMAT, MANIFEST, SUFFIXES, VERSION
+from twist_common.errors import UserError
+from twist_common.files import atomic_path, sha256_bytes
 
 RECORDS = "records"
 REPORT = "report"

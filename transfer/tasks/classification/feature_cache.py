@@ -17,7 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
-from common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import CenterCrop, center_crop
 from transfer.tasks.classification.protocol import KnnProtocol, LinearProtocol, Precision
@@ -25,6 +24,7 @@ from transfer.tasks.classification.scoring import outputs
 from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
+from twist_common.files import atomic_path, make_dir, sha256_bytes, sha256_text
 
 NUM_PROBES = 4  # images whose features are computed again on each use
 PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; another image is about 1 away

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from common.errors import UserError
-from common.files import sha256_file
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, even_rows
@@ -16,6 +14,8 @@ from transfer.tasks.classification.sgd import SgdSettings, fitting_processes
 from transfer.tasks.classification.training import num_devices, this_group, train_in_processes
 from transfer.trial import Outcome, Trial
 from transfer.weights.backbone import Backbone
+from twist_common.errors import UserError
+from twist_common.files import sha256_file
 
 CHECKPOINT = "finetune"
 

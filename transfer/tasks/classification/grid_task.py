@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from common.files import sha256_text, write_text
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages, Splits, held_out, joined
@@ -23,6 +22,7 @@ from transfer.tasks.classification.sgd import SgdSettings
 from transfer.tasks.classification.training import Group, num_devices, this_group, train_in_processes
 from transfer.trial import Outcome, Trial
 from transfer.weights.backbone import Backbone
+from twist_common.files import sha256_text, write_text
 
 LAST = "train and val"  # the last training, in progress and files
 NORM_MOMENTUM = 0.1  # at most; SimCLR, appendix B.8: statistics keep max(1 - 10 / steps per epoch, 0.9) of the old

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.errors import unknown_name
 from pretrain.model import VITS
 from transfer.record import Metric
 from transfer.streams import Stream, rng
@@ -35,6 +34,7 @@ from transfer.tasks.classification.training import Group, Training, num_devices,
 from transfer.trial import Outcome, Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
+from twist_common.errors import unknown_name
 
 OFFICIAL = 0  # its index among the heads
 CHECKPOINT = "checkpoint.pth"

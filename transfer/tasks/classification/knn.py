@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from common.errors import UserError
 from transfer.record import Metric
 from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages
@@ -21,6 +20,7 @@ from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.protocol import KnnProtocol, resolved
 from transfer.tasks.classification.scoring import figures, floor
 from transfer.trial import Outcome, Trial
+from twist_common.errors import UserError
 
 SIMILARITIES = 2**27  # at a time: half a gigabyte
 

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from common.errors import UserError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.errors import UserError
 
 LIST_GUIDE = (
     "SimCLR's lists define the benchmark, 1percent.txt and 10percent.txt in the folder imagenet_subsets of "

@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_dtype
 
-from common.shared_memory import check_shared_memory
 from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.protocol import Interpolation, Views
 from transfer.weights.backbone import Preprocessing
+from twist_common.shared_memory import check_shared_memory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -145,7 +145,7 @@ def batches(
 
 
 def _check_room(images: LabelledImages, view: View, num_workers: int, batch_size: int) -> None:
-    """See :func:`common.shared_memory.check_shared_memory`; one image is read for its size."""
+    """See :func:`twist_common.shared_memory.check_shared_memory`; one image is read for its size."""
     if num_workers:
         with torch.random.fork_rng(devices=[]):
             check_shared_memory(num_workers, batch_size * view.cut(images.read(0)).nbytes)

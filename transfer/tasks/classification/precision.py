@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from common.errors import UserError
 from transfer.tasks.classification.protocol import Precision
+from twist_common.errors import UserError
 
 
 @contextlib.contextmanager

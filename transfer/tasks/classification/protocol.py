@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from common import overrides
 from transfer.rows import Benchmark, LabelledDataset
 from transfer.weights.backbone.architecture import RESNETS
+from twist_common import overrides
 
 Precision = Literal["fp32", "bf16"]  # of the network's passes on GPUs; see transfer.tasks.classification.precision
 Interpolation = Literal["bilinear", "bicubic"]
@@ -234,7 +234,7 @@ def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, li
 
     Args:
         benchmark: its config is a Python file that holds the protocol as ``CONFIG``.
-        changes: ``"key=value"``, see :func:`common.overrides.apply`.
+        changes: ``"key=value"``, see :func:`twist_common.overrides.apply`.
 
     Returns:
         The config's dataclass, and ``"key: protocol value -> value used"`` for each field that differs.
@@ -242,7 +242,7 @@ def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, li
     Raises:
         UserError: an override names no field or has a value of the wrong type.
     """
-    module = "configs." + benchmark.config.removesuffix(".py").replace("/", ".")
+    module = "twist_configs." + benchmark.config.removesuffix(".py").replace("/", ".")
     protocol = importlib.import_module(module).CONFIG
     used = overrides.apply(protocol, changes)
     pairs = [

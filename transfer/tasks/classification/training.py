@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from common import gpus
-from common.files import atomic_path, sha256_text
 from transfer.processes import Report, launch
 from transfer.trial import Trial, silent
+from twist_common import gpus
+from twist_common.files import atomic_path, sha256_text
 
 INTERVAL_SECONDS = 60.0  # between checkpoints: what a kill costs at most; a ResNet-50 is written in a second
 CURVE_STEPS = 50  # between points of the curves

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
 from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
@@ -29,6 +28,7 @@ from transfer.tasks.clustering.protocol import ClusterProtocol
 from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
+from twist_common.errors import UserError
 
 CLASS_HEAD = "class head"
 KMEANS = "k-means on frozen features"

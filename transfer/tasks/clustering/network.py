@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from common.errors import UserError
 from pretrain.model import Backbone as BackboneModule
 from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
@@ -19,6 +18,7 @@ from transfer.tasks.classification.loader import View, batches
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import Precision
 from transfer.weights.backbone import Backbone
+from twist_common.errors import UserError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore.nn scripts its losses, which is deprecated, on import

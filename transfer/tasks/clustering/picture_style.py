@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.files import atomic_path
+from twist_common.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

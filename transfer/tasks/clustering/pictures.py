@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.clustering.clusterer import Assigned
@@ -15,6 +14,7 @@ from transfer.tasks.clustering.picture_style import save
 from transfer.tasks.clustering.top3 import choose, draw_top3
 from transfer.tasks.clustering.usage import draw_usage, measure
 from transfer.trial import Trial
+from twist_common.errors import UserError
 
 # "n01440764 tench, Tinca tinca": the list in Kaggle's ImageNet, and one of the same form that a user writes
 LISTS = ("LOC_synset_mapping.txt", "classes.txt")

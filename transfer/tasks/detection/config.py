@@ -9,13 +9,13 @@ from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
-from common import overrides as override_syntax
-from common.errors import UserError, unknown_name
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
 from transfer.tasks.detection.model import SYNCHRONISED_NORMS, add_network_config, takes_any
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.tasks.detection.own import own_settings
 from transfer.trial import Trial
+from twist_common import overrides as override_syntax
+from twist_common.errors import UserError, unknown_name
 
 # Set by the trial; each is a field of its own in the record.
 SET_BY_TRIAL = ("MODEL.WEIGHTS", "MODEL.DEVICE", "OUTPUT_DIR", "SEED")

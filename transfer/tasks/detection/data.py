@@ -24,11 +24,11 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from PIL import Image
 
-from common.errors import UserError, unknown_name
-from common.images import rgb
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
+from twist_common.errors import UserError, unknown_name
+from twist_common.images import rgb
 
 
 def register_dataset(name: str, root: Path, cfg: CfgNode | None = None) -> str:

@@ -8,9 +8,9 @@ from detectron2.config import CfgNode
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
-from common.errors import UserError, unknown_name
 from transfer.tasks.detection.model import takes_any
 from transfer.weights.backbone.layers import parameter_groups
+from twist_common.errors import UserError, unknown_name
 
 # Settings that the other optimiser reads and this one does not.
 NOT_READ = {

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.images import files_below
 from transfer.rows import CocoBoxes, CocoFile
 from transfer.tasks.detection.coco_files import image_path, read_coco
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
+from twist_common.errors import UserError
+from twist_common.images import files_below
 
 # Words in the names of files, or of their folders, that say what they are for; the first that is found.
 WORDS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.rows import VocBoxes, VocList
 from transfer.tasks.detection.splits import OWN_YEAR
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
+from twist_common.errors import UserError
 
 LISTS = "ImageSets/Main"
 

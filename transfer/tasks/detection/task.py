@@ -14,8 +14,6 @@ import torch.distributed as dist
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from common import gpus
-from common.files import sha256_text
 from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
@@ -28,6 +26,8 @@ from transfer.tasks.detection.pictures import draw_pictures
 from transfer.tasks.detection.trainer import train
 from transfer.tasks.detection.weights import fitted, load_backbone_weights
 from transfer.trial import Outcome, Trial
+from twist_common import gpus
+from twist_common.files import sha256_text
 
 __all__ = ["resolve_config", "run"]
 

@@ -16,11 +16,11 @@ from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
 from torch import nn
 
-from common.errors import UserError
-from common.files import atomic_path
 from transfer.tasks.detection.accumulation import AccumulatingTrainer
 from transfer.tasks.detection.data import derived_seed, train_loader
 from transfer.tasks.detection.optimizer import build_optimizer
+from twist_common.errors import UserError
+from twist_common.files import atomic_path
 
 STATE_NAME = "resume.pth"
 WRITE_PERIOD = 20  # iterations between two lines of the log

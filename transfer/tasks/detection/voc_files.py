@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.images import IMAGE_SUFFIXES
+from twist_common.images import IMAGE_SUFFIXES
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 LABEL_COLUMN = re.compile(r"\s+(-1|0|1)$")  # of lists as <class>_test.txt: is the class in the image?

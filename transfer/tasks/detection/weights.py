@@ -8,7 +8,6 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from common.errors import UserError
 from transfer.tasks.detection.config import with_weights
 from transfer.tasks.detection.model import takes_any
 from transfer.trial import Trial
@@ -16,6 +15,7 @@ from transfer.weights.backbone.architecture import RESNETS
 from transfer.weights.convert.convert import Converted, converted_weights, verify_config
 from transfer.weights.convert.detectron2 import read
 from transfer.weights.convert.target import check_same_tensors
+from twist_common.errors import UserError
 
 
 def fitted(cfg: CfgNode, trial: Trial) -> tuple[CfgNode, Converted]:

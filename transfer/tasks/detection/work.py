@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from common import overrides as override_syntax
 from transfer.protocol_lock import BatchSchedule, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
@@ -19,6 +18,7 @@ from transfer.tasks.detection.splits import known_splits, own_splits
 from transfer.trial import TrialSettings
 from transfer.weights.backbone.architecture import RESNETS
 from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
+from twist_common import overrides as override_syntax
 
 Cost = Flop | NetworkPass | None
 

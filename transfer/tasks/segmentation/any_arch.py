@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.errors import UserError
 from transfer.trial import Trial
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.timm_network import NUM_MAPS, TimmSpec
 from transfer.weights.convert.convert import Converted, converted_weights
+from twist_common.errors import UserError
 
 ANY = "AnyBackbone"
 FINEST_STRIDE = 4  # of a pyramid, down to eight times that

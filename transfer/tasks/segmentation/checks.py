@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
 from transfer.tasks.segmentation.any_arch import takes_any
 from transfer.weights.convert.convert import Converted, verify_config
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import overrides as override_syntax
-from common.errors import UserError, unknown_name
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
+from twist_common import overrides as override_syntax
+from twist_common.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -11,8 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from common.errors import UserError
 from transfer.weights.convert.target import ConversionError, check_same_tensors
+from twist_common.errors import UserError
 
 
 class ReportProgress(Hook):

@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.images import rgb
 from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
+from twist_common.images import rgb
 
 OPACITY = 0.6
 IGNORED = 255

@@ -22,13 +22,13 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
-from common.errors import UserError  # noqa: E402
 from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
 from transfer.tasks.segmentation.extensions import register_extensions  # noqa: E402
 from transfer.tasks.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
+from twist_common.errors import UserError  # noqa: E402
 
 METRIC_NAMES = {"mIoU": "miou", "mAcc": "macc", "aAcc": "aacc"}
 

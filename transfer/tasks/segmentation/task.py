@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.files import sha256_file, write_text
-from common.gpus import num_processes
 from transfer.compat import prepare_mmseg
 from transfer.processes import launch
 from transfer.protocol_lock import batch_note, with_norm_batch
@@ -14,6 +12,8 @@ from transfer.tasks.segmentation.any_arch import fitting_weights
 from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, resolve_config
 from transfer.trial import Outcome, Trial
+from twist_common.files import sha256_file, write_text
+from twist_common.gpus import num_processes
 
 __all__ = ["resolve_config", "run"]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import slurm_jobs
-from common.errors import UserError
-from common.files import write_text
 from transfer.trials.plan import TrialPlan
 from transfer.trials.slurm.options import Need, TrialSlurmArgs, need_of
 from transfer.trials.states import recorded_state
+from twist_common import slurm_jobs
+from twist_common.errors import UserError
+from twist_common.files import write_text
 
 # A trial that cannot resume from where it was would otherwise run into its time limit for ever.
 MAX_TIMEOUTS = 20

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common import slurm
-from common.errors import UserError
-from common.slurm_jobs import OWNED
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
+from twist_common import slurm
+from twist_common.errors import UserError
+from twist_common.slurm_jobs import OWNED
 
 CPUS_PER_GPU = 4  # the number of loading processes that the frameworks' configs start per GPU
 

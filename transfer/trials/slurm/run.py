@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from common import slurm
-from common.errors import UserError
 from transfer.trials.claim import end_claim_of, take
 from transfer.trials.display import TrialsDisplay
 from transfer.trials.plan import TrialPlan
@@ -17,6 +15,8 @@ from transfer.trials.slurm.jobs import TrialJob
 from transfer.trials.slurm.options import TrialSlurmArgs, check
 from transfer.trials.states import unfinished
 from transfer.trials.summary import RunSummary
+from twist_common import slurm
+from twist_common.errors import UserError
 
 
 def run_on_slurm(

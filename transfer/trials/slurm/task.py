@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from submitit.helpers import DelayedSubmission
 
-from common.errors import UserError
-from common.slurm_jobs import is_to_be_requeued, signals_unwind, submitits_handler
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_many import run_trials
+from twist_common.errors import UserError
+from twist_common.slurm_jobs import is_to_be_requeued, signals_unwind, submitits_handler
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 import submitit
 
-from common import slurm
-from common.slurm import JobStatus
-from common.slurm_jobs import remove_empty
 from transfer.trials.board import RUNNING, WAITING
 from transfer.trials.claim import end_claim_of
 from transfer.trials.display import TrialsDisplay
@@ -21,6 +18,9 @@ from transfer.trials.run_one import record_death, remove_empty_folders
 from transfer.trials.slurm.jobs import TrialJob
 from transfer.trials.states import recorded_state
 from transfer.trials.summary import End
+from twist_common import slurm
+from twist_common.slurm import JobStatus
+from twist_common.slurm_jobs import remove_empty
 
 SHORTEST_POLL_SECONDS, LONGEST_POLL_SECONDS = 1.0, 30.0  # the longer the jobs take, the less often Slurm is asked
 SETTLE_SECONDS = 5.0  # on a network file system, what a job wrote may become visible here only after its end

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from common.errors import unknown_name
 from transfer.timm_source import TIMM_PREFIX
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm, timm_spec
+from twist_common.errors import unknown_name
 
 Shape = tuple[int, ...]
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
 from transfer.reading import CANNOT_SCALE, Reading, can_scale
 from transfer.weights.backbone.architecture import get, names
 from transfer.weights.backbone.hugging_face_config import OtherNetworkError, Shapes, arch_of
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm
 from transfer.weights.backbone.types import UNSCALED, Checkpoint, Network, Preprocessing, Source
+from twist_common.errors import UserError
 
 CONFIG = "config.json"
 HF_PREPROCESSOR = "preprocessor_config.json"

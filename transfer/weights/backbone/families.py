@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
 from transfer.weights.backbone.marks import VIT_SCALES
 from transfer.weights.backbone.naming import (
     CONVNEXT,
@@ -20,6 +19,7 @@ from transfer.weights.backbone.naming import (
     Naming,
 )
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Network, Preprocessing, Source
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

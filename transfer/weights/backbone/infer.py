@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from common.errors import UserError
 from transfer.weights.backbone.architecture import (
     PATCH_SIZE,
     RESNETS,
@@ -18,6 +17,7 @@ from transfer.weights.backbone.architecture import (
 )
 from transfer.weights.backbone.known_timm import nearest_in_timm, same, same_in_timm
 from transfer.weights.backbone.timm_network import TimmSpec
+from twist_common.errors import UserError
 
 
 def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = None) -> str:

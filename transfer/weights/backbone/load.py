@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
-from common.files import sha256_text
 from transfer.reading import Reading
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
@@ -25,6 +23,8 @@ from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.timm_layout import timm_layout
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
 
 if TYPE_CHECKING:
     from torch import Tensor

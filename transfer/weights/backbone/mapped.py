@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
 from transfer.reading import Reading
 from transfer.weights.backbone.architecture import expected_shapes
 from transfer.weights.backbone.families import Family, family_of
@@ -19,6 +18,7 @@ from transfer.weights.backbone.hugging_face import hugging_face_source
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.types import Checkpoint, Network, Source
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

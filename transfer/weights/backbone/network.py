@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.errors import UserError
 from pretrain.model import Backbone, build_backbone
 from transfer.weights.backbone.architecture import ResNetSpec, canonical, get, proved_blocks
 from transfer.weights.backbone.timm_network import TimmSpec, create
+from twist_common.errors import UserError
 
 
 def build_network(arch: str, drop_path: float = 0.0) -> Backbone:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from common.errors import UserError
-from common.files import sha256_file, sha256_text
 from transfer.hub_source import HUB_FILES
 from transfer.weights.backbone.mapped import MAX_JSON, mapped, read_safetensors
 from transfer.weights.backbone.rebuild import DamagedError
 from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
 from transfer.weights.backbone.tree import plain
 from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
+from twist_common.errors import UserError
+from twist_common.files import sha256_file, sha256_text
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     import torch

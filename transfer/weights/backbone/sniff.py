@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from common.errors import UserError
+from twist_common.errors import UserError
 
 HEADER = 512
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from common.errors import UserError
 from transfer.weights.backbone.architecture import names
 from transfer.weights.backbone.codes import CODES, elsewhere
 from transfer.weights.backbone.families import FAMILIES
@@ -31,6 +30,7 @@ from transfer.weights.backbone.methods import METHODS, OPENMMLAB
 from transfer.weights.backbone.naming import TORCHVISION_VIT
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.types import Checkpoint, Network, Source
+from twist_common.errors import UserError
 
 _OURS = (
     Source(

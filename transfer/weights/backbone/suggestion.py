@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
 from transfer.reading import NOTHING_SAID, Reading, spaced
 from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes, get
 from transfer.weights.backbone.beside import read_beside
@@ -26,6 +25,7 @@ from transfer.weights.backbone.known_timm import same_in_timm
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.named import entries_called, entries_in, our_shapes, source_of, tensors_in
 from transfer.weights.backbone.types import Checkpoint
+from twist_common.errors import UserError
 
 COMMAND = "tools/convert.sh"
 UNKNOWN = "NAME"

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
 from transfer.timm_source import TIMM_PREFIX
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.errors import UserError
 from transfer.weights.backbone.mapped import SPARE
 from transfer.weights.backbone.rebuild import attributes_of
 from transfer.weights.backbone.unpickle import Foreign
+from twist_common.errors import UserError
 
 MAX_DEPTH = 100
 MAX_MODULES = 100_000

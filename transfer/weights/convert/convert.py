@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError, unknown_name
-from common.files import atomic_path, sha256_file, sha256_text, write_text
 from transfer.trial import Trial
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.timm_network import TimmSpec
@@ -23,6 +21,8 @@ from transfer.weights.convert.proof import SCHEMA_VERSION, Proof, prove, verify_
 from transfer.weights.convert.target import Settings, Target, key_table
 from transfer.weights.convert.timm_networks import target_of
 from transfer.weights.of_trial import trial_backbone
+from twist_common.errors import UserError, unknown_name
+from twist_common.files import atomic_path, sha256_file, sha256_text, write_text
 
 if TYPE_CHECKING:
     from transfer.weights.backbone import Backbone

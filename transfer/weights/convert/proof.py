@@ -17,12 +17,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
-from common.files import sha256_file
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import PATCH_SIZE, ResNetSpec
 from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert.target import RESNET_IMAGES, ConversionError, KeyTable, Settings, Shapes, Target
+from twist_common.errors import UserError
+from twist_common.files import sha256_file
 
 if TYPE_CHECKING:
     from torch import Tensor

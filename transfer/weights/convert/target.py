@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from common.errors import UserError
 from transfer.weights.backbone.architecture import COUNTER, IMAGE_SIZE, expected_shapes
 from transfer.weights.backbone.naming import Naming
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from common.errors import UserError
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.labelled import LabelledImages, SealedTest, Splits
 from transfer.trial import Trial
+from twist_common.errors import UserError
 
 
 def splits_of(trial: Trial) -> Splits:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.files import sha256_text
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.files import sha256_text
 
 TRAIN_PER_CLASS = 30
 IMAGES = "101_ObjectCategories"

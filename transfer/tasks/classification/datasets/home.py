@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from common.errors import UserError
-from common.images import rgb
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.errors import UserError
+from twist_common.images import rgb
 
 
 class DataFileError(UserError):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from common.images import class_folders, images_below
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home, read_rgb, split_name
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.images import class_folders, images_below
 
 FOLDERS = {"train": "train", "test": "val"}
 
@@ -65,7 +65,7 @@ def _of_shards(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
     place = root / name if has_folder else root
     if not any(place.glob("*.tar")):
         return None
-    from common.shards import INDEX_NAME, TarShards, find_shards
+    from twist_common.shards import INDEX_NAME, TarShards, find_shards
 
     shards = [path for path in find_shards(place, name) if has_folder or name in path.name]
     if not shards:

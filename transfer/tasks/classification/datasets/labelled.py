@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import UserError
-from common.files import sha256_text
 from transfer.rows import LabelledDataset
+from twist_common.errors import UserError
+from twist_common.files import sha256_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image

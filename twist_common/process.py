@@ -1,0 +1,52 @@
+"""Processes: whether one is alive, and since when; the signals that ask one to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from twist_common.places import CODE, is_checkout
+
+# By which a process is asked to stop. Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM
+# when it preempts or cancels; many sites and people send SIGUSR1, as by `sbatch --signal=USR1@120`.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def process_start(pid: int) -> str | None:
+    """When the process started, as text to compare; None if there is none, or one that has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            # The name in parentheses may hold anything. After it: the state first, the start in clock ticks as 20th.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
+    return shown.stdout.strip() or None
+
+
+def run_module(module: str, arguments: Sequence[str]) -> int:
+    """Runs ``python -m module arguments`` and returns its exit code; passes on what asks this process to stop.
+
+    The process finds these packages wherever it is started, and imports nothing from the current folder (from Python
+    3.11 on).
+    """
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    if is_checkout():
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as child:
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            child.send_signal(number)
+
+        before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
+        try:
+            return child.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
