@@ -15,7 +15,7 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from transfer import benchmarks
 from transfer.tasks.segmentation import task
 from transfer.tasks.segmentation.checks import point_to_data
-from transfer.tasks.segmentation.config import resolve_config
+from transfer.tasks.segmentation.config import load_protocol, resolve_config
 from transfer.trial import Trial, WeightsRef
 from twist_common.files import sha256_text
 
@@ -136,7 +136,7 @@ def test_ade20ks_masks_have_their_first_class_at_0_and_all_else_ignored(tmp_path
     from mmseg.registry import DATASETS
 
     ade20k(tmp_path)
-    config, _ = resolve_config(benchmarks.get("seg-ade20k").config_path)
+    config, _ = resolve_config(load_protocol(benchmarks.get("seg-ade20k").config_path))
     point_to_data(config, tmp_path)
     with DefaultScope.overwrite_default_scope("mmseg"):
         dataset = DATASETS.build(config.test_dataloader.dataset)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 def make_job(trial: Trial, *, config: Any = None) -> SegmentationJob:
     if config is None:
-        config = resolve_config(trial.benchmark.config_path, trial.overrides)[0]
+        config = resolve_config(load_protocol(trial.benchmark.config_path), trial.overrides)[0]
         task.point_to_data(config, trial.data)
     return SegmentationJob(
         config=config,

@@ -49,7 +49,9 @@ def past(wall_seconds: float, **changes: Any) -> PastTrial:
 def segmented(wall_seconds: float, name: str = "demo-seg", iterations: int = 30) -> PastTrial:
     """A recorded segmentation: four images in each iteration, 100 test images."""
     overrides = [] if iterations == 30 else [f"train_cfg.max_iters={iterations}"]
-    config, difference = segmentation.resolve_config(benchmarks.get(name).config_path, overrides)
+    config, difference = segmentation.resolve_config(
+        segmentation.load_protocol(benchmarks.get(name).config_path), overrides
+    )
     resolved_config = segmentation.dump(config)
     return past(wall_seconds, benchmark=name, resolved_config=resolved_config, protocol_difference=difference)
 

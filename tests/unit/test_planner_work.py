@@ -61,7 +61,7 @@ def test_detection_follows_a_rescaled_batch() -> None:
 
 @pytest.mark.parametrize("name", OF_SEGMENTATION)
 def test_a_segmentation_record_tells_the_same_work_as_its_plan(name: str) -> None:
-    config, _ = segmentation.resolve_config(benchmarks.get(name).config_path)
+    config, _ = segmentation.resolve_config(segmentation.load_protocol(benchmarks.get(name).config_path))
     planned = work_of(name, arch="resnet18")
     assert recorded_work(name, segmentation.dump(config)) == planned
     iterations, batch_size = config.train_cfg.max_iters, config.train_dataloader.batch_size
@@ -169,7 +169,7 @@ def test_every_benchmark_of_known_images_has_its_work_described_and_the_architec
 def test_a_probe_of_each_dense_benchmark_is_a_valid_trial() -> None:
     for name in OF_SEGMENTATION:
         cut = task_of(benchmarks.get(name)).shortened(work_of(name), 20)
-        config, _ = segmentation.resolve_config(benchmarks.get(name).config_path, cut)
+        config, _ = segmentation.resolve_config(segmentation.load_protocol(benchmarks.get(name).config_path), cut)
         assert config.train_cfg.max_iters == 20
     for name in OF_DETECTION:
         cut = task_of(benchmarks.get(name)).shortened(work_of(name), 20)

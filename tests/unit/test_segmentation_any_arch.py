@@ -8,7 +8,7 @@ import pytest
 
 from transfer import benchmarks
 from transfer.tasks.segmentation.any_arch import fit
-from transfer.tasks.segmentation.config import dump, judged, resolve_config
+from transfer.tasks.segmentation.config import dump, judged, load_protocol, resolve_config
 from transfer.weights.backbone.types import IMAGENET, Preprocessing
 from transfer.weights.convert.mmseg_any import settings
 from twist_common.errors import UserError
@@ -18,7 +18,7 @@ HALVES = Preprocessing("BGR", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def fitted(name: str, arch: str, *overrides: str, preprocessing: Preprocessing = IMAGENET) -> Any:
-    config, _ = resolve_config(benchmarks.get(name).config_path, overrides)
+    config, _ = resolve_config(load_protocol(benchmarks.get(name).config_path), overrides)
     fit(config, arch, settings(arch, preprocessing))
     return config
 
@@ -27,7 +27,7 @@ def fitted(name: str, arch: str, *overrides: str, preprocessing: Preprocessing =
 @pytest.mark.parametrize("option", ["", "-frozen"])
 def test_data_test_and_iterations_are_those_of_the_paper_protocol(name: str, option: str) -> None:
     rows = [benchmarks.get(each) for each in (name + option, f"{name}-any{option}")]
-    paper, any_arch = (resolve_config(row.config_path)[0] for row in rows)
+    paper, any_arch = (resolve_config(load_protocol(row.config_path))[0] for row in rows)
     assert [row.arch for row in rows] == ["resnet50", None]
     for section in ("num_images", "train_dataloader", "test_dataloader", "test_evaluator", "train_cfg", "test_cfg"):
         assert any_arch[section] == paper[section]
@@ -41,7 +41,7 @@ def test_data_test_and_iterations_are_those_of_the_paper_protocol(name: str, opt
 
 
 def test_both_data_sets_have_one_schedule_but_for_its_length() -> None:
-    voc, cityscapes = (resolve_config(benchmarks.get(f"{name}-any").config_path)[0] for name in NAMES)
+    voc, cityscapes = (resolve_config(load_protocol(benchmarks.get(f"{name}-any").config_path))[0] for name in NAMES)
     assert voc.optim_wrapper == cityscapes.optim_wrapper and voc.by_kind == cityscapes.by_kind
     assert dict(voc.optim_wrapper.optimizer) == {
         "type": "AdamW", "lr": 1e-4, "betas": (0.9, 0.999), "weight_decay": 0.05
@@ -97,8 +97,8 @@ def test_images_are_fed_as_the_weights_expect_and_that_is_on_protocol() -> None:
     path = benchmarks.get("seg-voc-any").config_path
     preprocessor = fitted("seg-voc-any", "deit_small", preprocessing=HALVES).model.data_preprocessor
     assert (preprocessor.mean, preprocessor.std, preprocessor.bgr_to_rgb) == ([127.5] * 3, [127.5] * 3, False)
-    config, difference = resolve_config(path)
-    assert judged(config, path, difference).standing == "on protocol"
+    config, difference = resolve_config(load_protocol(path))
+    assert judged(config, load_protocol(path), difference).standing == "on protocol"
 
 
 def test_what_the_user_sets_stays_and_is_off_protocol() -> None:
@@ -108,8 +108,8 @@ def test_what_the_user_sets_stays_and_is_off_protocol() -> None:
         "by_kind.pyramid.neck.out_channels=64",
     )
     path = benchmarks.get("seg-voc-any").config_path
-    config, difference = resolve_config(path, overrides)
-    assert judged(config, path, difference).standing == "off protocol"
+    config, difference = resolve_config(load_protocol(path), overrides)
+    assert judged(config, load_protocol(path), difference).standing == "off protocol"
     assert len(difference) == 3
     assert fitted("seg-voc-any", "deit_small", *overrides).model.data_preprocessor.mean == [1.0, 2.0, 3.0]
     assert fitted("seg-voc-any", "deit_small", *overrides).model.backbone.drop_path == 0.3
@@ -122,5 +122,5 @@ def test_a_network_of_one_size_is_refused_before_anything_is_trained() -> None:
 
 
 def test_a_protocol_for_one_architecture_is_left_as_it_is() -> None:
-    config, _ = resolve_config(benchmarks.get("seg-voc").config_path)
+    config, _ = resolve_config(load_protocol(benchmarks.get("seg-voc").config_path))
     assert dump(fitted("seg-voc", "resnet50")) == dump(config)

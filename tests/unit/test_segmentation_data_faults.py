@@ -11,7 +11,7 @@ from PIL import Image
 
 from transfer import benchmarks
 from transfer.tasks.segmentation.checks import point_to_data
-from transfer.tasks.segmentation.config import resolve_config
+from transfer.tasks.segmentation.config import load_protocol, resolve_config
 
 NAMES = ("background", "cat", "dog")
 
@@ -52,7 +52,7 @@ def test_with_all_classes_the_figures_are_mmsegmentations() -> None:
 
 
 def test_images_are_read_as_they_are_stored(digits: Path, tmp_path: Path) -> None:
-    config, _ = resolve_config(benchmarks.get("demo-seg").config_path)
+    config, _ = resolve_config(load_protocol(benchmarks.get("demo-seg").config_path))
     point_to_data(config, digits)
     pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
     exif = Image.Exif()

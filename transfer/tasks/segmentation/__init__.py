@@ -27,28 +27,28 @@ class Segmentation(Task):
         return run(trial)
 
     def check_settings(self, trial: Trial) -> None:
-        from transfer.tasks.segmentation.config import resolve_config
+        from transfer.tasks.segmentation.config import protocol_of, resolve_config
 
-        resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+        resolve_config(protocol_of(trial), trial.overrides, trial.rescale)
 
     def check_weights(self, trial: Trial) -> None:
         from transfer.tasks.segmentation.any_arch import fitting_weights
         from transfer.tasks.segmentation.checks import check_weights
-        from transfer.tasks.segmentation.config import resolve_config
+        from transfer.tasks.segmentation.config import protocol_of, resolve_config
 
-        config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+        config, _ = resolve_config(protocol_of(trial), trial.overrides, trial.rescale)
         check_weights(fitting_weights(config, trial), config)
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
         return "set model.backbone's depth and what reads its features (off protocol)"
 
     def foresee(self, trial: Trial) -> Foreseen:
-        from transfer.tasks.segmentation.config import judged, load_protocol, resolve_config, schedule
+        from transfer.tasks.segmentation.config import judged, protocol_of, resolve_config, schedule
 
-        path = trial.benchmark.config_path
-        config, difference = resolve_config(path, trial.overrides, trial.rescale)
-        verdict = judged(config, path, difference)
-        return Foreseen(verdict=verdict, protocol=schedule(load_protocol(path)), used=schedule(config))
+        protocol = protocol_of(trial)
+        config, difference = resolve_config(protocol, trial.overrides, trial.rescale)
+        verdict = judged(config, protocol, difference)
+        return Foreseen(verdict=verdict, protocol=schedule(protocol), used=schedule(config))
 
     def planned_work(self, settings: TrialSettings, arch: str | None) -> Work:
         return work.planned_work(settings, arch)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
+from transfer.trial import TrialSettings
 from twist_common import overrides as override_syntax
 from twist_common.errors import UserError, unknown_name
 
@@ -59,21 +60,27 @@ def load_protocol(path: Path) -> Config:
     return Config({name: loaded[name] for name in SECTIONS if name in loaded})
 
 
-def resolve_config(path: Path, overrides: Sequence[str] = (), rescale: int | None = None) -> tuple[Config, list[str]]:
+def protocol_of(trial: TrialSettings) -> Config:
+    """The protocol of a trial's benchmark."""
+    return load_protocol(trial.benchmark.config_path)
+
+
+def resolve_config(
+    protocol: Config, overrides: Sequence[str] = (), rescale: int | None = None
+) -> tuple[Config, list[str]]:
     """The protocol's config, rescaled if asked for, with the overrides set, and its differences from the protocol.
 
     The learning rate's decay spans the run: where ``train_cfg.max_iters`` is overridden and the scheduler's end is
     not, the end follows, and shows up among the differences.
 
     Args:
-        path: a native MMEngine config.
+        protocol: as :func:`protocol_of` or :func:`load_protocol` returns it; is left as it is.
         overrides: ``key.path=value`` in MMEngine's names; list items are reached by number.
         rescale: images per step in place of the protocol's (:func:`transfer.protocol_lock.rescaled`).
 
     Raises:
         UserError: an unknown name, a value of the wrong type, or a run that ends before its warm-up does.
     """
-    protocol = load_protocol(path)
     config = copy.deepcopy(protocol)
     if rescale is not None:
         _set_schedule(config, rescaled(schedule(protocol), rescale))
@@ -129,14 +136,13 @@ def _set_schedule(config: Config, new: BatchSchedule) -> None:
         warmup[0].end = new.warmup_iterations
 
 
-def judged(config: Config, path: Path, difference: Sequence[str]) -> Verdict:
+def judged(config: Config, protocol: Config, difference: Sequence[str]) -> Verdict:
     """How a trial with this config relates to its protocol: on protocol, rescaled, or off protocol.
 
     Args:
-        path: the protocol's config file.
         difference: of the trial from the protocol, see :func:`resolve_config`.
     """
-    return judge(schedule(load_protocol(path)), schedule(config), difference, SCHEDULE_KEYS)
+    return judge(schedule(protocol), schedule(config), difference, SCHEDULE_KEYS)
 
 
 def dump(config: Config) -> str:

@@ -10,7 +10,7 @@ from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
 from transfer.tasks.segmentation.any_arch import fitting_weights
 from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
-from transfer.tasks.segmentation.config import dump, judged, resolve_config
+from transfer.tasks.segmentation.config import dump, judged, protocol_of, resolve_config
 from transfer.trial import Outcome, Trial
 from twist_common.files import sha256_file, write_text
 from twist_common.gpus import num_processes
@@ -44,7 +44,8 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     from transfer.tasks.segmentation.accumulation import parts_of_batch, uses_batch_norm
     from transfer.tasks.segmentation.runner import SegmentationJob, train_and_test
 
-    config, difference = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+    protocol = protocol_of(trial)
+    config, difference = resolve_config(protocol, trial.overrides, trial.rescale)
     check_divisible(config, num_processes)
     converted = fitting_weights(config, trial)
     resolved = dump(config)
@@ -72,7 +73,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     if result.absent:
         remarks.append(f"no test mask has a pixel of {', '.join(result.absent)}: IoU is over the other classes")
     batch_size, has_batch_norm = config.train_dataloader.batch_size, uses_batch_norm(config)
-    verdict = judged(config, trial.benchmark.config_path, difference)
+    verdict = judged(config, protocol, difference)
     verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
     norm_processes = num_processes if trial.device == "cpu" else 1  # that normalise each by itself
     return Outcome(

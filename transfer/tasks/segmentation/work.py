@@ -10,7 +10,7 @@ from typing import Any
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.tasks.costs import COSTS, without_network
-from transfer.tasks.segmentation.config import dump, resolve_config
+from transfer.tasks.segmentation.config import dump, protocol_of, resolve_config
 from transfer.trial import TrialSettings
 from transfer.weights.backbone import architecture
 from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
@@ -26,7 +26,7 @@ def planned_work(trial: TrialSettings, arch: str | None) -> Work:
     Raises:
         UserError: an override that MMSegmentation's config does not know.
     """
-    config, _ = resolve_config(trial.benchmark.config_path, trial.overrides, trial.rescale)
+    config, _ = resolve_config(protocol_of(trial), trial.overrides, trial.rescale)
     return _work(json.loads(dump(config)), trial.benchmark, trial.overrides, arch)
 
 
