@@ -58,7 +58,7 @@ def done(
         device_hours=0.017361,
         peak_bytes=3 << 29,
     )
-    return dataclasses.replace(record, **changes)
+    return dataclasses.replace(record, **changes).sealed()
 
 
 def failed(*, seed: int, error: str = "FloatingPointError: loss is nan", **names: Any) -> TrialRecord:
@@ -67,7 +67,7 @@ def failed(*, seed: int, error: str = "FloatingPointError: loss is nan", **names
     weights = dataclasses.replace(record.weights, arch="unknown", source_format="unknown", proof=None)
     return dataclasses.replace(
         record, status="failed", error=error, metrics={}, weights=weights, config_sha256="", resolved_config=""
-    )
+    ).sealed()
 
 
 def trials(values: Sequence[float | Mapping[str, float]], **names: Any) -> list[TrialRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -15,14 +16,15 @@ from twist_common.errors import UserError
 from twist_common.files import sha256_text, write_text
 from twist_common.strict_json import brief, loads, read_bounded, reason, typed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SEALED_IN_PART = 1  # the schema of older records, whose seal (metrics_sha256) covers the figures alone
 RECORD_NAME = "record.json"
 # The file begins with these keys; the others follow in the order of the classes.
 FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
 )  # fmt: skip
-# Fields that older records do not have; empty ones are not written.
-LATER_FIELDS = ("processor", "data_remarks", "norm_batch")
+# Fields that not all records have; empty ones are not written.
+LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "files", "metrics_sha256", "seal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,9 @@ class TrialRecord(TrialResult):
         config_sha256: hash of ``resolved_config``.
         processor: the CPU's model, also of trials on GPUs; empty in records older than this field. On CPU the same
             seed gives the same figures bit for bit on one model only.
-        metrics_sha256: :meth:`figures_sha256` when the trial ended; empty in records older than this field.
+        files: name to SHA-256 of what lies beside the record and belongs to it, e.g. its pictures.
+        metrics_sha256: the seal of records of the older schema: :meth:`figures_sha256` when the trial ended.
+        seal: :meth:`content_sha256` when the trial ended; empty in records of the older schema.
     """
 
     suite: str
@@ -135,7 +139,9 @@ class TrialRecord(TrialResult):
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
+    files: dict[str, str] = field(default_factory=dict)
     metrics_sha256: str = ""
+    seal: str = ""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -157,19 +163,38 @@ class TrialRecord(TrialResult):
 
     def to_text(self) -> str:
         """The text of the record's file. A record older than some fields is written as it was read."""
-        content = dataclasses.asdict(self)
-        for name in LATER_FIELDS:
-            if not content[name]:
-                del content[name]
+        content = self._content()
         in_order = {name: content[name] for name in (*FIRST_KEYS, *content)}
         return json.dumps(in_order, indent=1, allow_nan=False) + "\n"
 
+    def _content(self) -> dict[str, Any]:
+        content = dataclasses.asdict(self)
+        return {name: value for name, value in content.items() if value or name not in LATER_FIELDS}
+
     def sealed(self) -> TrialRecord:
-        """The record with its :meth:`figures_sha256` in ``metrics_sha256``, the last step of making one."""
-        return dataclasses.replace(self, metrics_sha256=self.figures_sha256())
+        """The record with its seal, the last step of making one."""
+        record = dataclasses.replace(self, schema_version=SCHEMA_VERSION, metrics_sha256="")
+        return dataclasses.replace(record, seal=record.content_sha256())
+
+    @property
+    def stated_seal(self) -> str:
+        """The seal that the record carries; empty before it is :meth:`sealed`."""
+        return self.metrics_sha256 if self.schema_version == SEALED_IN_PART else self.seal
+
+    @functools.cached_property
+    def seal_holds(self) -> bool:
+        """Whether the seal is that of what it covers."""
+        in_part = self.schema_version == SEALED_IN_PART
+        return self.stated_seal == (self.figures_sha256() if in_part else self.content_sha256())
+
+    def content_sha256(self) -> str:
+        """Hash of everything that the record's file says but the seal, as canonical JSON."""
+        content = json.loads(json.dumps(self._content(), allow_nan=False))  # as it is read back
+        content.pop("seal", None)
+        return sha256_text(_canonical(content))
 
     def figures_sha256(self) -> str:
-        """Hash of the figures, and of what they were measured on and with, as canonical JSON.
+        """Hash of the figures, and of what they were measured on and with: the seal of the older schema.
 
         Fields introduced later are hashed only where they are not empty, so that older records keep their hash and
         yet neither adding nor removing such a field goes unnoticed.
@@ -187,14 +212,14 @@ class TrialRecord(TrialResult):
             "norm_batch": self.norm_batch,
         }
         content |= {name: value for name, value in later.items() if value}
-        return sha256_text(json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False))
+        return sha256_text(_canonical(content))
 
     @classmethod
     def load(cls, path: Path) -> TrialRecord:
         """Reads a record; unknown or missing fields are errors.
 
         Raises:
-            UserError: the file is not a record of this schema.
+            UserError: the file is not a record of this schema or the one before, or it has no seal.
         """
         return cls.from_bytes(read_bounded(path, MAX_RECORD_BYTES), str(path))
 
@@ -206,11 +231,17 @@ class TrialRecord(TrialResult):
                 raise ValueError(f"more than {MAX_RECORD_BYTES >> 20} MiB")
             raw = loads(content)
             version = raw.get("schema_version") if isinstance(raw, dict) else None
-            if type(version) is not int or version != SCHEMA_VERSION:
+            if type(version) is not int or version not in (SEALED_IN_PART, SCHEMA_VERSION):
                 raise ValueError(f"schema version {brief(version)}, this program reads {SCHEMA_VERSION}")
             record: TrialRecord = typed(raw, cls, "the record")
+            if not record.stated_seal:
+                raise ValueError("it has no seal")
             return record
         except ValueError as error:
             raise UserError(
                 f"{where} is not a trial record ({reason(error)}): delete it and run the trial again"
             ) from None
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -17,7 +17,7 @@ MAX_COST = 2**60  # seconds, hours and bytes
 SIGNED_METRICS = frozenset({"silhouette", "ari", "ami", "ami_max"})  # chance is 0, and worse than chance is below
 STANDINGS = ("", "on protocol", "rescaled", "off protocol")
 COLLECTIONS = (
-    "metrics", "references", "inflated", "choices", "packages",
+    "metrics", "references", "inflated", "choices", "packages", "files",
     "test_scorings", "pictures", "protocol_difference", "data_remarks",
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ def _names(record: Any) -> Iterator[str]:
         "arch": weights.arch,
     }
     others = [record.git_commit, record.device, record.batch, *record.packages.values()]
-    for names in (record.metrics, record.references, record.inflated, record.choices, record.packages):
+    for names in (record.metrics, record.references, record.inflated, record.choices, record.packages, record.files):
         others += names
     for what, name in [*needed.items(), *(("a name", name) for name in others)]:
         if len(name) > MAX_NAME or not name.isprintable():
@@ -70,7 +70,10 @@ def _names(record: Any) -> Iterator[str]:
 
 def _numbers_and_hashes(record: Any) -> Iterator[str]:
     hashes = {"inputs_sha256": record.inputs_sha256, "the weights' sha256": record.weights.sha256}
-    hashes |= {name: getattr(record, name) for name in ("config_sha256", "metrics_sha256") if getattr(record, name)}
+    hashes |= {
+        name: getattr(record, name) for name in ("config_sha256", "metrics_sha256", "seal") if getattr(record, name)
+    }
+    hashes |= {f"the hash of {brief(name)}": digest for name, digest in record.files.items()}
     for what, digest in hashes.items():
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             yield f"{what} is {brief(digest)}, not a SHA-256"

@@ -35,7 +35,7 @@ def test_every_record_is_read_sealed_and_written_again_byte_for_byte() -> None:
     assert len(records) == len(find_trials([ARCHIVE])) == 28
     for name, content in records.items():
         record = TrialRecord.from_bytes(content, name)
-        assert record.figures_sha256() == record.metrics_sha256
+        assert record.seal_holds and record.stated_seal == record.metrics_sha256
         assert record.to_text().encode() == content
 
 
@@ -43,7 +43,7 @@ def test_the_old_report_is_refused_by_its_version_and_the_new_one_has_its_figure
     old = {name.removeprefix("report/"): content for name, content in read_archive(ARCHIVE).items()}
     (tmp_path / "report.json").write_bytes(old["report.json"])
     refused = run_module("transfer.commands.report", "--verify", tmp_path / "report.json", ARCHIVE, cwd=tmp_path)
-    assert refused.returncode == 2 and "(schema version 3, this program reads 4)" in refused.stderr, refused.stderr
+    assert refused.returncode == 2 and "(schema version 3, this program reads 5)" in refused.stderr, refused.stderr
 
     done = run_module(
         "transfer.commands.report", ARCHIVE, "--baseline", "random", "--out", tmp_path / "new", cwd=tmp_path
@@ -51,6 +51,7 @@ def test_the_old_report_is_refused_by_its_version_and_the_new_one_has_its_figure
     assert done.returncode == 0, done.stderr
     verified = run_module("transfer.commands.report", "--verify", tmp_path / "new/report.json", ARCHIVE, cwd=tmp_path)
     assert "values follow from the records" in verified.stdout, verified.stdout + verified.stderr
+    assert "sealed in part: 28 records of the older schema" in verified.stdout
     before, after = rows(old["report.csv"]), rows((tmp_path / "new/report.csv").read_bytes())
     assert figures(before) == figures(after) and len(before) == 90
     current = [

@@ -167,5 +167,5 @@ def test_the_trial_runners_records_carry_hashes_that_verify_and_failed_ones_too(
     for record in (finished, broken):
         record.save(tmp_path / "record.json")
         read = TrialRecord.load(tmp_path / "record.json")
-        assert read.metrics_sha256 == record.figures_sha256() != ""
+        assert read.seal == record.content_sha256() != ""
         assert broken_seals([read]) == []

@@ -25,7 +25,7 @@ from twist_common.slurm import job_statuses
 
 pytestmark = pytest.mark.slurm
 # What two runs of one trial may differ in; everything else in a record is equal.
-OF_THE_RUN = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0}
+OF_THE_RUN = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0, "seal": ""}
 
 
 @pytest.fixture(autouse=True)

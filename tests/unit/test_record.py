@@ -22,7 +22,7 @@ RECORD = TrialRecord(
         name="twist", sha256="ab" * 32, source="x.pth", source_format="twist-transfer", arch="resnet18", proof=None
     ),
     inputs_sha256="cd" * 32,
-)
+).sealed()
 
 
 def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_done_record_without_metrics_is_refused() -> None:
     [
         lambda text: text[: len(text) // 2],
         lambda text: text.replace("12.5", "NaN"),
-        lambda text: text.replace('"schema_version": 1', '"schema_version": 99'),
+        lambda text: text.replace('"schema_version": 2', '"schema_version": 99'),
         lambda text: text.replace('"seed"', '"sead"'),
         lambda text: json.dumps([1, 2]),
     ],

@@ -15,6 +15,7 @@ from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
+from transfer.report.lay_out.document import build_document
 from transfer.report.read.trials import broken_seals
 from transfer.report.verify import Verification, in_words, verify
 from transfer.report.write.data import render_json
@@ -23,7 +24,7 @@ from twist_common.errors import UserError
 
 def sealed() -> list[TrialRecord]:
     records = [*trials([50.0, 51.5, 52.1], weights="random-resnet18"), *trials([60.12, 61.0, 62.5])]
-    return [record.sealed() for record in [*records, failed(seed=3)]]
+    return [*records, failed(seed=3)]
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def change(path: Path, pattern: str, replacement: str) -> None:
 
 def test_an_untouched_report_holds(report_json: Path) -> None:
     found = verify(report_json)
-    assert (found.differing, found.edited, found.unverifiable) == ((), (), ())
+    assert (found.differing, found.edited, found.sealed_in_part) == ((), (), ())
     assert found.holds and found.num_cells > 50
 
 
@@ -62,7 +63,7 @@ def test_one_digit_of_one_record_changes_the_cells_that_it_is_in_and_they_are_na
     assert "demo/demo-seg, twist, differences miou summary mean" in named
     assert not any("random-resnet18, metrics" in name for name in named)
     assert any("the report says 60.12, the records give 60.13" in line for line in found.differing)
-    assert any("twist" in line and "seed 0: its figures are not those" in line for line in found.edited)
+    assert any("twist" in line and "seed 0: its content is not that of its seal" in line for line in found.edited)
 
 
 def test_one_digit_of_one_of_eleven_data_sets_is_named_in_their_average_too(tmp_path: Path) -> None:
@@ -117,7 +118,10 @@ def test_an_edit_that_changes_no_figure_is_found_by_the_records_hash(report_json
     change(record_of(report_json, "twist", 2), r'"peak_bytes": \d+', '"peak_bytes": 1')
     found = verify(report_json)
     assert found.differing == ()
-    assert [line.split(": ")[1] for line in found.edited] == ["not the record that the report was made of"]
+    assert [line.split(": ")[1] for line in found.edited] == [
+        "its content is not that of its seal",
+        "not the record that the report was made of",
+    ]
 
 
 def test_an_edited_config_is_found(report_json: Path) -> None:
@@ -156,14 +160,65 @@ def test_what_is_no_number_is_refused_and_never_averaged(report_json: Path, valu
         verify(report_json)
 
 
-def test_records_without_a_hash_are_unverifiable_and_not_refused(tmp_path: Path) -> None:
-    records = trials([60.0, 61.0, 62.0])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"weights": dataclasses.replace(done(0.0).weights, name="moco")},
+        {"weights": dataclasses.replace(done(0.0).weights, proof=None)},
+        {"protocol_difference": []},
+        {"standing": "on protocol"},
+        {"git_commit": "f" * 40},
+        {"git_dirty": True},
+        {"device": "NVIDIA H200 x 1"},
+        {"packages": {"torch": "9.9"}},
+        {"wall_seconds": 1.0},
+        {"batch": "same batch"},
+        {"files": {"pictures/0.png": "a" * 64}},
+    ],
+    ids=lambda forged: next(iter(forged)),
+)
+def test_the_seal_covers_the_whole_record(forged: dict[str, Any]) -> None:
+    record = done(60.0, protocol_difference=["LR: 0.1 -> 0.2"], standing="off protocol", files={"0.png": "b" * 64})
+    assert broken_seals([record]) == []
+    assert len(broken_seals([dataclasses.replace(record, **forged)])) == 1
+
+
+def test_the_names_of_two_rows_swapped_are_named_though_all_values_follow(tmp_path: Path) -> None:
+    swapped = {"twist": "moco", "moco": "twist"}
+    records = [*trials([50.0, 51.5], weights="moco"), *trials([60.1, 61.0])]
+    forged = [
+        dataclasses.replace(each, weights=dataclasses.replace(each.weights, name=swapped[each.weights.name]))
+        for each in records
+    ]
+    save(forged, tmp_path / "runs")
+    path = tmp_path / "report.json"
+    path.write_text(render_json(build_report(forged), ["runs"]))
+    found = verify(path)
+    assert found.differing == () and not found.holds
+    assert len(found.edited) == 4 and "its content is not that of its seal" in found.edited[0]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_record_without_its_seal_is_refused(report_json: Path, version: int) -> None:
+    path = record_of(report_json, "twist", 0)
+    content = json.loads(path.read_text())
+    del content["seal"]
+    path.write_text(json.dumps(content | {"schema_version": version}))
+    with pytest.raises(UserError, match=r"trial-0/record\.json is not a trial record \(it has no seal\)"):
+        verify(report_json)
+
+
+def test_a_record_of_the_older_schema_is_said_to_be_sealed_in_part(tmp_path: Path) -> None:
+    record = dataclasses.replace(done(60.0), schema_version=1, seal="")
+    records = [dataclasses.replace(record, metrics_sha256=record.figures_sha256())]
     save(records, tmp_path / "runs")
     path = tmp_path / "report.json"
     path.write_text(render_json(build_report(records), ["runs"]))
     found = verify(path)
-    assert found.holds and len(found.unverifiable) == 3
-    assert "unverifiable: 3 records without metrics_sha256" in in_words(found, path)
+    assert found.holds and len(found.sealed_in_part) == 1
+    assert "sealed in part: 1 record of the older schema" in in_words(found, path)
+    warnings = build_document(build_report(records)).warnings
+    assert any(warning.startswith("1 record of the older schema is sealed in part") for warning in warnings)
 
 
 def test_records_may_be_elsewhere_than_the_report_says(report_json: Path, tmp_path: Path) -> None:
@@ -185,7 +240,7 @@ def test_what_is_no_report_is_refused_in_one_sentence(tmp_path: Path, content: s
 def test_the_verdict_says_how_many_values_follow(report_json: Path) -> None:
     found = verify(report_json)
     assert in_words(found, report_json) == f"{report_json}: all {found.num_cells} values follow from the records"
-    lost = Verification(num_cells=5, differing=("a: x",), edited=("b",), unverifiable=())
+    lost = Verification(num_cells=5, differing=("a: x",), edited=("b",), sealed_in_part=())
     assert in_words(lost, report_json).splitlines() == [
         "differs: a: x",
         "edited: b",

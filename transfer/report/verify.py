@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfer.record import SEALED_IN_PART
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
@@ -31,13 +32,13 @@ class Verification:
         num_cells: how many values of the report were recomputed.
         differing: one line for each cell that is not what the records give, with its name.
         edited: one line for each record that was changed after its trial or after the report.
-        unverifiable: records that carry no hash of their figures because they are older than the field.
+        sealed_in_part: records whose seal covers their figures alone, because they are of the older schema.
     """
 
     num_cells: int
     differing: tuple[str, ...]
     edited: tuple[str, ...]
-    unverifiable: tuple[str, ...]
+    sealed_in_part: tuple[str, ...]
 
     @property
     def holds(self) -> bool:
@@ -80,7 +81,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         num_cells=len(reported),
         differing=tuple(_differences(reported, _cells(json_content(report)))),
         edited=(*broken_seals(records), *changed, *evidence.edited()),
-        unverifiable=tuple(trial_name(record) for record in records if not record.metrics_sha256),
+        sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
     )
 
 
@@ -88,10 +89,10 @@ def in_words(verification: Verification, path: Path) -> str:
     """The finding in words, the verdict last."""
     lines = [f"differs: {line}" for line in verification.differing]
     lines += [f"edited: {line}" for line in verification.edited]
-    if verification.unverifiable:
+    if in_part := verification.sealed_in_part:
         lines.append(
-            f"unverifiable: {fmt.plural(len(verification.unverifiable), 'record')} without metrics_sha256 (written "
-            f"before records carried it), the first is {verification.unverifiable[0]}"
+            f"sealed in part: {fmt.plural(len(in_part), 'record')} of the older schema, whose seal covers the figures "
+            f"and not e.g. the weights' name or the device; the first is {in_part[0]}"
         )
     if verification.holds:
         verdict = f"{path}: all {verification.num_cells} values follow from the records"

@@ -22,7 +22,7 @@ from transfer.trials.provenance import first_line, provenance
 from transfer.trials.states import recorded_state
 from twist_common.cuda import check_cuda
 from twist_common.errors import UserError
-from twist_common.files import make_dir, remove_unfinished, sha256_text, write_text
+from twist_common.files import make_dir, remove_unfinished, sha256_file, sha256_text, write_text
 
 
 class TakenError(Exception):
@@ -137,6 +137,7 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         weights=weights,
         inputs_sha256=plan.inputs_sha256,
         config_sha256=sha256_text(found.resolved_config) if outcome else "",
+        files={path.relative_to(plan.trial_dir).as_posix(): sha256_file(path) for path in found.pictures},
         **provenance(plan.device, wall_seconds),
     ).sealed()
 

@@ -22,8 +22,8 @@ from transfer.report.lay_out.provenance import (
     provenance_tables,
     scored_again,
 )
+from transfer.report.lay_out.seals import seal_warnings
 from transfer.report.lay_out.tables import Table
-from transfer.report.read.trials import broken_seals
 
 # What lays out evidence and pictures is imported where there are some: most reports have none.
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _warnings(report: Report) -> tuple[str, ...]:
         )
     if again := sum(bool(scored_again(record)) for record in report.records):
         found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
-    found += [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
+    found += seal_warnings(report)
     found += [f"Edited after it was written: {line}." for line in report.evidence.edited()]
     if report.benchmarks and not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")

@@ -14,6 +14,7 @@ from transfer.report.compare.paper import averages
 from transfer.report.compare.seeds import seed_notes
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
+from transfer.report.lay_out.seals import seal_cell
 from transfer.report.lay_out.tables import (
     RowGroup,
     Table,
@@ -27,7 +28,6 @@ from transfer.report.lay_out.tables import (
     text_columns,
     trial_value,
 )
-from transfer.report.read.trials import broken_seals
 
 if TYPE_CHECKING:
     from transfer.report.read.near_duplicates import NearDuplicateCount
@@ -279,16 +279,15 @@ def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
     metrics = [metric.name for metric in main_first(result)]
     choices = list(dict.fromkeys(name for trial in row.trials for name in trial.choices))
     columns = number_columns("Seed", *map(fmt.metric_title, metrics), *(name.replace("_", " ") for name in choices))
-    columns += text_columns("Figures", "Config", "Inputs", "Commit", "Device")
+    columns += text_columns("Seal", "Config", "Inputs", "Commit", "Device")
     columns += number_columns("Hours", "Peak memory")
     rows = []
     for trial in row.trials:
-        seal = "edited" if broken_seals([trial]) else fmt.short_hash(trial.metrics_sha256)
         cells = (
             f"{trial.seed}" + (" (failed)" if trial.status == "failed" else ""),
             *(trial_value(trial, name) for name in metrics),
             *(fmt.choice(trial.choices.get(name)) for name in choices),
-            seal if trial.metrics_sha256 else "no hash",
+            seal_cell(trial),
             fmt.short_hash(trial.config_sha256),
             fmt.short_hash(trial.inputs_sha256),
             _commit(trial),

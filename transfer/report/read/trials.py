@@ -92,8 +92,8 @@ def broken_seals(records: Iterable[TrialRecord]) -> list[str]:
     """The trials whose record is no longer what was written when they ended, and what has changed."""
     found = []
     for record in records:
-        if record.metrics_sha256 and record.metrics_sha256 != record.figures_sha256():
-            found.append(f"{trial_name(record)}: its figures are not those of its metrics_sha256")
+        if record.stated_seal and not record.seal_holds:
+            found.append(f"{trial_name(record)}: its content is not that of its seal")
         if record.resolved_config and record.config_sha256 != sha256_text(record.resolved_config):
             found.append(f"{trial_name(record)}: its config is not that of its config_sha256")
     return found

@@ -24,7 +24,7 @@ from twist_common.strict_json import loads, read_bounded, reason
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def render_csv(report: Report) -> str:
@@ -138,7 +138,7 @@ def json_content(report: Report) -> dict[str, Any]:
                 "weights_sha256": record.weights.sha256,
                 "seed": record.seed,
                 "status": record.status,
-                "metrics_sha256": record.metrics_sha256,
+                "seal": record.stated_seal,
                 "config_sha256": record.config_sha256,
                 "record_sha256": sha256_text(record.to_text()),  # over the whole of it
             }

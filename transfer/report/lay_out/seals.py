@@ -1,0 +1,27 @@
+"""What the report says about its records' seals."""
+
+from __future__ import annotations
+
+from transfer.record import SEALED_IN_PART, TrialRecord
+from transfer.report.compare.model import Report
+from transfer.report.lay_out import format as fmt
+from transfer.report.read.trials import broken_seals
+
+
+def seal_cell(record: TrialRecord) -> str:
+    """The start of the seal, or that it does not hold."""
+    if broken_seals([record]):
+        return "edited"
+    of_part = " (in part)" if record.schema_version == SEALED_IN_PART else ""
+    return fmt.short_hash(record.stated_seal) + of_part
+
+
+def seal_warnings(report: Report) -> list[str]:
+    """A sentence for each record that was edited, and one about those of the older schema."""
+    found = [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
+    if in_part := sum(record.schema_version == SEALED_IN_PART for record in report.records):
+        found.append(
+            f"{fmt.plural(in_part, 'record')} of the older schema {'is' if in_part == 1 else 'are'} sealed in part: "
+            "the figures, and not e.g. the weights' name, the device or what differs from the protocol."
+        )
+    return found
