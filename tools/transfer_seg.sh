@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Semantic segmentation with MMSegmentation: transfer_seg.sh voc|cityscapes|demo CKPT
+# Semantic segmentation with MMSegmentation: transfer_seg.sh voc|cityscapes|ade20k|demo|own-masks CKPT
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
 exec "$PYTHON" -m transfer.commands.transfer_seg "$@"

@@ -13,7 +13,9 @@ from transfer.rows import (
     DatasetRow,
     DenseDataset,
     LabelledDataset,
+    MaskFolders,
     MaskList,
+    OwnMasks,
     VocBoxes,
     VocList,
     VocMasks,
@@ -125,6 +127,20 @@ _ROWS: tuple[DatasetRow, ...] = (
         guide=(
             "lay the data out as {root}/Annotations/*.xml, {root}/JPEGImages/* and "
             "{root}/ImageSets/Main/{{trainval,test}}.txt, or name the lists with --train-file and --test-file"
+        ),
+    ),
+    DenseDataset(
+        name="own-masks", title="Own masks", is_own=True,
+        source="images and masks of ids or colours, in parallel folders",
+        layouts=(
+            OwnMasks(
+                num_train=0, num_test=0, train=MaskFolders("images/train", "masks/train"),
+                test=MaskFolders("images/val", "masks/val"),
+            ),
+        ),
+        guide=(
+            "lay the data out as {root}/images/{{train,val}} and {root}/masks/{{train,val}}, each mask with the name "
+            "of its image, or name lists of images with --train-file and --test-file"
         ),
     ),
     LabelledDataset(

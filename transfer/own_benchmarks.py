@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transfer.dense_benchmarks import DETECTION, benchmark_row
+from transfer.dense_benchmarks import DETECTION, SEGMENTATION, benchmark_row
 from transfer.rows import Benchmark
 
 
@@ -30,5 +30,15 @@ OWN = (
     *_own_boxes(
         "own-voc", "Own data in VOC's layout", "Faster R-CNN R50-FPN",
         "as voc on your own data (--data DIR): classes, counts and epochs from its files",
+    ),
+    benchmark_row(
+        SEGMENTATION, "own-masks", "own-masks", "segmentation/own_masks.py", "miou", arch="resnet50",
+        title="Own masks, FCN-FPN R50",
+        summary="as voc on your own data (--data DIR): classes, counts and epochs from its files",
+    ),
+    benchmark_row(
+        SEGMENTATION, "own-masks-frozen", "own-masks", "segmentation/own_masks_frozen.py", "miou", arch="resnet50",
+        typed="own-masks", variant_of="own-masks", option="--frozen", title="Own masks on a frozen R50, linear head",
+        summary="a linear head on the stages of the frozen backbone, a fifth of the iterations",
     ),
 )  # fmt: skip

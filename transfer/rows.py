@@ -187,6 +187,38 @@ class AdeMasks(Layout):
     """ADE20K's scene parsing, ``ADEChallengeData2016``: 150 classes from 1, and 0 for all else, which is ignored."""
 
 
+@dataclass(frozen=True)
+class MaskFolders:
+    """Images and their masks in parallel folders below the data root.
+
+    Attributes:
+        names: a list of the images, below the data root; empty: all in the folder.
+        ending: what a mask's name has after its image's, e.g. ``"_mask"``.
+    """
+
+    images: str
+    masks: str
+    names: str = ""
+    ending: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnMasks(Layout):
+    """A user's own masks.
+
+    Attributes:
+        class_names: in the order of the labels.
+        values: what pixels of each class hold: an id, or a colour (:func:`transfer.tasks.segmentation.masks.pixels`).
+        ignored: values of pixels that are not labelled.
+    """
+
+    train: MaskFolders
+    test: MaskFolders
+    class_names: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    ignored: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class DenseDataset(DatasetRow):
     """Images with boxes or masks; the first layout says which are the test images."""

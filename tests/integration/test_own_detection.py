@@ -19,8 +19,8 @@ from transfer.rows import DenseDataset
 from transfer.tasks.detection.config import protocol_config, resolve_config, schedule
 from transfer.tasks.detection.data import load_test_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
-from transfer.tasks.detection.own import schedule_for
-from transfer.tasks.own_files import NamedFiles
+from transfer.tasks.detection.own import SCHEDULES
+from transfer.tasks.own_files import NamedFiles, schedule_for
 from transfer.trial import Trial, WeightsRef
 from twist_common.errors import UserError
 
@@ -30,7 +30,8 @@ SMALL = (
     "MODEL.ROI_BOX_HEAD.CONV_DIM=16", "MODEL.ROI_BOX_HEAD.FC_DIM=32", "MODEL.RPN.POST_NMS_TOPK_TRAIN=10",
     "MODEL.RPN.POST_NMS_TOPK_TEST=10", "INPUT.MIN_SIZE_TRAIN=(64,)", "INPUT.MIN_SIZE_TEST=64",
     "SOLVER.IMS_PER_BATCH=2", "SOLVER.MAX_ITER=2", "SOLVER.STEPS=()", "TEST.PRECISE_BN.ENABLED=False",
-    "DATALOADER.NUM_WORKERS=0", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0",
+    "DATALOADER.NUM_WORKERS=0", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0", "MODEL.ROI_MASK_HEAD.CONV_DIM=8",
+    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=8", "MODEL.RPN.BATCH_SIZE_PER_IMAGE=8",
 )  # fmt: skip
 
 
@@ -220,7 +221,7 @@ def test_content_is_known_wherever_it_lies_and_changes_with_any_image(coco: Path
 
 def test_the_schedule_is_of_epochs_within_bounds() -> None:
     protocol = schedule(protocol_config(benchmarks.get("voc").config_path, device="cpu"))
-    assert schedule_for(100, protocol, is_frozen=False).iterations == 2000
-    assert schedule_for(8000, protocol, is_frozen=False).iterations == 12000
-    assert schedule_for(8000, protocol, is_frozen=False).milestones == (9000, 11000)
-    assert schedule_for(10**6, protocol, is_frozen=False) == protocol
+    assert schedule_for(100, protocol, **SCHEDULES[False]).iterations == 2000
+    assert schedule_for(8000, protocol, **SCHEDULES[False]).iterations == 12000
+    assert schedule_for(8000, protocol, **SCHEDULES[False]).milestones == (9000, 11000)
+    assert schedule_for(10**6, protocol, **SCHEDULES[False]) == protocol

@@ -22,13 +22,19 @@ class OwnDataArgs:
     """Options for own data, where their files are not found by their names."""
 
     train_file: Annotated[Path | None, arg(metavar="FILE")] = None
-    """own data: the file that says which images are for training, below --data: COCO's JSON, or a list of VOC's"""
+    """own data: the file that says which images are for training, below --data: COCO's JSON, or a list of names"""
     test_file: Annotated[Path | None, arg(metavar="FILE")] = None
     """own data: the same for the test"""
+    classes_file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """own masks: names of the classes, a line each, with their ids or colours; by default classes.txt or the like"""
+    ignore_value: Annotated[str | None, arg(metavar="ID|R,G,B")] = None
+    """own masks: what pixels hold that are not labelled; by default 255, where masks hold ids"""
 
     def named_files(self) -> NamedFiles:
         """What was named."""
-        return NamedFiles(train=self.train_file, test=self.test_file)
+        return NamedFiles(
+            train=self.train_file, test=self.test_file, classes=self.classes_file, ignored=self.ignore_value
+        )
 
 
 def with_own_data(benchmark: Benchmark, data: Path | None, named: NamedFiles, *, must_exist: bool = True) -> Benchmark:

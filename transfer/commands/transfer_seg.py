@@ -26,6 +26,7 @@ class Args(DenseArgs):
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth
       tools/transfer_seg.sh demo runs/pretrain/demo/backbone.pth --frozen
       tools/transfer_seg.sh voc moco_v2_800ep.pth.tar --name moco_v2
+      tools/transfer_seg.sh own-masks twist.pth --data /data/leaves
       tools/transfer_seg.sh voc resnet50.pth --canary --rescale 8   (shown as rescaled)
       tools/transfer_seg.sh voc resnet50.pth train_cfg.max_iters=40000   (shown as off protocol)
     """

@@ -18,6 +18,7 @@ from transfer.rows import (
     DenseDataset,
     LabelledDataset,
     Layout,
+    OwnMasks,
     VocBoxes,
     VocMasks,
 )
@@ -35,6 +36,7 @@ CHECKS: dict[type, Callable[[Any, Findings, Progress], None]] = {
     VocMasks: masks.check_voc,
     CityscapesMasks: masks.check_cityscapes,
     AdeMasks: masks.check_ade20k,
+    OwnMasks: masks.check_own,
 }
 
 

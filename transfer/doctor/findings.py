@@ -37,7 +37,11 @@ WRONG_SIZE = Kind(
     UNPACK_AGAIN,
     "annotate the stored pixels, which no reader turns as the camera says",
 )
-IMPOSSIBLE_LABEL = Kind("masks with impossible labels", "convert them again, as the data set's guide says")
+IMPOSSIBLE_LABEL = Kind(
+    "masks with impossible labels",
+    "convert them again, as the data set's guide says",
+    "correct them, or give these values a class (--classes-file) or none (--ignore-value)",
+)
 NOTHING_LABELLED = Kind("test masks without a labelled pixel, all of them", "convert them again: nothing can be scored")
 BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN, "mend them")
 NO_MASK = Kind(

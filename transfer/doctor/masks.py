@@ -1,26 +1,30 @@
-"""Pairs of an image and its mask of class indices: VOC with SBD, Cityscapes, ADE20K, and the embedded digits."""
+"""Pairs of an image and its mask of class indices: VOC with SBD, Cityscapes, ADE20K, the embedded digits, own ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.doctor.files import BROKEN, check_count, check_image, for_each, has_folders, read_list
+from transfer.doctor.files import BROKEN, check_count, check_image, for_each, has_folders, read_list, repeated
 from transfer.doctor.findings import (
     IMPOSSIBLE_LABEL,
     LEAK,
     MISSING,
     NOTHING_LABELLED,
+    REPEATED,
     SEVERAL_COLUMNS,
     Findings,
 )
-from transfer.rows import AdeMasks, CityscapesMasks, MaskList, VocMasks
+from transfer.rows import AdeMasks, CityscapesMasks, MaskList, OwnMasks, VocMasks
+from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from twist_common.progress import Progress
 
-IGNORED = 255
 ADE20K = "ADEChallengeData2016"
 
 
@@ -101,6 +105,31 @@ def ade20k_images(root: Path, folder: str) -> list[Path]:
     return sorted((root / ADE20K / "images" / folder).glob("*.jpg"))
 
 
+def check_own(layout: OwnMasks, findings: Findings, progress: Progress) -> None:
+    """Checks a user's own images and masks."""
+    folders = [folder for part in (layout.train, layout.test) for folder in (part.images, part.masks)]
+    if not has_folders([findings.root / folder for folder in folders], findings):
+        return
+    read = partial(class_indices, values=layout.values, ignored=layout.ignored)
+    listed: dict[str, set[Path]] = {}
+    for split, count, part in (("train", layout.num_train, layout.train), ("test", layout.num_test, layout.test)):
+        pairs = mask_pairs(findings.root, part)
+        listed[split] = {image for image, _ in pairs}
+        for image in repeated([image for image, _ in pairs]):
+            findings.add(REPEATED, f"{findings.name(image)} in {part.names}")
+        _check_pairs(split, pairs, count, len(layout.values), findings, progress, read=read)
+    for image in listed["train"] & listed["test"]:
+        findings.add(LEAK, image)
+
+
+def _stored_indices(path: Path) -> NDArray[Any]:
+    """(H, W) class indices: of a palette image the indices, not the colours."""
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L"):
+            raise ValueError(f"its pixels are {image.mode}, not class indices")
+        return np.asarray(image)
+
+
 def _check_pairs(
     split: str,
     pairs: Sequence[tuple[Path, Path]],
@@ -110,12 +139,13 @@ def _check_pairs(
     progress: Progress,
     *,
     unlabelled: frozenset[int] = frozenset({IGNORED}),
+    read: Callable[[Path], NDArray[Any]] = _stored_indices,
 ) -> None:
     blank: list[Path] = []
 
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        check_image(image, _check_mask(mask, num_classes, blank, findings, unlabelled), findings)
+        check_image(image, _check_mask(mask, num_classes, blank, findings, unlabelled, read), findings)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")
@@ -126,21 +156,24 @@ def _check_pairs(
 
 
 def _check_mask(
-    path: Path, num_classes: int, blank: list[Path], findings: Findings, unlabelled: frozenset[int]
+    path: Path,
+    num_classes: int,
+    blank: list[Path],
+    findings: Findings,
+    unlabelled: frozenset[int],
+    read: Callable[[Path], NDArray[Any]],
 ) -> tuple[int, int] | None:
     """Notes what is wrong with a mask; returns its (width, height) if it can be read.
 
     Args:
         blank: gets the masks without a labelled pixel.
+        read: gives class indices; raises ValueError where a mask holds none.
     """
     if not path.is_file():
         findings.add(MISSING, path)
         return None
     try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L"):
-                raise ValueError(f"its pixels are {image.mode}, not class indices")
-            mask = np.asarray(image)  # of a palette image the indices, not the colours
+        mask = read(path)
     except BROKEN as error:
         problem = error if isinstance(error, ValueError) else "cannot be read"
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({problem})")

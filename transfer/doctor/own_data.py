@@ -6,7 +6,6 @@ the folder that the user names, and returns the row with classes, counts and has
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -14,15 +13,16 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from transfer.doctor.stamp import user_cache
-from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, LabelledDataset
+from transfer.doctor.own_masks import find_masks
+from transfer.doctor.stamp import remembered
+from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, OwnMasks
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.detection.own_coco import find_coco
 from transfer.tasks.detection.own_voc import find_voc
 from transfer.tasks.own_files import NOT_NAMED, FoundData, NamedFiles
 from twist_common.errors import UserError
-from twist_common.files import sha256_file, sha256_text, write_text
+from twist_common.files import sha256_file, sha256_text
 
 
 def completed(row: DatasetRow, root: Path, named: NamedFiles = NOT_NAMED) -> DatasetRow:
@@ -43,35 +43,28 @@ def completed(row: DatasetRow, root: Path, named: NamedFiles = NOT_NAMED) -> Dat
         files = [each.root / name for each in splits if each.root for name in each.names]
         return dataclasses.replace(row, content=content_sha256(files, root))
     assert isinstance(row, DenseDataset)
-    find = find_coco if isinstance(row.layouts[0], CocoBoxes) else find_voc
+    is_masks = isinstance(row.layouts[0], OwnMasks)
+    if not is_masks and (named.classes or named.ignored is not None):
+        raise UserError(f"--classes-file and --ignore-value are for own masks: leave them out with {row.name}")
+    find = find_masks if is_masks else find_coco if isinstance(row.layouts[0], CocoBoxes) else find_voc
     found: FoundData = find(root, named)
-    content = content_sha256(found.files, root)
+    # the layout too: the same files may be named the other way round, or the same masks have other classes
+    content = sha256_text(f"{content_sha256(found.files, root)}\n{found.layout}")
     return dataclasses.replace(row, layouts=(found.layout,), content=content, remarks=found.remarks)
 
 
 def content_sha256(files: Iterable[Path], root: Path) -> str:
     """Hash of names below ``root`` and bytes of files, which are not read again while sizes and times stay the same."""
     paths = sorted(set(files))
-    state = sha256_text("\n".join(_state(path) for path in paths))
-    cache = user_cache("content") / state
-    if cache.is_file():
-        return cache.read_text(encoding="utf-8")
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # hashing releases Python's lock
-        for path, sha256 in zip(paths, threads.map(_sha256, paths), strict=True):
-            digest.update(f"{os.path.relpath(path, root)}\0{sha256}\n".encode("utf-8", "surrogateescape"))
-    with contextlib.suppress(UserError, OSError):  # a cache that cannot be written to: hashed again next time
-        write_text(cache, digest.hexdigest())
-    return digest.hexdigest()
 
+    def compute() -> str:
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # hashing releases Python's lock
+            for path, sha256 in zip(paths, threads.map(_sha256, paths), strict=True):
+                digest.update(f"{os.path.relpath(path, root)}\0{sha256}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
-def _state(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return f"{path}\0missing"
-    # the time of change (ctime) cannot be set back, as that of modification can
-    return f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0{status.st_ino}"
+    return remembered("content", paths, compute)
 
 
 def _sha256(path: Path) -> str:

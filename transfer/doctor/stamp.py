@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from twist_common.errors import UserError
@@ -53,6 +53,26 @@ def remember(name: str, root: Path, seen: str) -> None:
     """Notes that it was; where nothing can be written, the next check reads everything again."""
     with contextlib.suppress(UserError, OSError):
         write_text(cache_path("checked", name, root, ".txt"), seen)
+
+
+def remembered(kind: str, paths: Iterable[Path], compute: Callable[[], str]) -> str:
+    """What was computed from these files, which are not read again while sizes and times stay the same."""
+    cache = user_cache(kind) / sha256_text("\n".join(_state(path) for path in paths))
+    if cache.is_file():
+        return cache.read_text(encoding="utf-8")
+    computed = compute()
+    with contextlib.suppress(UserError, OSError):  # a cache that cannot be written to: computed again next time
+        write_text(cache, computed)
+    return computed
+
+
+def _state(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return f"{path}\0missing"
+    # the time of change (ctime) cannot be set back, as that of modification can
+    return f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}\0{status.st_ino}"
 
 
 def cache_path(kind: str, stem: str, folder: Path, suffix: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.protocol_lock import BatchSchedule
 from transfer.rows import DenseDataset, Layout
 from twist_common.errors import UserError
 
@@ -16,10 +17,14 @@ class NamedFiles:
 
     Attributes:
         train, test: files that say which images are for training and for the test; relative to the data's folder.
+        classes: a file with the names of the classes of masks, and their ids or colours.
+        ignored: what pixels of masks hold that are not labelled, an id or a colour.
     """
 
     train: Path | None = None
     test: Path | None = None
+    classes: Path | None = None
+    ignored: str | None = None
 
 
 MAX_CLASSES = 12  # that are named in one line
@@ -33,6 +38,22 @@ class FoundData:
     layout: Layout
     files: Sequence[Path]
     remarks: tuple[str, ...] = ()
+
+
+def schedule_for(num_images: int, protocol: BatchSchedule, *, epochs: int, fewest: int) -> BatchSchedule:
+    """The protocol's schedule in as many iterations as some epochs of the images have, its drops in proportion.
+
+    Args:
+        fewest: iterations of a short one; no more than the protocol has.
+    """
+    iterations = min(max(round(epochs * num_images / protocol.batch_size), fewest), protocol.iterations)
+    return BatchSchedule(
+        batch_size=protocol.batch_size,
+        learning_rate=protocol.learning_rate,
+        iterations=iterations,
+        milestones=tuple(round(each * iterations / protocol.iterations) for each in protocol.milestones),
+        warmup_iterations=protocol.warmup_iterations,
+    )
 
 
 def described(row: DenseDataset, root: Path) -> str:

@@ -20,12 +20,14 @@ from transfer.rows import (
     DatasetRow,
     DenseDataset,
     LabelledDataset,
+    OwnMasks,
     VocBoxes,
     VocMasks,
 )
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.detection.coco_files import image_path
 from transfer.tasks.detection.voc_files import image_of
+from transfer.tasks.segmentation.masks import mask_pairs
 from twist_common.errors import UserError
 from twist_common.progress import Progress
 
@@ -89,6 +91,8 @@ def paths_of(row: DenseDataset, root: Path, split: Literal["train", "test"]) -> 
             paths = cityscapes_images(root, "val" if split == "test" else split)
         case AdeMasks():
             paths = ade20k_images(root, "validation" if split == "test" else "training")
+        case OwnMasks() as layout:
+            paths = [image for image, _ in mask_pairs(root, getattr(layout, split))]
         case layout:
             raise AssertionError(f"nobody knows where {type(layout).__name__} keeps its images")
     if problems := findings.sentences():

@@ -9,12 +9,12 @@ from typing import Any
 from transfer.protocol_lock import BatchSchedule
 from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, VocBoxes
 from transfer.tasks.detection.splits import OWN_TEST, OWN_TRAIN
-from transfer.tasks.own_files import described
+from transfer.tasks.own_files import described, schedule_for
 
 # Epochs and the fewest iterations, by whether the backbone is frozen. VOC07+12 has 23 epochs and COCO 12; a quarter of
 # them suffices for what is new. Below 2,000 steps of 16 images heads that begin from nothing are hardly trained: VOC's
 # canary has half of that. Not more than the protocol of the public data set has. Our choice.
-SCHEDULES = {False: (24, 2000), True: (6, 500)}
+SCHEDULES = {False: {"epochs": 24, "fewest": 2000}, True: {"epochs": 6, "fewest": 500}}
 
 
 def own_settings(data: DatasetRow, root: Path, protocol: BatchSchedule, *, is_frozen: bool) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def own_settings(data: DatasetRow, root: Path, protocol: BatchSchedule, *, is_fr
     """
     assert isinstance(data, DenseDataset)
     layout = data.layouts[0]
-    schedule = schedule_for(layout.num_train, protocol, is_frozen=is_frozen)
+    schedule = schedule_for(layout.num_train, protocol, **SCHEDULES[is_frozen])
     settings: dict[str, Any] = {
         "DATASETS.TRAIN": (OWN_TRAIN,),
         "DATASETS.TEST": (OWN_TEST,),
@@ -51,19 +51,6 @@ def own_settings(data: DatasetRow, root: Path, protocol: BatchSchedule, *, is_fr
     names = list(layout.class_names)
     settings |= {"MODEL.ROI_HEADS.NUM_CLASSES": len(names), "OWN.CLASSES": names}
     return settings | {"OWN.FORM": form, "OWN.TRAIN": train, "OWN.TEST": test}
-
-
-def schedule_for(num_images: int, protocol: BatchSchedule, *, is_frozen: bool) -> BatchSchedule:
-    """The protocol's schedule in as many iterations as some epochs of the images have, its drops in proportion."""
-    epochs, fewest = SCHEDULES[is_frozen]
-    iterations = min(max(round(epochs * num_images / protocol.batch_size), fewest), protocol.iterations)
-    return BatchSchedule(
-        batch_size=protocol.batch_size,
-        learning_rate=protocol.learning_rate,
-        iterations=iterations,
-        milestones=tuple(round(each * iterations / protocol.iterations) for each in protocol.milestones),
-        warmup_iterations=protocol.warmup_iterations,
-    )
 
 
 def set_nested(settings: dict[str, Any], values: Mapping[str, Any]) -> None:

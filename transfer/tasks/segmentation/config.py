@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
+from transfer.tasks.segmentation.own import fit_to
 from transfer.trial import TrialSettings
 from twist_common import overrides as override_syntax
 from twist_common.errors import UserError, unknown_name
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 SECTIONS = (
     "model",
     "by_kind",
+    "own",
     "num_images",
     "train_dataloader",
     "train_cfg",
@@ -61,8 +63,11 @@ def load_protocol(path: Path) -> Config:
 
 
 def protocol_of(trial: TrialSettings) -> Config:
-    """The protocol of a trial's benchmark."""
-    return load_protocol(trial.benchmark.config_path)
+    """The protocol of a trial's benchmark; on own data with what follows from them."""
+    protocol, data = load_protocol(trial.benchmark.config_path), trial.benchmark.dataset
+    if data.content:
+        _set_schedule(protocol, fit_to(protocol, data, trial.data, schedule(protocol)))
+    return protocol
 
 
 def resolve_config(
@@ -172,6 +177,8 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _set(config: Config, key: str, text: str) -> None:
     *path, last = key.split(".")
+    if path[:1] == ["own"]:
+        raise UserError(f"override {key!r}: this follows from the data, name others")
     group: Any = config
     for name in path:
         group = _item(group, name, key)

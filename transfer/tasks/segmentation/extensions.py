@@ -1,9 +1,10 @@
-"""What our trials use and MMSegmentation lacks: any backbone, a linear head, a transform of masks, a metric, and
-layer-wise learning rates."""
+"""What our trials use and MMSegmentation lacks: any backbone, a linear head, a user's own masks, a transform of
+masks, a metric, and layer-wise learning rates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,26 @@ import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.transforms import BaseTransform
 from mmengine.optim import DefaultOptimWrapperConstructor
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.evaluation import IoUMetric
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
-from mmseg.registry import METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+from mmseg.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 from torch import nn
 
+from transfer.rows import MaskFolders
+from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from transfer.weights.backbone.layers import parameter_groups
 from transfer.weights.convert.mmseg_backbone import register_backbone
-
-IGNORED = 255
 
 
 def register_extensions() -> None:
     """Makes them known to configs by their names. Idempotent."""
     register_backbone()
     MODELS.register_module(module=LinearPyramidHead, force=True)
+    DATASETS.register_module(module=OwnMasksDataset, force=True)
+    TRANSFORMS.register_module(module=LoadOwnMask, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)
     METRICS.register_module(module=ExistingClassesIoU, force=True)
     OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecay, force=True)
@@ -89,6 +94,42 @@ class ExistingClassesIoU(IoUMetric):
             [(found, union * exists, predicted, labelled) for found, union, predicted, labelled in results]
         )
         return metrics
+
+
+class OwnMasksDataset(BaseSegDataset):
+    """A user's own images and masks, of any suffix."""
+
+    def __init__(self, *, ending: str, **settings: Any) -> None:
+        self._ending = ending
+        super().__init__(**settings)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """MMSegmentation's list of images with their masks."""
+        folders = self.data_prefix["img_path"], self.data_prefix["seg_map_path"]
+        part = MaskFolders(*folders, names=self.ann_file, ending=self._ending)
+        return [
+            {
+                "img_path": str(image),
+                "seg_map_path": str(mask),
+                "label_map": self.label_map,
+                "reduce_zero_label": self.reduce_zero_label,
+                "seg_fields": [],
+            }
+            for image, mask in mask_pairs(Path(self.data_root), part)
+        ]
+
+
+class LoadOwnMask(LoadAnnotations):
+    """Reads a mask of ids or colours as class indices (:func:`transfer.tasks.segmentation.masks.class_indices`)."""
+
+    def __init__(self, *, values: Sequence[int], ignored: Sequence[int]) -> None:
+        super().__init__()
+        self._values, self._ignored = values, ignored
+
+    def _load_seg_map(self, results: dict[str, Any]) -> None:
+        path = Path(results["seg_map_path"])
+        results["gt_seg_map"] = class_indices(path, values=self._values, ignored=self._ignored)
+        results["seg_fields"].append("gt_seg_map")
 
 
 class MergeForeground(BaseTransform):

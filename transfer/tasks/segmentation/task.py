@@ -69,7 +69,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     result = launch(train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress)
     if trial.device == "cpu" and num_processes > 1:
         difference = [*difference, "SyncBN: over all processes -> BN in each process (no CPU kernel)"]
-    remarks = []
+    remarks = [config.own.data, *config.own.remarks] if "own" in config else []
     if result.absent:
         remarks.append(f"no test mask has a pixel of {', '.join(result.absent)}: IoU is over the other classes")
     batch_size, has_batch_norm = config.train_dataloader.batch_size, uses_batch_norm(config)

@@ -26,6 +26,9 @@ def planned_work(trial: TrialSettings, arch: str | None) -> Work:
     Raises:
         UserError: an override that MMSegmentation's config does not know.
     """
+    data = trial.benchmark.dataset
+    if data.is_own and not data.content:
+        return Work(arch=trial.benchmark.arch or arch, phases=())  # of how many images, nobody knows
     config, _ = resolve_config(protocol_of(trial), trial.overrides, trial.rescale)
     return _work(json.loads(dump(config)), trial.benchmark, trial.overrides, arch)
 

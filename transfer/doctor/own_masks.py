@@ -1,0 +1,199 @@
+"""A user's own images and masks: where they are, and which classes the masks have."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+from PIL import Image
+
+from transfer.doctor.stamp import remembered
+from transfer.rows import MaskFolders, OwnMasks
+from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
+from transfer.tasks.segmentation.masks import COLOUR, IGNORED, distinct, mask_pairs, pixels, written
+from twist_common.errors import UserError
+from twist_common.images import files_below, images_below
+
+# Names of folders, the first that is found, in lower case.
+IMAGES = ("images", "image", "imgs", "img", "img_dir", "jpegimages")
+MASKS = ("masks", "mask", "annotations", "ann_dir", "labels", "gt", "segmentationclass")
+SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+LISTS = ("", "ImageSets/Segmentation/")
+CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv")
+MAX_CLASSES = 250
+NUMBER = r"(\d{1,3})"
+COLOUR_FIRST = re.compile(rf"{NUMBER}[\s,]+{NUMBER}[\s,]+{NUMBER}[\s,]+(?P<name>.+)")  # CamVid: 64 128 64 Animal
+COLOUR_LAST = re.compile(rf"(?P<name>.+?)[\s,:]+{NUMBER}[\s,]+{NUMBER}[\s,]+{NUMBER}:*")  # CVAT: cat:64,0,0::
+ID_FIRST = re.compile(r"(?P<id>\d+)[\s,:]+(?P<name>\D.*)")
+
+
+def find_masks(root: Path, named: NamedFiles) -> FoundData:
+    """Finds images and masks of both splits, and the classes: those of a file, or the values that pixels have.
+
+    Raises:
+        UserError: folders, lists or classes are not found or cannot be read, or masks are no masks of classes.
+    """
+    parts = {"train": _part(root, "train", named.train), "test": _part(root, "test", named.test)}
+    if parts["train"] == parts["test"]:
+        raise UserError(f"{parts['train'].names} is both the training and the test list: name two lists")
+    pairs = {split: _pairs(root, split, part) for split, part in parts.items()}
+    used = {split: _values([mask for _, mask in each]) for split, each in pairs.items()}
+    values = sorted({value for each in used.values() for value in each})
+    if not values:
+        raise UserError(f"no mask of {root} can be read, the first is {pairs['train'][0][1]}: give each image a mask")
+    path = _class_file(root, named.classes)
+    listed = _read_classes(path) if path else None
+    ignored = _ignored(named.ignored, values, listed or {})
+    classes = listed or {value: written(value) for value in values if value not in ignored}
+    if not 1 < len(classes) <= MAX_CLASSES:
+        raise UserError(
+            f"the masks of {root} have {len(classes)} classes: a segmentation has 2 to {MAX_CLASSES}, of which masks "
+            "hold the ids or colours"
+        )
+    only_tested = [classes[value] for value in used["test"] if value in classes and value not in used["train"]]
+    remarks = never_trained(only_tested)
+    if IGNORED in classes and not listed:
+        remarks += ("255 is taken as a class, since masks hold nothing else but 0",)
+    layout = OwnMasks(
+        num_train=len(pairs["train"]),
+        num_test=len(pairs["test"]),
+        train=parts["train"],
+        test=parts["test"],
+        class_names=tuple(classes.values()),
+        values=tuple(classes),
+        ignored=ignored,
+    )
+    lists = [root / part.names for part in parts.values() if part.names] + ([path] if path else [])
+    return FoundData(layout, [*lists, *(file for each in pairs.values() for pair in each for file in pair)], remarks)
+
+
+def _part(root: Path, split: str, named: Path | None) -> MaskFolders:
+    """Where the images and masks of a split are.
+
+    Raises:
+        UserError: nowhere.
+    """
+    folders = {path.name.lower(): path.name for path in sorted(root.iterdir()) if path.is_dir()}
+    images = next((folders[name] for name in IMAGES if name in folders), "")
+    masks = next((folders[name] for name in MASKS if name in folders), "")
+    if named:
+        file = below(root, named, f"--{split}-file")
+        return _with_ending(root, MaskFolders(images, masks, file.relative_to(root).as_posix()))
+    for word in SPLITS[split]:
+        places = [(f"{images}/{word}", f"{masks}/{word}")] if images and masks else []
+        places += [(f"{word}/{ours}", f"{word}/{theirs}") for ours, theirs in product(IMAGES, MASKS)]
+        places += [(word, f"{word}{end}") for end in ("_masks", "_labels", "annot")]
+        for image_folder, mask_folder in places:
+            if images_below(root / image_folder) and (root / mask_folder).is_dir():
+                return _with_ending(root, MaskFolders(image_folder, mask_folder))
+        for folder in LISTS:
+            if images and masks and (root / f"{folder}{word}.txt").is_file():
+                return _with_ending(root, MaskFolders(images, masks, f"{folder}{word}.txt"))
+    word = " or ".join(SPLITS[split][:2])
+    raise UserError(
+        f"{root} has neither images/ and masks/ with folders {word}, nor {word} with images/ and masks/, nor a list "
+        f"{word}.txt beside images/ and masks/: lay the data out so, or name a list with --{split}-file FILE"
+    )
+
+
+def _with_ending(root: Path, part: MaskFolders) -> MaskFolders:
+    """With what the first image's mask has after the image's name, as in ``1_mask.png``."""
+    image, mask = next(iter(mask_pairs(root, part)), (None, None))
+    if image is None or mask is None or mask.is_file():
+        return part
+    found = [Path(name) for name in files_below(mask.parent) if Path(name).name.startswith(image.stem)]
+    if len(found) != 1:
+        return part  # the check of the data names what is missing
+    return MaskFolders(part.images, part.masks, part.names, found[0].stem.removeprefix(image.stem))
+
+
+def _pairs(root: Path, split: str, part: MaskFolders) -> list[tuple[Path, Path]]:
+    try:
+        pairs = mask_pairs(root, part)
+    except UnicodeDecodeError:
+        raise UserError(f"{root / part.names} is no text: give a list of images, one per line") from None
+    if not pairs:
+        raise UserError(f"{root / part.names} names no image for {split}: add some")
+    return pairs
+
+
+def _values(masks: Sequence[Path]) -> list[int]:
+    """What the pixels of these masks hold, but for those that cannot be read, which the check of the data names."""
+
+    def of_one(mask: Path) -> list[int]:
+        try:
+            return distinct(pixels(mask))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return []
+
+    def of_all() -> str:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # decoding releases Python's lock
+            return json.dumps(sorted({value for each in threads.map(of_one, masks) for value in each}))
+
+    values: list[int] = json.loads(remembered("mask-values", masks, of_all))
+    return values
+
+
+def _class_file(root: Path, named: Path | None) -> Path | None:
+    if named:
+        return below(root, named, "--classes-file")
+    return next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
+
+
+def _read_classes(path: Path) -> dict[int, str]:
+    """The names of the classes by their values: a colour or an id beside each name, or names alone, from id 0 on.
+
+    Raises:
+        UserError: lines of several forms, or a value or a name occurs twice.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text: give the names of the classes, one per line") from None
+    lines = [line for line in lines if line and not line.startswith("#")]
+    coloured = [COLOUR_FIRST.fullmatch(line) or COLOUR_LAST.fullmatch(line) for line in lines]
+    if any(coloured):  # a table may begin with a heading
+        found = [(_colour(each.groups(), each["name"]), each["name"]) for each in coloured if each]
+        lines = [line for line, each in zip(lines, coloured, strict=True) if not each][1 if not coloured[0] else 0 :]
+        if lines:
+            raise UserError(f"{path}: {lines[0]!r} has no colour, as other classes have: write R G B NAME")
+    else:
+        numbered = [ID_FIRST.fullmatch(line) for line in lines]
+        found = [
+            (int(each["id"]) if each and all(numbered) else place, each["name"] if each and all(numbered) else line)
+            for place, (line, each) in enumerate(zip(lines, numbered, strict=True))
+        ]
+    for what, items in (("value", [written(value) for value, _ in found]), ("name", [name for _, name in found])):
+        if repeated := sorted({item for item in items if items.count(item) > 1}):
+            raise UserError(f"{path} has several classes of the {what} {', '.join(repeated)}: give each its own")
+    return dict(found)
+
+
+def _colour(groups: Sequence[str], name: str) -> int:
+    red, green, blue = (int(each) for each in groups if each != name)
+    return COLOUR + (red << 16) + (green << 8) + blue
+
+
+def _ignored(given: str | None, values: Sequence[int], classes: Mapping[int, str]) -> tuple[int, ...]:
+    """The values of pixels that are not labelled: what the user says, and 255 among ids unless it is a class.
+
+    Raises:
+        UserError: the user names neither an id nor a colour, or a class.
+    """
+    ignored = []
+    if given is not None:
+        numbers = re.fullmatch(r"\d+|\d+,\d+,\d+", given)
+        parts = [int(each) for each in given.split(",")] if numbers else []
+        if not parts or (len(parts) == 3 and max(parts) > 255):
+            raise UserError(f"--ignore-value {given}: give an id, as 255, or a colour, as 224,224,192")
+        ignored.append(parts[0] if len(parts) == 1 else COLOUR + (parts[0] << 16) + (parts[1] << 8) + parts[2])
+        if ignored[0] in classes:
+            raise UserError(f"--ignore-value {given} is the class {classes[ignored[0]]}: leave it out of the list")
+    if IGNORED not in classes and IGNORED not in ignored and (classes or not set(values) <= {0, IGNORED}):
+        ignored.append(IGNORED)
+    return tuple(ignored)

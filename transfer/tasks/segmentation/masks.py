@@ -1,0 +1,114 @@
+"""A user's own masks as files: which image has which mask, and what its pixels say. Imports no framework."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from transfer.rows import MaskFolders
+from twist_common.images import IMAGE_SUFFIXES, images_below
+
+IGNORED = 255  # the class index of pixels that are not labelled
+COLOUR = 1 << 24  # values from here on are colours, and below it ids
+
+
+def mask_pairs(root: Path, part: MaskFolders) -> list[tuple[Path, Path]]:
+    """The images of a split with their masks, which need not exist.
+
+    A list has an image in each line: its name in the folder, with or without a suffix; or, below the data root, the
+    paths of an image and of its mask.
+    """
+    images, masks = root / part.images, root / part.masks
+    if not part.names:
+        return [(images / name, _mask_of(masks, name, part.ending)) for name in images_below(images)]
+    pairs = []
+    for line in (root / part.names).read_text(encoding="utf-8-sig").splitlines():
+        if not (name := line.strip()):
+            continue
+        image = _with_suffix(images, name)
+        both = re.split(r"[\t,; ]+", name)
+        if len(both) == 2 and not image.is_file():
+            pairs.append((root / both[0], root / both[1]))
+        else:
+            pairs.append((image, _mask_of(masks, name, part.ending)))
+    return pairs
+
+
+def _mask_of(masks: Path, image: str, ending: str) -> Path:
+    stem = re.sub(r"\.\w+$", "", image) if image.lower().endswith(IMAGE_SUFFIXES) else image
+    return _with_suffix(masks, f"{stem}{ending}", usual=".png")
+
+
+def _with_suffix(folder: Path, name: str, usual: str = ".jpg") -> Path:
+    """The image of this name, with its suffix or without; the usual one where there is none."""
+    if name.lower().endswith(IMAGE_SUFFIXES) and (folder / name).is_file():
+        return folder / name
+    suffixes = (each for suffix in (usual, *IMAGE_SUFFIXES) for each in (suffix, suffix.upper()))
+    places = (folder / f"{name}{suffix}" for suffix in suffixes)
+    return next((place for place in places if place.is_file()), folder / f"{name}{usual}")
+
+
+def pixels(path: Path) -> NDArray[np.int32]:
+    """(H, W) values of a mask: ids as they are, of palette images the indices; colours as :data:`COLOUR` + 0xRRGGBB.
+
+    Raises:
+        ValueError: its pixels are neither.
+    """
+    with Image.open(path) as image:
+        if image.format == "JPEG":
+            raise ValueError("it is a JPEG, whose pixels are not what was saved: save masks as PNG")
+        if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):
+            ids = np.asarray(image).astype(np.int32)
+            if ids.min() < 0 or ids.max() >= COLOUR:
+                raise ValueError(f"its ids are from {ids.min()} to {ids.max()}")
+            return ids
+        if image.mode in ("RGB", "RGBA"):
+            red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")).astype(np.int32), 2, 0)
+            values: NDArray[np.int32] = COLOUR + (red << 16) + (green << 8) + blue
+            return values
+        raise ValueError(f"its pixels are {image.mode}, neither ids nor colours")
+
+
+def distinct(values: NDArray[np.int32]) -> list[int]:
+    """The values that occur, in order."""
+    flat = values.ravel()
+    changes = flat[1:][flat[1:] != flat[:-1]]  # masks are areas: hardly any pixel differs from the next
+    return [int(value) for value in np.unique(np.append(flat[:1], changes))]
+
+
+def class_indices(path: Path, *, values: Sequence[int], ignored: Sequence[int]) -> NDArray[np.uint8]:
+    """(H, W) class indices of a mask, :data:`IGNORED` for what is not labelled.
+
+    Args:
+        values: of each class, see :func:`pixels`.
+
+    Raises:
+        ValueError: a pixel has another value.
+    """
+    found = pixels(path)
+    known = np.array([*values, *ignored])
+    indices = np.array([*range(len(values)), *[IGNORED] * len(ignored)], dtype=np.uint8)
+    order = np.argsort(known)
+    places = np.searchsorted(known[order], found).clip(max=len(known) - 1)
+    if strangers := distinct(found[known[order][places] != found]):
+        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+        raise ValueError(f"no class has {', '.join(map(written, strangers[:3]))}{more}")
+    result: NDArray[np.uint8] = indices[order][places]
+    return result
+
+
+def written(value: int) -> str:
+    """A value for people: ``"7"`` or ``"#80e000"``."""
+    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
+
+
+def palette(values: Sequence[int]) -> list[list[int]]:
+    """The classes' colours for pictures; none where masks hold ids, of which MMSegmentation draws some."""
+    if min(values) < COLOUR:
+        return []
+    return [[value >> 16 & 255, value >> 8 & 255, value & 255] for value in values]
