@@ -47,7 +47,10 @@ def test_every_package_that_is_imported_is_declared() -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    requirements = [*project["dependencies"], *extras["detection"], *extras["segmentation"]]
+    requirements = [
+        *project["dependencies"],
+        *(each for name in ("detection", "segmentation", "trackers") for each in extras[name]),
+    ]
     declared = {canonical(re.match(r"[\w.-]+", each)[0]) for each in requirements}  # type: ignore[index]
     providers = importlib.metadata.packages_distributions()
     providers["mmcv"] = ["mmcv-lite"]

@@ -20,7 +20,7 @@ from transfer.preflight.check import CanaryArgs, check_before_trials, check_with
 from transfer.tasks.own_files import NOT_NAMED, NamedFiles
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.states import recorded_state
-from transfer.trials.summary import print_failures
+from transfer.trials.summary import RunSummary, print_failures
 from twist_common import cli
 from twist_common.errors import UserError, unknown_name
 
@@ -121,13 +121,32 @@ def run_benchmarks(
     """Plans and runs the trials of ``args`` and returns the exit code.
 
     Args:
-        names: what the user may type to the benchmarks that it stands for.
         command: as the user typed it, for messages.
+
+    Raises:
+        UserError: see :func:`plan_benchmarks` and :func:`plan_or_run`.
+    """
+    plans = plan_benchmarks(args, names, rescale=rescale, labels=labels, named=named)
+    return plan_or_run(plans, args, command)
+
+
+def plan_benchmarks(
+    args: TrialArgs,
+    names: Mapping[str, tuple[str, ...]],
+    *,
+    rescale: int | None = None,
+    labels: Path | None = None,
+    named: NamedFiles = NOT_NAMED,
+) -> list[TrialPlan]:
+    """The trials that ``args`` asks for.
+
+    Args:
+        names: what the user may type to the benchmarks that it stands for.
         labels: a list of labelled training images.
         named: what the user says of own data.
 
     Raises:
-        UserError: bad use or bad input; see also :func:`transfer.preflight.check.check_before_trials`.
+        UserError: bad use or bad input.
     """
     if args.bench not in names:
         raise unknown_name("benchmark", args.bench, names)
@@ -156,7 +175,7 @@ def run_benchmarks(
     )
     if chosen[0].dataset.content and chosen[0].dataset.counts:
         print(schedule_line(plans[0]))
-    return plan_or_run(plans, args, command)
+    return plans
 
 
 def plan_or_run(
@@ -179,8 +198,7 @@ def plan_or_run(
     if args.planning.plan:
         check_without_data(plans)
         return show_plan(plans, args.planning, jobs=args.jobs, num_gpus=args.gpus_per_trial)
-    check_before_trials(plans, args, lambda canaries: launch(canaries, args))
-    summary = launch(plans, args, after_benchmark)
+    summary = check_and_launch(plans, args, after_benchmark)
     print_failures(summary, cli.as_typed(command))
     print(f"{len(plans) - len(summary.failed) - summary.queued} of {len(plans)} trials are recorded below {args.out}")
     remarks: Counter[str] = Counter()  # trials off their protocol, or with their batch in parts
@@ -194,3 +212,15 @@ def plan_or_run(
         print(f"{count} of {len(plans)} trials {remark}")
     print(cli.as_typed(f"table: tools/report.sh {args.out}"))
     return summary.exit_code
+
+
+def check_and_launch(
+    plans: Sequence[TrialPlan], args: RunArgs, after_benchmark: Callable[[], str] | None = None
+) -> RunSummary:
+    """Checks everything, then runs what has no record.
+
+    Raises:
+        UserError: see :func:`transfer.preflight.check.check_before_trials` and :func:`transfer.commands.launch.launch`.
+    """
+    check_before_trials(plans, args, lambda canaries: launch(canaries, args))
+    return launch(plans, args, after_benchmark)

@@ -94,10 +94,13 @@ def get_target(name: str, arch: str) -> Target:
     return target
 
 
-def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: Settings | None = None) -> Converted:
+def convert(
+    backbone: Backbone, target: Target | str, out: Path, stem: str, settings: Settings | None = None
+) -> Converted:
     """Writes ``<stem>.<suffix>``, proves it, moves it into place, then adds the proof to ``<stem>.proof.json``.
 
     Args:
+        target: or its name.
         out: folder; made if it is missing.
         settings: of the model that the weights are for; None is the plain network in the target's terms.
 
@@ -105,7 +108,7 @@ def convert(backbone: Backbone, target: Target, out: Path, stem: str, settings: 
         ConversionError: the proof failed; nothing is in place then.
         UserError: the target has no such architecture, or the folder cannot be written to.
     """
-    get_target(target.name, backbone.arch)
+    target = get_target(target if isinstance(target, str) else target.name, backbone.arch)
     table = key_table(target, backbone.arch)
     settings = settings or target.default_settings(backbone.arch, backbone.preprocessing)
     path, proof_path = _paths(target, out, stem)
