@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twist_common.errors import UserError
+from twist_common.errors import UserError, system_sentence
 from twist_common.mistakes import one_sentence, without_empty_defaults
 
 Args = TypeVar("Args")
@@ -30,7 +30,8 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     """Parses ``sys.argv`` into ``args_type``, calls ``main`` and exits with its code (None is 0).
 
     The dataclass's docstring and its fields' comments become the text of ``--help``. A
-    :class:`UserError` is printed as one sentence and exits with 2.
+    :class:`UserError` is printed as one sentence and exits with 2, what the system refuses (a full disk, no
+    permission) as one with 1.
 
     Args:
         args_type: a dataclass; positional fields are marked with ``tyro.conf.Positional``.
@@ -44,16 +45,28 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     description = _AsItIs(wrapped(description, shutil.get_terminal_size().columns))
     try:
         code = main(_parsed(args_type, prog, description))
+        sys.stdout.flush()
     except UserError as error:
         print(as_typed(f"error: {error}"), file=sys.stderr)
         code = EXIT_BAD_USE
     except BrokenPipeError:  # the reader (head, less) has had enough; nothing is left to say to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         code = EXIT_DONE
+    except OSError as error:
+        if error.errno is None:  # Pillow's and others': not the system's
+            raise
+        print(f"error: {system_sentence(error)}", file=sys.stderr)
+        _say_no_more()  # the output itself may be what cannot be written
+        code = EXIT_TRIAL_FAILED
     except KeyboardInterrupt:
         print("interrupted: start the same command again to resume", file=sys.stderr)
         code = 130
     sys.exit(code or EXIT_DONE)
+
+
+def _say_no_more() -> None:
+    """Sends what was printed and is not written yet nowhere: Python would fail on it again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parsed(args_type: type[Args], prog: str, description: str) -> Args:

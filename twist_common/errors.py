@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -25,3 +26,26 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     suggestion = f"did you mean {close[0]!r}? " if close else ""
     return UserError(f"unknown {kind} {name!r}: {suggestion}known are {', '.join(known)}")
+
+
+# What to do about an error of the system's, by its number.
+REMEDIES = {
+    errno.ENOSPC: "free some space and start the same command again",
+    errno.EDQUOT: "your quota is used up: free some space and start the same command again",
+    errno.EFBIG: "a file may not become larger here: raise the limit (ulimit -f) or choose another place",
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: "change its permissions or choose another place",
+    errno.EPERM: "change its permissions or choose another place",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the machine has no more open files to give: end other programs",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "put it there, or name another",
+    errno.EIO: "the disk or file server is at fault: start the same command again when it is mended",
+    errno.ESTALE: "the file server is at fault: start the same command again when it is mended",
+}
+
+
+def system_sentence(error: OSError) -> str:
+    """One sentence for an error of the system's: where, what, and what to do."""
+    what = f"{error.strerror}: {REMEDIES.get(error.errno or 0, 'mend it and start the same command again')}"
+    return what if error.filename is None else f"{error.filename}: {what}"

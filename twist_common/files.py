@@ -3,33 +3,79 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import hashlib
 import os
 import platform
 import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from twist_common.errors import UserError
 from twist_common.process import process_start
 
+ABANDONED_SECONDS = 86400.0  # without a write: a file that was to take less is one of a process that is gone
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and is removed if not.
 
+    What a process that was killed had written of the same file is removed.
+
     Raises:
         UserError: the folder cannot be made or written to.
+        OSError: writing failed; it names ``path``.
     """
     make_dir(path.parent)
+    for left in path.parent.glob(f".{glob.escape(path.stem.removeprefix('.'))}.*.tmp{glob.escape(path.suffix)}"):
+        if is_unfinished(left):
+            with contextlib.suppress(OSError):  # another user's
+                left.unlink()
     temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with named_in_errors(path):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Makes every error of the system's, when the block writes to ``path``, an OSError that names it.
+
+    Python's say no path when a write fails, torch's are RuntimeErrors that hide them, and those of safetensors have
+    the number in their text.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+            cause = cause.__context__
+        number = cause.errno if isinstance(cause, OSError) else None
+        if found := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(found[1])
+        if number is None or (isinstance(error, OSError) and error.filename not in (None, str(path))):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def link_or_copy(path: Path, copy: Path) -> None:
+    """Makes ``copy`` a second name of the file or, on a file system without hard links, writes it again."""
+    try:
+        copy.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(path, copy)
 
 
 def temporary_name(stem: str, suffix: str = "") -> str:
@@ -41,13 +87,21 @@ def temporary_name(stem: str, suffix: str = "") -> str:
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether the file has a :func:`temporary_name` of a process of this host that is gone."""
-    match = re.fullmatch(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", path.name, re.DOTALL)
-    return match is not None and process_start(int(match[1])) is None
+    """Whether the file has a :func:`temporary_name` of a process that is gone.
+
+    Those of other hosts cannot be seen: theirs are gone if nothing was written for :data:`ABANDONED_SECONDS`.
+    """
+    if own := re.fullmatch(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", path.name, re.DOTALL):
+        return process_start(int(own[1])) is None
+    if not re.fullmatch(r"\..*\..+-\d+\.tmp.*", path.name, re.DOTALL):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+    return False
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes the files below ``folder`` that processes of this host were writing when they were killed."""
+    """Removes the files below ``folder`` that processes were writing when they were killed."""
     for path in folder.rglob(".*.tmp*"):
         if is_unfinished(path):
             path.unlink(missing_ok=True)

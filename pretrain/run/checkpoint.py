@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run.finished import CHECKPOINT_NAME
 from twist_common.errors import UserError
-from twist_common.files import atomic_path
+from twist_common.files import atomic_path, link_or_copy
 
 FORMAT = "twist-transfer"
 VERSION = 1
@@ -33,11 +32,15 @@ def save(path: Path, content: Content) -> None:
         torch.save({"format": FORMAT, "version": VERSION, **content}, file)
 
 
-def keep(out: Path, epoch: int) -> None:
-    """Keeps the current checkpoint beside later ones, under a name with its epoch."""
+def save_and_keep(out: Path, epoch: int, content: Content) -> None:
+    """Writes the checkpoint under a name with its epoch, beside later ones, then as the current one.
+
+    In this order a run that is killed between the two comes to this epoch again, and none is left out.
+    """
     kept = out / f"checkpoint-{epoch:04}.pth"
-    with atomic_path(kept) as temporary:
-        os.link(out / CHECKPOINT_NAME, temporary)
+    save(kept, content)
+    with atomic_path(out / CHECKPOINT_NAME) as temporary:
+        link_or_copy(kept, temporary)
 
 
 def load(path: Path) -> Content:

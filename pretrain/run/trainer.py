@@ -36,7 +36,7 @@ from pretrain.watch import diagnosis, monitor
 from pretrain.watch.progress import Stopwatch, TrainingProgress
 from pretrain.watch.sentinel import CollapseSentinel
 from twist_common.errors import UserError
-from twist_common.files import make_dir
+from twist_common.files import make_dir, remove_unfinished
 
 
 class TrainingError(RuntimeError):
@@ -102,8 +102,7 @@ def locked(out: Path, process: Process) -> contextlib.AbstractContextManager[obj
     except BlockingIOError:
         lock.close()
         raise UserError(f"another run is writing to {out}: wait for it or choose another --out") from None
-    for unfinished in out.glob(".*.tmp.*"):  # by a run that was killed
-        unfinished.unlink()
+    remove_unfinished(out)
     return lock
 
 
@@ -254,9 +253,10 @@ class Trainer:
             "sentinel": self.sentinel.state_dict(),
             "watched": watched,
         }
-        checkpoint.save(self.out / CHECKPOINT_NAME, content)
         if is_kept:
-            checkpoint.keep(self.out, self.epoch)
+            checkpoint.save_and_keep(self.out, self.epoch, content)
+        else:
+            checkpoint.save(self.out / CHECKPOINT_NAME, content)
         if is_finished:
             write_note(self.out, self.recipe, self.train_step.precision)
             print(f"finished: {self.out / BACKBONE_NAME}")

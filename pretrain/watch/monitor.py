@@ -14,7 +14,7 @@ from pretrain.data.dataset import Batch
 from pretrain.distributed import gather_over_processes
 from pretrain.loss.self_labeling import SelfLabelingLoss
 from pretrain.loss.twist import TwistLoss
-from twist_common.files import write_text
+from twist_common.files import named_in_errors, write_text
 
 Statistics = dict[str, float]
 
@@ -144,7 +144,7 @@ class Curves:
     def __init__(self, out: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        path = out / METRICS_NAME
+        self._path = path = out / METRICS_NAME
         # A kill may have cut the last line.
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0] if path.is_file() else ""
         lines = [json.loads(line) for line in whole.splitlines()]
@@ -162,8 +162,9 @@ class Curves:
             epoch: the epoch, counted from 0, that the step belongs to.
         """
         line: dict[str, Any] = {"kind": kind, "step": step, "epoch": epoch, **statistics}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        with named_in_errors(self._path):
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
         for name, value in statistics.items():
             self._writer.add_scalar(f"{kind}/{name}", value, step)
 

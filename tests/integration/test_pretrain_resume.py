@@ -24,6 +24,7 @@ from pretrain.recipe import Recipe
 from pretrain.run.trainer import TrainingError, train
 from twist_common import overrides
 from twist_common.errors import UserError
+from twist_common.files import temporary_name
 
 EPOCHS, STEPS_PER_EPOCH = 5, 3
 SMALL = (
@@ -82,7 +83,8 @@ def resumed(run: Train, images: Path, tmp_path_factory: pytest.TempPathFactory) 
     os.killpg(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert load(out / "checkpoint.pth")["epoch"] < EPOCHS
-    (out / ".checkpoint.1.tmp.pth").write_bytes(b"half a checkpoint")
+    half = temporary_name("checkpoint", ".pth").replace(f"-{os.getpid()}.", f"-{killed.pid}.")
+    (out / half).write_bytes(b"half a checkpoint")
     with (out / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"kind": "step", "st')
     run(out)

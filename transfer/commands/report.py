@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Sequence
@@ -99,11 +100,11 @@ def write_report(
     report, strips = _read(runs, baseline, difference, margin)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
-    for name, content in render_files(report, sources, strips).items():
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != content:
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(content)
+    files = {folder / name: content for name, content in render_files(report, sources, strips).items()}
+    with contextlib.ExitStack() as replacements:  # all are written before any is renamed, the page, entered first, last
+        for path in reversed(files):
+            if not path.is_file() or path.read_bytes() != files[path]:
+                replacements.enter_context(atomic_path(path)).write_bytes(files[path])
     return report, folder / REPORT_HTML
 
 

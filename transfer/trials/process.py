@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.run_one import TakenError, run_trial
-from twist_common.cli import EXIT_BAD_USE
-from twist_common.errors import UserError
+from twist_common.cli import EXIT_BAD_USE, EXIT_TRIAL_FAILED
+from twist_common.errors import UserError, system_sentence
 from twist_common.gpus import VISIBLE
 from twist_common.process import process_start
 
@@ -95,6 +95,7 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
 
     Raises:
         UserError: raised by the function, or the process was killed.
+        OSError: raised by the function.
     """
     process, messages = start(context, _send_result, function, arguments, gpus=gpus)
     try:
@@ -104,7 +105,7 @@ def call(context: Any, function: Callable[..., Result], *arguments: Any, gpus: S
             f"the process that should {function.__name__} was killed: start the same command again"
         ) from None
     process.join()
-    if isinstance(result, UserError):
+    if isinstance(result, UserError | OSError):
         raise result
     return result
 
@@ -113,7 +114,7 @@ def _send_result(function: Callable[..., Any], arguments: Sequence[Any], message
     content: object
     try:
         content = function(*arguments)
-    except UserError as error:
+    except (UserError, OSError) as error:
         content = error
     with contextlib.suppress(BrokenPipeError):  # nobody is waiting for it any more
         messages.send(content)
@@ -140,6 +141,9 @@ def trial_process(plan: TrialPlan, messages: Connection) -> None:
     except UserError as error:
         send("refused", str(error))
         sys.exit(EXIT_BAD_USE)
+    except OSError as error:  # not even a failed record could be written
+        send("refused", system_sentence(error))
+        sys.exit(EXIT_TRIAL_FAILED)
     else:
         if ran_here:
             send(record.status, record.error or plan.main_result(record))

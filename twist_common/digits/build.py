@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from twist_common.errors import UserError
-from twist_common.files import make_dir, sha256_file, write_text
+from twist_common.files import is_unfinished, make_dir, sha256_file, temporary_name, write_text
 
 VERSION = 1  # raised whenever a byte of the data changes
 SEED = 20070101
@@ -34,8 +36,11 @@ def generate(out: Path) -> dict[str, Any]:
     if out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out} holds other files: choose an empty folder with --out, or delete it first")
     parent = make_dir(out.absolute().parent)
+    for left in parent.glob(f".{glob.escape(out.name)}.*.tmp*"):
+        if is_unfinished(left):
+            shutil.rmtree(left, ignore_errors=True)
     try:
-        with tempfile.TemporaryDirectory(dir=parent, prefix=f".{out.name}.") as scratch:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=temporary_name(out.name)) as scratch:
             tree = Path(scratch) / "digits"
             manifest = _build(tree)
             try:

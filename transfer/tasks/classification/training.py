@@ -141,7 +141,7 @@ class Training:
                 if not self._group.is_first:
                     continue
                 if is_last or time.monotonic() - last_saved >= INTERVAL_SECONDS:
-                    with atomic_path(self._checkpoint) as temporary:
-                        torch.save({"identity": self._identity, "state": {**state(), "step": step}}, temporary)
+                    with atomic_path(self._checkpoint) as temporary, temporary.open("wb") as file:
+                        torch.save({"identity": self._identity, "state": {**state(), "step": step}}, file)
                     last_saved = time.monotonic()
                 self._done(step, self.num_steps)

@@ -155,8 +155,8 @@ class SaveState(HookBase):
                 "model": self._model.state_dict(),
                 "trainer": self.trainer.state_dict(),
             }
-            with atomic_path(self._path) as temporary:
-                torch.save(state, temporary)
+            with atomic_path(self._path) as temporary, temporary.open("wb") as file:
+                torch.save(state, file)  # given a path, torch would hide what the system refuses
 
 
 def load_state(path: Path, fingerprint: str, device: str) -> dict[str, Any] | None:
