@@ -19,6 +19,7 @@ from twist_common.strict_json import brief, loads, read_bounded, reason, typed
 SCHEMA_VERSION = 2
 SEALED_IN_PART = 1  # the schema of older records, whose seal (metrics_sha256) covers the figures alone
 RECORD_NAME = "record.json"
+OUTCOMES_NAME = "outcomes.npz"  # beside the record: :mod:`transfer.outcomes.file`
 # The file begins with these keys; the others follow in the order of the classes.
 FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
@@ -115,7 +116,7 @@ class TrialRecord(TrialResult):
         config_sha256: hash of ``resolved_config``.
         processor: the CPU's model, also of trials on GPUs; empty in records older than this field. On CPU the same
             seed gives the same figures bit for bit on one model only.
-        files: name to SHA-256 of what lies beside the record and belongs to it, e.g. its pictures.
+        files: name to SHA-256 of what lies beside the record and belongs to it: pictures, outcomes of the images.
         metrics_sha256: the seal of records of the older schema: :meth:`figures_sha256` when the trial ended.
         seal: :meth:`content_sha256` when the trial ended; empty in records of the older schema.
     """

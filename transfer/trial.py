@@ -98,9 +98,11 @@ class Outcome(TrialResult):
 
     Attributes:
         arch, source_format, proof: of the weights that were loaded (:class:`transfer.record.WeightsInfo`).
+        outcomes: of each test image (:func:`transfer.outcomes.file.packed`); empty where a task keeps none.
     """
 
     pictures: list[Path] = field(default_factory=list)
     arch: str
     source_format: str
     proof: dict[str, Any] | None = None
+    outcomes: bytes = b""

@@ -48,6 +48,7 @@ def run(trial: Trial) -> Outcome:
     return Outcome(
         metrics={"score": Metric(value=value)},
         pictures=pictures,
+        outcomes=b"what each image gave",
         resolved_config=f"threads: {os.environ.get('OMP_NUM_THREADS')}",
         arch="none",
         source_format="none",

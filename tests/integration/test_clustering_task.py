@@ -15,6 +15,7 @@ from torch import nn
 
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
+from tests.outcome_checks import assert_metrics_follow
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.tasks.classification.protocol import load_protocol
@@ -114,6 +115,7 @@ def test_without_a_head_k_means_is_used_and_said(run: Callable[..., Outcome], tm
     assert 10 < outcome.metrics["acc"].value < 70  # random features: above one cluster, far from solved
     assert outcome.metrics["acc"].value < outcome.metrics["top5"].value <= 100
     assert outcome == run(path, *QUICK)
+    assert_metrics_follow(outcome, but=["silhouette"])
     other = run(path, *QUICK, seed=1)  # other training images and starts
     assert other.metrics != outcome.metrics
     by_head = run(save_export(tmp_path / "twist.pth"), *QUICK)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.classification_trials import make_trial, run_until_killed
+from tests.outcome_checks import assert_metrics_follow
 from transfer.tasks.classification import finetune_task, task
 from transfer.tasks.classification.finetune import checkpoint_path
 from transfer.tasks.classification.protocol import load_protocol
@@ -37,6 +38,7 @@ def test_a_trial_repeats_bit_for_bit_and_scores_the_test_images_once(few_digits:
     assert [step for step in steps if step[2] == "fine-tuning"] == [(n, 4, "fine-tuning") for n in range(1, 5)]
     assert first.test_scorings == [{"split": "val", "num_images": 30, "purpose": "final scoring"}]
     assert first.choices["labelled_images"] == 21
+    assert_metrics_follow(first)
     assert first.references == {"majority class": {"top1": pytest.approx(100 / 3)}}
     assert 0 < first.metrics["top1"].value <= 100
     assert first.protocol_difference[0] == "labels_fraction: 0.01 -> 0.7"

@@ -11,6 +11,7 @@ import torch
 
 from tests.backbones import NARROW_VIT, add_narrow_vit
 from tests.classification_trials import make_trial, run_until_killed
+from tests.outcome_checks import assert_metrics_follow
 from tests.untouched import Asked, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.tasks.classification import heads_task, task
@@ -37,6 +38,7 @@ def test_a_trial_gives_the_official_and_the_chosen_head_and_repeats(few_digits: 
     again.mkdir()
     assert outcome == task.run(dataclasses.replace(trial, work_dir=again, progress=lambda *step: None))
     assert outcome.metrics.keys() == {"top1", "top1_chosen"}  # three classes
+    assert_metrics_follow(outcome)
     assert outcome.inflated["top1"] >= max(metric.value for metric in outcome.metrics.values())
     assert outcome.choices["candidates"] == 4 and outcome.choices["val_images"] == 3
     assert outcome.choices["lr"] in (0.1, 0.5) and outcome.choices["feature"] == "pooled"

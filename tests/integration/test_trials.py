@@ -14,11 +14,13 @@ import pytest
 
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
 from transfer.benchmarks import BENCHMARKS
+from transfer.record import OUTCOMES_NAME, RECORD_NAME, TrialRecord
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.process import MAX_TEMPORARY_FOLDER
 from transfer.trials.run_many import run_trials
 from transfer.trials.summary import print_failures
 from twist_common.errors import UserError
+from twist_common.files import sha256_file
 
 
 def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None:
@@ -28,6 +30,9 @@ def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None
     assert (again.done, again.skipped, again.exit_code) == (0, 3, 0)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
     assert [records(tmp_path)[seed].metrics["score"].value for seed in range(3)] == [10.0, 11.0, 12.0]
+    for path in tmp_path.rglob(OUTCOMES_NAME):
+        assert TrialRecord.load(path.with_name(RECORD_NAME)).files == {OUTCOMES_NAME: sha256_file(path)}
+    assert len(list(tmp_path.rglob(OUTCOMES_NAME))) == 3
 
 
 def test_on_cpu_a_trial_has_one_thread_and_a_process_of_its_own(tmp_path: Path) -> None:
@@ -46,6 +51,7 @@ def test_a_failed_trial_is_marked_the_others_go_on_and_it_can_be_mended(
     assert summary.exit_code == 1 and summary.done == 2
     failed = records(tmp_path)[1]
     assert failed.status == "failed" and reason in (failed.error or "") and failed.metrics == {}
+    assert len(list(tmp_path.rglob(OUTCOMES_NAME))) == 2
     assert {seed for seed, record in records(tmp_path).items() if record.status == "done"} == {0, 2}
 
 

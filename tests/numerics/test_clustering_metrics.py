@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from transfer.tasks.clustering.metrics import cluster_scores, matched_accuracy
+from transfer.outcomes.cluster_scores import cluster_scores, matched_accuracy
 
 
 def best_permutation_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:

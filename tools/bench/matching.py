@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.bench.case import Args, Case
+from transfer.outcomes.cluster_scores import cluster_scores, matched_accuracy
 from transfer.tasks.clustering.matching import contingency_table, match
-from transfer.tasks.clustering.metrics import cluster_scores, matched_accuracy
 from twist_common.errors import UserError
 
 

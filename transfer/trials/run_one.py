@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from transfer.record import TrialRecord, WeightsInfo
+from transfer.record import OUTCOMES_NAME, TrialRecord, WeightsInfo
 from transfer.record_bounds import MAX_TEXT
 from transfer.task import task_of
 from transfer.trial import Outcome
@@ -22,7 +22,15 @@ from transfer.trials.provenance import first_line, provenance
 from transfer.trials.states import recorded_state
 from twist_common.cuda import check_cuda
 from twist_common.errors import UserError
-from twist_common.files import make_dir, remove_unfinished, sha256_file, sha256_text, write_text
+from twist_common.files import (
+    atomic_path,
+    make_dir,
+    remove_unfinished,
+    sha256_bytes,
+    sha256_file,
+    sha256_text,
+    write_text,
+)
 
 
 class TakenError(Exception):
@@ -83,6 +91,9 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
         error_path.unlink(missing_ok=True)
     if not claim.holds():  # this process was taken for dead: the record is the other's to write
         raise TakenError(str(live_owner(plan.claim_path) or "another process"))
+    if outcome and OUTCOMES_NAME in record.files:
+        with atomic_path(plan.trial_dir / OUTCOMES_NAME) as temporary:
+            temporary.write_bytes(outcome.outcomes)
     record.save(plan.record_path)
     return record
 
@@ -112,8 +123,11 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
     if not error and not found.metrics:
         error = "the task returned no metric"
     if error:
-        found = dataclasses.replace(found, metrics={}, references={}, inflated={}, choices={})
+        found = dataclasses.replace(found, metrics={}, references={}, inflated={}, choices={}, outcomes=b"")
         error = error.encode(errors="replace").decode()[:MAX_TEXT]
+    files = {path.relative_to(plan.trial_dir).as_posix(): sha256_file(path) for path in found.pictures}
+    if found.outcomes:
+        files[OUTCOMES_NAME] = sha256_bytes(found.outcomes)
     result = found.result() | {
         "metrics": {name: dataclasses.replace(each, value=float(each.value)) for name, each in found.metrics.items()},
         "pictures": [path.relative_to(plan.trial_dir).as_posix() for path in found.pictures],
@@ -137,7 +151,7 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         weights=weights,
         inputs_sha256=plan.inputs_sha256,
         config_sha256=sha256_text(found.resolved_config) if outcome else "",
-        files={path.relative_to(plan.trial_dir).as_posix(): sha256_file(path) for path in found.pictures},
+        files=files,
         **provenance(plan.device, wall_seconds),
     ).sealed()
 

@@ -26,7 +26,7 @@ from transfer.tasks.classification.loader import (
 )
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, Precision, resolved
-from transfer.tasks.classification.scoring import figures, floor, outputs
+from transfer.tasks.classification.scoring import figures, floor, outcomes, outputs
 from transfer.tasks.classification.sgd import (
     Norms,
     SgdSettings,
@@ -228,6 +228,7 @@ def scored(
         references=floor(labelled.labels, test, metric),
         test_scorings=splits.test.scorings,
         choices=choices,
+        outcomes=outcomes(logits, test.labels, metric),
         resolved_config=resolved(trial.benchmark, protocol, **facts),
         protocol_difference=difference,
         arch=backbone.arch,

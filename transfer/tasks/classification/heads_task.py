@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pretrain.model import VITS
+from transfer.outcomes.file import packed
+from transfer.outcomes.labels import Hits
 from transfer.record import Metric
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
@@ -68,11 +70,12 @@ def run(trial: Trial, protocol: HeadsProtocol, difference: list[str], num_proces
     test_ranks = _ranks(trial, protocol, trained, test, "test images")
     (trial.work_dir / CHECKPOINT).unlink()
     best = [k for k in (1, 5) if k < len(test.classes)]
+    hits = {
+        f"top{k}{which}": test_ranks[:, head] < k for which, head in (("", OFFICIAL), ("_chosen", chosen)) for k in best
+    }
     return Outcome(
-        metrics={
-            **{f"top{k}": Metric(value=top(test_ranks[:, OFFICIAL], k)) for k in best},
-            **{f"top{k}_chosen": Metric(value=top(test_ranks[:, chosen], k)) for k in best},
-        },
+        metrics={name: Metric(value=100 * float(is_right.mean())) for name, is_right in hits.items()},
+        outcomes=packed(Hits(test.labels, hits)),
         references=floor(splits.train.labels, test, "top1"),
         test_scorings=splits.test.scorings,
         inflated={"top1": max(top(column, 1) for column in test_ranks.T)},

@@ -18,7 +18,7 @@ from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.protocol import KnnProtocol, resolved
-from transfer.tasks.classification.scoring import figures, floor
+from transfer.tasks.classification.scoring import figures, floor, outcomes
 from transfer.trial import Outcome, Trial
 from twist_common.errors import UserError
 
@@ -57,6 +57,7 @@ def run(trial: Trial, protocol: KnnProtocol, difference: list[str]) -> Outcome:
         metrics={name: Metric(value=value) for name, value in figures(scores, test.labels, row.metric).items()},
         references=floor(train.labels, test, row.metric),
         test_scorings=splits.test.scorings,
+        outcomes=outcomes(scores, test.labels, row.metric),
         resolved_config=resolved(trial.benchmark, protocol, dataset=row.name, metric=row.metric),
         protocol_difference=difference,
         arch=cache.backbone.arch,

@@ -15,7 +15,7 @@ from transfer.tasks.classification.datasets.labelled import LabelledImages, Spli
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol, data_facts, resolved, val_fraction
-from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor
+from transfer.tasks.classification.scoring import MAIN_METRICS, figures, floor, outcomes
 from transfer.trial import Outcome, Trial
 
 OBJECTIVE = "mean cross-entropy + l2 / 2 * |W|^2, biases free, features as they are"
@@ -81,6 +81,7 @@ def run(trial: Trial, protocol: LinearProtocol, difference: list[str]) -> Outcom
         metrics={name: Metric(value=value) for name, value in scored[choice.l2].items()},
         references=floor(labelled.labels, test, row.metric),
         test_scorings=splits.test.scorings,
+        outcomes=outcomes(chosen.scores(features), test.labels, row.metric),
         inflated={row.metric: max(values[row.metric] for values in scored.values())},
         choices={
             "l2": choice.l2,

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from transfer.outcomes.file import packed
+from transfer.outcomes.labels import Hits, Ranks
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import View, batches
 from transfer.tasks.classification.precision import computed_in
@@ -19,7 +21,12 @@ Scores = NDArray[np.floating]
 
 
 def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
-    """Share of rows whose label is among the k highest scores; of equal scores the first class comes first.
+    """Share of rows that :func:`is_among_first` holds of."""
+    return float(np.mean(is_among_first(scores, labels, k)))
+
+
+def is_among_first(scores: Scores, labels: Labels, k: int) -> NDArray[np.bool_]:
+    """Whether each row's label is among the k highest scores; of equal scores the first class comes first.
 
     Args:
         scores: (N, C).
@@ -28,7 +35,8 @@ def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     num_before = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
-    return float(np.mean(num_before < k))
+    is_among: NDArray[np.bool_] = num_before < k
+    return is_among
 
 
 def mean_per_class(scores: Scores, labels: Labels) -> float:
@@ -105,6 +113,19 @@ def figures(scores: Scores, labels: Labels, main: str) -> dict[str, float]:
     if labels.ndim == 1:
         values |= {f"top{k}": topk_accuracy(scores, labels, k) for k in (1, 5) if k < scores.shape[1]}
     return {name: 100 * value for name, value in values.items()}
+
+
+def outcomes(scores: Scores, labels: Labels, main: str) -> bytes:
+    """The outcome of each image, by which :func:`figures` can be computed anew: the content of a file.
+
+    Args:
+        scores, labels, main: as for :func:`figures`.
+    """
+    if labels.ndim == 2:
+        return packed(Ranks.of_scores(scores, labels))
+    ks = (1, 5) if scores.shape[1] > 5 else (1,)
+    hits = {f"top{k}": is_among_first(scores, labels, k) for k in ks}
+    return packed(Hits(labels, hits, per_class=main == "mean_per_class"))
 
 
 def floor(labels: NDArray[np.integer], test: LabelledImages, metric: str) -> dict[str, dict[str, float]]:

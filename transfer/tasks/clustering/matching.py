@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,17 +71,19 @@ def match(contingency: NDArray[np.int64]) -> Matching:
     return Matching(contingency, label_of)
 
 
-def topk_accuracy(labels: NDArray[np.integer], ranked: NDArray[np.integer], matching: Matching, k: int) -> float:
-    """Share of images whose label is among the classes that their k most likely clusters stand for.
+def is_among_first(
+    labels: NDArray[np.integer], ranked: NDArray[np.integer], matching: Matching, k: int
+) -> NDArray[np.bool_]:
+    """(N,) for each image, whether its label is among the classes that their k most likely clusters stand for.
 
     The k most likely are taken among all clusters: one that the matching leaves over stands for no class and still
-    counts among the k. A label without a cluster is never found. So k = 1 gives the accuracy after matching,
-    and with many more clusters than labels the figure is low however pure the clusters are.
+    counts among the k. A label without a cluster is never found. The share of images with k = 1 is the accuracy after
+    matching, and with many more clusters than labels the figure is low however pure the clusters are.
 
     Args:
         labels: (N,).
         ranked: (N, K) clusters, the most likely first; with K < k all K count.
         matching: of these labels with the first column of ``ranked``.
     """
-    found: NDArray[Any] = matching.label_of[ranked[:, :k]] == labels[:, None]
-    return float(found.any(axis=1).mean())
+    found: NDArray[np.bool_] = (matching.label_of[ranked[:, :k]] == labels[:, None]).any(axis=1)
+    return found

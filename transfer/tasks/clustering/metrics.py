@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from transfer.outcomes.cluster_scores import cluster_scores
 from transfer.tasks.clustering.clusterer import NUM_RANKED, Assigned
-from transfer.tasks.clustering.matching import Matching, contingency_table, match, topk_accuracy
+from transfer.tasks.clustering.matching import Matching, contingency_table, is_among_first, match
 from transfer.tasks.clustering.silhouette import silhouette
 
 
@@ -20,11 +21,13 @@ class Scores:
 
     Attributes:
         percent: metric to figure; the silhouette too is times 100, so from -100 to 100.
+        in_top5: (N,), of which ``top5`` is the share.
         facts: for the record's ``choices``; the silhouette's standard error in the same unit.
     """
 
     percent: dict[str, float]
     matching: Matching
+    in_top5: NDArray[np.bool_]
     facts: dict[str, Any]
 
 
@@ -51,7 +54,8 @@ def score(
     progress(0, 2, "scoring")
     fractions = cluster_scores(labels, clusters)
     matching = match(contingency_table(labels, clusters, num_labels, num_clusters))
-    fractions["top5"] = topk_accuracy(labels, assigned.ranked, matching, NUM_RANKED)
+    in_top5 = is_among_first(labels, assigned.ranked, matching, NUM_RANKED)
+    fractions["top5"] = float(in_top5.mean())
     progress(1, 2, "silhouette")
     found = silhouette(assigned.features, clusters, max_images=silhouette_images, rng=rng)
     fractions["silhouette"] = found.mean
@@ -59,6 +63,7 @@ def score(
     return Scores(
         percent={name: 100 * fraction for name, fraction in fractions.items()},
         matching=matching,
+        in_top5=in_top5,
         facts={
             "num_clusters": num_clusters,
             "used_clusters": int(np.count_nonzero(matching.sizes)),
@@ -67,67 +72,6 @@ def score(
             "silhouette_standard_error": round(100 * found.standard_error, 4),
         },
     )
-
-
-def cluster_scores(labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike) -> dict[str, float]:
-    """Scores of a clustering against labels.
-
-    Ids are only names: any integers, and as many clusters as there happen to be.
-
-    Args:
-        labels: (N,) integers.
-        predictions: (N,) integers, the cluster of each image.
-
-    Returns:
-        Fractions: ``nmi`` (arithmetic mean in the denominator), ``ami`` and ``ari`` (both 0 in expectation for random
-        clusters, so perhaps negative) as in scikit-learn; ``ami_max``; and ``acc``, see :func:`matched_accuracy`.
-        ``ami`` normalises by the arithmetic mean of the entropies of labels and clusters, as the official code does
-        (https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/evaluate_cluster.py);
-        ``ami_max`` by the larger one, as the paper's formula does. They are nearly equal where there are as many
-        clusters as labels.
-
-    Raises:
-        ValueError: the two are not one-dimensional, of one length, of integers, and not empty.
-    """
-    from sklearn import metrics
-
-    labels, predictions = _checked(labels, predictions)
-    return {
-        "nmi": float(metrics.normalized_mutual_info_score(labels, predictions)),
-        "ami": float(metrics.adjusted_mutual_info_score(labels, predictions)),
-        "ami_max": float(metrics.adjusted_mutual_info_score(labels, predictions, average_method="max")),
-        "ari": float(metrics.adjusted_rand_score(labels, predictions)),
-        "acc": matched_accuracy(labels, predictions),
-    }
-
-
-def matched_accuracy(labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike) -> float:
-    """Accuracy under the best one-to-one matching of clusters with labels (Kuhn-Munkres), as a fraction.
-
-    Where there are more clusters than labels, the clusters left over count as wrong; with fewer, so do the labels.
-
-    Raises:
-        ValueError: as in :func:`cluster_scores`.
-    """
-    labels, predictions = _checked(labels, predictions)
-    label_names, label_ids = np.unique(labels, return_inverse=True)
-    cluster_names, cluster_ids = np.unique(predictions, return_inverse=True)
-    contingency = contingency_table(label_ids, cluster_ids, len(label_names), len(cluster_names))
-    return match(contingency).num_right / len(labels)
-
-
-def _checked(
-    labels: Sequence[int] | ArrayLike, predictions: Sequence[int] | ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    arrays = np.asarray(labels), np.asarray(predictions)
-    for name, array in zip(("labels", "predictions"), arrays, strict=True):
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError(f"{name} are not one row of integers: {array.dtype}, shape {array.shape}")
-    if len(arrays[0]) != len(arrays[1]) or len(arrays[0]) == 0:
-        raise ValueError(
-            f"{len(arrays[0])} labels and {len(arrays[1])} predictions: expected equally many, and at least one"
-        )
-    return arrays
 
 
 def one_cluster(labels: NDArray[np.integer]) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transfer.outcomes.clusters import Clusters
+from transfer.outcomes.file import packed
 from transfer.record import Metric
 from transfer.streams import Stream, rng
 from transfer.tasks.classification.datasets import splits_of
@@ -41,6 +43,7 @@ def run(trial: Trial) -> Outcome:
         metrics={name: Metric(value=value) for name, value in scores.percent.items()},
         references={"one cluster": one_cluster(test.labels)},
         test_scorings=splits.test.scorings,
+        outcomes=packed(Clusters(test.labels, assigned.ranked[:, 0], scores.in_top5)),
         choices={"clusters_from": clusterer.clusters_from, **scores.facts, **clusterer.facts},
         pictures=pictures,
         resolved_config=resolved(trial.benchmark, protocol),

@@ -1,0 +1,163 @@
+"""Outcomes of detection: which detections match an object, at every threshold of the overlap, best first.
+
+Scores are not kept: average precision depends on their order alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.outcomes.kind import MAX_CELLS, MAX_CLASSES, Outcomes, Weights, checked, count, smallest
+
+IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+THRESHOLDS_OF = {"ap": range(10), "ap50": (0,), "ap75": (5,)}
+# The recalls at which precision is read; none where it is integrated over all of them.
+RECALLS: dict[str, NDArray[np.float64] | None] = {
+    "coco": np.linspace(0.0, 1.0, 101),
+    "voc2007": np.arange(0.0, 1.1, 0.1),  # as Detectron2 has them
+    "voc2012": None,
+}
+Matched = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The detections of one class, best first.
+
+    Attributes:
+        images: (D,) of each detection.
+        matched: ``"box"`` or ``"mask"`` to two (10, D) bool: whether it is right at each of :data:`IOU_THRESHOLDS`,
+            and whether it is ignored: it then lies on a crowd or on a difficult object.
+    """
+
+    images: NDArray[np.integer]
+    matched: Mapping[str, Matched]
+
+    def needed(self) -> Detections:
+        """Without what changes no figure whatever the images' weights: the ignored, and what follows the last hit."""
+        right = np.any([right.any(axis=0) for right, _ in self.matched.values()], axis=0)
+        ignored = np.all([ignored.all(axis=0) for _, ignored in self.matched.values()], axis=0)
+        keep = ~ignored
+        keep[np.flatnonzero(right)[-1] + 1 if right.any() else 0 :] = False
+        return Detections(self.images[keep], {name: (a[:, keep], b[:, keep]) for name, (a, b) in self.matched.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Matches(Outcomes):
+    """What was detected in each image.
+
+    Attributes:
+        form: how average precision is read off, a key of :data:`RECALLS`.
+        objects: (N, C) objects of each class that are to be found in each image.
+        classes: the detections of each of the C classes.
+    """
+
+    form: str
+    objects: NDArray[np.integer]
+    classes: Sequence[Detections]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.objects)
+
+    @property
+    def resamplable(self) -> tuple[str, ...]:
+        return tuple(f"{prefix}_{metric}" for prefix in self.classes[0].matched for metric in THRESHOLDS_OF)
+
+    def truth(self) -> bytes:
+        return self.objects.astype("<i8").tobytes()
+
+    def resampled(self, metric: str, weights: Weights) -> NDArray[np.float64]:
+        prefix, _, name = metric.partition("_")
+        sums, num_classes = np.zeros(len(weights)), np.zeros(len(weights))
+        for index, found in enumerate(self.classes):
+            num_objects = weights @ self.objects[:, index]
+            exists = num_objects > 0
+            num_classes += exists
+            right, ignored = found.matched[prefix]
+            if len(found.images):
+                ours, fewest = weights[:, found.images], np.maximum(num_objects, 1)
+                before = np.cumsum(ours, axis=1)
+                for place in THRESHOLDS_OF[name]:
+                    hits = np.flatnonzero(right[place])
+                    skipped = np.cumsum(ours * ignored[place], axis=1)[:, hits] if ignored[place].any() else 0
+                    sums += exists * self._average_precision(ours[:, hits], before[:, hits] - skipped, fewest)
+        with np.errstate(invalid="ignore"):
+            return 100 * sums / (num_classes * len(THRESHOLDS_OF[name]))
+
+    def _average_precision(self, hits: Weights, before: Weights, num_objects: NDArray[np.float64]) -> Weights:
+        """Of one class: (B,).
+
+        Args:
+            hits: (B, H) how often each hit counts, best first.
+            before: (B, H) how many detections there are up to and including it.
+        """
+        if not hits.shape[1]:
+            return np.zeros(len(hits))
+        found = np.cumsum(hits, axis=1)
+        precision = found / np.maximum(before, 1)
+        highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a higher one
+        recall = found / num_objects[:, None]
+        recalls = RECALLS[self.form]
+        if recalls is None:
+            steps = np.diff(recall, axis=1, prepend=0)
+        else:
+            steps = np.diff(np.searchsorted(recalls, recall, side="right"), axis=1, prepend=0) / len(recalls)
+        return np.einsum("bh,bh->b", highest, steps)
+
+    def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays: dict[str, NDArray[Any]] = {
+            "objects": smallest(self.objects),
+            "sizes": smallest(np.array([len(each.images) for each in self.classes])),
+            "images": _planes(np.concatenate([each.images for each in self.classes])),
+        }
+        prefixes = list(self.classes[0].matched)
+        for prefix in prefixes:
+            for place, what in enumerate(("right", "ignored")):
+                bits = np.concatenate([each.matched[prefix][place] for each in self.classes], axis=1)
+                arrays[f"{prefix}_{what}"] = _planes((1 << np.arange(10)) @ bits)
+        return arrays, {"form": self.form, "prefixes": prefixes}
+
+    @classmethod
+    def of_parts(cls, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> Matches:
+        form, prefixes = facts["form"], facts["prefixes"]
+        objects = checked(arrays["objects"], 2, MAX_CELLS, "objects")
+        sizes = checked(arrays["sizes"], 1, MAX_CELLS, "sizes")
+        images = _of_planes(arrays["images"], len(objects), "images")
+        if form not in RECALLS or prefixes not in (["box"], ["box", "mask"]) or not objects.any():
+            raise ValueError("it is of no known form, or has no objects")
+        count({"classes": objects.shape[1]}, "classes", MAX_CLASSES)
+        matched = {}
+        for prefix in prefixes:
+            bits = [_of_planes(arrays[f"{prefix}_{what}"], 1 << 10, what) for what in ("right", "ignored")]
+            matched[prefix] = [(each >> np.arange(10)[:, None] & 1).astype(bool) for each in bits]
+        lengths = {len(images), int(sizes.sum()), *(each.shape[1] for pair in matched.values() for each in pair)}
+        if len(lengths) > 1 or len(sizes) != objects.shape[1]:
+            raise ValueError("its detections are not those of its classes")
+        ends = np.cumsum(sizes)
+        parts = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        return cls(
+            form,
+            objects,
+            [
+                Detections(images[part], {name: (a[:, part], b[:, part]) for name, (a, b) in matched.items()})
+                for part in parts
+            ],
+        )
+
+
+def _planes(values: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """(4, N): the lowest bytes of all numbers, then the next; compressed, these are smaller than the numbers."""
+    return np.ascontiguousarray(values.astype("<u4").view(np.uint8).reshape(-1, 4).T)
+
+
+def _of_planes(planes: NDArray[Any], below: int, what: str) -> NDArray[np.int64]:
+    if planes.ndim != 2 or len(planes) != 4 or planes.dtype != np.uint8:
+        raise ValueError(f"{what} are not the bytes of numbers")
+    numbers = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
+    return checked(numbers, 1, below, what)
