@@ -5,40 +5,37 @@ from __future__ import annotations
 from transfer.dense_benchmarks import DETECTION, SEGMENTATION, benchmark_row
 from transfer.rows import Benchmark
 
+OWN_DATA = "on your own data (--data DIR): classes, counts and epochs from its files"
+ON_ANY = "own data, any architecture, AdamW and layer-wise decay; our settings"
 
-def _own_boxes(name: str, title: str, model: str, summary: str) -> list[Benchmark]:
-    """A protocol on own data, fine-tuned and frozen."""
-    config = f"detection/{name.replace('-', '_')}"
+
+def _own(name: str, public: str, title: str, model: str, summary: str) -> list[Benchmark]:
+    """A public data set's protocol on own data, fine-tuned and frozen; ``-any`` in its name is for any network."""
+    task, suffix = (SEGMENTATION, "py") if public.startswith("seg-") else (DETECTION, "yaml")
+    config = f"{task.rpartition('.')[2]}/{name.replace('-', '_')}"
+    metric, head = ("miou", "a linear head") if task == SEGMENTATION else ("box_ap", "pyramid and heads")
+    arch = None if name.endswith("-any") else "resnet50"
+    dataset = name.removesuffix("-any")
     return [
         benchmark_row(
-            DETECTION, name, name, f"{config}.yaml", "box_ap", arch="resnet50", title=f"{title}, {model}",
+            task, name, dataset, f"{config}.{suffix}", metric, arch=arch, counted_as=public, title=f"{title}, {model}",
             summary=summary,
         ),
         benchmark_row(
-            DETECTION, f"{name}-frozen", name, f"{config}_frozen.yaml", "box_ap", arch="resnet50", typed=name,
-            variant_of=name, option="--frozen", title=f"{title} on a frozen R50, {model}",
-            summary="FPN and heads trained alone, a quarter of the iterations",
+            task, f"{name}-frozen", dataset, f"{config}_frozen.{suffix}", metric, arch=arch, typed=name,
+            counted_as=f"{public}-frozen", variant_of=name, option="--frozen",
+            title=f"{title} on a frozen backbone, {model}",
+            summary=f"{head} trained alone, a {'fifth' if task == SEGMENTATION else 'quarter'} of the iterations",
         ),
     ]  # fmt: skip
 
 
+COCO, VOC, MASKS = "Own data in COCO's form", "Own data in VOC's layout", "Own masks"
 OWN = (
-    *_own_boxes(
-        "own-coco", "Own data in COCO's form", "Mask R-CNN R50-FPN",
-        "as coco on your own data (--data DIR): classes, counts and epochs from its files; without masks boxes alone",
-    ),
-    *_own_boxes(
-        "own-voc", "Own data in VOC's layout", "Faster R-CNN R50-FPN",
-        "as voc on your own data (--data DIR): classes, counts and epochs from its files",
-    ),
-    benchmark_row(
-        SEGMENTATION, "own-masks", "own-masks", "segmentation/own_masks.py", "miou", arch="resnet50",
-        title="Own masks, FCN-FPN R50",
-        summary="as voc on your own data (--data DIR): classes, counts and epochs from its files",
-    ),
-    benchmark_row(
-        SEGMENTATION, "own-masks-frozen", "own-masks", "segmentation/own_masks_frozen.py", "miou", arch="resnet50",
-        typed="own-masks", variant_of="own-masks", option="--frozen", title="Own masks on a frozen R50, linear head",
-        summary="a linear head on the stages of the frozen backbone, a fifth of the iterations",
-    ),
-)  # fmt: skip
+    *_own("own-coco", "coco", COCO, "Mask R-CNN R50-FPN", f"as coco {OWN_DATA}; without masks boxes alone"),
+    *_own("own-coco-any", "coco-any", COCO, "Mask R-CNN on any network", f"as coco-any: {ON_ANY}"),
+    *_own("own-voc", "voc", VOC, "Faster R-CNN R50-FPN", f"as voc {OWN_DATA}"),
+    *_own("own-voc-any", "voc-any", VOC, "Faster R-CNN on any network", f"as voc-any: {ON_ANY}"),
+    *_own("own-masks", "seg-voc", MASKS, "FCN-FPN R50", f"as voc {OWN_DATA}"),
+    *_own("own-masks-any", "seg-voc-any", MASKS, "FCN on any network", f"as voc-any: {ON_ANY}"),
+)

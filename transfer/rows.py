@@ -277,6 +277,7 @@ class Benchmark:
         variant_of: the benchmark that it is a variant of; ``option`` asks for it on the command line.
         labels_list: the published list of labelled images that defines it, where there is one.
         suite: the suite that it is part of.
+        counted_as: the benchmark whose costs per image are its own, but for the number of classes; by default ``name``.
     """
 
     name: str
@@ -296,9 +297,11 @@ class Benchmark:
     labels_list: str | None = None
     suite: str | None = None
     canary: Canary | None = None
+    counted_as: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "typed", self.typed or self.name)
+        object.__setattr__(self, "counted_as", self.counted_as or self.name)
 
     @property
     def config_path(self) -> Path:

@@ -20,6 +20,7 @@ from transfer.tasks.detection.config import protocol_config, resolve_config, sch
 from transfer.tasks.detection.data import load_test_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.own import SCHEDULES
+from transfer.tasks.detection.work import planned_work
 from transfer.tasks.own_files import NamedFiles, schedule_for
 from transfer.trial import Trial, WeightsRef
 from twist_common.errors import UserError
@@ -33,6 +34,8 @@ SMALL = (
     "DATALOADER.NUM_WORKERS=0", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0", "MODEL.ROI_MASK_HEAD.CONV_DIM=8",
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=8", "MODEL.RPN.BATCH_SIZE_PER_IMAGE=8",
 )  # fmt: skip
+
+KINDS = ("", "-frozen", "-any", "-any-frozen")
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +141,7 @@ def test_test_images_among_the_training_images_are_counted(
     assert "1 of 6 test images have a near-duplicate among the training images (1 the same bytes)" in checked.stdout
 
 
-@pytest.mark.parametrize("name", ["own-coco", "own-coco-frozen", "own-voc", "own-voc-frozen"])
+@pytest.mark.parametrize("name", [f"own-{form}{kind}" for form in ("coco", "voc") for kind in KINDS])
 def test_the_truth_of_own_data_scores_a_hundred(name: str, request: pytest.FixtureRequest) -> None:
     """Though the test file has other ids for the same categories."""
     root: Path = request.getfixturevalue(name.split("-")[1])
@@ -148,6 +151,15 @@ def test_the_truth_of_own_data_scores_a_hundred(name: str, request: pytest.Fixtu
     cfg.DATALOADER.NUM_WORKERS = 0
     metrics = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
+
+
+@pytest.mark.parametrize("name", [f"own-{form}{kind}" for form in ("coco", "voc") for kind in KINDS])
+def test_own_data_are_trained_by_epochs_and_a_plan_knows_the_costs(name: str, request: pytest.FixtureRequest) -> None:
+    trial = trial_on(name, request.getfixturevalue(name.split("-")[1]))
+    cfg, fewest = resolve_config(trial), 500 if "frozen" in name else 2000
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS, len(cfg.OWN.CLASSES)) == (fewest, 100, 10)
+    training, *_ = planned_work(trial, "vit_base" if "any" in name else None).phases
+    assert training.num_steps == fewest and training.cost is not None
 
 
 def coco_file(root: Path, folder: str) -> tuple[Path, dict[str, list[dict[str, object]]]]:

@@ -22,6 +22,7 @@ from transfer.rows import DenseDataset, OwnMasks
 from transfer.tasks.own_files import NOT_NAMED, NamedFiles
 from transfer.tasks.segmentation.config import judged, protocol_of, resolve_config, schedule
 from transfer.tasks.segmentation.masks import class_indices, mask_pairs
+from transfer.tasks.segmentation.work import planned_work
 from transfer.trial import TrialSettings, WeightsRef
 from twist_common.errors import UserError
 
@@ -219,15 +220,27 @@ def test_content_changes_with_a_mask_and_with_what_is_said_of_it(root: Path, tmp
     assert found(root)[0].content != before
 
 
-@pytest.mark.parametrize(("name", "iterations"), [("own-masks", 2000), ("own-masks-frozen", 400)])
+@pytest.mark.parametrize(
+    ("name", "iterations"),
+    [("own-masks", 2000), ("own-masks-frozen", 400), ("own-masks-any", 2000), ("own-masks-any-frozen", 400)],
+)
 def test_classes_and_schedule_follow_from_the_data_and_are_the_protocol(root: Path, name: str, iterations: int) -> None:
     protocol = protocol_of(settings(root, name))
     config, difference = resolve_config(protocol)
     assert (config.model.decode_head.num_classes, config.num_images) == (3, {"train": NUM_TRAIN, "test": NUM_TEST})
-    assert (schedule(config).iterations, schedule(config).milestones) == (iterations, (0, iterations))
+    warm_up = 150 if name == "own-masks-any" else 0
+    assert (schedule(config).iterations, schedule(config).warmup_iterations) == (iterations, warm_up)
+    assert schedule(config).milestones == (warm_up, iterations)
     assert judged(config, protocol, difference).standing == "on protocol"
     with pytest.raises(UserError, match="follows from the data"):
         resolve_config(protocol, ["own.content=x"])
+
+
+@pytest.mark.parametrize(("name", "arch"), [("own-masks", None), ("own-masks-any", "vit_base")])
+def test_a_plan_knows_what_training_costs(root: Path, name: str, arch: str | None) -> None:
+    (training, testing) = planned_work(settings(root, name), arch).phases
+    assert (training.num_steps, training.num_images, testing.num_images) == (2000, 32_000, NUM_TEST)
+    assert training.cost is not None and testing.cost is not None
 
 
 def test_test_images_among_the_training_images_are_counted(root: Path, tmp_path: Path) -> None:

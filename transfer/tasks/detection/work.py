@@ -76,7 +76,7 @@ def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
 
 def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str], arch: str | None) -> Work:
     changed = variant(changes, PER_IMAGE)
-    counted = COSTS.get(benchmark.name)
+    counted = COSTS.get(benchmark.counted_as)
     train_cost: Cost = counted.train if counted else None
     test_cost: Cost = counted.test if counted else None
     if settings["MODEL"]["BACKBONE"]["NAME"] != ANY_BACKBONE:
@@ -115,7 +115,7 @@ def _with_network(
 ) -> tuple[ModelCost, NetworkPass, NetworkPass]:
     """What all but the network costs, with all parameters; and a training and a test image of 4:3, as it is padded."""
     sizes, is_frozen = settings["INPUT"]["MIN_SIZE_TRAIN"], settings["MODEL"]["BACKBONE"]["FREEZE_AT"] > 0
-    counted = without_network(benchmark.name, arch, is_frozen=is_frozen)
+    counted = without_network(benchmark.counted_as, arch, is_frozen=is_frozen)
 
     def through(shorter: float, times: int, flop: Flop) -> NetworkPass:
         height, width = (STRIDE * math.ceil(round(side) / STRIDE) for side in (shorter, shorter * 4 / 3))

@@ -40,7 +40,7 @@ def recorded_work(record: TrialRecord, benchmark: Benchmark) -> Work:
 
 def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[str], arch: str | None) -> Work:
     changed = variant(changes, PER_IMAGE)
-    counted = COSTS.get(benchmark.name)
+    counted = COSTS.get(benchmark.counted_as)
     train_cost: Cost = counted.train if counted else None
     test_cost: Cost = counted.test if counted else None
     backbone = settings["model"]["backbone"]
@@ -78,7 +78,7 @@ def _with_network(
     """What all but the network costs, with all parameters; and a training crop and a test image, in all its windows."""
     spec, model = architecture.get(arch), settings["model"]
     is_frozen = model["backbone"]["frozen"]
-    counted = without_network(benchmark.name, arch, is_frozen=is_frozen)
+    counted = without_network(benchmark.counted_as, arch, is_frozen=is_frozen)
 
     def through(size: Sequence[int], times: int, flop: Flop) -> NetworkPass:
         patch = spec.patch_size[0] if spec.patch_size else 1
