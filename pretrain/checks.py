@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Iterator
 from operator import attrgetter
@@ -81,6 +82,8 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
             yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}"
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {backbone}: leave it at 0"
+    if recipe.run.track != "none" and importlib.util.find_spec(recipe.run.track) is None:
+        yield f"run.track is {recipe.run.track}, which is not installed: pip install '.[trackers]', or leave it at none"
 
 
 def _values(recipe: Recipe, keys: tuple[str, ...]) -> list[tuple[str, Any]]:

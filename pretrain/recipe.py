@@ -218,6 +218,7 @@ class Run:
         keep_epochs: every this many epochs a checkpoint is kept beside the last one; None keeps the last alone.
         log_steps: steps from one line of metrics.jsonl, and point of the curves, to the next.
         on_collapse: what the sentinel does when the signs of a collapse last: say so, or stop the run too.
+        track: curves go to Weights & Biases or MLflow too (:mod:`pretrain.watch.trackers`).
         compile: torch.compile the network; worth its minutes of compilation on GPUs. It rounds in other places, so
             where it is on it is in the recipe's hash after all.
     """
@@ -227,6 +228,7 @@ class Run:
     keep_epochs: int | None = None
     log_steps: int = 50
     on_collapse: Literal["warn", "stop"] = "warn"
+    track: Literal["none", "wandb", "mlflow"] = "none"
     compile: bool = False
 
 

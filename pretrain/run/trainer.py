@@ -35,6 +35,7 @@ from pretrain.run.step import NonFiniteLossError, TrainStep
 from pretrain.watch import diagnosis, monitor
 from pretrain.watch.progress import Stopwatch, TrainingProgress
 from pretrain.watch.sentinel import CollapseSentinel
+from pretrain.watch.trackers import open_tracker
 from twist_common.errors import UserError
 from twist_common.files import make_dir, remove_unfinished
 
@@ -160,7 +161,8 @@ class Trainer:
         order = TrainingOrder(recipe, self.dataset, step=self.step, rank=process.rank, world_size=process.world_size)
         stopwatch = Stopwatch(load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda"))
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)
-        self.curves = monitor.Curves(self.out, self.step) if process.is_first else None
+        if process.is_first:
+            self.curves = monitor.Curves(self.out, self.step, open_tracker(recipe, self.out))
         with progress, contextlib.closing(self.curves) if self.curves else contextlib.nullcontext():
             for batches in stopwatch:
                 epoch = self.epoch

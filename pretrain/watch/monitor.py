@@ -14,6 +14,7 @@ from pretrain.data.dataset import Batch
 from pretrain.distributed import gather_over_processes
 from pretrain.loss.self_labeling import SelfLabelingLoss
 from pretrain.loss.twist import TwistLoss
+from pretrain.watch.trackers import Tracker
 from twist_common.files import named_in_errors, write_text
 
 Statistics = dict[str, float]
@@ -139,9 +140,9 @@ class WatchedEpoch:
 
 
 class Curves:
-    """``metrics.jsonl`` and TensorBoard curves; a resumed run cuts what was written after its checkpoint."""
+    """``metrics.jsonl``, TensorBoard and a tracker; a resumed run cuts what the first two have after its checkpoint."""
 
-    def __init__(self, out: Path, first_step: int) -> None:
+    def __init__(self, out: Path, first_step: int, tracker: Tracker | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._path = path = out / METRICS_NAME
@@ -152,6 +153,7 @@ class Curves:
         self._file = path.open("a", encoding="utf-8")
         purge = first_step + 1 if first_step else None
         self._writer = SummaryWriter(str(out / CURVES_NAME), purge_step=purge)
+        self._tracker = tracker
 
     def write(self, kind: str, step: int, epoch: int, statistics: Statistics) -> None:
         """Writes one line and one point on each curve.
@@ -167,11 +169,15 @@ class Curves:
             self._file.flush()
         for name, value in statistics.items():
             self._writer.add_scalar(f"{kind}/{name}", value, step)
+        if self._tracker:
+            self._tracker.write(step, {f"{kind}/{name}": value for name, value in statistics.items()})
 
     def close(self) -> None:
-        """Flushes and closes both."""
+        """Flushes and closes all of them."""
         self._file.close()
         self._writer.close()
+        if self._tracker:
+            self._tracker.close()
 
 
 def all_finite(module: nn.Module) -> bool:

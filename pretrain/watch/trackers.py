@@ -1,0 +1,89 @@
+"""Curves for Weights & Biases or MLflow, where the user asks for one; what is written on disk is the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pretrain.recipe import Recipe, as_dict, recipe_sha256
+
+PROJECT = "twist-transfer"
+NOTE_NAME = "tracker.txt"  # the run's id at the tracker, so that a resumed run goes on with its curves
+
+
+class Tracker(Protocol):
+    """Where curves go besides ``metrics.jsonl`` and TensorBoard."""
+
+    def write(self, step: int, statistics: Mapping[str, float]) -> None:
+        """One point on each curve."""
+
+    def close(self) -> None:
+        """Sends what is left."""
+
+
+class WandbTracker:
+    """A run of Weights & Biases, set up by its own variables, such as ``WANDB_MODE=offline``."""
+
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        import wandb
+
+        note = out / NOTE_NAME
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            name=out.name,
+            dir=str(out),
+            id=note.read_text(encoding="utf-8") if note.is_file() else None,
+            resume="allow",
+            config={**as_dict(recipe), "recipe_sha256": recipe_sha256(recipe)},
+        )
+        note.write_text(self._run.id, encoding="utf-8")
+
+    def write(self, step: int, statistics: Mapping[str, float]) -> None:
+        self._run.log(dict(statistics), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class MlflowTracker:
+    """A run of MLflow, at ``MLFLOW_TRACKING_URI`` or in ``OUT/mlruns``."""
+
+    def __init__(self, recipe: Recipe, out: Path) -> None:
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files need neither a server nor a database
+        import mlflow
+
+        note = out / NOTE_NAME
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            mlflow.set_tracking_uri((out / "mlruns").resolve().as_uri())
+        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
+        self._mlflow = mlflow
+        if note.is_file():
+            mlflow.start_run(run_id=note.read_text(encoding="utf-8"))
+            return
+        note.write_text(mlflow.start_run(run_name=out.name).info.run_id, encoding="utf-8")
+        mlflow.log_params({**dict(_flat(as_dict(recipe))), "recipe_sha256": recipe_sha256(recipe)})
+
+    def write(self, step: int, statistics: Mapping[str, float]) -> None:
+        self._mlflow.log_metrics(dict(statistics), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+TRACKERS: dict[str, Callable[[Recipe, Path], Tracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
+
+
+def open_tracker(recipe: Recipe, out: Path) -> Tracker | None:
+    """The tracker that the recipe names; None without one."""
+    return TRACKERS[recipe.run.track](recipe, out) if recipe.run.track != "none" else None
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
