@@ -21,6 +21,7 @@ from pretrain.run.process import run_process
 from twist_common import cli, slurm, slurm_jobs
 from twist_common.errors import UserError
 from twist_common.files import write_text
+from twist_common.printable import printable
 from twist_common.process import STOP_SIGNALS
 from twist_common.slurm import JobStatus
 
@@ -77,7 +78,7 @@ class PretrainTask:
             with slurm_jobs.signals_unwind():
                 sys.exit(run_process(self.recipe, data=self.data, out=self.out, device=self.device))
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(str(error))}", file=sys.stderr)
             sys.exit(cli.EXIT_BAD_USE)
         except SystemExit as end:
             if end.code in STOPPED and slurm_jobs.is_to_be_requeued():

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from twist_common.errors import UserError, system_sentence
 from twist_common.mistakes import one_sentence, without_empty_defaults
+from twist_common.printable import printable
 
 Args = TypeVar("Args")
 
@@ -47,7 +48,7 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         code = main(_parsed(args_type, prog, description))
         sys.stdout.flush()
     except UserError as error:
-        print(as_typed(f"error: {error}"), file=sys.stderr)
+        print(as_typed(f"error: {printable(str(error))}"), file=sys.stderr)
         code = EXIT_BAD_USE
     except BrokenPipeError:  # the reader (head, less) has had enough; nothing is left to say to it
         _say_no_more()
@@ -55,7 +56,7 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     except OSError as error:
         if error.errno is None:  # Pillow's and others': not the system's
             raise
-        print(f"error: {system_sentence(error)}", file=sys.stderr)
+        print(f"error: {printable(system_sentence(error))}", file=sys.stderr)
         _say_no_more()  # the output itself may be what cannot be written
         code = EXIT_TRIAL_FAILED
     except KeyboardInterrupt:

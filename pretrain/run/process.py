@@ -10,6 +10,7 @@ from pretrain.recipe import Recipe
 from pretrain.run import preemption
 from pretrain.run.finished import BACKBONE_NAME, CHECKPOINT_NAME, is_finished
 from twist_common import cli
+from twist_common.printable import printable
 
 
 def run_process(recipe: Recipe, *, data: Path, out: Path, device: str) -> int:
@@ -41,7 +42,7 @@ def run_process(recipe: Recipe, *, data: Path, out: Path, device: str) -> int:
             if not is_done:
                 trainer.train(recipe, data=data, out=out, process=process)
     except trainer.TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return cli.EXIT_TRIAL_FAILED
     except distributed.LostProcessError as error:
         left = f"{out / CHECKPOINT_NAME} is left" if (out / CHECKPOINT_NAME).is_file() else "no checkpoint is left"

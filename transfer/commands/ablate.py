@@ -16,6 +16,7 @@ from transfer.commands.report import summary_text, write_report
 from twist_common import cli
 from twist_common.errors import UserError
 from twist_common.files import write_text
+from twist_common.printable import printable
 from twist_configs.pretrain import ablations
 
 
@@ -79,7 +80,7 @@ def main(args: Args) -> int:
     untrained = evaluator.untrained(base, out / "runs")
     write_text(folder / OUTCOME_NAME, outcome_text(study, args.recipe, args.overrides, data, untrained, contents))
     ablation, page = write_report([folder])
-    print(summary_text(ablation))
+    print(printable(summary_text(ablation)))
     print(page)
     return cli.EXIT_TRIAL_FAILED if failed else cli.EXIT_DONE
 

@@ -16,6 +16,7 @@ from transfer.rows import DatasetRow, DenseDataset
 from transfer.trials.plan import data_root
 from twist_common import cli
 from twist_common.errors import UserError
+from twist_common.printable import printable
 from twist_common.progress import progress_bar
 
 
@@ -100,7 +101,7 @@ def count_repeated_images(row: DatasetRow, root: Path) -> None:
         f"images ({found.exact:,} the same bytes)"
     )
     for test, train, _ in found.examples[:5]:
-        print(f"  {test} - {train}")
+        print(printable(f"  {test} - {train}"))
 
 
 def dataset_lines() -> str:
@@ -122,9 +123,9 @@ def check(row: DatasetRow, root: Path, *, again: bool) -> bool:
         findings = examine_if_changed(row, root, progress, again=again)
     sentences = findings.sentences()
     for note in findings.notes():
-        print(f"note: {row.name}: {note}")
+        print(printable(f"note: {row.name}: {note}"))
     for sentence in sentences:
-        print(f"error: {row.name}: {sentence}", file=sys.stderr)
+        print(printable(f"error: {row.name}: {sentence}"), file=sys.stderr)
     if sentences:
         print(f"what to fetch: {row.title}: {row.guide.format(root=root)}", file=sys.stderr)
     else:

@@ -188,7 +188,7 @@ def _body(weights: ConvertedWeights, measured: Sequence[Measured]) -> list[str]:
         "In percent, mean ± sample standard deviation (trials), on protocol. Differences are paired by seed, with "
         f"their 95 % interval. Every trial is in [{REPORT}]({REPORT}).",
         "## Files",
-        f"- `{weights.path.name}`: SHA-256 `{proof['weights_sha256']}`\n"
+        f"- {escape(weights.path.name)}: SHA-256 `{proof['weights_sha256']}`\n"
         f"- `{PROOF}`: the conversion's proof; source SHA-256 `{source['sha256']}`\n"
         f"- `{REPORT}`: every trial and statistic",
         "## Input",

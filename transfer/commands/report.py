@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 
 from twist_common import cli
 from twist_common.files import atomic_path, make_dir
+from twist_common.printable import printable
 
 if TYPE_CHECKING:
     from transfer.report.compare.model import Report
@@ -58,7 +59,7 @@ def main(args: Args) -> int:
         from transfer.report import verify
 
         found = verify.verify(args.verify, args.runs)
-        print(verify.in_words(found, args.verify))
+        print(printable(verify.in_words(found, args.verify)))
         return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
         from transfer.report.write.pack import RECORDS, pack
@@ -73,7 +74,7 @@ def main(args: Args) -> int:
     report, page = write_report(
         args.runs, out=args.out, baseline=args.baseline, difference=args.difference, margin=args.margin
     )
-    print(summary_text(report))
+    print(printable(summary_text(report)))
     print(page)
     return cli.EXIT_DONE
 
@@ -151,7 +152,9 @@ def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip 
         REPORT_HTML: render_html(document),
     }
     plots = {f"{FIGURES}/{plot.name}.png": plot.png for plot in document.plots}
-    return plots | {name: text.encode() for name, text in texts.items()}
+    # JSON is for programs, and says names as they are.
+    shown = {name: text if name == REPORT_JSON else printable(text) for name, text in texts.items()}
+    return plots | {name: text.encode() for name, text in shown.items()}
 
 
 def summary_text(report: Report) -> str:

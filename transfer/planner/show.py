@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from transfer.planner.planning import PlannedRow, PlannedTrials
 from transfer.trials.states import MEANING, ranges
+from twist_common.printable import printable
 
 GIB, MIB = 2**30, 2**20
 
@@ -28,7 +30,7 @@ def show(plan: PlannedTrials, console: Console) -> None:
         for row in plan.rows:
             time, hours, source = _time(row)
             trials, files = "\n".join(_seeds(row)), "\n".join(_disk(row))
-            table.add_row(row.benchmark, _weights(row), trials, time, hours, source, files)
+            table.add_row(*map(Text, (row.benchmark, printable(_weights(row)), trials, time, hours, source, files)))
         console.print(table)
     else:
         lines.append(title)
@@ -40,7 +42,7 @@ def show(plan: PlannedTrials, console: Console) -> None:
                 lines += [f"  time    {time} per trial{in_all}", f"  source  {source}"]
                 lines += [f"  disk    {line}" for line in _disk(row)]
     for line in [*lines, *_totals(plan)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def as_json(plan: PlannedTrials) -> str:

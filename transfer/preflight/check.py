@@ -17,6 +17,7 @@ from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
 from transfer.trials.states import unfinished
 from twist_common.errors import UserError
+from twist_common.printable import printable
 from twist_common.progress import progress_bar
 
 # Settings by which a trial asks for other data than its protocol's.
@@ -63,10 +64,10 @@ def check_before_trials(
     check_data(waiting)
     check_weights(waiting)
     for line in forewarnings(waiting):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     if args.canary:
         for line in run_canaries(waiting, launch, args.canary_weights):
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
 
 
 def check_frameworks(plans: Sequence[TrialPlan]) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from transfer.trials.board import DONE, ELSEWHERE, FAILED, REFUSED, RUNNING, WAITING, Board, BoardRow
 from transfer.trials.plan import TrialPlan
 from transfer.trials.summary import End, RunSummary
+from twist_common.printable import printable
 from twist_common.progress import clock_text
 
 FRAME_LINES = 5  # the table's head and frame, and the line below it
@@ -82,12 +83,12 @@ class TrialsDisplay:
         self.line(f"[{self._num_ended}/{self._total}] {plan.label}: {state}, {result} ({took}{to_go} to go)")
         left = {row.kind for row in self.board.of(WAITING, ELSEWHERE, RUNNING)}
         if self._after_benchmark and plan.benchmark.name not in left:
-            self._console.print(self._after_benchmark(), highlight=False, markup=False, soft_wrap=True)
+            self._console.print(printable(self._after_benchmark()), highlight=False, markup=False, soft_wrap=True)
 
     def line(self, text: str) -> None:
         """Prints what the live table does not keep; on a terminal nothing."""
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def picture(board: Board, *, already_done: int, num_lines: int) -> Group:
@@ -103,7 +104,8 @@ def picture(board: Board, *, already_done: int, num_lines: int) -> Group:
             eta = clock_text(board.seconds_left(row))
         elif row.state == DONE and row.began:
             detail += f" in {clock_text(row.ended - row.began)}"
-        table.add_row(row.label, Text(row.state, STYLES[row.state]), Text(detail), eta, row.device)
+        label, state = Text(printable(row.label)), Text(row.state, STYLES[row.state])
+        table.add_row(label, state, Text(printable(detail)), eta, row.device)
     hidden = {state: len(board.of(state)) - sum(row.state == state for row in shown) for state in STYLES}
     folded = "  ".join(f"+ {count} {state}" for state, count in hidden.items() if count)
     num_done, num_failed = len(board.of(DONE)) + already_done, len(board.of(FAILED, REFUSED))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from transfer.trials.plan import TrialPlan
 from twist_common.cli import EXIT_DONE, EXIT_TRIAL_FAILED
+from twist_common.printable import printable
 
 End = Literal["done", "done elsewhere", "failed", "refused"]
 
@@ -53,7 +54,7 @@ def print_failures(summary: RunSummary, command: str) -> None:
     for plan, reason in summary.failed:
         traces = {"traceback": plan.trial_dir / "error.txt", "output": plan.log_path}
         where = ", ".join(f"{what}: {path}" for what, path in traces.items() if path.is_file())
-        print(f"failed: {plan.label}: {reason}{f' ({where})' if where else ''}", file=sys.stderr)
+        print(printable(f"failed: {plan.label}: {reason}{f' ({where})' if where else ''}"), file=sys.stderr)
     if summary.failed:
         print(
             f"{len(summary.failed)} trial(s) failed, the others are recorded; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -39,8 +40,13 @@ def render_csv(report: Report) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _plain(cell) for name, cell in row.items()} for row in rows)
     return buffer.getvalue()
+
+
+def _plain(cell: object) -> object:
+    """The cell; a quote comes before what spreadsheets compute (owasp.org/www-community/attacks/CSV_Injection)."""
+    return f"'{cell}" if isinstance(cell, str) and re.match(r"\s*[=+\-@]", cell) else cell
 
 
 def _csv_cells(row: ResultRow, trial: TrialRecord, metric: str | None, *, is_main: bool) -> dict[str, object]:
@@ -76,13 +82,15 @@ def render_ablations_csv(ablations: Sequence[Ablation]) -> str:
     figures = list(dict.fromkeys(name for each in ablations for run in each.runs for name in run.figures))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["study", "recipe", "setting", "overrides", "seed", *figures, "sentinel", "failure", "folder"])
+    figure_names = [_plain(name) for name in figures]
+    writer.writerow(["study", "recipe", "setting", "overrides", "seed", *figure_names, "sentinel", "failure", "folder"])
     for each in ablations:
         for run in each.runs:
             overrides = " ".join([*each.overrides, *run.overrides])
             values = [run.figures.get(name, "") for name in figures]
             ending = [" | ".join(run.sentinel), run.failure or "", run.folder]
-            writer.writerow([each.study, each.recipe, run.setting, overrides, run.seed, *values, *ending])
+            line = [each.study, each.recipe, run.setting, overrides, run.seed, *values, *ending]
+            writer.writerow([_plain(cell) for cell in line])
     return buffer.getvalue()
 
 

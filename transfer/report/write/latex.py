@@ -11,6 +11,7 @@ from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import Table
+from twist_common.printable import printable
 
 ESCAPES = {
     **{character: f"\\{character}" for character in "{}$&%#_"},
@@ -26,6 +27,7 @@ ESCAPES = {
     "−": "$-$",
     "–": "--",
     "\u202f": r"\,",
+    "\ufffd": "?",
 }
 
 PREAMBLE = "% Written by tools/report.sh. Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
@@ -55,7 +57,7 @@ def render_latex(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX sets as it is."""
-    return "".join(ESCAPES.get(character, character) for character in re.sub(r"[^\S\u202f]+", " ", text))
+    return "".join(ESCAPES.get(each, each) for each in printable(re.sub(r"[^\S\u202f]+", " ", text)))
 
 
 def _table(table: Table, title: str, label: str) -> str:

@@ -14,7 +14,7 @@ FIGURES = "report-figures"
 
 def render_markdown(document: Document) -> str:
     """The report as GitHub-flavoured Markdown."""
-    blocks = [f"# {document.title}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
+    blocks = [f"# {escape(document.title)}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
     if document.overview_table:
         blocks += ["## Overview", "\n".join(f"- {escape(claim)}" for claim in document.claims)]
         blocks += [*_image(document.overview), *_table(document.overview_table)]
@@ -30,7 +30,12 @@ def render_markdown(document: Document) -> str:
         blocks += _table(table)
     if document.pretraining:
         shown = document.pretraining
-        blocks += ["## Pre-training", *_image(shown.plot), *([shown.note] if shown.note else []), *_table(shown.runs)]
+        blocks += [
+            "## Pre-training",
+            *_image(shown.plot),
+            *([escape(shown.note)] if shown.note else []),
+            *_table(shown.runs),
+        ]
     for ablation in document.ablations:
         blocks += [f"## {escape(ablation.heading)}", escape(ablation.subtitle), *_notes(ablation.notes)]
         blocks += [*_image(ablation.plot), *([escape(ablation.caption)] if ablation.caption else [])]

@@ -25,7 +25,10 @@ def read_coco(path: Path) -> tuple[dict[str, Any], list[str]]:
         OSError: there is no such file.
         ValueError, KeyError, TypeError, AttributeError: it is not JSON, or not of COCO's form.
     """
-    content = json.loads(path.read_bytes())
+    try:
+        content = json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deeply for JSON of COCO's form") from None
     annotations = content["annotations"]
     remarks = []
     if any(annotation["id"] == 0 for annotation in annotations):

@@ -17,6 +17,8 @@ from pathlib import Path
 from twist_common.images import IMAGE_SUFFIXES
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
+MAX_BYTES = 16 << 20  # an image with 50,000 objects
+MAX_BYTES = 16 << 20  # an image with 50,000 objects
 LABEL_COLUMN = re.compile(r"\s+(-1|0|1)$")  # of lists as <class>_test.txt: is the class in the image?
 
 
@@ -50,8 +52,10 @@ def read_annotation(path: Path) -> VocAnnotation:
         OSError: there is none.
         ValueError: it is no XML, or lacks something; the message begins with what.
     """
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
     try:
-        root = ET.parse(path).getroot()
+        root = ET.parse(path).getroot()  # Expat itself refuses entities that grow a hundredfold (from 2.4.0 on)
     except ET.ParseError as error:
         raise ValueError(f"no XML ({error})") from None
     return VocAnnotation(
