@@ -25,9 +25,10 @@ from transfer.record import TrialRecord
 from transfer.trials.claim import Owner, live_owner
 
 # What measures the run, not the trial.
-MEASURED = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0, "seal": ""}
-# Records are compared field by field; the others depend on when a run took place: output, curves, MMEngine's folders.
-NOT_COMPARED = re.compile(r"record\.json|log\.txt|events\.out\.tfevents\..*|\d{8}_\d{6}(\..*)?")
+MEASURED = {"wall_seconds": 0.0, "device_hours": 0.0, "peak_bytes": 0, "ledger": "", "seal": ""}
+# Records are compared field by field; the others depend on when a run took place: ledger, output, curves, MMEngine's
+# folders.
+NOT_COMPARED = re.compile(r"record\.json|ledger\.jsonl|log\.txt|events\.out\.tfevents\..*|\d{8}_\d{6}(\..*)?")
 
 
 @dataclass

@@ -25,7 +25,7 @@ FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
 )  # fmt: skip
 # Fields that not all records have; empty ones are not written.
-LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "files", "metrics_sha256", "seal")
+LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "files", "ledger", "metrics_sha256", "seal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,7 @@ class TrialRecord(TrialResult):
         processor: the CPU's model, also of trials on GPUs; empty in records older than this field. On CPU the same
             seed gives the same figures bit for bit on one model only.
         files: name to SHA-256 of what lies beside the record and belongs to it: pictures, outcomes of the images.
+        ledger: hash of the line of the trial's start (:mod:`transfer.ledger`); empty in records from before ledgers.
         metrics_sha256: the seal of records of the older schema: :meth:`figures_sha256` when the trial ended.
         seal: :meth:`content_sha256` when the trial ended; empty in records of the older schema.
     """
@@ -141,6 +142,7 @@ class TrialRecord(TrialResult):
     device_hours: float = 0.0
     peak_bytes: int = 0
     files: dict[str, str] = field(default_factory=dict)
+    ledger: str = ""
     metrics_sha256: str = ""
     seal: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -70,9 +70,8 @@ def _names(record: Any) -> Iterator[str]:
 
 def _numbers_and_hashes(record: Any) -> Iterator[str]:
     hashes = {"inputs_sha256": record.inputs_sha256, "the weights' sha256": record.weights.sha256}
-    hashes |= {
-        name: getattr(record, name) for name in ("config_sha256", "metrics_sha256", "seal") if getattr(record, name)
-    }
+    optional = ("config_sha256", "ledger", "metrics_sha256", "seal")
+    hashes |= {name: getattr(record, name) for name in optional if getattr(record, name)}
     hashes |= {f"the hash of {brief(name)}": digest for name, digest in record.files.items()}
     for what, digest in hashes.items():
         if not re.fullmatch(r"[0-9a-f]{64}", digest):

@@ -100,5 +100,5 @@ def test_an_interrupted_run_leaves_a_usable_terminal_and_no_process(how: str, tm
     assert terminal.written.rindex(SHOW_CURSOR) > terminal.written.rindex(HIDE_CURSOR)
     assert not processes_with(str(tmp_path / "runs"))
     left = [path.name for path in (tmp_path / "runs").rglob("*") if path.is_file()]
-    assert sorted(left) == ["log.txt", "log.txt", "scratch", "scratch"]  # no claim, and no failed record
+    assert sorted(left) == ["ledger.jsonl", "log.txt", "log.txt", "scratch", "scratch"]  # no claim, no failed record
     assert not any(plan.record_path.exists() for plan in plans(tmp_path))

@@ -14,6 +14,7 @@ import pytest
 
 from tests.trial_runs import plans, processes_with, records, start_runner, wait_until
 from transfer.benchmarks import BENCHMARKS
+from transfer.ledger import LEDGER_NAME, read_ledger
 from transfer.record import OUTCOMES_NAME, RECORD_NAME, TrialRecord
 from transfer.trials.plan import plan_trials, weights_ref
 from transfer.trials.process import MAX_TEMPORARY_FOLDER
@@ -28,6 +29,9 @@ def test_each_trial_leaves_a_record_and_is_not_run_again(tmp_path: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
     again = run_trials(plans(tmp_path), jobs=2)
     assert (again.done, again.skipped, again.exit_code) == (0, 3, 0)
+    ledger = read_ledger((tmp_path / "runs" / LEDGER_NAME).read_bytes(), "here")
+    assert sorted(entry.event for entry in ledger.entries) == ["done"] * 3 + ["started"] * 3
+    assert all(record.ledger in ledger.hashes and record.seal_holds for record in records(tmp_path).values())
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == before
     assert [records(tmp_path)[seed].metrics["score"].value for seed in range(3)] == [10.0, 11.0, 12.0]
     for path in tmp_path.rglob(OUTCOMES_NAME):
@@ -53,6 +57,9 @@ def test_a_failed_trial_is_marked_the_others_go_on_and_it_can_be_mended(
     assert failed.status == "failed" and reason in (failed.error or "") and failed.metrics == {}
     assert len(list(tmp_path.rglob(OUTCOMES_NAME))) == 2
     assert {seed for seed, record in records(tmp_path).items() if record.status == "done"} == {0, 2}
+    ledger = read_ledger((tmp_path / "runs" / LEDGER_NAME).read_bytes(), "here")
+    (end,) = [entry for entry in ledger.entries if entry.event == "failed"]
+    assert end.seal == failed.seal and failed.ledger in ledger.hashes and failed.seal_holds
 
 
 @pytest.mark.parametrize(("fault", "traced"), [("raise", True), ("die", False)])
@@ -87,10 +94,12 @@ def test_a_failed_trial_is_run_again(tmp_path: Path) -> None:
     assert records(tmp_path)[0].status == "done"
 
 
-def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_bad_input_is_one_sentence_and_leaves_nothing_but_a_note_that_it_was_removed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.json is missing"):
         run_trials(plans(tmp_path, "seed0=refuse", "seed1=refuse", "seed2=refuse"), jobs=2)
-    assert list((tmp_path / "runs").rglob("*")) == []
+    (ledger,) = (tmp_path / "runs").rglob("*")  # this task finds it after its first step
+    events = [entry.event for entry in read_ledger(ledger.read_bytes(), "here").entries]
+    assert sorted(events) == ["removed"] * (len(events) // 2) + ["started"] * (len(events) // 2)
 
 
 def test_a_record_of_other_settings_is_not_overwritten(tmp_path: Path) -> None:

@@ -32,17 +32,21 @@ class Verification:
         num_cells: how many values of the report were recomputed.
         differing: one line for each cell that is not what the records give, with its name.
         edited: one line for each record that was changed after its trial or after the report.
+        ledger: one line for each contradiction between the records and the ledger.
+        has_ledger: whether there is one.
         sealed_in_part: records whose seal covers their figures alone, because they are of the older schema.
     """
 
     num_cells: int
     differing: tuple[str, ...]
     edited: tuple[str, ...]
-    sealed_in_part: tuple[str, ...]
+    sealed_in_part: tuple[str, ...] = ()
+    ledger: tuple[str, ...] = ()
+    has_ledger: bool = True
 
     @property
     def holds(self) -> bool:
-        return not self.differing and not self.edited
+        return not self.differing and not self.edited and not self.ledger
 
 
 def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
@@ -66,6 +70,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         # A report stays true when a protocol gets a new version: what it calls on protocol was so when it was made.
         versions = {name: row["protocol_version"] for name, row in rows if row["on_protocol"]}
         hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
+        heads = [text({"heads": each}, "heads") for each in stated["ledger"]["heads"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise no_report(path, error) from None
     records, evidence = find_records(places), find_evidence(places)
@@ -77,11 +82,17 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         for record in records
         if hashes.get(trial_name(record), "") not in ("", sha256_text(record.to_text()))
     ]
+    lines = {sha256 for each in evidence.ledgers for sha256 in each.ledger.hashes}
+    cut = [
+        f"line {head[:8]}, the last when the report was made, is no longer there" for head in heads if head not in lines
+    ]
     return Verification(
         num_cells=len(reported),
         differing=tuple(_differences(reported, _cells(json_content(report)))),
         edited=(*broken_seals(records), *changed, *evidence.edited()),
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
+        ledger=(*report.ledger.faults, *cut),
+        has_ledger=report.ledger.num_lines is not None or not records,
     )
 
 
@@ -89,6 +100,9 @@ def in_words(verification: Verification, path: Path) -> str:
     """The finding in words, the verdict last."""
     lines = [f"differs: {line}" for line in verification.differing]
     lines += [f"edited: {line}" for line in verification.edited]
+    lines += [f"ledger: {line}" for line in verification.ledger]
+    if not verification.has_ledger:
+        lines.append("no ledger: whether trials were left out cannot be seen")
     if in_part := verification.sealed_in_part:
         lines.append(
             f"sealed in part: {fmt.plural(len(in_part), 'record')} of the older schema, whose seal covers the figures "
@@ -100,6 +114,8 @@ def in_words(verification: Verification, path: Path) -> str:
         differing = fmt.plural(len(verification.differing), "value")
         edited = fmt.plural(len(verification.edited), "mark")
         verdict = f"{path}: {differing} of {verification.num_cells} differ, {edited} of edited records"
+        if verification.ledger:
+            verdict += f", {fmt.plural(len(verification.ledger), 'contradiction')} with the ledger"
     return "\n".join([*lines, verdict])
 
 

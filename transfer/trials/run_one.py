@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from transfer.record import OUTCOMES_NAME, TrialRecord, WeightsInfo
 from transfer.record_bounds import MAX_TEXT
@@ -19,6 +20,7 @@ from transfer.trial import Outcome
 from transfer.trials.claim import Claim, live_owner, take
 from transfer.trials.plan import TrialPlan
 from transfer.trials.provenance import first_line, provenance
+from transfer.trials.run_ledger import last_start, note_end, note_removal, note_start
 from transfer.trials.states import recorded_state
 from twist_common.cuda import check_cuda
 from twist_common.errors import UserError
@@ -68,7 +70,15 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
     make_dir(plan.trial_dir)
     for folder in (plan.trial_dir, plan.weights_dir):
         remove_unfinished(folder)
-    trial = plan.trial(progress)
+    ledger = ""
+
+    def first_step_noted(done: int, total: int, what: str) -> None:
+        """Progress of a trial whose input was found to be good: bad input leaves no line."""
+        nonlocal ledger
+        ledger = ledger or note_start(plan)
+        progress(done, total, what)
+
+    trial = plan.trial(first_step_noted)
     error_path = plan.trial_dir / "error.txt"
     outcome = error = None
     try:
@@ -82,11 +92,15 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
     except UserError:
         if is_new:  # otherwise the folder holds what a killed run had done
             shutil.rmtree(plan.trial_dir, ignore_errors=True)
+            if ledger:
+                note_removal(plan)
         raise
     except Exception as raised:
         write_text(error_path, traceback.format_exc())
         error = f"{type(raised).__name__}: {raised}"
-    record = make_record(plan, outcome=outcome, error=error, wall_seconds=time.monotonic() - started)
+    wall_seconds = time.monotonic() - started
+    ledger = ledger or note_start(plan)
+    record = make_record(plan, outcome=outcome, error=error, wall_seconds=wall_seconds, ledger=ledger)
     if record.status == "done":
         error_path.unlink(missing_ok=True)
     if not claim.holds():  # this process was taken for dead: the record is the other's to write
@@ -94,6 +108,7 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
     if outcome and OUTCOMES_NAME in record.files:
         with atomic_path(plan.trial_dir / OUTCOMES_NAME) as temporary:
             temporary.write_bytes(outcome.outcomes)
+    note_end(plan, record)
     record.save(plan.record_path)
     return record
 
@@ -115,8 +130,15 @@ def _output_to(path: Path) -> Iterator[None]:
                 os.close(copy)
 
 
-def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float) -> TrialRecord:
-    """The record of a trial that ended, with an outcome or with an error."""
+def make_record(
+    plan: TrialPlan, *, outcome: Outcome | None, error: str | None, wall_seconds: float, ledger: str = "", **known: Any
+) -> TrialRecord:
+    """The record of a trial that ended, with an outcome or with an error.
+
+    Args:
+        ledger: hash of the line of its start.
+        known: facts about its machine that are not this one's.
+    """
     found = outcome or Outcome(metrics={}, resolved_config="", arch="unknown", source_format="unknown")
     if not error and (broken := found.unfit()):
         error = f"not a figure in percent: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
@@ -152,18 +174,26 @@ def make_record(plan: TrialPlan, *, outcome: Outcome | None, error: str | None, 
         inputs_sha256=plan.inputs_sha256,
         config_sha256=sha256_text(found.resolved_config) if outcome else "",
         files=files,
-        **provenance(plan.device, wall_seconds),
+        ledger=ledger,
+        **(provenance(plan.device, wall_seconds) | known),
     ).sealed()
 
 
-def record_death(plan: TrialPlan, reason: str, wall_seconds: float) -> None:
-    """Writes the failed record of a trial whose process died, unless another process has taken the trial over."""
+def record_death(plan: TrialPlan, reason: str, wall_seconds: float, **known: Any) -> None:
+    """Writes the failed record of a trial whose process died, unless another process has taken the trial over.
+
+    Args:
+        known: facts about its machine that are not this one's.
+    """
     claim = take(plan.claim_path)
     if claim is None:
         return
     with claim.kept():
         if not recorded_state(plan).finished():
-            make_record(plan, outcome=None, error=reason, wall_seconds=wall_seconds).save(plan.record_path)
+            started = last_start(plan) or note_start(plan)
+            record = make_record(plan, outcome=None, error=reason, wall_seconds=wall_seconds, ledger=started, **known)
+            note_end(plan, record)
+            record.save(plan.record_path)
 
 
 def remove_empty_folders(plan: TrialPlan) -> None:

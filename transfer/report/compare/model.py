@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
+from transfer.report.compare.ledgers import LedgerFindings, check_ledgers
 from transfer.report.compare.statistics import PairedDifference, SampleSummary
 from transfer.report.read.evidence import Evidence
 
@@ -183,6 +185,11 @@ class Report:
     @property
     def records(self) -> list[TrialRecord]:
         return [record for row in self.rows for record in row.trials]
+
+    @functools.cached_property
+    def ledger(self) -> LedgerFindings:
+        """What the runs' ledgers say about the records."""
+        return check_ledgers(self.records, self.evidence.ledgers)
 
     @property
     def suites(self) -> list[str]:

@@ -22,7 +22,7 @@ from transfer.report.lay_out.provenance import (
     provenance_tables,
     scored_again,
 )
-from transfer.report.lay_out.seals import seal_warnings
+from transfer.report.lay_out.seals import ledger_fact, ledger_warnings, seal_warnings
 from transfer.report.lay_out.tables import Table
 
 # What lays out evidence and pictures is imported where there are some: most reports have none.
@@ -168,6 +168,7 @@ def _lead(report: Report) -> tuple[str, ...]:
         fmt.plural(done, "trial"),
         f"{fmt.number(hours)} device-hours",
         f"baseline: {', '.join(baselines)}" if baselines else "no baseline",
+        ledger_fact(report),
     )
 
 
@@ -186,7 +187,7 @@ def _warnings(report: Report) -> tuple[str, ...]:
         )
     if again := sum(bool(scored_again(record)) for record in report.records):
         found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
-    found += seal_warnings(report)
+    found += [*seal_warnings(report), *ledger_warnings(report)]
     found += [f"Edited after it was written: {line}." for line in report.evidence.edited()]
     if report.benchmarks and not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")

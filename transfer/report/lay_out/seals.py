@@ -1,4 +1,4 @@
-"""What the report says about its records' seals."""
+"""What the report says about its records' seals, and about their ledger."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from transfer.record import SEALED_IN_PART, TrialRecord
 from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.trials import broken_seals
+
+MAX_WARNINGS = 20  # on the page, about the ledger
 
 
 def seal_cell(record: TrialRecord) -> str:
@@ -25,3 +27,20 @@ def seal_warnings(report: Report) -> list[str]:
             "the figures, and not e.g. the weights' name, the device or what differs from the protocol."
         )
     return found
+
+
+def ledger_fact(report: Report) -> str:
+    """For the first lines: whether there is a ledger, and what a reader of means should know of it."""
+    found = report.ledger
+    if found.num_lines is None:
+        return "no ledger"
+    counts = {"mended": found.num_mended, "without an end": found.num_open}
+    said = "".join(f", {fmt.plural(count, 'trial')} {what}" for what, count in counts.items() if count)
+    return f"ledger of {fmt.plural(found.num_lines, 'line')}{said}"
+
+
+def ledger_warnings(report: Report) -> list[str]:
+    """A sentence for each trial that the ledger and the records disagree on, or that was done several times."""
+    lines = [*report.ledger.faults, *report.ledger.chosen]
+    more = [f"{len(lines) - MAX_WARNINGS} more are in report.json"] if len(lines) > MAX_WARNINGS else []
+    return [f"Ledger: {line}." for line in (*lines[:MAX_WARNINGS], *more)]

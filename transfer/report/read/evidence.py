@@ -1,4 +1,4 @@
-"""What lies beside the records in the given folders and archives: near-duplicates, ablations, pre-training runs."""
+"""What lies beside the records in the given folders and archives: near-duplicates, ablations, pre-training, ledgers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer.benchmarks import BENCHMARKS
 from transfer.report.read.archive import is_archive, read_archive
+from transfer.report.read.ledgers import FoundLedger, find_ledgers, packed_ledgers
 from twist_common.errors import UserError
 from twist_common.strict_json import read_bounded
 
@@ -37,6 +38,7 @@ class Evidence:
     near_duplicates: tuple[NearDuplicateCount, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pretraining: tuple[Pretraining, ...] = ()
+    ledgers: tuple[FoundLedger, ...] = ()
 
     def near_duplicates_of(self, benchmark: str) -> list[NearDuplicateCount]:
         """Those of the test images of a benchmark."""
@@ -72,7 +74,7 @@ class Evidence:
                 found[f"{folder}/{COURSES_FOLDER}/{number:03d}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         for index, run in enumerate(self.pretraining):
             found[f"pretraining/{index}-{safe(run.label)}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
-        return found
+        return found | packed_ledgers(self.ledgers)
 
 
 def find_evidence(sources: Sequence[Path]) -> Evidence:
@@ -110,6 +112,7 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
         near_duplicates=_agreeing(counts, lambda each: replace(each, content=b"")),
         ablations=_agreeing(ablations.values(), lambda each: each.content),
         pretraining=_distinct(runs),
+        ledgers=find_ledgers(files, sources),
     )
 
 

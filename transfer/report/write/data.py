@@ -138,6 +138,7 @@ def json_content(report: Report) -> dict[str, Any]:
             }
             for run in evidence.pretraining
         ],
+        "ledger": asdict(report.ledger) | {"heads": [each.ledger.head for each in evidence.ledgers]},
         "records": [
             {
                 "suite": record.suite,

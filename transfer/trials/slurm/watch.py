@@ -118,11 +118,8 @@ def _record_end(job: TrialJob, status: JobStatus, last_words: str) -> str:
         reason += f" (its output: {paths.stderr})"
     end_claim_of(job.job_id, plan.claim_path)
     # The node's device is not known here, and this may be a machine without a GPU.
-    record_death(dataclasses.replace(plan, device="cpu"), reason, 0.0)
-    state = recorded_state(plan)
-    if state.record and state.failed_since(job.failure_ns):
-        device = f"of Slurm job {job.job_id}"
-        dataclasses.replace(state.record, device=device, peak_bytes=0).sealed().save(plan.record_path)
+    on_node = {"device": f"of Slurm job {job.job_id}", "peak_bytes": 0}
+    record_death(dataclasses.replace(plan, device="cpu"), reason, 0.0, **on_node)
     return reason
 
 
