@@ -1,4 +1,4 @@
-"""``tools/publish.sh``: a converted checkpoint as a model folder with a card, ready for a hub. Nothing is uploaded."""
+"""``tools/publish.sh``: a converted checkpoint as a model folder with a card, ready for a hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from transfer.commands import to_hub
 from transfer.commands.reading import ReadingArgs
 from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
@@ -38,10 +39,12 @@ class Args:
     """Writes a folder with the converted weights, their proof, the report and a Hugging Face style model card.
 
     The card's table and its model-index hold what was measured with this checkpoint, on protocol, and nothing else.
-    Nothing is uploaded.
+    With --to timm, timm.create_model("hf_hub:OWNER/NAME", pretrained=True) loads it, or "local-dir:FOLDER" before it is
+    uploaded. Nothing is uploaded without --push.
 
     examples:
       tools/publish.sh runs/pretrain/demo/backbone.pth --report runs/report.json --out published/demo
+      tools/publish.sh ckpt.pth --report runs/report.json --to timm --out twist-rn50 --push lab/twist-rn50
       tools/publish.sh weights/twist.mmseg.pth --report runs/report.json --out published/twist-mmseg
     """
 
@@ -56,6 +59,8 @@ class Args:
     reading: ReadingArgs = field(default_factory=ReadingArgs)
     license: str | None = None
     """licence of the weights, as the hub names it, e.g. apache-2.0"""
+    push: Annotated[str | None, arg(metavar="OWNER/NAME")] = None
+    """uploads the folder to this repository on Hugging Face's hub; `hf auth login` first"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def main(args: Args) -> None:
     report = read_json(args.report)
     path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)
     weights = find_converted(path)
+    is_converted_here = weights is None
     source = weights.proof["source"]["sha256"] if weights else sha256_of(path)
     measured = measured_rows(report, source, args.report)
     out = make_dir(args.out)
@@ -81,13 +87,23 @@ def main(args: Args) -> None:
         converted = convert(backbone, get_target(args.to, backbone.arch), out, path.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)
-    if weights.path.resolve() != (out / weights.path.name).resolve():
-        with atomic_path(out / weights.path.name) as temporary:
+    files = [CARD, PROOF, REPORT]
+    if weights.proof["target"] == "timm":
+        to_hub.write_timm_config(weights.path, weights.proof, out)
+        files.append(to_hub.CONFIG)
+    published = out / (to_hub.TIMM_WEIGHTS if weights.proof["target"] == "timm" else weights.path.name)
+    if weights.path.resolve() != published.resolve():
+        with atomic_path(published) as temporary:
             shutil.copyfile(weights.path, temporary)
+        if is_converted_here:
+            weights.path.unlink()
     write_text(out / PROOF, json.dumps(weights.proof, indent=1) + "\n")
     write_text(out / REPORT, args.report.read_text(encoding="utf-8"))
+    weights = ConvertedWeights(published, weights.proof)
     write_text(out / CARD, model_card(weights, measured, out.resolve().name, args.license))
     print(out / CARD)
+    if args.push is not None:
+        print(to_hub.push(out, [*files, published.name], args.push))
 
 
 def find_converted(path: Path) -> ConvertedWeights | None:
