@@ -15,6 +15,13 @@ def below(published: float, where: str, *overrides: str) -> Canary:
     return Canary(overrides=overrides, random=band, supervised=band)
 
 
+def linear_probe(published: float) -> Canary:
+    """As :func:`below`, for a 40th of DINOv2's linear probe."""
+    source = "up to the weakest row of table 10, linear, of DINOv2 (arXiv:2304.07193) at the end of its schedule"
+    band = Band(low=0.0, high=published, source=source)
+    return Canary(overrides=("train_cfg.max_iters=1000", "param_scheduler.1.end=40"), random=band, supervised=band)
+
+
 # A 24th of VOC's schedule and a 45th of COCO's, with their drops in proportion.
 _SHORT_VOC = ("SOLVER.MAX_ITER=1000", "SOLVER.STEPS=(750,917)")
 _SHORT_COCO = ("SOLVER.MAX_ITER=2000", "SOLVER.STEPS=(1334,1778)", "SOLVER.WARMUP_ITERS=200")

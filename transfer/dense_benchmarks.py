@@ -6,7 +6,7 @@ from typing import Any
 
 from transfer import canaries
 from transfer.datasets import DATASETS
-from transfer.rows import Benchmark
+from transfer.rows import Benchmark, Canary
 
 DETECTION = "transfer.tasks.detection"
 SEGMENTATION = "transfer.tasks.segmentation"
@@ -41,6 +41,19 @@ def _segmentation_of_any(base: str, dataset: str, title: str) -> list[Benchmark]
             title=f"{title} segmentation on any frozen network, linear head",
             summary="a linear head on the maps of the frozen backbone, in minutes",
         ),
+    ]  # fmt: skip
+
+
+def _linear_probes(base: str, dataset: str, title: str, canary: Canary) -> list[Benchmark]:
+    """DINOv2's linear probe on any frozen architecture: on the last map, and on the last four."""
+    last, four = "batch norm and 1x1 convolution on the last map, 40k iterations at batch 16", "on the last four maps"
+    return [
+        _segmentation(
+            f"seg-{base}-linear{suffix}", dataset, f"{base}_linear{suffix}", typed=f"{base}-linear{suffix}", arch=None,
+            target="mmseg-last", canary=canary, title=f"{title} segmentation, DINOv2's linear probe{what}",
+            summary=summary,
+        )
+        for suffix, what, summary in (("", "", last), ("4", f" {four}", f"as {base}-linear {four}"))
     ]  # fmt: skip
 
 
@@ -116,6 +129,9 @@ DENSE = (
     *_segmentation_of_any("voc", "seg-voc", "VOC12"),
     *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes"),
     *_segmentation_of_any("ade20k", "ade20k", "ADE20K"),
+    *_linear_probes("voc", "seg-voc", "VOC12", canaries.linear_probe(66.4)),
+    *_linear_probes("cityscapes", "cityscapes", "Cityscapes", canaries.linear_probe(56.9)),
+    *_linear_probes("ade20k", "ade20k", "ADE20K", canaries.linear_probe(31.8)),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",
@@ -140,6 +156,11 @@ DEMO_DENSE = (
         variant_of="demo-seg", option="--frozen",
         title="Digits segmentation on a frozen R18, linear head",
         summary="a linear head on the stages of the frozen backbone, in seconds",
+    ),
+    _segmentation(
+        "demo-seg-linear", "digits", "demo_linear", typed="demo-linear", arch=None, target="mmseg-last",
+        title="Digits segmentation, DINOv2's linear probe on the last four maps",
+        summary="batch norm and 1x1 convolution on the last four maps of any frozen network, in seconds",
     ),
     _segmentation(
         "demo-seg", "digits", "demo", typed="demo", arch="resnet18", suite="demo", canary=canaries.DEMO_SEG,

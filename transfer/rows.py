@@ -272,6 +272,7 @@ class Benchmark:
         summary: the protocol in one line, for ``--help`` and the README.
         main_metric: the figure that is plotted and compared first.
         arch: the architecture that the protocol is made for; None: any.
+        target: what weights are converted for, where it is not the task's own (:meth:`transfer.task.Task.target_of`).
         typed: what the user types after its command; by default ``name``.
         group: the name that stands for all benchmarks of a kind on command lines.
         variant_of: the benchmark that it is a variant of; ``option`` asks for it on the command line.
@@ -290,6 +291,7 @@ class Benchmark:
     main_metric: str
     num_trials: int = 5
     arch: str | None = None
+    target: str | None = None
     typed: str = ""
     group: str | None = None
     variant_of: str | None = None

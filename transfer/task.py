@@ -70,7 +70,8 @@ class Task(ABC):
 
     def target_of(self, benchmark: Benchmark) -> str | None:
         """What weights are converted for: the framework, or what it needs for protocols that take any network."""
-        return f"{self.target}-any" if self.target and benchmark.arch is None else self.target
+        of_any = f"{self.target}-any" if self.target and benchmark.arch is None else self.target
+        return benchmark.target or of_any
 
     def how_to_fit(self, benchmark: Benchmark, arch: str) -> str:
         """How to run the benchmark with weights of another architecture, off protocol; empty if there is no way."""

@@ -23,3 +23,7 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         """Feature maps (B, channels, H / stride, W / stride) by name, from the first stage to the last."""
+
+    def forward_last(self, images: Tensor) -> list[Tensor]:
+        """The four maps of a linear probe: a pyramid's stages; of plain ViTs the last four blocks', after the norm."""
+        return list(self.forward_stages(images).values())[-4:]

@@ -81,6 +81,11 @@ class ViTBackbone(VisionTransformer, Backbone):
         maps = self.forward_intermediates(images, indices, norm=False, output_fmt="NCHW", intermediates_only=True)
         return {f"block{depth}": tokens for depth, tokens in zip(depths, cast(list[Tensor], maps), strict=True)}
 
+    def forward_last(self, images: Tensor) -> list[Tensor]:
+        """Patch tokens as maps after each of the last four blocks, through the last norm; shapes as above."""
+        maps = self.forward_intermediates(images, 4, norm=True, output_fmt="NCHW", intermediates_only=True)
+        return cast(list[Tensor], maps)
+
     def last_tokens(self, images: Tensor, num_blocks: int) -> Tensor:
         """Tokens after each of the last blocks, through the last norm: the input of linear heads.
 

@@ -78,9 +78,9 @@ def cityscapes(root: Path) -> tuple[str, ...]:
 
 def ade20k(root: Path) -> tuple[str, ...]:
     """Two images of training, one of validation; returns what makes the pipelines small."""
-    for split, count in {"training": 2, "validation": 1}.items():
-        for number in range(count):
-            home, name = root / "ADEChallengeData2016", f"{split}/ADE_{number:08d}"
+    for split, short, count in (("training", "train", 2), ("validation", "val", 1)):
+        for number in range(1, count + 1):
+            home, name = root / "ADEChallengeData2016", f"{split}/ADE_{short}_{number:08d}"
             save_pair(home / f"images/{name}.jpg", home / f"annotations/{name}.png")
     return small_pipeline("train_dataloader.dataset")
 

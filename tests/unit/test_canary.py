@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,26 @@ def test_every_canary_is_short_and_every_band_has_its_source(name: str) -> None:
         assert 0 <= band.low < band.high < 100
         assert band.source
     assert canary.overrides, "a canary is short"
-    assert benchmarks.get(name).arch, "a canary starts from a random initialisation of the benchmark's architecture"
+
+
+def test_a_canary_of_any_architecture_starts_from_the_weights_own(tmp_path: Path) -> None:
+    started: list[str] = []
+    (planned,) = plan_trials(
+        runs=tmp_path / "runs",
+        suite="transfer",
+        benchmarks=[benchmarks.get("seg-voc-linear")],
+        weights=[weights_ref("random:deit_small")],
+        seeds=[3],
+        data=tmp_path,
+    )
+
+    def launch(plans: Sequence[TrialPlan]) -> None:
+        started.extend(each.weights.source for each in plans)
+        raise UserError("far enough")
+
+    with pytest.raises(UserError, match="far enough"):
+        run_canaries([planned], launch, None)
+    assert started == ["random:deit_small"]
 
 
 def plan(name: str, folder: Path) -> TrialPlan:

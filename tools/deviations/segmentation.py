@@ -7,6 +7,7 @@ name: 4xb4 is four GPUs of four images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -50,8 +51,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
             rest = {key: each for key, each in step.items() if key != "type"}
             yield from _leaves(rest, f"{name}.{step['type']}")
     elif name == "param_scheduler":
-        for each in value:
-            yield from _leaves(each, name)
+        for number, each in enumerate(value):
+            yield from _leaves(each, f"{name}.{number}" if number else name)
     else:
         yield name, value
 
@@ -187,7 +188,74 @@ ADE20K = (
     *_schedule(160_000, 16, "160k", batch_source="fpn ade20k"),
 )  # fmt: skip
 
+_LINEAR = "dinov2 linear"
+_SHORT_EDGE = "no image is more than four times as long as wide, so that the long edge is no limit either"
+_FEATURES = "any network: the weights' own"
+LINEAR = (
+    Setting("model.data_preprocessor.mean", [123.675, 116.28, 103.53], _LINEAR, _FEATURES),
+    Setting("model.data_preprocessor.std", [58.395, 57.12, 57.375], _LINEAR, _FEATURES),
+    Setting("model.data_preprocessor.bgr_to_rgb", True, _LINEAR, _FEATURES),
+    Setting("model.data_preprocessor.pad_val", 0, _LINEAR),
+    Setting("model.data_preprocessor.seg_pad_val", 255, _LINEAR),
+    # Both pad to whole patches: DINOv2 around the image, MMSegmentation below and on the right.
+    Setting("model.data_preprocessor.size", [512, 512], _LINEAR),
+    Setting("model.backbone.type", "DinoVisionTransformer", _LINEAR, "any network"),
+    Setting("model.backbone.arch", NOT_STATED, _LINEAR, "any network"),
+    Setting("model.backbone.frozen", NOT_STATED, _LINEAR, "the paper's 7.4: the backbone is frozen"),
+    Setting("model.backbone.last_blocks", [8, 9, 10, 11], _LINEAR, "the same, of a ViT of any depth"),
+    Setting("model.backbone.norm_cfg.type", NOT_STATED, _LINEAR, "of networks with batch norms; frozen with the rest"),
+    Setting("model.backbone.norm_cfg.requires_grad", NOT_STATED, _LINEAR, "MMSegmentation's way to write it"),
+    Setting("model.neck", NOT_STATED, _LINEAR, "none"),
+    Setting("model.decode_head.type", "BNHead", _LINEAR, "the same function, with each map at its own size"),
+    Setting("model.decode_head.in_channels", [384], _LINEAR, _FEATURES),
+    Setting("model.decode_head.in_index", [3], _LINEAR),
+    Setting("model.decode_head.num_classes", 150, _LINEAR),
+    Setting("model.decode_head.norm_cfg.type", "SyncBN", _LINEAR),
+    Setting("model.decode_head.norm_cfg.requires_grad", True, _LINEAR),
+    Setting("model.decode_head.learned_norms", True, "dinov2 head"),
+    Setting("model.decode_head.align_corners", False, _LINEAR),
+    Setting("model.decode_head.loss_decode.type", "CrossEntropyLoss", _LINEAR),
+    Setting("model.decode_head.loss_decode.use_sigmoid", False, _LINEAR),
+    Setting("model.decode_head.loss_decode.loss_weight", 1.0, _LINEAR),
+    Setting("model.test_cfg.mode", "slide", _LINEAR),
+    Setting("model.test_cfg.crop_size", [512, 512], _LINEAR),
+    Setting("model.test_cfg.stride", [341, 341], _LINEAR),
+    *_data(
+        "ADE20KDataset", "images/training", "annotations/training", "images/validation", "annotations/validation",
+        _LINEAR,
+    ),
+    *(
+        replace(setting, official=[99999999, 512], why=_SHORT_EDGE) if setting.name.endswith(".scale") else setting
+        for setting in _images((2048, 512), 512, _LINEAR)
+    ),
+    *(
+        setting
+        for setting in _schedule(40_000, 16, _LINEAR, batch_source=_LINEAR)
+        if not setting.name.startswith(("optim_wrapper.optimizer.", "param_scheduler."))
+    ),
+    Setting("param_scheduler.type", "PolyLR", _LINEAR),
+    Setting("param_scheduler.eta_min", 0.0, _LINEAR),
+    Setting("param_scheduler.power", 1.0, _LINEAR),
+    Setting("param_scheduler.begin", 0, _LINEAR),
+    Setting("param_scheduler.end", 40_000, _LINEAR),
+    Setting("param_scheduler.by_epoch", False, _LINEAR),
+    Setting("param_scheduler.1.type", "LinearLR", _LINEAR),
+    Setting("param_scheduler.1.start_factor", 1e-6, _LINEAR),
+    Setting("param_scheduler.1.begin", 0, _LINEAR),
+    Setting("param_scheduler.1.end", 1500, _LINEAR),
+    Setting("param_scheduler.1.by_epoch", False, _LINEAR),
+    Setting("optim_wrapper.optimizer.type", "AdamW", _LINEAR),
+    Setting("optim_wrapper.optimizer.lr", 0.001, _LINEAR),
+    Setting("optim_wrapper.optimizer.betas", [0.9, 0.999], _LINEAR),
+    Setting("optim_wrapper.optimizer.weight_decay", 0.0001, _LINEAR),
+)  # fmt: skip
+
 SIDES = tuple(
     Side(name=name, ours=partial(ours, name), settings=settings, no_protocol=HOW_IT_RUNS)
-    for name, settings in (("seg-voc", VOC), ("seg-cityscapes", CITYSCAPES), ("seg-ade20k", ADE20K))
+    for name, settings in (
+        ("seg-voc", VOC),
+        ("seg-cityscapes", CITYSCAPES),
+        ("seg-ade20k", ADE20K),
+        ("seg-ade20k-linear", LINEAR),
+    )
 )

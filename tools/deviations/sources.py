@@ -53,6 +53,16 @@ SOURCES = {
         f"{_MMSEG}/v1.2.2/configs/sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py",
     ),
     "ade20k": ("ade20k", f"{_MMSEG}/v1.2.2/configs/_base_/datasets/ade20k.py"),
+    "dinov2 linear": (
+        "DINOv2's ADE20K linear, a copy",
+        "https://github.com/BrianPulfer/robustness-tokens/blob/b1af51e358518690d6da699f1a196a3b352c23bc/configs/eval/"
+        "segmentation/original_confs/dinov2_vits14_ade20k_linear_config.py",
+    ),
+    "dinov2 head": (
+        "DINOv2's BNHead",
+        "https://github.com/facebookresearch/dinov2/blob/7c503b3e8bc1ab4cddb0bf4f925cf663dd213e4e/dinov2/eval/"
+        "segmentation/models/decode_heads/linear_head.py",
+    ),
     "160k": ("schedule_160k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_160k.py"),
     "20k": ("schedule_20k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_20k.py"),
     "40k": ("schedule_40k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_40k.py"),

@@ -44,6 +44,7 @@ class Args:
       mmseg           <stem>.mmseg.pth: backbone.init_cfg=dict(type='Pretrained', checkpoint=...), with type='ResNet'
                       (ResNetV1c has another stem) or type='VisionTransformer' (patch_bias=True, LN eps=1e-6)
       mmseg-any       <stem>.mmseg-any.pth: any network, for voc-any and cityscapes-any
+      mmseg-last      <stem>.mmseg-last.pth: as mmseg-any, with a plain ViT's last norm, for voc-linear and its like
       torchvision     <stem>.torchvision.safetensors: model.load_state_dict(load_file(...)) after model.fc = Identity()
       timm            <stem>.timm.safetensors: timm.create_model(..., num_classes=0, checkpoint_path=...)
 
@@ -57,7 +58,9 @@ class Args:
     checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
     """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache,
     hf://OWNER/NAME[/FILE][@REVISION] for others there"""
-    to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "torchvision", "timm", "all"] = "all"
+    to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "mmseg-last", "torchvision", "timm", "all"] = (
+        "all"
+    )
     """the framework to convert for"""
     out: Path | None = None
     """folder of the files; default: beside the checkpoint, for hf:// the current one"""
@@ -91,12 +94,13 @@ def main(args: Args) -> None:
 
 
 def print_table(results: list[Converted]) -> None:
-    """The largest difference of each stage, and the files."""
-    stages = list(results[0].proof["stages"])
-    print(f"\n{'max abs difference':20s}" + "".join(f"{stage:>10s}" for stage in stages))
+    """The largest difference of each stage, and the files; a header for each choice of stages."""
+    header: list[str] = []
     for result in results:
-        differences = [result.proof["stages"][stage]["max_abs_difference"] for stage in stages]
-        print(f"{result.proof['target']:20s}" + "".join(f"{difference:10.1e}" for difference in differences))
+        if header != (header := list(result.proof["stages"])):
+            print(f"\n{'max abs difference':20s}" + "".join(f"{stage:>13s}" for stage in header))
+        differences = [stage["max_abs_difference"] for stage in result.proof["stages"].values()]
+        print(f"{result.proof['target']:20s}" + "".join(f"{difference:13.1e}" for difference in differences))
     print()
     for path in [*(result.path for result in results), results[0].proof_path]:
         print(path)

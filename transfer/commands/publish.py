@@ -54,7 +54,9 @@ class Args:
     """the report that has measured it"""
     out: Path
     """folder of the card; made if it is missing"""
-    to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "torchvision", "timm"] = "torchvision"
+    to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "mmseg-last", "torchvision", "timm"] = (
+        "torchvision"
+    )
     """framework to convert a checkpoint for; not used for a file that is converted already"""
     reading: ReadingArgs = field(default_factory=ReadingArgs)
     license: str | None = None

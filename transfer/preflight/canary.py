@@ -14,6 +14,7 @@ from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from transfer.weights.of_trial import arch_of
 from twist_common.errors import UserError
 
 SUITE = "canary"
@@ -63,7 +64,7 @@ def _canaries_before(plan: TrialPlan, supervised: Path | None) -> dict[str, Tria
     if canary is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS.values() if benchmark.canary)
         raise UserError(f"{plan.benchmark.name} has no canary: leave --canary out; there is one for {known}")
-    sources = {RANDOM: f"random:{plan.benchmark.arch}"}
+    sources = {RANDOM: f"random:{plan.benchmark.arch or arch_of(plan.weights)}"}
     if supervised is not None:
         if canary.supervised is None:
             raise UserError(

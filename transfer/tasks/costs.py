@@ -164,6 +164,52 @@ REST: dict[str, dict[str, ModelCost]] = {
             train=Flop(1.887e09, 0), test=Flop(1.239e09, 0), num_parameters=461_400, num_trained=461_400
         ),
     },
+    "seg-voc-linear": {
+        "pyramid": ModelCost(
+            train=Flop(6.606e07, 0), test=Flop(4.404e07, 0), num_parameters=47_125, num_trained=47_125
+        ),
+        "plain": ModelCost(train=Flop(9.909e07, 0), test=Flop(6.606e07, 0), num_parameters=17_685, num_trained=17_685),
+    },
+    "seg-voc-linear4": {
+        "pyramid": ModelCost(
+            train=Flop(9.909e08, 0), test=Flop(6.606e08, 0), num_parameters=88_341, num_trained=88_341
+        ),
+        "plain": ModelCost(train=Flop(3.964e08, 0), test=Flop(2.642e08, 0), num_parameters=70_677, num_trained=70_677),
+    },
+    "seg-cityscapes-linear": {
+        "pyramid": ModelCost(
+            train=Flop(5.977e07, 0), test=Flop(3.586e08, 0), num_parameters=43_027, num_trained=43_027
+        ),
+        "plain": ModelCost(train=Flop(8.965e07, 0), test=Flop(5.379e08, 0), num_parameters=16_147, num_trained=16_147),
+    },
+    "seg-cityscapes-linear4": {
+        "pyramid": ModelCost(
+            train=Flop(8.965e08, 0), test=Flop(5.379e09, 0), num_parameters=80_659, num_trained=80_659
+        ),
+        "plain": ModelCost(train=Flop(3.586e08, 0), test=Flop(2.152e09, 0), num_parameters=64_531, num_trained=64_531),
+    },
+    "seg-ade20k-linear": {
+        "pyramid": ModelCost(
+            train=Flop(4.719e08, 0), test=Flop(3.146e08, 0), num_parameters=311_446, num_trained=311_446
+        ),
+        "plain": ModelCost(
+            train=Flop(7.078e08, 0), test=Flop(4.719e08, 0), num_parameters=116_886, num_trained=116_886
+        ),
+    },
+    "seg-ade20k-linear4": {
+        "pyramid": ModelCost(
+            train=Flop(7.078e09, 0), test=Flop(4.719e09, 0), num_parameters=583_830, num_trained=583_830
+        ),
+        "plain": ModelCost(
+            train=Flop(2.831e09, 0), test=Flop(1.887e09, 0), num_parameters=467_094, num_trained=467_094
+        ),
+    },
+    "demo-seg-linear": {
+        "pyramid": ModelCost(
+            train=Flop(3.244e07, 0), test=Flop(1.081e07, 0), num_parameters=49_931, num_trained=49_931
+        ),
+        "plain": ModelCost(train=Flop(1.298e07, 0), test=Flop(4.325e06, 0), num_parameters=39_947, num_trained=39_947),
+    },
 }
 
 # Of the backbones alone, as pretrain.model builds them.

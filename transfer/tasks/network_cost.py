@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transfer.tasks.count import flop_of
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.network import build_dense_network
+from transfer.weights.backbone.timm_network import NUM_MAPS
 from transfer.work import Flop, NetworkPass
 
 
@@ -52,6 +53,9 @@ class Maps(nn.Module):
             for name, channels, stride in zip(self._spec.stages, self._spec.channels, self._spec.strides, strict=True)
         }
         return {name: torch.randn(shape, requires_grad=self._is_trained) for name, shape in shapes.items()}
+
+    def forward_last(self, images: Tensor) -> list[Tensor]:
+        return list(self.forward_stages(images).values())[-NUM_MAPS:]
 
 
 def _on_meta(arch: str) -> Any:

@@ -22,6 +22,7 @@ ALL_STAGES = 4  # the frozen_stages that freezes all of a ResNet
 # state; the sums have not been checked on a GPU. Too high a figure costs time on small GPUs, too low a figure a failed
 # trial.
 PIXEL_BYTES = {"ResNet": 4096, "pyramid and head": 1024, "frozen": 1024}
+CLASS_BYTES = 16  # a class more than VOC's 21: its scores at full size, their gradients and two copies in the loss
 ROUNDED_UP = 1.5  # what is counted of any other backbone
 
 
@@ -57,12 +58,13 @@ def uses_batch_norm(config: Config) -> bool:
 def image_bytes(config: Config) -> int:
     """What training takes for one image of the config's crop, roughly."""
     backbone, (height, width) = config.model.backbone, config.model.data_preprocessor.size
+    of_scores = CLASS_BYTES * max(config.model.decode_head.num_classes - 21, 0) * height * width
     if backbone.get("frozen_stages", -1) >= ALL_STAGES or backbone.get("frozen"):
-        return PIXEL_BYTES["frozen"] * height * width
+        return of_scores + PIXEL_BYTES["frozen"] * height * width
     if backbone.type == "ResNet":
-        return PIXEL_BYTES["ResNet"] * height * width
+        return of_scores + PIXEL_BYTES["ResNet"] * height * width
     of_backbone = round(ROUNDED_UP * activation_bytes(backbone.arch, height, width))
-    return of_backbone + PIXEL_BYTES["pyramid and head"] * height * width
+    return of_scores + of_backbone + PIXEL_BYTES["pyramid and head"] * height * width
 
 
 def accumulate(config: Config, parts: int) -> None:

@@ -26,7 +26,8 @@ def fitting_weights(config: Any, trial: Trial) -> Converted:
     Raises:
         UserError: see :func:`fit` and :func:`transfer.weights.convert.convert.converted_weights`.
     """
-    converted = converted_weights(trial, "mmseg-any" if takes_any(config) else "mmseg")
+    target = trial.benchmark.target or ("mmseg-any" if takes_any(config) else "mmseg")
+    converted = converted_weights(trial, target)
     fit(config, converted.arch, converted.proof["settings"])
     return converted
 
@@ -48,7 +49,7 @@ def fit(config: Any, arch: str, settings: Mapping[str, Any]) -> None:
     _fill(model.backbone, settings)
     _fill(model.data_preprocessor, settings)
     channels = list(spec.channels[-NUM_MAPS:])
-    model.decode_head.in_channels = channels
+    model.decode_head.in_channels = [channels[index] for index in model.decode_head.in_index]
     if by_kind := config.pop("by_kind", None):
         kind = by_kind["pyramid" if spec.is_pyramid else "plain"]
         model.backbone.drop_path = kind.drop_path

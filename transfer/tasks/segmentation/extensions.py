@@ -48,10 +48,20 @@ class LinearPyramidHead(BaseDecodeHead):
     Args:
         in_channels: of each stage in ``in_index``.
         norm_cfg: kind of batch norm.
+        learned_norms: whether the batch norms learn scale and shift, and the classifiers have one bias together: then
+            the head is that of DINOv2's linear probe, batch norm and 1x1 convolution over the concatenated maps of one
+            size (``BNHead`` in https://github.com/facebookresearch/dinov2/blob/7c503b3e8bc1ab4cddb0bf4f925cf663dd213e4e/dinov2/eval/segmentation/models/decode_heads/linear_head.py).
     """
 
     def __init__(
-        self, *, in_channels: Sequence[int], in_index: Sequence[int], num_classes: int, norm_cfg: Any, **settings: Any
+        self,
+        *,
+        in_channels: Sequence[int],
+        in_index: Sequence[int],
+        num_classes: int,
+        norm_cfg: Any,
+        learned_norms: bool = False,
+        **settings: Any,
     ) -> None:
         super().__init__(
             in_channels=list(in_channels),
@@ -66,9 +76,12 @@ class LinearPyramidHead(BaseDecodeHead):
         )
         del self.conv_seg
         self.norms = nn.ModuleList(
-            build_norm_layer({**norm_cfg, "affine": False}, channels)[1] for channels in in_channels
+            build_norm_layer({**norm_cfg, "affine": learned_norms}, channels)[1] for channels in in_channels
         )
-        self.classifiers = nn.ModuleList(nn.Conv2d(channels, num_classes, 1) for channels in in_channels)
+        self.classifiers = nn.ModuleList(
+            nn.Conv2d(channels, num_classes, 1, bias=number == 0 or not learned_norms)
+            for number, channels in enumerate(in_channels)
+        )
 
     def forward(self, stages: Sequence[torch.Tensor]) -> torch.Tensor:
         """(B, C_s, H_s, W_s) for each stage to logits (B, classes, H, W) at the first stage's size."""

@@ -39,16 +39,19 @@ def build_network(arch: str, drop_path: float = 0.0) -> Backbone:
     return as_backbone(network, spec)
 
 
-def build_dense_network(arch: str, drop_path: float = 0.0) -> Backbone:
+def build_dense_network(arch: str, drop_path: float = 0.0, *, last_blocks: bool = False) -> Backbone:
     """As :func:`build_network`, without the modules that no feature map depends on: last norms, pooling, head layers.
 
     Parameters without gradient would stop distributed training. Only ``forward_stages`` is of use then.
+
+    Args:
+        last_blocks: leave plain ViTs their last norm, so that ``forward_last`` is of use instead.
     """
     network, spec = build_network(arch, drop_path), get(arch)
     if isinstance(spec, ResNetSpec):
         return network
     indices = spec.indices if isinstance(spec, TimmSpec) else [number - 1 for number in proved_blocks(spec.depth)]
-    network.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)  # type: ignore[operator] # timm's
+    network.prune_intermediate_layers(list(indices), prune_norm=not last_blocks or spec.is_pyramid, prune_head=True)  # type: ignore[operator] # timm's
     return network
 
 
@@ -92,6 +95,14 @@ class TimmBackbone(Backbone):
             intermediates_only=True,
         )
         return dict(zip(self.spec.stages, maps, strict=True))
+
+    def forward_last(self, images: Tensor) -> list[Tensor]:
+        if self.spec.is_pyramid:
+            return super().forward_last(images)
+        maps: list[Tensor] = self.forward_intermediates(  # type: ignore[operator] # timm's
+            self._fitting(images), indices=4, norm=True, output_fmt="NCHW", intermediates_only=True
+        )
+        return maps
 
     def _fitting(self, images: Tensor) -> Tensor:
         """Images of whole patches: zeros, the mean colour, are added below and on the right."""

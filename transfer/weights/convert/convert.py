@@ -70,7 +70,11 @@ def targets_of(arch: str) -> dict[str, Target]:
     """
     spec = architecture.get(arch)
     name = architecture.canonical(arch)
-    of_any = {"detectron2-any": detectron2_any_target(name), "mmseg-any": mmseg_any_target(name)}
+    of_any = {
+        "detectron2-any": detectron2_any_target(name),
+        "mmseg-any": mmseg_any_target(name),
+        "mmseg-last": mmseg_any_target(name, last_blocks=True),
+    }
     if isinstance(spec, TimmSpec):
         return {"timm": target_of(spec), **of_any}
     return {**(RESNET_TARGETS if isinstance(spec, architecture.ResNetSpec) else VIT_TARGETS), **of_any}

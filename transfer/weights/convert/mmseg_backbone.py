@@ -22,6 +22,7 @@ class AnyBackbone(BaseModule):
         arch: any name that :func:`transfer.weights.backbone.architecture.get` knows.
         drop_path: rate of stochastic depth in the last block.
         frozen: whether nothing of it learns and batch norms stay in eval mode.
+        last_blocks: whether plain ViTs give their last four blocks through the last norm, not those after each quarter.
         norm_cfg: of type ``SyncBN`` where batch norms are taken over all processes.
         init_cfg: mmengine's.
     """
@@ -31,18 +32,21 @@ class AnyBackbone(BaseModule):
         arch: str,
         drop_path: float = 0.0,
         frozen: bool = False,
+        last_blocks: bool = False,
         norm_cfg: Mapping[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.arch, self.frozen = arch, frozen
-        self.network = build_dense_network(arch, drop_path)
+        self.arch, self.frozen, self.last_blocks = arch, frozen, last_blocks
+        self.network = build_dense_network(arch, drop_path, last_blocks=last_blocks)
         if norm_cfg and norm_cfg["type"] == "SyncBN" and get_world_size() > 1:
             self.network = convert_sync_batchnorm(self.network)
         self.network.requires_grad_(not frozen)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The maps (B, channels, H / stride, W / stride)."""
+        if self.last_blocks:
+            return tuple(self.network.forward_last(images))
         return tuple(self.network.forward_stages(images).values())[-NUM_MAPS:]  # the stem of a ResNet comes before them
 
     def train(self, mode: bool = True) -> AnyBackbone:

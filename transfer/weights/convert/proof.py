@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import PATCH_SIZE, ResNetSpec
 from transfer.weights.backbone.timm_network import TimmSpec
-from transfer.weights.convert.target import RESNET_IMAGES, ConversionError, KeyTable, Settings, Shapes, Target
+from transfer.weights.convert.target import (
+    RESNET_IMAGES,
+    ConversionError,
+    KeyTable,
+    Settings,
+    Shapes,
+    Target,
+    map_names,
+)
 from twist_common.errors import UserError
 from twist_common.files import sha256_file
 
@@ -118,7 +126,7 @@ def verify_proof(proof: Proof, target: str, arch: str, weights_sha: str, setting
         raise UserError(
             f"the {target} config is not what the conversion was proved for ({'; '.join(different)}): {remedy}"
         )
-    _check_stages(proof["stages"], arch, target)
+    _check_stages(proof["stages"], map_names(arch, settings), target)
 
 
 def differences(proved: Settings, used: Settings) -> list[str]:
@@ -150,6 +158,13 @@ def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settin
         converted = target.load(weights, settings)
     source.load_state_dict(backbone.state_dict, strict=True)
     source.eval()
+    names = map_names(backbone.arch, settings)
+
+    def maps_of(source: Any, images: Tensor) -> dict[str, Tensor]:
+        if names == architecture.get(backbone.arch).stages:
+            return dict(source.forward_stages(images))
+        return dict(zip(names, source.forward_last(images), strict=True))
+
     dtype = torch.float64 if target.double else torch.float32
     source.to(dtype), converted.to(dtype)
     pairs: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
@@ -160,13 +175,12 @@ def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settin
             source.patch_embed.grid_size = grid  # so that timm does not resample it once more
             source.pos_embed.data = target.resample_position(backbone.state_dict["pos_embed"].to(dtype), grid)
         with torch.inference_mode():
-            pairs.append((source.forward_stages(images), target.stages(converted, images)))
-    stages = {
-        stage: _difference(stage, [(ours[stage], theirs[stage]) for ours, theirs in pairs], target.name)
-        for stage in architecture.get(backbone.arch).stages
+            pairs.append((maps_of(source, images), target.stages(converted, images)))
+    compared = {
+        name: _difference(name, [(ours[name], theirs[name]) for ours, theirs in pairs], target.name) for name in names
     }
-    _check_stages(stages, backbone.arch, target.name)
-    return stages
+    _check_stages(compared, names, target.name)
+    return compared
 
 
 def proof_images(shapes: Shapes = RESNET_IMAGES) -> list[Tensor]:
@@ -193,8 +207,8 @@ def _difference(stage: str, pairs: list[tuple[Tensor, Tensor]], where: str) -> d
     }
 
 
-def _check_stages(stages: Mapping[str, Mapping[str, float]], arch: str, where: str) -> None:
-    for stage in architecture.get(arch).stages:
+def _check_stages(stages: Mapping[str, Mapping[str, float]], names: Sequence[str], where: str) -> None:
+    for stage in names:
         if stage not in stages:
             raise ConversionError(f"{where}: the proof says nothing of {stage}: convert the checkpoint again")
         difference, tolerance = stages[stage]["max_abs_difference"], stages[stage]["tolerance"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import COUNTER, IMAGE_SIZE, expected_shapes
 from transfer.weights.backbone.naming import Naming
 from twist_common.errors import UserError
@@ -25,6 +26,7 @@ RESNET_IMAGES: Shapes = ((2, 3, 64, 96), (1, 3, 97, 67))
 VIT_IMAGES: Shapes = ((1, 3, IMAGE_SIZE, IMAGE_SIZE), (2, 3, IMAGE_SIZE // 2, IMAGE_SIZE // 2), (1, 3, 80, 112))
 # The stages of every ResNet that keeps torchvision's module names.
 TORCHVISION_MODULES = {"stem": "maxpool", "res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
+LAST_BLOCKS = "last_blocks"  # the setting of a model that reads plain ViTs' last four blocks
 LAST_NORM = ("norm.weight", "norm.bias")  # of a ViT, which dense transfer does not use
 
 
@@ -117,14 +119,23 @@ def key_table(target: Target, arch: str) -> KeyTable:
     return KeyTable(mapped, dropped)
 
 
-def unused_keys(arch: str) -> list[str]:
+def map_names(arch: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the feature maps that a model with these settings reads, and its proof compares."""
+    spec = architecture.get(arch)
+    if spec.is_pyramid or not settings.get(LAST_BLOCKS):
+        return spec.stages
+    depth = int(spec.stages[-1].removeprefix("block"))
+    return tuple(f"block{number}-norm" for number in range(depth - 3, depth + 1))
+
+
+def unused_keys(arch: str, *, last_blocks: bool = False) -> list[str]:
     """What the network has for its pooled feature alone."""
     import torch
 
     from transfer.weights.backbone.network import build_dense_network
 
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        used = build_dense_network(arch).state_dict()
+        used = build_dense_network(arch, last_blocks=last_blocks).state_dict()
     return [key for key in expected_shapes(arch) if key not in used]
 
 
