@@ -54,7 +54,7 @@ def done(
         git_commit="0123456789abcdef0123456789abcdef01234567",
         packages={"python": "3.11.7", "torch": "2.14.0"},
         device="cpu x86_64, 1 thread",
-        wall_seconds=62.5,
+        wall_seconds=62.5 + seed / 1000,
         device_hours=0.017361,
         peak_bytes=3 << 29,
     )

@@ -16,7 +16,7 @@ from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
-from transfer.report.read.trials import broken_seals
+from transfer.report.read.trials import broken_seals, find_records
 from transfer.report.verify import Verification, in_words, verify
 from transfer.report.write.data import render_json
 from twist_common.errors import UserError
@@ -206,6 +206,37 @@ def test_a_record_without_its_seal_is_refused(report_json: Path, version: int) -
     path.write_text(json.dumps(content | {"schema_version": version}))
     with pytest.raises(UserError, match=r"trial-0/record\.json is not a trial record \(it has no seal\)"):
         verify(report_json)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 7},
+        {"seed": 7, "suite": "another"},
+        {"weights": dataclasses.replace(done(0.0).weights, name="moco")},
+        {"weights": dataclasses.replace(done(0.0).weights, sha256="a" * 64)},
+    ],
+    ids=["seed", "seed in another suite", "name", "weights"],
+)
+def test_the_same_inputs_under_two_seeds_or_weights_are_a_contradiction(
+    report_json: Path, change: dict[str, Any]
+) -> None:
+    runs = report_json.parent / "runs"
+    save([dataclasses.replace(done(60.12), **change).sealed()], runs)
+    with pytest.raises(UserError, match="made from the same inputs") as refused:
+        find_records([runs])
+    assert str(refused.value).count("record.json") == 2 and "\n" not in str(refused.value)
+
+
+def test_one_trial_copied_to_another_seed_is_named_whatever_its_inputs_are_said_to_be(report_json: Path) -> None:
+    runs = report_json.parent / "runs"
+    first = TrialRecord.load(record_of(report_json, "twist", 0))
+    save([dataclasses.replace(first, seed=7, inputs_sha256="b" * 64).sealed()], runs)
+    report = build_report(find_records([runs]))
+    report_json.write_text(render_json(report, ["runs"]))
+    (line,) = verify(report_json).edited
+    assert line.endswith("seed 7: figures, time and memory are those of seed 0, a copy")
+    assert any("Not a trial of its own" in warning for warning in build_document(report).warnings)
 
 
 def test_a_record_of_the_older_schema_is_said_to_be_sealed_in_part(tmp_path: Path) -> None:

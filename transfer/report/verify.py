@@ -13,7 +13,7 @@ from transfer.record import SEALED_IN_PART
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
-from transfer.report.read.trials import broken_seals, find_records, trial_name
+from transfer.report.read.trials import broken_seals, copies, find_records, trial_name
 from transfer.report.write.data import json_content, no_report, read_json
 from twist_common.files import sha256_text
 from twist_common.strict_json import number, text
@@ -89,7 +89,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     return Verification(
         num_cells=len(reported),
         differing=tuple(_differences(reported, _cells(json_content(report)))),
-        edited=(*broken_seals(records), *changed, *evidence.edited()),
+        edited=(*broken_seals(records), *copies(records), *changed, *evidence.edited()),
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
         ledger=(*report.ledger.faults, *cut),
         has_ledger=report.ledger.num_lines is not None or not records,

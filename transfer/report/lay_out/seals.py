@@ -5,7 +5,7 @@ from __future__ import annotations
 from transfer.record import SEALED_IN_PART, TrialRecord
 from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
-from transfer.report.read.trials import broken_seals
+from transfer.report.read.trials import broken_seals, copies
 
 MAX_WARNINGS = 20  # on the page, about the ledger
 
@@ -19,8 +19,9 @@ def seal_cell(record: TrialRecord) -> str:
 
 
 def seal_warnings(report: Report) -> list[str]:
-    """A sentence for each record that was edited, and one about those of the older schema."""
+    """A sentence for each record that was edited or copied, and one about those of the older schema."""
     found = [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
+    found += [f"Not a trial of its own: {line}." for line in copies(report.records)]
     if in_part := sum(record.schema_version == SEALED_IN_PART for record in report.records):
         found.append(
             f"{fmt.plural(in_part, 'record')} of the older schema {'is' if in_part == 1 else 'are'} sealed in part: "

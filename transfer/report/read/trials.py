@@ -60,14 +60,21 @@ def find_trials(sources: Sequence[Path]) -> list[FoundTrial]:
 
     Raises:
         UserError: a source is missing or holds neither a record nor evidence; a record cannot be read; two records of
-            one trial (suite, benchmark, weights, seed) contradict each other; see also
+            one trial (suite, benchmark, weights, seed) contradict each other; two trials have the same inputs; see also
             :func:`~transfer.report.read.archive.read_archive`.
     """
     if not sources:
         raise UserError("no folder given: name the one that holds the records, e.g. runs/")
     kept: dict[TrialKey, FoundTrial] = {}
+    by_inputs: dict[str, FoundTrial] = {}
     for trial in _all_trials(sources):
         record = trial.record
+        other = by_inputs.setdefault(record.inputs_sha256, trial)
+        if trial_key(other.record)[1:] != trial_key(record)[1:]:  # a suite is no input
+            raise UserError(
+                f"{other.where} ({trial_name(other.record)}) and {trial.where} ({trial_name(record)}) were made from "
+                f"the same inputs ({record.inputs_sha256[:8]}), which hold weights and seed: remove the copy"
+            )
         first = kept.setdefault(trial_key(record), trial)
         for field, what in AGREEING.items():
             if getattr(first.record, field) != getattr(record, field):
@@ -96,6 +103,19 @@ def broken_seals(records: Iterable[TrialRecord]) -> list[str]:
             found.append(f"{trial_name(record)}: its content is not that of its seal")
         if record.resolved_config and record.config_sha256 != sha256_text(record.resolved_config):
             found.append(f"{trial_name(record)}: its config is not that of its config_sha256")
+    return found
+
+
+def copies(records: Iterable[TrialRecord]) -> list[str]:
+    """The done trials that are another seed's once more: figures, time to the microsecond and memory are the same."""
+    firsts: dict[object, TrialRecord] = {}
+    found = []
+    for record in (record for record in records if record.status == "done"):
+        figures = tuple(sorted((name, metric.value) for name, metric in record.metrics.items()))
+        measured = (figures, record.wall_seconds, record.device_hours, record.peak_bytes)
+        first = firsts.setdefault((trial_key(record)[:-1], measured), record)
+        if first is not record:
+            found.append(f"{trial_name(record)}: figures, time and memory are those of seed {first.seed}, a copy")
     return found
 
 
