@@ -41,6 +41,7 @@ class Crops:
 
     Attributes:
         global_size, local_size: side of the crops in pixels.
+        num_local: local crops of each image; 0 for none.
         global_scale, local_scale: smallest and largest share of the image's area. For digits it may be over 1:
             their black ground continues outside of the image.
     """
@@ -80,8 +81,11 @@ class Augmentation:
     ``rotation_degrees`` and ``intensity``.
 
     Attributes:
+        kind: which of the two.
+        flip, jitter, gray: probabilities of a mirrored crop, of color jitter, and of no color.
         brightness, contrast, saturation, hue: strength of the color jitter, as torchvision defines it.
         blur, solarize: probabilities for the first global, the second global and the local crops.
+        blur_sigma: smallest and largest deviation of the blur, in pixels of the crop.
         jitter_on: where color jitter, gray and solarize of photographs are done: in the loading processes, or, in the
             same distribution, on the device that trains.
         rotation_degrees: largest rotation, either way.
@@ -97,7 +101,7 @@ class Augmentation:
     hue: float = 0.1
     gray: float = 0.2
     blur: tuple[float, float, float] = (1.0, 0.1, 0.5)
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # in pixels of the crop
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
     solarize: tuple[float, float, float] = (0.0, 0.2, 0.0)
     jitter_on: Literal["loader", "device"] = "loader"
     rotation_degrees: float = 0.0
@@ -106,9 +110,10 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Backbone (a key of ``pretrain.model.BACKBONES``) and head.
+    """Backbone and head.
 
     Attributes:
+        backbone: a key of ``pretrain.model.BACKBONES``.
         hidden: width of the head's hidden layers.
         num_classes: C, the size of the output.
         activation: of the head. ``gelu`` is the official ViTs', which also draw the head's linear layers from a
@@ -167,7 +172,13 @@ class SelfLabeling:
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Weights of sharpness (the official 1 + lam1) and diversity (lam2), and the logarithms' epsilon."""
+    """TWIST's loss.
+
+    Attributes:
+        alpha: weight of sharpness; 1 + lam1 of the official code.
+        beta: weight of diversity; lam2 of the official code.
+        eps: the logarithms' epsilon.
+    """
 
     alpha: float = 1.0
     beta: float = 1.0
@@ -179,6 +190,7 @@ class Optim:
     """The optimiser; its default is the official one for ResNets.
 
     Attributes:
+        name: LARS for ResNets, AdamW for ViTs.
         lr: peak learning rate for 256 images; scaled linearly with the batch.
         weight_decay: not applied to biases and norms.
         weight_decay_end: the weight decay at the end of the first stage, by half a cosine; None keeps it constant.
@@ -237,6 +249,7 @@ class Recipe:
     """A pre-training run, start to end.
 
     Attributes:
+        seed: of the initialisation, the order of the images and their augmentation.
         epochs: of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` come after it.
         precision: of the network's passes. Auto is bf16 autocast on GPUs (fp16 on those without bf16) and fp32 on CPUs;
             fp16, with a scaled loss, is the official one. NBS and the loss are in fp32 all the same.

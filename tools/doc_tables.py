@@ -1,4 +1,4 @@
-"""The tables of README.md, docs/data.md and docs/deviations.md, from the rows of benchmarks, data sets and deviations.
+"""The tables of README.md and of docs/, from the rows of benchmarks, data sets, deviations and from the settings.
 
 python -m tools.doc_tables      writes them between their marks; a test holds the pages to it
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools.deviations.table import deviation_tables
+from tools.settings import setting_tables
 from transfer.benchmarks import BENCHMARKS, CLASSIFICATION, CLUSTERING, DETECTION, SEGMENTATION
 from transfer.datasets import DATASETS
 from transfer.rows import Benchmark
@@ -62,6 +63,7 @@ PAGES = {
     "README.md": ("benchmarks", benchmark_table),
     "docs/data.md": ("data sets", dataset_table),
     "docs/deviations.md": ("deviations", deviation_tables),
+    "docs/settings.md": ("settings", setting_tables),
 }
 
 

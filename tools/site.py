@@ -27,6 +27,7 @@ ELSEWHERE = {
         for name in ("weights", "tasks", "trials", "planner", "report")
     },
 }
+ROLE = re.compile(r":(?:class|func|meth|mod|data|attr):(?=<code>)")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 
 
@@ -52,6 +53,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return posixpath.relpath(target, posixpath.dirname(uri) or ".")
 
     return LINK.sub(on_site, markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Leaves the roles of docstrings out (``:class:`` and others), whose names are shown as code."""
+    return ROLE.sub("", html)
 
 
 def _cells(notebook: str) -> str:

@@ -44,7 +44,7 @@ def test_the_site_builds_strictly_and_asks_no_network(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "site/api/index.html").read_text(encoding="utf-8")
     assert "transfer.api.run_trials" in reference and "transfer.record.TrialRecord" in reference
-    assert "batch_size" in (tmp_path / "site/settings/index.html").read_text(encoding="utf-8")
+    assert ":class:" not in reference
     assert 'href="packages/weights/"' in (tmp_path / "site/index.html").read_text(encoding="utf-8")
 
 

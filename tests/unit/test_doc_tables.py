@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tools.doc_tables import PAGES, benchmark_table, dataset_table, with_table
+from tools.settings import setting_tables
 from transfer.benchmarks import BENCHMARKS
 from transfer.datasets import DATASETS
 
@@ -23,3 +24,9 @@ def test_every_row_is_in_its_table() -> None:
         assert f"| `{row.group or row.typed}`" in benchmarks or row.option is not None
         assert row.option is None or f"[{row.option}]" in benchmarks
     assert all(f"| `{name}` |" in datasets for name in DATASETS)
+
+
+def test_every_setting_has_a_meaning() -> None:
+    lines = [line for line in setting_tables().splitlines() if line.startswith("| `")]
+    assert len(lines) > 80
+    assert [line for line in lines if line.endswith("|  |")] == []

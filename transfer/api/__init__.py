@@ -3,7 +3,7 @@
     >>> import transfer
     >>> backbone = transfer.load_backbone("moco_v2_800ep.pth.tar")
     >>> transfer.convert(backbone, "timm", out="weights").path
-    >>> transfer.run_trials("demo-linear", "moco_v2_800ep.pth.tar", trials=3, out="runs")
+    >>> transfer.run_trials("demo-linear", "moco_v2_800ep.pth.tar", trials=3)
     >>> transfer.compare(transfer.read_records("runs")).benchmarks[0].best
 
 What is a mistake on a command line raises :class:`twist_common.errors.UserError` here, with the same sentence.

@@ -164,7 +164,7 @@ class HeadsProtocol:
 
     Attributes:
         resnet, deit_small, vit_base: the official head of these backbones.
-        lrs: of the candidates, at ``batch_size``.
+        lrs, weight_decays: of the candidates, at ``batch_size``.
         val_fraction: of each class's training images, on which a candidate is chosen; drawn by the trial's seed.
         epochs, batch_size: passes over the training images; each epoch's last, smaller batch is kept.
         momentum: of SGD; the learning rates fall along a cosine that is stepped once per epoch.
