@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +11,7 @@ import tyro
 
 import twist_configs.pretrain
 from pretrain import checks
+from pretrain.data.listing import count_images
 from pretrain.on_slurm import PretrainSlurmArgs, PretrainTask, submit
 from pretrain.recipe import Recipe
 from pretrain.run.finished import is_finished
@@ -40,8 +42,8 @@ class Args:
     overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
     data: Path | None = None
-    """Folder with train/<class>/<image>, or with WebDataset shards (*.tar); default $DATA_ROOT/<name>, or data/<name>
-    in the checkout, or here without one."""
+    """Folder with train/<class>/<image>, with unlabelled images or WebDataset shards (*.tar), or a list of images.
+    Default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one."""
     out: Path | None = None
     """Where everything goes; default runs/pretrain/<recipe>."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -62,12 +64,16 @@ class Args:
 def main(args: Args) -> int:
     """Resolves the recipe, the data and the place for the results, and trains."""
     recipe, out = resolved(args)
+    data = args.data or default_data(recipe)
+    num_images = known_images(args.recipe, data)
+    if num_images and os.environ.get("RANK", "0") == "0":
+        print(sizes_line(recipe, num_images))
     if args.plan:
         from pretrain import planner
 
-        print(planner.text(planner.plan(recipe, gpu=args.gpu, num_gpus=args.gpus)))
+        counted = num_images or planner.IMAGENET_IMAGES
+        print(planner.text(planner.plan(recipe, gpu=args.gpu, num_gpus=args.gpus, num_images=counted)))
         return cli.EXIT_DONE
-    data = args.data or default_data(recipe)
     if not is_finished(out, recipe):
         if args.launcher == "slurm":
             task = PretrainTask(recipe=recipe, data=data.resolve(), out=out.resolve(), device=args.device)
@@ -83,11 +89,31 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
     Raises:
         UserError: an unknown recipe or setting, or a value that no run can have.
     """
-    recipe = overrides.apply(twist_configs.pretrain.get(args.recipe), args.overrides)
+    recipe = twist_configs.pretrain.get(args.recipe)
+    if num_images := known_images(args.recipe, args.data or default_data(recipe)):
+        recipe = twist_configs.pretrain.BY_NUMBER_OF_IMAGES[args.recipe](num_images)
+    recipe = overrides.apply(recipe, args.overrides)
     if args.momentum_encoder is not None:
         recipe = overrides.apply(recipe, [f"momentum_encoder.enabled={args.momentum_encoder}"])
     checks.check(recipe)
     return recipe, args.out or Path("runs/pretrain") / recipe.name
+
+
+def known_images(name: str, data: Path) -> int | None:
+    """The number of images, where the recipe follows from it and it is known before shards are read."""
+    if name not in twist_configs.pretrain.BY_NUMBER_OF_IMAGES or not data.exists():
+        return None
+    return count_images(data)
+
+
+def sizes_line(recipe: Recipe, num_images: int) -> str:
+    """The batch and bunch that follow from the number of images, for people."""
+    batch_size = recipe.data.batch_size
+    bunch_size = recipe.model.bunch_size or batch_size // recipe.data.accumulation
+    return (
+        f"{recipe.name}: {num_images:,} images, batch {batch_size}, bunch {bunch_size}, "
+        f"{num_images // batch_size:,} steps in each of {recipe.epochs:,} epochs"
+    )
 
 
 def settings_lines() -> str:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pretrain.data.augment import NaturalViews, Views, build_views
-from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode, find_train_folder
+from pretrain.data.images import ImageFolderSource, ImageSource, UnreadableImageError, decode
+from pretrain.data.listing import find_train_folder
 from pretrain.data.ops import Array
 from pretrain.data.order import Key, TrainingOrder
 from pretrain.data.seeds import sample_seed
@@ -57,7 +58,7 @@ class TwistDataset(Dataset[Batch]):
     """
 
     def __init__(self, root: Path, recipe: Recipe, *, index_dir: Path | None = None) -> None:
-        """Lists the images below ``root``: class folders or shards, see :func:`find_train_folder`.
+        """Lists the images below ``root``, in folders, shards or a list: see :func:`find_train_folder`.
 
         Args:
             index_dir: where the index of shards is kept if it cannot be written beside them.
@@ -68,13 +69,14 @@ class TwistDataset(Dataset[Batch]):
         """
         folder = find_train_folder(root)
         source: ImageSource
-        source = ShardSource(folder, index_dir) if find_shards(folder) else ImageFolderSource(folder)
+        has_shards = folder.is_dir() and find_shards(folder)
+        source = ShardSource(folder, index_dir) if has_shards else ImageFolderSource(folder)
         self.labels, self.sha256, self.shard_sizes = source.labels, source.sha256, source.shard_sizes
         self.num_labels = len(self.labels.unique())
         if len(self) < recipe.data.batch_size:
             raise UserError(
                 f"{folder} has {len(self)} images, fewer than one batch of {recipe.data.batch_size}: "
-                "add images or lower data.batch_size"
+                "add images, lower data.batch_size, or take the recipe small"
             )
         self._source, self._recipe = source, recipe
         self._cache: Array | None = None

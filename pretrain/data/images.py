@@ -12,9 +12,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from pretrain.data.listing import images_by_class
 from pretrain.data.ops import Array
-from twist_common.errors import UserError
-from twist_common.images import class_folders, images_below, rgb
+from twist_common.images import rgb
 from twist_common.names import PackedNames
 
 
@@ -48,7 +48,7 @@ class ImageSource(Protocol):
 
 
 class ImageFolderSource:
-    """``folder/<class>/<image>``, as torchvision's ImageFolder lists them; or a flat folder of images of no class."""
+    """``folder/<class>/<image>``, as torchvision's ImageFolder lists them; or unlabelled images, or a list of them."""
 
     shard_sizes: list[int] | None = None
 
@@ -56,21 +56,11 @@ class ImageFolderSource:
         """Lists the images.
 
         Raises:
-            UserError: there is no image, or none in one of several class folders.
+            UserError: see :func:`pretrain.data.listing.images_by_class`.
         """
-        classes = class_folders(folder)
-        images = [[f"{name}/{image}" for image in images_below(folder / name)] for name in classes]
-        if empty := [folder / name for name, names in zip(classes, images, strict=True) if not names]:
-            more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
-            raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
-        if not classes:
-            images = [images_below(folder)]
-        if not images[0]:
-            raise UserError(
-                f"{folder} holds no images: the layout is {folder}/<class>/<image>, {folder}/<image>, or shards *.tar"
-            )
+        images = images_by_class(folder)
         self.labels = torch.repeat_interleave(torch.tensor([len(names) for names in images]))
-        self._folder = folder
+        self._folder = folder.parent if folder.is_file() else folder
         self._names = PackedNames(name for names in images for name in names)
         self.sha256 = self._names.sha256()
 
@@ -84,18 +74,6 @@ class ImageFolderSource:
 
     def read(self, index: int) -> bytes:
         return (self._folder / self._names[index]).read_bytes()
-
-
-def find_train_folder(root: Path) -> Path:
-    """Where the training images are: ``root/train``, ``root/imagefolder/train``, or else ``root`` itself.
-
-    Raises:
-        UserError: ``root`` does not exist.
-    """
-    if not root.is_dir():
-        raise UserError(f"no data at {root}: give the folder that holds train/<class>/<image> or *.tar with --data")
-    folders = [root / "train", root / "imagefolder" / "train"]
-    return next((folder for folder in folders if folder.is_dir()), root)
 
 
 def decode(content: bytes) -> Array:

@@ -48,7 +48,7 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
     """Trains to the recipe's last epoch, from the checkpoint in ``out`` if there is one.
 
     Args:
-        data: see :func:`pretrain.data.dataset.find_train_folder`.
+        data: see :func:`pretrain.data.listing.find_train_folder`.
         out: made if need be; a finished run in it is left as it is.
 
     Raises:

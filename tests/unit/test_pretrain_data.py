@@ -12,6 +12,7 @@ from PIL import Image
 import twist_configs.pretrain
 from pretrain.data.dataset import Batch, TwistDataset, load_steps
 from pretrain.data.images import UnreadableImageError, decode
+from pretrain.data.listing import count_images
 from pretrain.data.order import WINDOW_SHARDS, TrainingOrder
 from pretrain.recipe import Recipe
 from tools.bench.photographs import jpeg, photograph
@@ -254,3 +255,37 @@ def test_unreadable_image_in_a_loading_process_is_one_sentence(images: Path, num
         path.write_bytes(b"")
     with pytest.raises(UserError, match=r"^cannot read the image \S+ \(it is empty\): [^\n]*$"):
         next(iter(load_steps(settings, dataset, TrainingOrder(settings, dataset), pin_memory=False)))
+
+
+def loose(images: Path) -> Path:
+    (images / "train/0/0.png").rename(images / "train/0.png")
+    return images
+
+
+def tree(images: Path) -> Path:
+    (images / "train").rename(images / "2023")
+    (images / "2023/1").rename(images / "2023/holidays")
+    return images
+
+
+def listed(images: Path) -> Path:
+    (images / "mine.txt").write_text("\n".join(f"train/{index % 2}/{index}.png" for index in range(8)) + "\n")
+    return images / "mine.txt"
+
+
+@pytest.mark.parametrize("arrange", [loose, tree, listed])
+def test_unlabelled_images_are_found_in_any_folders_and_in_a_list(arrange: Any, images: Path) -> None:
+    place = arrange(images)
+    dataset = TwistDataset(place, recipe("rn50"))
+    assert (len(dataset), dataset.num_labels, count_images(place)) == (8, 1, 8)
+    assert len(dataset.__getitems__([(0, 0), (0, 7)]).views[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "lists no image"), ("9.png", "write paths relative to the list"), ("\0\xff", "each line")],
+)
+def test_a_list_of_nothing_is_one_sentence(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match=says):
+        count_images(tmp_path / "list.txt")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import twist_configs.pretrain
-from pretrain import planner
+from pretrain import checks, planner
 from pretrain.loss.twist import multicrop_twist_loss
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
@@ -144,3 +144,13 @@ def test_unknown_settings_are_refused_with_the_known_ones(change: str, says: str
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'rn50_nomc'"):
         twist_configs.pretrain.get("rn50_nomac")
+
+
+@pytest.mark.parametrize(
+    ("num_images", "batch_size"), [(20, 32), (300, 32), (511, 32), (512, 64), (1500, 128), (2048, 256), (10**6, 256)]
+)
+def test_the_batch_of_small_follows_from_the_number_of_images(num_images: int, batch_size: int) -> None:
+    recipe = twist_configs.pretrain.BY_NUMBER_OF_IMAGES["small"](num_images)
+    checks.check(recipe)
+    assert (recipe.data.batch_size, recipe.model.bunch_size) == (batch_size, None)
+    checks.check(overrides.apply(recipe, ["data.batch_size=48"]))

@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
-from pretrain.data.images import find_train_folder
+from pretrain.data.listing import find_train_folder
 from pretrain.distributed import Process
 from pretrain.model import Backbone as BackboneModule
 from pretrain.model import build_backbone

@@ -12,6 +12,7 @@ from twist_configs.pretrain.rn50 import rn50
 from twist_configs.pretrain.rn50_cluster import rn50_cluster
 from twist_configs.pretrain.rn50_nomc import rn50_nomc
 from twist_configs.pretrain.rn50w2 import rn50w2
+from twist_configs.pretrain.small import small
 from twist_configs.pretrain.vit_b import vit_b
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
@@ -21,8 +22,11 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "rn50w2": rn50w2,
     "deit_s": deit_s,
     "vit_b": vit_b,
+    "small": small,
     "demo": demo,
 }
+# Those whose batch follows from the number of images.
+BY_NUMBER_OF_IMAGES: dict[str, Callable[[int], Recipe]] = {"small": small}
 
 
 def get(name: str) -> Recipe:
