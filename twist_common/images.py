@@ -19,6 +19,15 @@ ORIENTATION = 0x0112  # the tag of Exif 2.3, section 4.6.4, by which a camera sa
 def rgb(image: Image.Image) -> Image.Image:
     """The image in RGB. The camera's orientation is not applied: annotations refer to the stored pixels.
 
+    Raises:
+        ValueError: its pixels have 32 bits, of which nobody says what is white.
+    """
+    return eight_bits(image).convert("RGB")
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The image with 8 bits for each value, of whatever colours.
+
     Of 16 bits the upper eight are kept, as libpng and OpenCV do; Pillow's ``convert`` would cut them off at 255
     (https://github.com/python-pillow/Pillow/issues/3011).
 
@@ -28,8 +37,8 @@ def rgb(image: Image.Image) -> Image.Image:
     if problem := unusable(image):
         raise ValueError(problem)
     if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
 
 
 def unusable(image: Image.Image) -> str:

@@ -98,6 +98,20 @@ def test_planted_near_duplicates_are_found_and_nothing_else(tested: Path, pretra
     assert all(distance <= DEFAULT_THRESHOLD for _, _, distance in found.examples)
 
 
+def test_images_of_16_bits_are_hashed_by_what_they_show(tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 2):
+        grey = photo(seed).convert("L")
+        wide = np.asarray(grey).astype(np.uint16) * 200 + 3000  # Pillow's own conversion makes it white all over
+        for name, image in (("8", grey), ("16", Image.fromarray(wide))):
+            image.save(tmp_path / f"{name}.png")
+        sixteen, eight = (hashes.hash_stored(item, False) for item in list_images(tmp_path))
+        assert eight and sixteen
+        assert (eight[0] ^ sixteen[0]).bit_count() <= DEFAULT_THRESHOLD
+        found.append(sixteen[0])
+    assert (found[0] ^ found[1]).bit_count() > DEFAULT_THRESHOLD
+
+
 def test_a_larger_threshold_finds_no_fewer(tested: Path, pretraining: Path) -> None:
     counts = [find(tested, pretraining, threshold).near_duplicates for threshold in (0, 2, 4, 8, MAX_THRESHOLD)]
     assert counts == sorted(counts) and 1 <= counts[0] <= 6 <= counts[-1]

@@ -23,6 +23,7 @@ from transfer.doctor.near_duplicates.stored import Stored
 from transfer.doctor.stamp import cache_path
 from twist_common.errors import UserError
 from twist_common.files import atomic_path
+from twist_common.images import eight_bits
 from twist_common.progress import Progress
 
 HASH = "phash, 64 bits; test images also mirrored"
@@ -80,7 +81,7 @@ def hash_stored(item: Stored, mirrored: bool) -> Values | None:
         with Image.open(io.BytesIO(content)) as image:
             image.draft("RGB", (DRAFT_SIDE, DRAFT_SIDE))
             image.load()
-            return hash_image(image, content, mirrored=mirrored)
+            return hash_image(eight_bits(image), content, mirrored=mirrored)
     except BROKEN:
         return None
 
@@ -140,7 +141,7 @@ class _Memory:
     @staticmethod
     def path(folder: Path) -> Path:
         """The file that remembers the images of a folder."""
-        return cache_path("hashes", f"phash{DRAFT_SIDE}", folder.resolve(), ".npz")
+        return cache_path("hashes", f"phash{DRAFT_SIDE}-of-8-bits", folder.resolve(), ".npz")
 
     @classmethod
     def load(cls, folder: Path) -> _Memory:
