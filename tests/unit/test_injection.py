@@ -16,12 +16,13 @@ from rich.console import Console
 
 from tests.report_evidence import content, run
 from tests.report_records import failed, trials
-from transfer.commands.report import render_files, summary_text
+from transfer.commands.report import summary_text
 from transfer.doctor.files import BROKEN
 from transfer.report.compare.results import build_report
 from transfer.report.read.ablation_files import read
 from transfer.report.write import latex, markdown
 from transfer.report.write.data import render_ablations_csv
+from transfer.report.write.forms import render_files
 from transfer.tasks.detection import coco_files, voc_files
 from transfer.trials.board import FAILED, Board
 from transfer.trials.display import picture

@@ -278,5 +278,5 @@ def test_the_verdict_says_how_many_values_follow(report_json: Path) -> None:
     assert in_words(lost, report_json).splitlines() == [
         "differs: a: x",
         "edited: b",
-        f"{report_json}: 1 value of 5 differ, 1 mark of edited records",
+        f"{report_json}: 1 value of 5 differ, 1 mark of editing",
     ]

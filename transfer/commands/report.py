@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from transfer.report.lay_out.strips import Strip
 
 COMMAND = "tools/report.sh"
-REPORT_HTML = "report.html"
-REPORT_JSON = "report.json"
 
 
 @dataclass
@@ -48,8 +46,9 @@ class Args:
     """Difference in percentage points to say the number of trials for."""
     margin: float | None = None
     """Differences below this, in percentage points, do not matter: shown to be so, two weights are "equivalent"."""
-    verify: Annotated[Path | None, arg(metavar="REPORT.JSON")] = None
-    """Says which figures of this report do not follow from its records, or from those in RUNS_DIR if given."""
+    verify: Annotated[Path | None, arg(metavar="REPORT.JSON|FOLDER|ARCHIVE")] = None
+    """Says what of this report, in any of its forms, does not follow from its records, or from those in RUNS_DIR if
+    given; and which records, files beside them and lines of the runs' ledger contradict each other."""
     pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
     """Writes the records with their report into this file."""
 
@@ -62,6 +61,7 @@ def main(args: Args) -> int:
         print(printable(verify.in_words(found, args.verify)))
         return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
+        from transfer.report.write.forms import render_files
         from transfer.report.write.pack import RECORDS, pack
 
         report, strips = _read(args.runs, args.baseline, args.difference, args.margin)
@@ -98,6 +98,8 @@ def write_report(
         UserError: see :func:`~transfer.report.read.trials.find_trials` and
             :func:`~transfer.report.compare.results.build_report`.
     """
+    from transfer.report.write.forms import REPORT_HTML, render_files
+
     report, strips = _read(runs, baseline, difference, margin)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
@@ -113,6 +115,7 @@ def _read(
     runs: Sequence[Path], baseline: str | None, difference: float, margin: float | None
 ) -> tuple[Report, tuple[Strip | None, ...]]:
     from transfer.report.compare.results import build_report
+    from transfer.report.lay_out.strips import build_strips
     from transfer.report.read.evidence import find_evidence
     from transfer.report.read.trials import find_trials
 
@@ -120,41 +123,7 @@ def _read(
     records = [trial.record for trial in found]
     evidence = find_evidence(runs)
     report = build_report(records, baseline=baseline, wanted=difference, margin=margin, evidence=evidence)
-    if not any(record.pictures for record in records):
-        return report, ()
-    from transfer.report.lay_out.strips import build_strips
-
     return report, build_strips(report, found)
-
-
-def render_files(report: Report, sources: Sequence[str], strips: Sequence[Strip | None] = ()) -> dict[str, bytes]:
-    """File name to content of every form of the report; the page comes last.
-
-    Args:
-        sources: where the records are, relative to the files.
-        strips: the pictures of the page (:func:`~transfer.report.lay_out.strips.build_strips`).
-    """
-    from transfer.report.lay_out.document import build_document
-    from transfer.report.write import data
-    from transfer.report.write.html import render_html
-    from transfer.report.write.latex import render_latex
-    from transfer.report.write.markdown import FIGURES, render_markdown
-
-    document = build_document(report, strips)
-    texts = {REPORT_JSON: data.render_json(report, sources)}
-    if report.benchmarks:
-        texts["report.csv"] = data.render_csv(report)
-    if report.evidence.ablations:
-        texts["ablations.csv"] = data.render_ablations_csv(report.evidence.ablations)
-    texts |= {
-        "report.tex": render_latex(report),
-        "report.md": render_markdown(document),
-        REPORT_HTML: render_html(document),
-    }
-    plots = {f"{FIGURES}/{plot.name}.png": plot.png for plot in document.plots}
-    # JSON is for programs, and says names as they are.
-    shown = {name: text if name == REPORT_JSON else printable(text) for name, text in texts.items()}
-    return plots | {name: text.encode() for name, text in shown.items()}
 
 
 def summary_text(report: Report) -> str:

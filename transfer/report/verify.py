@@ -1,4 +1,4 @@
-"""``tools/report.sh --verify report.json``: does every figure of a report follow from the records?"""
+"""``tools/report.sh --verify``: does every figure and every form of a report follow from the records?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from transfer.record import SEALED_IN_PART
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
-from transfer.report.read.trials import broken_seals, copies, find_records, trial_name
-from transfer.report.write.data import json_content, no_report, read_json
+from transfer.report.read.trials import broken_seals, copies, find_trials, trial_name
+from transfer.report.write.data import json_content, no_report, parse_json
+from transfer.report.write.forms import REPORT_JSON
+from transfer.report.written import WrittenReport, changed_files, changed_forms, open_report
 from twist_common.files import sha256_text
 from twist_common.strict_json import number, text
 
@@ -53,47 +55,80 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
     """Recomputes the report from its records.
 
     Args:
-        path: a ``report.json``.
+        path: a ``report.json``, a folder or an archive that holds one.
         sources: folders or archives of the records; by default those that the report names.
 
     Raises:
         UserError: the file is not a report of this version, or the records cannot be read.
     """
-    stated = read_json(path)
-    try:
-        places = sources or [path.parent / text({"sources": each}, "sources") for each in stated["sources"]]
-        baseline = None if stated["options"]["baseline"] is None else text(stated["options"], "baseline")
-        wanted = number(stated["options"]["difference"], "difference")
-        margin = None if stated["options"]["margin"] is None else number(stated["options"]["margin"], "margin")
-        reported = _cells(stated)
-        rows = [(each["benchmark"], row) for each in stated["benchmarks"] for row in each["weights"]]
-        # A report stays true when a protocol gets a new version: what it calls on protocol was so when it was made.
-        versions = {name: row["protocol_version"] for name, row in rows if row["on_protocol"]}
-        hashes = {_stated_name(entry): entry["record_sha256"] for entry in stated["records"]}
-        heads = [text({"heads": each}, "heads") for each in stated["ledger"]["heads"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise no_report(path, error) from None
-    records, evidence = find_records(places), find_evidence(places)
-    report = build_report(
-        records, baseline=baseline, wanted=wanted, margin=margin, evidence=evidence, versions=versions
-    )
+    written = open_report(path)
+    stated = _read_stated(written)
+    places = sources or ([written.archive] if written.archive else [written.folder / name for name in stated.sources])
+    found, evidence = find_trials(places), find_evidence(places)
+    records = [trial.record for trial in found]
+    report = build_report(records, evidence=evidence, **stated.options)
     changed = [
         f"{trial_name(record)}: not the record that the report was made of"
         for record in records
-        if hashes.get(trial_name(record), "") not in ("", sha256_text(record.to_text()))
+        if stated.hashes.get(trial_name(record), "") not in ("", sha256_text(record.to_text()))
     ]
+    differing = tuple(_differences(stated.cells, _cells(json_content(report))))
+    # Where figures differ, so does every form, and nothing is said by that.
+    forms = [] if differing else changed_forms(written, report, stated.sources, found)
     lines = {sha256 for each in evidence.ledgers for sha256 in each.ledger.hashes}
-    cut = [
-        f"line {head[:8]}, the last when the report was made, is no longer there" for head in heads if head not in lines
-    ]
+    cut = (
+        f"line {head[:8]}, the last when the report was made, is no longer there"
+        for head in stated.heads
+        if head not in lines
+    )
     return Verification(
-        num_cells=len(reported),
-        differing=tuple(_differences(reported, _cells(json_content(report)))),
-        edited=(*broken_seals(records), *copies(records), *changed, *evidence.edited()),
+        num_cells=len(stated.cells),
+        differing=differing,
+        edited=(*broken_seals(records), *copies(records), *changed, *evidence.edited(), *changed_files(found), *forms),
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
         ledger=(*report.ledger.faults, *cut),
         has_ledger=report.ledger.num_lines is not None or not records,
     )
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """What a ``report.json`` says.
+
+    Attributes:
+        options: of :func:`build_report`.
+        hashes: of the records' files, by trial.
+        heads: hashes of the last lines of the ledgers.
+    """
+
+    sources: list[str]
+    options: dict[str, Any]
+    cells: Cells
+    hashes: dict[str, str]
+    heads: list[str]
+
+
+def _read_stated(written: WrittenReport) -> _Stated:
+    stated = parse_json(written.read(REPORT_JSON) or b"", written.where)
+    try:
+        asked = stated["options"]
+        rows = [(each["benchmark"], row) for each in stated["benchmarks"] for row in each["weights"]]
+        options = {
+            "baseline": None if asked["baseline"] is None else text(asked, "baseline"),
+            "wanted": number(asked["difference"], "difference"),
+            "margin": None if asked["margin"] is None else number(asked["margin"], "margin"),
+            # A report stays true when a protocol gets a new version: what it calls on protocol was so then.
+            "versions": {name: row["protocol_version"] for name, row in rows if row["on_protocol"]},
+        }
+        return _Stated(
+            sources=[text({"sources": each}, "sources") for each in stated["sources"]],
+            options=options,
+            cells=_cells(stated),
+            hashes={_stated_name(entry): entry["record_sha256"] for entry in stated["records"]},
+            heads=[text({"heads": each}, "heads") for each in stated["ledger"]["heads"]],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise no_report(written.where, error) from None
 
 
 def in_words(verification: Verification, path: Path) -> str:
@@ -113,7 +148,7 @@ def in_words(verification: Verification, path: Path) -> str:
     else:
         differing = fmt.plural(len(verification.differing), "value")
         edited = fmt.plural(len(verification.edited), "mark")
-        verdict = f"{path}: {differing} of {verification.num_cells} differ, {edited} of edited records"
+        verdict = f"{path}: {differing} of {verification.num_cells} differ, {edited} of editing"
         if verification.ledger:
             verdict += f", {fmt.plural(len(verification.ledger), 'contradiction')} with the ledger"
     return "\n".join([*lines, verdict])

@@ -16,7 +16,7 @@ class LedgerFindings:
     """What was found.
 
     Attributes:
-        num_lines: of all ledgers; None where there is no ledger.
+        num_lines: about trials of the sources; None where there is no ledger.
         faults: a sentence without its stop for each trial whose records and lines contradict each other.
         chosen: the same for each trial that was done several times with different figures.
         num_mended: trials that failed before they were done.
@@ -73,7 +73,7 @@ def check_ledgers(records: Sequence[TrialRecord], ledgers: Sequence[FoundLedger]
             faults[trial] = f"{trial} has a record of which no ledger has a line"
         elif record.ledger and starts.get(record.ledger) != trial:
             faults[trial] = f"{trial} names the line of its start ({record.ledger[:8]}), which is in no ledger"
-    num_lines = len(lines) if ledgers else None
+    num_lines = sum(len(entries) for found in ledgers for entries in _by_trial(found).values()) if ledgers else None
     return LedgerFindings(num_lines, tuple(faults.values()), tuple(chosen.values()), len(mended), len(unended))
 
 

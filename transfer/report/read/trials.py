@@ -14,6 +14,7 @@ from twist_common.errors import UserError
 from twist_common.files import sha256_text
 
 MAX_PICTURE_BYTES = 1 << 20
+MAX_FILE_BYTES = 64 << 20  # of what else is beside a record
 MEDIA_TYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}  # by the files' first bytes
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
@@ -153,13 +154,13 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
 
 
 def _read_below(folder: Path, name: str) -> bytes | None:
-    """At most one byte more than a picture may have; None if there is no such file, or if it is outside the folder."""
+    """At most one byte more than a file may have; None if there is no such file, or if it is outside the folder."""
     try:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file():
             return None
         with path.open("rb") as file:
-            return file.read(MAX_PICTURE_BYTES + 1)
+            return file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError):  # not readable; a name that no file can have
         return None
 

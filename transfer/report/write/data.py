@@ -224,8 +224,13 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or is not a report of this version.
     """
+    return parse_json(read_bounded(path), path)
+
+
+def parse_json(text: bytes, path: Path) -> dict[str, Any]:
+    """As :func:`read_json`, of a file's content; ``path`` names it in errors."""
     try:
-        content: dict[str, Any] = loads(read_bounded(path))
+        content: dict[str, Any] = loads(text)
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema version {content['schema_version']}, this program reads {SCHEMA_VERSION}")
         if missing := {"sources", "options", "benchmarks", "records"} - content.keys():
