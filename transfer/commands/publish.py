@@ -15,6 +15,7 @@ from transfer.commands import to_hub
 from transfer.commands.reading import ReadingArgs
 from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
+from transfer.report.signature import sign
 from transfer.report.write.data import read_json
 from transfer.report.write.markdown import escape
 from transfer.timm_source import named_checkpoint
@@ -26,7 +27,7 @@ from twist_common.files import atomic_path, make_dir, sha256_file, write_text
 COMMAND = "tools/publish.sh"
 CARD = "README.md"
 PROOF = "proof.json"
-REPORT = "report.json"
+REPORT, REPORT_SIGNATURE = "report.json", "report.json.sig"
 MAX_NAMED = 5  # weights in an error's one sentence
 # The hub's name of the task that a metric belongs to, by the metric's first word.
 TASKS = {"box": "object-detection", "mask": "image-segmentation", "miou": "image-segmentation"}
@@ -61,6 +62,8 @@ class Args:
     reading: ReadingArgs = field(default_factory=ReadingArgs)
     license: str | None = None
     """licence of the weights, as the hub names it, e.g. apache-2.0"""
+    sign: Annotated[Path | None, arg(metavar="KEY")] = None
+    """signs the report with this SSH key (ssh-keygen -Y sign); without it a signature beside the report is kept"""
     push: Annotated[str | None, arg(metavar="OWNER/NAME")] = None
     """uploads the folder to this repository on Hugging Face's hub; `hf auth login` first"""
 
@@ -75,6 +78,7 @@ class ConvertedWeights:
 
 def main(args: Args) -> None:
     report = read_json(args.report)
+    signature = report_signature(args.report, args.sign)
     path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)
     weights = find_converted(path)
     is_converted_here = weights is None
@@ -101,11 +105,24 @@ def main(args: Args) -> None:
             weights.path.unlink()
     write_text(out / PROOF, json.dumps(weights.proof, indent=1) + "\n")
     write_text(out / REPORT, args.report.read_text(encoding="utf-8"))
+    (out / REPORT_SIGNATURE).unlink(missing_ok=True)  # of what was published here before
+    if signature is not None:
+        with atomic_path(out / REPORT_SIGNATURE) as temporary:
+            temporary.write_bytes(signature)
+        files.append(REPORT_SIGNATURE)
     weights = ConvertedWeights(published, weights.proof)
     write_text(out / CARD, model_card(weights, measured, out.resolve().name, args.license))
     print(out / CARD)
     if args.push is not None:
         print(to_hub.push(out, [*files, published.name], args.push))
+
+
+def report_signature(report: Path, key: Path | None) -> bytes | None:
+    """A new signature with a key; else the one beside the report, or None."""
+    if key is not None:
+        return sign(report.read_bytes(), key)
+    beside = report.with_name(REPORT_SIGNATURE)
+    return beside.read_bytes() if beside.is_file() else None
 
 
 def find_converted(path: Path) -> ConvertedWeights | None:

@@ -51,28 +51,37 @@ class Args:
     given; and which records, files beside them and lines of the runs' ledger contradict each other."""
     pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
     """Writes the records with their report into this file."""
+    sign: Annotated[Path | None, arg(metavar="KEY")] = None
+    """Signs report.json, which holds the hash of every record, with this SSH key (ssh-keygen -Y sign)."""
+    signers: Annotated[Path | None, arg(metavar="FILE")] = None
+    """With --verify: who may have signed, lines of a name and a public SSH key; without a signature of one of them the
+    report does not hold."""
 
 
 def main(args: Args) -> int:
     if args.verify is not None:
         from transfer.report import verify
 
-        found = verify.verify(args.verify, args.runs)
+        found = verify.verify(args.verify, args.runs, args.signers)
         print(printable(verify.in_words(found, args.verify)))
         return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
-        from transfer.report.write.forms import render_files
         from transfer.report.write.pack import RECORDS, pack
 
         report, strips = _read(args.runs, args.baseline, args.difference, args.margin)
         shown = [row for strip in strips if strip for row in strip.rows]
-        files = render_files(report, [f"../{RECORDS}"], strips)
+        files = _signed_files(report, [f"../{RECORDS}"], strips, args.sign)
         pack(args.pack, report.records, files, shown, report.evidence.files())
         size = args.pack.stat().st_size / 2**20
         print(f"{len(report.records)} records and their report: {args.pack} ({size:.1f} MiB)")
         return cli.EXIT_DONE
     report, page = write_report(
-        args.runs, out=args.out, baseline=args.baseline, difference=args.difference, margin=args.margin
+        args.runs,
+        out=args.out,
+        baseline=args.baseline,
+        difference=args.difference,
+        margin=args.margin,
+        sign=args.sign,
     )
     print(printable(summary_text(report)))
     print(page)
@@ -86,10 +95,15 @@ def write_report(
     baseline: str | None = None,
     difference: float = 1.0,
     margin: float | None = None,
+    sign: Path | None = None,
 ) -> tuple[Report, Path]:
     """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
 
     Evidence alone is reported too, e.g. the folder of one ``ablation.json``, whose runs are found by what it says.
+    A signature of the report that was there before is removed.
+
+    Args:
+        sign: an SSH key to sign ``report.json`` with.
 
     Returns:
         The report and the path of its HTML page.
@@ -98,17 +112,29 @@ def write_report(
         UserError: see :func:`~transfer.report.read.trials.find_trials` and
             :func:`~transfer.report.compare.results.build_report`.
     """
-    from transfer.report.write.forms import REPORT_HTML, render_files
+    from transfer.report.write.forms import REPORT_HTML, REPORT_SIGNATURE
 
     report, strips = _read(runs, baseline, difference, margin)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
-    files = {folder / name: content for name, content in render_files(report, sources, strips).items()}
+    files = {folder / name: content for name, content in _signed_files(report, sources, strips, sign).items()}
     with contextlib.ExitStack() as replacements:  # all are written before any is renamed, the page, entered first, last
         for path in reversed(files):
             if not path.is_file() or path.read_bytes() != files[path]:
                 replacements.enter_context(atomic_path(path)).write_bytes(files[path])
+    if not sign:
+        (folder / REPORT_SIGNATURE).unlink(missing_ok=True)
     return report, folder / REPORT_HTML
+
+
+def _signed_files(
+    report: Report, sources: Sequence[str], strips: Sequence[Strip | None], key: Path | None
+) -> dict[str, bytes]:
+    from transfer.report.signature import sign
+    from transfer.report.write.forms import REPORT_JSON, REPORT_SIGNATURE, render_files
+
+    files = render_files(report, sources, strips)
+    return ({REPORT_SIGNATURE: sign(files[REPORT_JSON], key)} if key else {}) | files  # the page stays last
 
 
 def _read(

@@ -14,8 +14,9 @@ from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
 from transfer.report.read.trials import broken_seals, copies, find_trials, trial_name
+from transfer.report.signature import signer
 from transfer.report.write.data import json_content, no_report, parse_json
-from transfer.report.write.forms import REPORT_JSON
+from transfer.report.write.forms import REPORT_JSON, REPORT_SIGNATURE
 from transfer.report.written import WrittenReport, changed_files, changed_forms, open_report
 from twist_common.files import sha256_text
 from twist_common.strict_json import number, text
@@ -36,6 +37,7 @@ class Verification:
         edited: one line for each record that was changed after its trial or after the report.
         ledger: one line for each contradiction between the records and the ledger.
         has_ledger: whether there is one.
+        signed_by: who, of the signers that were asked for; ``unsigned``: why there is none.
         sealed_in_part: records whose seal covers their figures alone, because they are of the older schema.
     """
 
@@ -45,18 +47,21 @@ class Verification:
     sealed_in_part: tuple[str, ...] = ()
     ledger: tuple[str, ...] = ()
     has_ledger: bool = True
+    signed_by: str = ""
+    unsigned: str = ""
 
     @property
     def holds(self) -> bool:
-        return not self.differing and not self.edited and not self.ledger
+        return not (self.differing or self.edited or self.ledger or self.unsigned)
 
 
-def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
+def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None) -> Verification:
     """Recomputes the report from its records.
 
     Args:
         path: a ``report.json``, a folder or an archive that holds one.
         sources: folders or archives of the records; by default those that the report names.
+        signers: who may have signed (:func:`~transfer.report.signature.signer`); None to ask for no signature.
 
     Raises:
         UserError: the file is not a report of this version, or the records cannot be read.
@@ -81,6 +86,7 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         for head in stated.heads
         if head not in lines
     )
+    signed_by, unsigned = _signature(written, signers) if signers else ("", "")
     return Verification(
         num_cells=len(stated.cells),
         differing=differing,
@@ -88,7 +94,18 @@ def verify(path: Path, sources: Sequence[Path] = ()) -> Verification:
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
         ledger=(*report.ledger.faults, *cut),
         has_ledger=report.ledger.num_lines is not None or not records,
+        unsigned=unsigned,
+        signed_by=signed_by,
     )
+
+
+def _signature(written: WrittenReport, signers: Path) -> tuple[str, str]:
+    """Who has signed the report, or why nobody has."""
+    signature = written.read(REPORT_SIGNATURE)
+    if signature is None:
+        return "", f"there is no {REPORT_SIGNATURE} beside {written.where}"
+    who = signer(written.read(REPORT_JSON) or b"", signature, signers)
+    return (who, "") if who else ("", f"{REPORT_SIGNATURE} is not of this report by one of {signers}")
 
 
 @dataclass(frozen=True)
@@ -136,6 +153,8 @@ def in_words(verification: Verification, path: Path) -> str:
     lines = [f"differs: {line}" for line in verification.differing]
     lines += [f"edited: {line}" for line in verification.edited]
     lines += [f"ledger: {line}" for line in verification.ledger]
+    if verification.signed_by or verification.unsigned:
+        lines.append(f"signature: {verification.unsigned or f'of {verification.signed_by}'}")
     if not verification.has_ledger:
         lines.append("no ledger: whether trials were left out cannot be seen")
     if in_part := verification.sealed_in_part:
@@ -151,6 +170,8 @@ def in_words(verification: Verification, path: Path) -> str:
         verdict = f"{path}: {differing} of {verification.num_cells} differ, {edited} of editing"
         if verification.ledger:
             verdict += f", {fmt.plural(len(verification.ledger), 'contradiction')} with the ledger"
+        if verification.unsigned:
+            verdict += ", not signed"
     return "\n".join([*lines, verdict])
 
 

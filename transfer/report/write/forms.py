@@ -15,6 +15,7 @@ from twist_common.printable import printable
 
 REPORT_HTML = "report.html"
 REPORT_JSON = "report.json"
+REPORT_SIGNATURE = f"{REPORT_JSON}.sig"  # by ssh-keygen's custom (:mod:`transfer.report.signature`)
 REPORT_CSV, ABLATIONS_CSV, REPORT_TEX, REPORT_MD = "report.csv", "ablations.csv", "report.tex", "report.md"
 TEXTS = (REPORT_CSV, ABLATIONS_CSV, REPORT_TEX, REPORT_MD, REPORT_HTML)  # beside the JSON
 
