@@ -12,7 +12,8 @@ from tyro.conf import Positional, arg
 from transfer import datasets
 from transfer.commands.own import OwnDataArgs, own_row
 from transfer.doctor.check import COMMAND, examine_if_changed
-from transfer.rows import DatasetRow, DenseDataset
+from transfer.doctor.near_duplicates.within import repeated_lines
+from transfer.rows import DatasetRow
 from transfer.trials.plan import data_root
 from twist_common import cli
 from twist_common.errors import UserError
@@ -64,8 +65,11 @@ def main(args: Args) -> int:
     if args.pretraining is None:
         if not check(row, root, again=True):
             return cli.EXIT_BAD_USE
-        if row.is_own and (isinstance(row, DenseDataset) or (root / "train").is_dir()):
-            count_repeated_images(row, root)
+        if row.is_own:
+            with progress_bar("listing", stays=True) as progress:
+                lines = repeated_lines(row, root, progress)
+            for line in lines:
+                print(printable(line))
         return cli.EXIT_DONE
 
     from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, check_request, find_near_duplicates, write
@@ -84,24 +88,6 @@ def main(args: Args) -> int:
         f"{found.training_images:,} images of {found.training_source} ({found.exact:,} the same bytes): {path}"
     )
     return cli.EXIT_DONE
-
-
-def count_repeated_images(row: DatasetRow, root: Path) -> None:
-    """Prints how many test images the user's own training images contain too, which no list rules out."""
-    from transfer.doctor.near_duplicates.find import DEFAULT_THRESHOLD, find_near_duplicates
-    from transfer.doctor.near_duplicates.held_out import paths_of
-
-    folder, only = root / "train", None
-    if isinstance(row, DenseDataset):
-        folder, only = root, paths_of(row, root, "train")
-    with progress_bar("listing", stays=True) as progress:
-        found, _ = find_near_duplicates(row, root, folder, DEFAULT_THRESHOLD, progress, only=only)
-    print(
-        f"{found.near_duplicates:,} of {found.test_images:,} test images have a near-duplicate among the training "
-        f"images ({found.exact:,} the same bytes)"
-    )
-    for test, train, _ in found.examples[:5]:
-        print(printable(f"  {test} - {train}"))
 
 
 def dataset_lines() -> str:

@@ -57,7 +57,12 @@ def remember(name: str, root: Path, seen: str) -> None:
 
 def remembered(kind: str, paths: Iterable[Path], compute: Callable[[], str]) -> str:
     """What was computed from these files, which are not read again while sizes and times stay the same."""
-    cache = user_cache(kind) / sha256_text("\n".join(_state(path) for path in paths))
+    return remembered_as(kind, sha256_text("\n".join(_state(path) for path in paths)), compute)
+
+
+def remembered_as(kind: str, key: str, compute: Callable[[], str]) -> str:
+    """What was computed under this key, once."""
+    cache = user_cache(kind) / key
     if cache.is_file():
         return cache.read_text(encoding="utf-8")
     computed = compute()

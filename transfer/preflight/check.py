@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transfer import compat
 from transfer.doctor.check import check_dataset
+from transfer.doctor.near_duplicates.within import repeated_lines
 from transfer.preflight.canary import run_canaries
 from transfer.preflight.settings import check_settings, forewarnings
 from transfer.preflight.weights import check_architectures, check_weights
@@ -80,16 +81,23 @@ def check_frameworks(plans: Sequence[TrialPlan]) -> None:
 def check_data(plans: Sequence[TrialPlan]) -> None:
     """Refuses data that are incomplete or damaged; the first time it reads every file.
 
+    Of own data it then says how many test images are among the training images too.
+
     Another number of images than the protocol's is refused unless an override asks for other data than the protocol's,
     so that the trial is off protocol.
 
     Raises:
         UserError: see :func:`transfer.doctor.check.check_dataset`.
     """
+    own: dict[str, list[str]] = {}
     different = {(plan.benchmark.dataset, plan.data, plan.overrides): plan for plan in plans}
     with progress_bar("checking the data") as progress:
         for (row, root, _), plan in different.items():
             check_dataset(row, root, counts=not wants_other_data(plans, plan), progress=progress)
+            if row.is_own:
+                own[row.content] = repeated_lines(row, root, progress)
+    for lines in own.values():
+        print(printable("\n".join(lines)))
 
 
 def wants_other_data(plans: Sequence[TrialPlan], plan: TrialPlan) -> bool:

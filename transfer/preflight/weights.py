@@ -36,7 +36,7 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         fitting = [
             f"{other.variant_of} {other.option}" if other.option else other.name
             for other in BENCHMARKS.values()
-            if (other.task, other.dataset, other.option) == (benchmark.task, benchmark.dataset, benchmark.option)
+            if (other.task, other.dataset.name, other.option) == (benchmark.task, benchmark.dataset.name, benchmark.option)
             and other.arch in (found, None)
         ]
         way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)
