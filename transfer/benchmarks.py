@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from transfer import canaries
 from transfer.datasets import DATASETS
 from transfer.dense_benchmarks import DEMO_DENSE, DENSE, benchmark_row
 from transfer.dense_benchmarks import DETECTION as DETECTION
@@ -85,11 +86,12 @@ _ROWS = (
     *(
         _classification(
             f"{name}-knn", dataset, config, protocol_version=1, num_trials=1, title=f"{title}, nearest neighbours",
+            canary=canary,
             summary="the 20 nearest training images vote, on frozen features; nothing is drawn: one trial",
         )
-        for name, dataset, config, title in (
-            ("demo", "cls-digits", "demo_knn", "Digits"), ("imagenet", "imagenet", "knn", "ImageNet"),
-            ("folder", "folder", "knn", "Own images"),
+        for name, dataset, config, title, canary in (
+            ("demo", "cls-digits", "demo_knn", "Digits", canaries.DEMO_KNN),
+            ("imagenet", "imagenet", "knn", "ImageNet", canaries.KNN), ("folder", "folder", "knn", "Own images", None),
         )
     ),
     *_parts_of_labels("imagenet", "imagenet", "ImageNet", "imagenet", suite="paper"),

@@ -131,7 +131,7 @@ DENSE = (
     *_segmentation_of_any("ade20k", "ade20k", "ADE20K"),
     *_linear_probes("voc", "seg-voc", "VOC12", canaries.linear_probe(66.4)),
     *_linear_probes("cityscapes", "cityscapes", "Cityscapes", canaries.linear_probe(56.9)),
-    *_linear_probes("ade20k", "ade20k", "ADE20K", canaries.linear_probe(31.8)),
+    *_linear_probes("ade20k", "ade20k", "ADE20K", canaries.linear_probe(31.8, canaries.ALL_WALL)),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",
