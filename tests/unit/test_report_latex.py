@@ -39,8 +39,8 @@ def test_names_cannot_become_commands_in_latex(report: Report) -> None:
 def test_latex_tables_have_as_many_cells_as_columns(report: Report) -> None:
     tex = latex.render_latex(report)
     tables = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", tex, flags=re.DOTALL)
-    # Results of two benchmarks, differences of the one that has a baseline, and both in the form of the paper's tables.
-    assert len(tables) == 5
+    # The matrix, results of two benchmarks, differences of the one with a baseline, both in the form of the paper's.
+    assert len(tables) == 6
     for columns, body in tables:
         rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)

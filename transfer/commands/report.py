@@ -153,7 +153,7 @@ def _read(
 
 
 def summary_text(report: Report) -> str:
-    """What a terminal shows at the end: a sentence per benchmark and the overview, or without records the ablations.
+    """What a terminal shows at the end: sentences and tables of the overview, or without records the ablations.
 
     Plain text, as wide as it needs to be, without spaces at the ends of lines.
     """
@@ -165,10 +165,11 @@ def summary_text(report: Report) -> str:
     claims: list[str] = []
     if report.benchmarks:
         from transfer.report.lay_out.claims import claim
+        from transfer.report.lay_out.matrix import matrices
         from transfer.report.lay_out.tables import overview_table
 
         claims = [claim(report, result) for result in report.benchmarks]
-        shown = [overview_table(report)]
+        shown = [*matrices(report), overview_table(report)]
     else:
         from transfer.report.lay_out.ablations import ablation_table
 

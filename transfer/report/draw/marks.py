@@ -1,7 +1,9 @@
-"""Draws dot-and-interval plots: one labelled row per mark over a common axis."""
+"""Draws dot-and-interval plots: one labelled row per mark over the axis of its heading."""
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Stroke = tuple[tuple[float, float], tuple[float, float]]  # from, to: figure's unit across, inches down
-LABEL_CHARACTERS = 32  # what fits beside the axes; tables and the text alternative have the whole name
 OFF_AXIS_SPANS = 2  # a floor farther from the trials than this many times their range would squeeze them
 
 
@@ -38,6 +39,7 @@ class PlotSizes:
     Attributes:
         text_offset: from the top of a row to its label and figures.
         line_offset: from the top of a row to its line.
+        label_characters, heading_characters, unit_characters: how long a text may be so that nothing is cut off.
     """
 
     width: float
@@ -46,12 +48,17 @@ class PlotSizes:
     row_height: float
     text_offset: float
     line_offset: float
+    label_characters: int
+    heading_characters: int
+    unit_characters: int
 
 
-WIDE = PlotSizes(width=8.6, left=0.26, right=0.76, row_height=0.30, text_offset=0.15, line_offset=0.15)
-NARROW = PlotSizes(width=3.7, left=0.02, right=0.98, row_height=0.48, text_offset=0.10, line_offset=0.30)
+WIDE = PlotSizes(8.6, 0.26, 0.76, 0.30, 0.15, 0.15, label_characters=28, heading_characters=100, unit_characters=70)
+NARROW = PlotSizes(3.7, 0.02, 0.98, 0.48, 0.10, 0.30, label_characters=21, heading_characters=40, unit_characters=46)
 HEADING_HEIGHT = 0.28
 AXIS_HEIGHT = 0.48
+TICKS_HEIGHT = 0.30
+LINE_HEIGHT = 0.16
 FLOOR_HEIGHT = 0.17
 
 
@@ -64,7 +71,7 @@ def draw(
     floors: Mapping[str, float] | None = None,
     zero: bool = False,
 ) -> Plot:
-    """A plot of the marks, one under the other, over a common axis.
+    """A plot of the marks, one under the other, over an axis for each heading.
 
     Args:
         unit: what the axis shows, with its unit.
@@ -81,31 +88,43 @@ def draw(
 def _figure(layout: PlotSizes, marks: Sequence[Mark], unit: str, floors: Mapping[str, float], zero: bool) -> Figure:
     from matplotlib.figure import Figure
 
-    tops, total, heading = [], 0.0, None  # in inches from the top of the axes to each mark's row
-    for mark in marks:
-        if mark.heading != heading:
-            heading = mark.heading
-            total += HEADING_HEIGHT
-        tops.append(total)
-        total += layout.row_height
-    total += 0.04
-    inches = 0.06 + FLOOR_HEIGHT * len(floors) + total + AXIS_HEIGHT
+    panels = [list(group) for _, group in itertools.groupby(marks, key=lambda mark: mark.heading)]
+    label = textwrap.wrap(unit, layout.unit_characters)
+    axis_height = AXIS_HEIGHT + LINE_HEIGHT * (len(label) - 1)
+    heights = [_panel_height(layout, panel) for panel in panels]  # in inches
+    below = [TICKS_HEIGHT] * (len(panels) - 1) + [axis_height]
+    inches = 0.06 + FLOOR_HEIGHT * len(floors) + sum(heights) + sum(below)
     figure = Figure(figsize=(layout.width, inches))
-    axes = figure.add_axes((layout.left, AXIS_HEIGHT / inches, layout.right - layout.left, total / inches))
-    axes.set_ylim(total, 0)
+    bottom = inches - 0.06 - FLOOR_HEIGHT * len(floors)
+    for panel, height, rest in zip(panels, heights, below, strict=True):
+        bottom -= height
+        axes = figure.add_axes((layout.left, bottom / inches, layout.right - layout.left, height / inches))
+        axes.set_ylim(height, 0)
+        _draw_panel(axes, layout, panel, floors, zero)
+        bottom -= rest
+    axes.set_xlabel("\n".join(label))
+    return figure
+
+
+def _panel_height(layout: PlotSizes, panel: Sequence[Mark]) -> float:
+    return HEADING_HEIGHT * (panel[0].heading is not None) + layout.row_height * len(panel) + 0.04
+
+
+def _draw_panel(axes: Axes, layout: PlotSizes, panel: Sequence[Mark], floors: Mapping[str, float], zero: bool) -> None:
+    """The rows under one heading, over an axis of their own."""
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.set_yticks([])
     axes.tick_params(axis="x", length=3)
-    axes.set_xlabel(unit)
     axes.margins(x=0.06)
-    _draw_texts(axes, layout, marks, tops)
-    _draw_marks(axes, [(mark, top + layout.line_offset) for mark, top in zip(marks, tops, strict=True)])
+    first = HEADING_HEIGHT * (panel[0].heading is not None)  # in inches from the top of the axes
+    tops = [first + index * layout.row_height for index in range(len(panel))]
+    _draw_texts(axes, layout, panel, tops)
+    _draw_marks(axes, [(mark, top + layout.line_offset) for mark, top in zip(panel, tops, strict=True)])
     if zero:
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
-    values = [value for mark in marks for value in (*mark.points, *(mark.interval or ()), mark.mean)]
+    values = [value for mark in panel for value in (*mark.points, *(mark.interval or ()), mark.mean)]
     _draw_floors(axes, floors, [value for value in values if value is not None])
-    return figure
 
 
 def _draw_texts(axes: Axes, layout: PlotSizes, marks: Sequence[Mark], tops: Sequence[float]) -> None:
@@ -115,17 +134,19 @@ def _draw_texts(axes: Axes, layout: PlotSizes, marks: Sequence[Mark], tops: Sequ
     transform = blended_transform_factory(axes.figure.transFigure, axes.transData)
     behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}  # hides lines that pass behind the text
     common: dict[str, Any] = {"transform": transform, "va": "center", "bbox": behind}
-    heading = None
+    if heading := marks[0].heading:
+        axes.text(0.0, tops[0] - 0.10, _shortened(heading, layout.heading_characters), **common, fontweight="bold")
     for mark, top in zip(marks, tops, strict=True):
-        if mark.heading is not None and mark.heading != heading:
-            axes.text(0.0, top - 0.06, mark.heading, **common, fontweight="bold")
-        heading = mark.heading
-    for mark, top in zip(marks, tops, strict=True):
-        label = mark.label
-        if len(label) > LABEL_CHARACTERS:  # the end says what kind of row it is
-            label = f"{label[: LABEL_CHARACTERS - 15]}…{label[-14:]}"
-        axes.text(0.0, top + layout.text_offset, label, **common)
+        axes.text(0.0, top + layout.text_offset, _shortened(mark.label, layout.label_characters), **common)
         axes.text(1.0, top + layout.text_offset, mark.figures, **common, ha="right", color=MUTED)
+
+
+def _shortened(text: str, most: int) -> str:
+    """The text without its middle: the end says what kind of row it is. Tables and the text alternative have it all."""
+    if len(text) <= most:
+        return text
+    end = most // 2 - 2
+    return f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def _draw_marks(axes: Axes, rows: Sequence[tuple[Mark, float]]) -> None:

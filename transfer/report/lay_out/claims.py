@@ -29,14 +29,17 @@ def claim(report: Report, result: BenchmarkResult) -> str:
         lead += f" [{fmt.number(low)}, {fmt.number(high)}]"
     if leader.is_best:
         others = len(leader.behind) - 1
-        rest = f" and than {'the other one' if others == 1 else f'all {others} others'}" if others else ""
+        names = {1: "the other one", 2: "both others"}
+        rest = f" and than {names.get(others, f'all {others} others')}" if others else ""
         sentence = f"{leader.label} is better than {leader.runner_up} by {lead}{rest}"
+    elif mean is not None and sign * mean < 0:  # its survivors may be the lucky ones
+        sentence = f"undecided, {leader.runner_up} is ahead, but trials of it failed; next is {leader.label}"
     else:
         sentence = f"undecided, {leader.label} is ahead of {leader.runner_up} by {lead}"
-        if leader.behind:
-            sentence += f"; shown to be behind: {_names(leader.behind)}"
-        if others_undecided := [label for label in leader.undecided if label != leader.runner_up]:
-            sentence += f"; undecided too: {_names(others_undecided)}"
+    if leader.behind and not leader.is_best:
+        sentence += f"; shown to be behind: {_names(leader.behind)}"
+    if not leader.is_best and (undecided := [label for label in leader.undecided if label != leader.runner_up]):
+        sentence += f"; undecided too: {_names(undecided)}"
     if leader.left_out:
         sentence += f". Not in this claim, with fewer than {MIN_TRIALS} trials: {_names(leader.left_out)}"
     return f"{where}{sentence}."

@@ -12,7 +12,8 @@ from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.claims import claim
-from transfer.report.lay_out.figures import overview_plot, trial_plot
+from transfer.report.lay_out.figures import overview_plots, trial_plot
+from transfer.report.lay_out.matrix import matrices
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
     Card,
@@ -83,7 +84,8 @@ class Document:
     lead: tuple[str, ...]
     warnings: tuple[str, ...]
     claims: tuple[str, ...]
-    overview: Plot | None
+    matrices: tuple[Table, ...]
+    overviews: tuple[Plot, ...]
     overview_table: Table | None
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
@@ -95,7 +97,7 @@ class Document:
 
     @property
     def plots(self) -> list[Plot]:
-        found = [self.overview, *(section.plot for section in self.sections)]
+        found = [*self.overviews, *(section.plot for section in self.sections)]
         found += [self.pretraining.plot if self.pretraining else None]
         found += [plot for each in self.ablations for plot in (each.plot, each.course)]
         return [plot for plot in found if plot]
@@ -137,7 +139,8 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         lead=_lead(report),
         warnings=_warnings(report),
         claims=tuple(claim(report, result) for result in report.benchmarks),
-        overview=overview_plot(report),
+        matrices=matrices(report),
+        overviews=overview_plots(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
         sections=tuple(sections),
         paper=paper_tables(report),

@@ -12,6 +12,8 @@ from transfer.report.draw.plot import BASELINE_COLOUR, PALETTE, Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import benchmark_label, main_metric_label, row_label
 
+MAX_MARKS = 40  # of one overview: about a screen's height
+
 
 def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
     """Every trial of a benchmark; None where no trial is done."""
@@ -33,26 +35,34 @@ def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
     return draw(f"trials-{fmt.slug(result.key.suite, result.key.benchmark)}", alt, marks, unit, floors=floors)
 
 
-def overview_plot(report: Report) -> Plot | None:
-    """Forest plot: paired differences of the main metrics to the baseline, all benchmarks; None without any."""
+def overview_plots(report: Report) -> tuple[Plot, ...]:
+    """Forest plots: paired differences of the main metrics to the baseline, each benchmark on a scale of its own.
+
+    Benchmarks share a plot as long as it has no more than :data:`MAX_MARKS` rows.
+    """
     colours = _colours(report)
-    marks = []
+    parts: list[list[Mark]] = [[]]
     for result in report.benchmarks:
         heading = f"{benchmark_label(report, result)}, {main_metric_label(result)}"
+        marks = []
         for row in result.rows:
             compared = row.differences.get(result.main_metric)
             if compared and compared.summary.n:
                 figures = fmt.difference(compared.summary, compared.simultaneous)
                 shown = replace(compared.summary, interval=compared.simultaneous or compared.summary.interval)
                 marks.append(_mark(row, colours, shown, figures=figures, heading=heading))
-    if not marks:
-        return None
+        if len(parts[-1]) + len(marks) > MAX_MARKS:
+            parts.append([])
+        parts[-1] += marks
     baselines = sorted({row.baseline for row in report.rows if row.baseline})
     unit = f"difference to {' or '.join(baselines)} (percentage points)"
-    alt = f"Paired {unit}, with simultaneous 95 % intervals: " + "; ".join(
-        f"{mark.heading}, {mark.label}: {mark.figures}" for mark in marks
-    )
-    return draw("overview", alt, marks, unit, zero=True)
+    plots: list[Plot] = []
+    for marks in filter(None, parts):
+        alt = f"Paired {unit}, with simultaneous 95 % intervals: " + "; ".join(
+            f"{mark.heading}, {mark.label}: {mark.figures}" for mark in marks
+        )
+        plots.append(draw(f"overview-{len(plots) + 1}" if plots else "overview", alt, marks, unit, zero=True))
+    return tuple(plots)
 
 
 def _colours(report: Report) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
+from transfer.report.lay_out.matrix import matrices
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import Table
 from twist_common.printable import printable
@@ -22,6 +23,7 @@ ESCAPES = {
     ">": r"\textgreater{}",
     "±": r"$\pm$",
     "×": r"$\times$",
+    "≈": r"$\approx$",
     "→": r"$\rightarrow$",
     "…": r"\ldots{}",
     "−": "$-$",
@@ -38,7 +40,9 @@ FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 def render_latex(report: Report) -> str:
     """The tables of results, of differences and in the form of the paper's; see :data:`PREAMBLE` for what they need."""
-    blocks = []
+    blocks = [
+        _table(table, "Overview", f"tab:overview-{index}") for index, table in enumerate(matrices(report), start=1)
+    ]
     for result in report.benchmarks:
         label = f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}"
         blocks.append(_table(tables.results_table(result), result.title, f"{label}-results"))

@@ -17,7 +17,11 @@ def render_markdown(document: Document) -> str:
     blocks = [f"# {escape(document.title)}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
     if document.overview_table:
         blocks += ["## Overview", "\n".join(f"- {escape(claim)}" for claim in document.claims)]
-        blocks += [*_image(document.overview), *_table(document.overview_table)]
+        for table in document.matrices:
+            blocks += _table(table)
+        for plot in document.overviews:
+            blocks += _image(plot)
+        blocks += _table(document.overview_table)
     for section in document.sections:
         title = [escape(section.title)] if section.title != section.heading else []
         blocks += [f"## {escape(section.heading)}", *title, *_notes(section.notes), *map(escape, section.overlaps)]

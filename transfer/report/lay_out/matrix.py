@@ -1,0 +1,78 @@
+"""The first table: weights × benchmarks, sorted, with what leads and what may be as good."""
+
+from __future__ import annotations
+
+from transfer.report.compare.model import BenchmarkResult, Report
+from transfer.report.compare.ranking import Standing, standings, suite_results
+from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out.tables import (
+    Column,
+    RowGroup,
+    Table,
+    TableRow,
+    card_anchor,
+    main_metric_label,
+    row_kind,
+    text_columns,
+)
+
+BEST, AS_GOOD = "*", "≈"
+READING = (
+    f"main metrics on protocol, by average rank. {BEST} (bold): shown to be better than every other; {AS_GOOD}: leads, "
+    "or is not shown to be worse than what leads; (n of m): the others failed; (n): too few trials for a claim"
+)
+
+
+def matrices(report: Report) -> tuple[Table, ...]:
+    """One for each suite with a figure on protocol."""
+    found = []
+    for suite in report.suites:
+        results = [result for result in suite_results(report, suite) if result.on_protocol]
+        if rows := standings(report, suite):
+            found.append(_matrix(report, suite, results, rows))
+    return tuple(found)
+
+
+def _matrix(report: Report, suite: str, results: list[BenchmarkResult], rows: list[Standing]) -> Table:
+    columns = [*text_columns("Weights"), Column("Average rank")]
+    columns += [Column(f"{each.key.benchmark}, {main_metric_label(each)}") for each in results]
+    shown = []
+    for standing in rows:
+        cells, cards, best = [standing.label, fmt.number(standing.average_rank, digits=1)], ["", ""], set()
+        for result in results:
+            row = standing.rows.get(result.key.benchmark)
+            if result.best == standing.label:
+                best.add(len(cells))
+            cells.append(_figure(result, standing))
+            cards.append(card_anchor(result, row) if row else "")
+        kind = row_kind(next(iter(standing.rows.values())))
+        shown.append(TableRow(tuple(cells), kind, frozenset(best), cell_cards=tuple(cards)))
+    leads = tuple(_lead(result) for result in results)
+    groups = [RowGroup(None, tuple(shown))]
+    if any(lead != fmt.NOTHING for lead in leads):
+        groups.append(RowGroup(None, (TableRow(("Lead over the runner-up", "", *leads), "floor"),)))
+    where = f"{suite}: " if len(report.suites) > 1 else ""
+    return Table(f"{where}Weights × benchmarks, {READING}", tuple(columns), tuple(groups))
+
+
+def _figure(result: BenchmarkResult, standing: Standing) -> str:
+    """E.g. ``"≈ 61.17 (3 of 4)"``."""
+    row = standing.rows.get(result.key.benchmark)
+    if row is None:
+        return fmt.NOTHING
+    figures, leader = row.metrics[result.main_metric], result.leader
+    text = fmt.number(figures.mean)
+    if row.failed:
+        text += f" ({len(row.done)} of {len(row.trials)})"
+    elif len(row.done) < fmt.MIN_TRIALS:
+        text += f" ({len(row.done)})"
+    if leader and standing.label in (leader.label, *leader.undecided):
+        return f"{BEST if leader.is_best else AS_GOOD} {text}"
+    return text
+
+
+def _lead(result: BenchmarkResult) -> str:
+    """What the leader is ahead by, positive also where lower is better."""
+    if result.leader is None or result.leader.lead.summary.mean is None:
+        return fmt.NOTHING
+    return fmt.signed(result.sign(result.main_metric) * result.leader.lead.summary.mean)
