@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from transfer.ledger import ENDS, LEDGER_NAME, Entry, Ledger, read_ledger
 from transfer.record import TrialRecord
 from transfer.trials.claim import take
 from transfer.trials.plan import TrialPlan
+from twist_common.files import sha256_bytes
 from twist_common.strict_json import read_bounded
 
 RETRY_SECONDS = 0.005  # a line takes about a millisecond to write
@@ -25,64 +27,69 @@ def note_start(plan: TrialPlan) -> str:
     Returns:
         Hash of the line.
     """
-    with _held(plan.runs) as ledger:
-        ended = [entry.event for entry in ledger.entries if entry.trial == _trial(plan) and entry.event != "started"]
+    with _held(plan.runs) as lines:
+        ended = [entry.event for entry in _of_trial(lines, plan).entries if entry.event != "started"]
         if ended and ended[-1] in ENDS and not plan.record_path.exists():
-            ledger = _append(ledger, plan, event="removed")
-        return _append(ledger, plan, event="started").head
+            _append(lines, plan, event="removed")
+        return _append(lines, plan, event="started")
 
 
 def last_start(plan: TrialPlan) -> str:
     """Hash of the line of the trial's last start, by whatever process; empty if it has none."""
-    with _held(plan.runs) as ledger:
-        starts = [
-            sha256
-            for entry, sha256 in zip(ledger.entries, ledger.hashes, strict=True)
-            if entry.trial == _trial(plan) and entry.event == "started"
-        ]
+    with _held(plan.runs) as lines:
+        own = _of_trial(lines, plan)
+        starts = [sha256 for entry, sha256 in zip(own.entries, own.hashes, strict=True) if entry.event == "started"]
         return starts[-1] if starts else ""
 
 
 def note_end(plan: TrialPlan, record: TrialRecord) -> None:
     """Says how the trial ended, before its record is written: what is done without a record runs again."""
     metrics = {name: metric.value for name, metric in record.metrics.items()}
-    with _held(plan.runs) as ledger:
-        _append(ledger, plan, event=record.status, seal=record.seal, metrics=metrics)
+    with _held(plan.runs) as lines:
+        _append(lines, plan, event=record.status, seal=record.seal, metrics=metrics)
 
 
 def note_removal(plan: TrialPlan) -> None:
     """Says that the trial's folder is removed."""
-    with _held(plan.runs) as ledger:
-        _append(ledger, plan, event="removed")
+    with _held(plan.runs) as lines:
+        _append(lines, plan, event="removed")
 
 
 @contextlib.contextmanager
-def _held(runs: Path) -> Iterator[Ledger]:
-    """The ledger, which no other process writes meanwhile; part of a line that a killed process left is cut off."""
+def _held(runs: Path) -> Iterator[list[bytes]]:
+    """The ledger's lines, which no other process adds to meanwhile; what a killed one wrote of a line is cut off."""
     while (claim := take(runs / ".ledger.claim")) is None:
         time.sleep(RETRY_SECONDS)
     try:
         path = runs / LEDGER_NAME
         content = read_bounded(path) if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            os.truncate(path, len(whole))
-        yield read_ledger(whole, str(path))
+        *lines, torn = content.split(b"\n")
+        if torn:
+            os.truncate(path, len(content) - len(torn))
+        yield lines
     finally:
         claim.release()
 
 
-def _append(ledger: Ledger, plan: TrialPlan, **facts: Any) -> Ledger:
-    """Writes a line; returns the ledger with it."""
+def _of_trial(lines: list[bytes], plan: TrialPlan) -> Ledger:
+    """The lines that are about the trial: only they are parsed, as there may be thousands."""
+    name = json.dumps(_trial(plan)).encode()
+    return read_ledger(b"".join(line + b"\n" for line in lines if name in line), str(plan.runs / LEDGER_NAME))
+
+
+def _append(lines: list[bytes], plan: TrialPlan, **facts: Any) -> str:
+    """Writes a line, and adds it to ``lines``; returns its hash."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    entry = Entry(trial=_trial(plan), inputs_sha256=plan.inputs_sha256, time=now, previous=ledger.head, **facts)
-    line = entry.to_line()
+    previous = sha256_bytes(lines[-1]) if lines else ""
+    content = Entry(
+        trial=_trial(plan), inputs_sha256=plan.inputs_sha256, time=now, previous=previous, **facts
+    ).to_line()
     with (plan.runs / LEDGER_NAME).open("ab") as file:
-        file.write(line)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    added = read_ledger(line, LEDGER_NAME)
-    return Ledger((*ledger.entries, *added.entries), (*ledger.hashes, *added.hashes))
+    lines.append(content.removesuffix(b"\n"))
+    return sha256_bytes(lines[-1])
 
 
 def _trial(plan: TrialPlan) -> str:
