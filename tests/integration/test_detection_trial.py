@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.few_scenes import NUM_SCENES, make_few_scenes
+from tests.outcome_checks import assert_metrics_follow
 from transfer import benchmarks
 from transfer.processes import Report, launch
 from transfer.tasks.detection import evaluate as evaluation
@@ -82,6 +83,7 @@ def test_voc_trial_repeats_bit_for_bit_and_keeps_stdout_clean(
     assert outcome.metrics.keys() == {"box_ap", "box_ap50", "box_ap75"}
     assert all(0 <= value <= 100 and math.isfinite(value) for value in values(outcome).values())
     assert values(run(second)) == values(outcome)
+    assert_metrics_follow(outcome)
     assert all(torch.equal(trained(first)[key], value) for key, value in trained(second).items())
     assert outcome.standing == "off protocol" and outcome.batch == "" and outcome.norm_batch == 2
     assert outcome.arch == "resnet18" and outcome.proof and len(outcome.protocol_difference) == 2
@@ -96,6 +98,7 @@ def test_pictures_show_the_same_images_in_every_trial(make_trial: Callable[..., 
     for seed in (1, 2):
         trial = replace(make_trial("demo-coco", "SOLVER.MAX_ITER=1", work=str(seed)), seed=seed)
         outcome = run(trial)
+        assert_metrics_follow(outcome)
         assert all(path.is_relative_to(trial.work_dir) for path in outcome.pictures)
         sizes = [Image.open(path).size for path in outcome.pictures]
         assert len(sizes) == NUM_PICTURES and {height for _, height in sizes} == {HEIGHT}
@@ -207,7 +210,7 @@ def test_evaluation_of_the_truth_gives_a_hundred_percent(name: str, make_trial: 
     trial = make_trial(name, "MODEL.MASK_ON=False")
     cfg = resolve_config(trial)
     model = Oracle(load_dicts(cfg.DATASETS.TEST, trial.data))
-    metrics = evaluation.evaluate(cfg, model, trial.data, progress=lambda done, total: None)
+    metrics, _ = evaluation.evaluate(cfg, model, trial.data, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
 
 
@@ -242,7 +245,7 @@ def evaluate_then_train(jobs: tuple[DetectionJob, DetectionJob], report: Report)
     from detectron2.utils import comm
 
     finished, fresh = jobs
-    tested, _ = train_and_test(finished, report)
+    tested, *_ = train_and_test(finished, report)
     model = train_and_return_model(fresh, report)
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
     difference = max((weights - other).abs().max().item() for other in comm.all_gather(weights))

@@ -149,7 +149,7 @@ def test_the_truth_of_own_data_scores_a_hundred(name: str, request: pytest.Fixtu
     cfg.defrost()
     cfg.MODEL.MASK_ON = False
     cfg.DATALOADER.NUM_WORKERS = 0
-    metrics = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
+    metrics, _ = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
 
 

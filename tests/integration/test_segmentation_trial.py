@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
+from tests.outcome_checks import assert_metrics_follow
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
 from transfer.tasks.segmentation import task
@@ -107,6 +108,7 @@ def test_frozen_trial_changes_nothing_of_the_backbone_but_learns(
     assert not torch.equal(early["decode_head.classifiers.0.weight"], late["decode_head.classifiers.0.weight"])
     assert not [name for name in late if name.startswith("neck.")]
     assert outcome.standing == "off protocol", "the run is short"
+    assert_metrics_follow(outcome)
 
 
 def test_frozen_backbone_that_moved_is_refused(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:

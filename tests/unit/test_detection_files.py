@@ -25,6 +25,7 @@ from pycocotools import mask as mask_utils
 
 from tests.few_scenes import make_few_scenes
 from transfer import benchmarks
+from transfer.outcomes.file import metrics_of
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
@@ -140,7 +141,7 @@ def test_voc_truth_fed_back_scores_a_hundred(damage: Callable[[Path], None], roo
     damage(root)
     cfg = config("demo-voc")
     assert load_train_dicts(cfg, root)
-    metrics = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
+    metrics, _ = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
 
 
@@ -187,6 +188,9 @@ def test_voc_is_read_and_scored_as_detectron2_does(root: Path) -> None:
         scorer.process(dicts, [{"instances": detections(image, noise)} for image in dicts])
         figures.append(scorer.evaluate()["bbox"])
     assert figures[0] == figures[1]
+    assert scorer.outcomes and metrics_of(scorer.outcomes) == pytest.approx(
+        {"box_ap": figures[0]["AP"], "box_ap50": figures[0]["AP50"], "box_ap75": figures[0]["AP75"]}, rel=1e-12
+    )
     assert 5 < figures[0]["AP"] < 95
 
 
@@ -242,7 +246,7 @@ def test_coco_truth_fed_back_scores_a_hundred(damage: Callable[[Path], None], ro
     damage(root)
     cfg = config("demo-coco", "MODEL.MASK_ON", False)
     assert load_train_dicts(cfg, root)
-    metrics = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
+    metrics, _ = evaluate(cfg, Oracle(load_test_dicts(cfg, root)), root, progress=lambda done, total: None)
     assert metrics == pytest.approx({"box_ap": 100, "box_ap50": 100, "box_ap75": 100})
 
 

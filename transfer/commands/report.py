@@ -19,6 +19,7 @@ from twist_common.printable import printable
 if TYPE_CHECKING:
     from transfer.report.compare.model import Report
     from transfer.report.lay_out.strips import Strip
+    from transfer.report.read.trials import FoundTrial
 
 COMMAND = "tools/report.sh"
 
@@ -66,12 +67,12 @@ def main(args: Args) -> int:
         print(printable(verify.in_words(found, args.verify)))
         return cli.EXIT_DONE if found.holds else cli.EXIT_TRIAL_FAILED
     if args.pack is not None:
-        from transfer.report.write.pack import RECORDS, pack
+        from transfer.report.write.pack import RECORDS, outcome_files, pack
 
-        report, strips = _read(args.runs, args.baseline, args.difference, args.margin)
+        report, strips, trials = _read(args.runs, args.baseline, args.difference, args.margin)
         shown = [row for strip in strips if strip for row in strip.rows]
         files = _signed_files(report, [f"../{RECORDS}"], strips, args.sign)
-        pack(args.pack, report.records, files, shown, report.evidence.files())
+        pack(args.pack, report.records, files, shown, report.evidence.files() | outcome_files(trials))
         size = args.pack.stat().st_size / 2**20
         print(f"{len(report.records)} records and their report: {args.pack} ({size:.1f} MiB)")
         return cli.EXIT_DONE
@@ -114,7 +115,7 @@ def write_report(
     """
     from transfer.report.write.forms import REPORT_HTML, REPORT_SIGNATURE
 
-    report, strips = _read(runs, baseline, difference, margin)
+    report, strips, _ = _read(runs, baseline, difference, margin)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
     files = {folder / name: content for name, content in _signed_files(report, sources, strips, sign).items()}
@@ -139,17 +140,24 @@ def _signed_files(
 
 def _read(
     runs: Sequence[Path], baseline: str | None, difference: float, margin: float | None
-) -> tuple[Report, tuple[Strip | None, ...]]:
+) -> tuple[Report, tuple[Strip | None, ...], list[FoundTrial]]:
     from transfer.report.compare.results import build_report
     from transfer.report.lay_out.strips import build_strips
     from transfer.report.read.evidence import find_evidence
-    from transfer.report.read.trials import find_trials
+    from transfer.report.read.trials import find_trials, outcomes_of
 
     found = find_trials(runs)
     records = [trial.record for trial in found]
     evidence = find_evidence(runs)
-    report = build_report(records, baseline=baseline, wanted=difference, margin=margin, evidence=evidence)
-    return report, build_strips(report, found)
+    report = build_report(
+        records,
+        baseline=baseline,
+        wanted=difference,
+        margin=margin,
+        evidence=evidence,
+        outcomes=outcomes_of(found),
+    )
+    return report, build_strips(report, found), found
 
 
 def summary_text(report: Report) -> str:
@@ -166,10 +174,12 @@ def summary_text(report: Report) -> str:
     if report.benchmarks:
         from transfer.report.lay_out.claims import claim
         from transfer.report.lay_out.matrix import matrices
+        from transfer.report.lay_out.methods import methods_table
         from transfer.report.lay_out.tables import overview_table
 
         claims = [claim(report, result) for result in report.benchmarks]
         shown = [*matrices(report), overview_table(report)]
+        shown += [over_runs] if (over_runs := methods_table(report)) else []
     else:
         from transfer.report.lay_out.ablations import ablation_table
 

@@ -22,6 +22,7 @@ RECALLS: dict[str, NDArray[np.float64] | None] = {
     "voc2007": np.arange(0.0, 1.1, 0.1),  # as Detectron2 has them
     "voc2012": None,
 }
+CLOSE = 1e-6  # above all rounding
 Matched = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
@@ -74,19 +75,22 @@ class Matches(Outcomes):
 
     def resampled(self, metric: str, weights: Weights) -> NDArray[np.float64]:
         prefix, _, name = metric.partition("_")
-        sums, num_classes = np.zeros(len(weights)), np.zeros(len(weights))
+        # Images come first here, so that all draws of one image lie side by side.
+        weights = np.ascontiguousarray(weights.T)
+        sums, num_classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
         for index, found in enumerate(self.classes):
-            num_objects = weights @ self.objects[:, index]
+            num_objects = self.objects[:, index] @ weights
             exists = num_objects > 0
             num_classes += exists
             right, ignored = found.matched[prefix]
-            if len(found.images):
-                ours, fewest = weights[:, found.images], np.maximum(num_objects, 1)
-                before = np.cumsum(ours, axis=1)
-                for place in THRESHOLDS_OF[name]:
-                    hits = np.flatnonzero(right[place])
-                    skipped = np.cumsum(ours * ignored[place], axis=1)[:, hits] if ignored[place].any() else 0
-                    sums += exists * self._average_precision(ours[:, hits], before[:, hits] - skipped, fewest)
+            if not len(found.images):
+                continue
+            ours = weights[found.images]
+            before = np.cumsum(ours, axis=0)
+            for place in THRESHOLDS_OF[name]:
+                hits = np.flatnonzero(right[place])
+                skipped = np.cumsum(ours * ignored[place][:, None], axis=0)[hits] if ignored[place].any() else 0
+                sums += exists * self._average_precision(ours[hits], before[hits] - skipped, np.maximum(num_objects, 1))
         with np.errstate(invalid="ignore"):
             return 100 * sums / (num_classes * len(THRESHOLDS_OF[name]))
 
@@ -94,21 +98,19 @@ class Matches(Outcomes):
         """Of one class: (B,).
 
         Args:
-            hits: (B, H) how often each hit counts, best first.
-            before: (B, H) how many detections there are up to and including it.
+            hits: (H, B) how often each hit counts, best first.
+            before: (H, B) how many detections there are up to and including it.
         """
-        if not hits.shape[1]:
-            return np.zeros(len(hits))
-        found = np.cumsum(hits, axis=1)
+        if not len(hits):
+            return np.zeros(hits.shape[1])
+        found = np.cumsum(hits, axis=0)
         precision = found / np.maximum(before, 1)
-        highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a higher one
-        recall = found / num_objects[:, None]
-        recalls = RECALLS[self.form]
-        if recalls is None:
-            steps = np.diff(recall, axis=1, prepend=0)
-        else:
-            steps = np.diff(np.searchsorted(recalls, recall, side="right"), axis=1, prepend=0) / len(recalls)
-        return np.einsum("bh,bh->b", highest, steps)
+        highest = np.maximum.accumulate(precision[::-1], axis=0)[::-1]  # at this recall or a higher one
+        recall = found / num_objects
+        if (recalls := RECALLS[self.form]) is not None:
+            recall = _num_reached(recall, recalls) / len(recalls)
+        steps = np.diff(recall, axis=0, prepend=0)
+        return np.einsum("hb,hb->b", highest, steps)
 
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = {
@@ -129,7 +131,7 @@ class Matches(Outcomes):
         objects = checked(arrays["objects"], 2, MAX_CELLS, "objects")
         sizes = checked(arrays["sizes"], 1, MAX_CELLS, "sizes")
         images = _of_planes(arrays["images"], len(objects), "images")
-        if form not in RECALLS or prefixes not in (["box"], ["box", "mask"]) or not objects.any():
+        if form not in RECALLS or prefixes not in (["box"], ["mask"], ["box", "mask"]) or not objects.any():
             raise ValueError("it is of no known form, or has no objects")
         count({"classes": objects.shape[1]}, "classes", MAX_CLASSES)
         matched = {}
@@ -149,6 +151,16 @@ class Matches(Outcomes):
                 for part in parts
             ],
         )
+
+
+def _num_reached(recall: NDArray[np.float64], recalls: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many of the evenly spaced ``recalls`` are at most this: by division, but by comparison where it is close."""
+    places = recall * (len(recalls) - 1)
+    found = np.floor(places)
+    close = np.nonzero(np.abs(places - np.rint(places)) < CLOSE)
+    found += 1
+    found[close] = np.searchsorted(recalls, recall[close], side="right")
+    return found
 
 
 def _planes(values: NDArray[np.integer]) -> NDArray[np.uint8]:

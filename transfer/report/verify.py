@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer.record import SEALED_IN_PART
+from transfer.outcomes.kind import Outcomes
+from transfer.record import SEALED_IN_PART, TrialRecord
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out import format as fmt
 from transfer.report.read.evidence import find_evidence
-from transfer.report.read.trials import broken_seals, copies, find_trials, trial_name
+from transfer.report.read.trials import broken_seals, copies, find_trials, outcomes_of, trial_name
 from transfer.report.signature import signer
 from transfer.report.write.data import json_content, no_report, parse_json
 from transfer.report.write.forms import REPORT_JSON, REPORT_SIGNATURE
 from transfer.report.written import WrittenReport, changed_files, changed_forms, open_report
+from twist_common.errors import UserError
 from twist_common.files import sha256_text
 from twist_common.strict_json import number, text
 
@@ -71,7 +74,14 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
     places = sources or ([written.archive] if written.archive else [written.folder / name for name in stated.sources])
     found, evidence = find_trials(places), find_evidence(places)
     records = [trial.record for trial in found]
-    report = build_report(records, evidence=evidence, **stated.options)
+    read = outcomes_of(found)
+
+    def outcomes(record: TrialRecord) -> Outcomes | None:
+        with contextlib.suppress(UserError):  # others than the trial's are named with the files that have changed
+            return read(record)
+        return None
+
+    report = build_report(records, evidence=evidence, outcomes=outcomes, **stated.options)
     changed = [
         f"{trial_name(record)}: not the record that the report was made of"
         for record in records
@@ -203,6 +213,9 @@ def _cells(content: dict[str, Any]) -> Cells:
                 procedure = json.dumps([row["deviations"], row["protocol_version"], row["config_sha256"]])
                 label += f" (off protocol, {fmt.short_hash(sha256_text(procedure))})"
             cells |= dict(_leaves(row, f"{where}, {label}"))
+    for entry in content["methods"]:
+        where = f"{entry['key']['suite']}/{entry['key']['benchmark']}, method {entry['method']}"
+        cells |= dict(_leaves(entry, where))
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))

@@ -188,9 +188,10 @@ def weights_ref(
 
 
 def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9._-]+)?", name):
         raise UserError(
-            f"the weights' name {name!r} may have letters, digits, '.', '_' and '-' only: it names a folder"
+            f"the weights' name {name!r} may have letters, digits, '.', '_' and '-' only, as it names a folder, and "
+            "one '@' before the name of a pre-training run: twist@run0"
         )
     return name
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from transfer.report.compare.images import interval_of_difference
 from transfer.report.compare.model import BenchmarkResult, Leader, ResultRow
 from transfer.report.compare.power import ALPHA, additional_trials, smallest_detectable_difference
 from transfer.report.compare.statistics import (
@@ -26,13 +27,18 @@ from transfer.report.compare.statistics import (
 )
 
 
-def compare(row: ResultRow, other: ResultRow, metric: str) -> PairedDifference:
-    """Row minus other, by seed; over a single pair of two rows on which the seed has no influence."""
+def compare(row: ResultRow, other: ResultRow, metric: str, *, is_main: bool) -> PairedDifference:
+    """Row minus other, by seed; over a single pair of two rows on which the seed has no influence.
+
+    Args:
+        is_main: whether it is the benchmark's main metric, whose figures over other test images are known.
+    """
     ours, theirs = row.values(metric), other.values(metric)
     if row.deterministic and other.deterministic:
         first = sorted(ours.keys() & theirs.keys())[:1]
         ours, theirs = {seed: ours[seed] for seed in first}, {seed: theirs[seed] for seed in first}
-    return paired_difference(ours, theirs)
+    images = interval_of_difference(ours, theirs, row.resampled, other.resampled) if is_main else None
+    return replace(paired_difference(ours, theirs), with_images=images)
 
 
 def judge(results: Sequence[BenchmarkResult], wanted: float, margin: float | None) -> list[BenchmarkResult]:
@@ -182,7 +188,7 @@ def _pairs_of_the_leader(
     leads = {}
     for row in ranked:
         if row is not leader:
-            lead = compare(leader, row, metric)
+            lead = compare(leader, row, metric, is_main=True)
             leads[row.label] = lead, sign * (lead.summary.mean or 0.0) > 0
     return leader, leads
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
+from transfer.report.compare.images import Resampled
 from transfer.report.compare.ledgers import LedgerFindings, check_ledgers
-from transfer.report.compare.statistics import PairedDifference, SampleSummary
+from transfer.report.compare.statistics import ImagesInterval, PairedDifference, SampleSummary
 from transfer.report.read.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class ResultRow:
         is_baseline: others are compared with this row.
         baseline: label of the row that this one is compared with; None if there is none with the same procedure.
         differences: metric name to this row minus the baseline.
+        resampled: the main metric's figures over other draws of the test images, by seed, where they are known.
+        with_images: interval of the main metric for new test images too.
     """
 
     weights: Weights
@@ -84,6 +87,8 @@ class ResultRow:
     is_baseline: bool = False
     baseline: str | None = None
     differences: dict[str, PairedDifference] = field(default_factory=dict)
+    resampled: dict[int, Resampled] = field(default_factory=dict)
+    with_images: ImagesInterval | None = None
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
 from transfer.report.compare.families import compare, judge
+from transfer.report.compare.images import ReadOutcomes, interval_of, resample
 from transfer.report.compare.model import (
     WANTED_DIFFERENCE,
     BenchmarkKey,
@@ -37,6 +38,7 @@ def build_report(
     margin: float | None = None,
     evidence: Evidence | None = None,
     versions: Mapping[str, int] | None = None,
+    outcomes: ReadOutcomes = lambda record: None,
 ) -> Report:
     """Groups, summarises and compares.
 
@@ -47,6 +49,7 @@ def build_report(
         margin: what counts as no difference, in percentage points; None for no test of equivalence.
         evidence: what lies beside the records (:func:`~transfer.report.read.evidence.find_evidence`).
         versions: benchmark to the protocol version that counts as current; by default the table's.
+        outcomes: reads the outcomes of a trial's test images, where there are some.
 
     Raises:
         UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
@@ -63,12 +66,13 @@ def build_report(
     results = []
     for key, trials in group(records).items():
         metrics = _metrics(trials)
-        rows = _rows(trials, metrics, labels, (versions or {}).get(key.benchmark))
-        compared = compare_with_baselines(rows, metrics, baselines)
-        compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
         benchmark, names = BENCHMARKS.get(key.benchmark), [metric.name for metric in metrics]
         main = benchmark.main_metric if benchmark else ""
         main = main if main in names or not names else names[0]
+        rows = _rows(trials, metrics, labels, (versions or {}).get(key.benchmark))
+        rows = [with_outcomes(row, main, outcomes) for row in rows]
+        compared = compare_with_baselines(rows, metrics, baselines, main)
+        compared.sort(key=lambda row: (not row.procedure.on_protocol, not row.is_baseline, row.label, row.procedure))
         results.append(
             BenchmarkResult(
                 key=key,
@@ -217,17 +221,31 @@ def _floors(rows: list[ResultRow]) -> tuple[Floor, ...]:
     )
 
 
+def with_outcomes(row: ResultRow, main: str, outcomes: ReadOutcomes) -> ResultRow:
+    """The row with the main metric over other draws of the test images, where the outcomes of its images are known."""
+    counted = row.done[:1] if row.deterministic else row.done
+    found = {trial.seed: resample(each, main) for trial in counted if (each := outcomes(trial)) is not None}
+    resampled = {seed: each for seed, each in found.items() if each is not None}
+    values = {trial.seed: trial.metrics[main].value for trial in counted if main in trial.metrics}
+    interval = interval_of(values, resampled)
+    if row.deterministic:  # all its trials are the first one
+        resampled = {trial.seed: each for trial in row.done for each in resampled.values()}
+    return replace(row, resampled=resampled, with_images=interval)
+
+
 def compare_with_baselines(
-    rows: Sequence[ResultRow], metrics: Sequence[MetricInfo], baselines: set[Weights]
+    rows: Sequence[ResultRow], metrics: Sequence[MetricInfo], baselines: set[Weights], main: str
 ) -> list[ResultRow]:
-    """The rows with their differences to the baseline."""
+    """The rows with their differences to the baseline; ``main`` names the main metric."""
     compared = []
     baseline_rows = [row for row in rows if row.weights in baselines]
     for row in rows:
         if row.weights in baselines:
             compared.append(replace(row, is_baseline=True))
         elif baseline := _baseline_of(row, baseline_rows):
-            differences = {metric.name: compare(row, baseline, metric.name) for metric in metrics}
+            differences = {
+                metric.name: compare(row, baseline, metric.name, is_main=metric.name == main) for metric in metrics
+            }
             compared.append(replace(row, baseline=baseline.label, differences=differences))
         else:
             compared.append(row)

@@ -57,6 +57,23 @@ class SampleSummary:
 
 
 @dataclass(frozen=True)
+class ImagesInterval:
+    """An interval of a mean for new test images, and for new seeds where there are several.
+
+    Attributes:
+        se_seeds: standard error of the mean that the seeds make; 0 where they make none.
+        se_images: that the test images make.
+        degrees: of freedom; None with the images alone, whose error is normal.
+    """
+
+    interval: Interval
+    num_images: int
+    se_seeds: float
+    se_images: float
+    degrees: float | None
+
+
+@dataclass(frozen=True)
 class PairedDifference:
     """Weights minus others, over the seeds that both have. Only members of a family have more than the first fields.
 
@@ -74,6 +91,8 @@ class PairedDifference:
         smallest_detectable: see :func:`~transfer.report.compare.power.smallest_detectable_difference`.
         more_trials: see :func:`~transfer.report.compare.power.additional_trials`.
         verdict: what the corrected tests say; empty outside families.
+        with_images: the interval for new test images too (:mod:`~transfer.report.compare.images`); None where the
+            outcomes of the images are not known.
     """
 
     seeds: tuple[int, ...]
@@ -88,6 +107,7 @@ class PairedDifference:
     smallest_detectable: float | None = None
     more_trials: int | None = None
     verdict: Verdict = ""
+    with_images: ImagesInterval | None = None
 
 
 def summarize(values: Sequence[float]) -> SampleSummary:
@@ -111,15 +131,16 @@ def summarize(values: Sequence[float]) -> SampleSummary:
 
 def mean_interval(mean: float, sd: float, n: int, confidence: float) -> Interval:
     """Student's t interval of a mean."""
-    half = _t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    half = t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
     return Interval(low=mean - half, high=mean + half)
 
 
 @functools.cache
-def _t_quantile(probability: float, degrees: int) -> float:
-    from scipy.special import stdtrit
+def t_quantile(probability: float, degrees: float) -> float:
+    """Of Student's t; with infinitely many degrees of freedom, of the normal distribution."""
+    from scipy.special import ndtri, stdtrit
 
-    return float(stdtrit(degrees, probability))
+    return float(ndtri(probability) if math.isinf(degrees) else stdtrit(degrees, probability))
 
 
 def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> PairedDifference:

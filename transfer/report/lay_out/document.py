@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transfer.report.compare.model import Report
+from transfer.report.compare.runs import methods
 from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
@@ -14,6 +15,7 @@ from transfer.report.lay_out import tables
 from transfer.report.lay_out.claims import claim
 from transfer.report.lay_out.figures import overview_plots, trial_plot
 from transfer.report.lay_out.matrix import matrices
+from transfer.report.lay_out.methods import ONE_RUN, methods_table
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
     Card,
@@ -43,6 +45,14 @@ READING = (
     "whatever the data; sign flips: the exact permutation test, which does not assume a normal distribution and "
     "cannot go below 2 / 2ⁿ (0.0625 with five pairs). r: correlation over the seeds; efficiency: how many unpaired "
     "trials of each side one pair is worth; below 1, pairing did not pay.",
+    "95 %, seeds and images: for new test images besides new seeds, by 200 draws of the images with replacement, the "
+    "same for all trials; the main metric, where the images' outcomes are beside the records. The other interval and "
+    "all tests are for new seeds on these very images. Images alone: one trial, or a figure on which the seed has no "
+    "influence.",
+    "Pre-training runs of one method are weights named METHOD@RUN. Between runs and between seeds: standard deviations "
+    "of single values, by analysis of variance with seeds nested in runs; images: standard error of the mean. The "
+    "interval is for new runs, seeds and, where outcomes are known, images. Everything else holds for the checkpoints "
+    "themselves.",
     "Many comparisons: the main metrics of one suite on protocol are a family, with 5 % of error in all. Holm: p over "
     "all of the family's comparisons with baselines, which the verdict follows. The overview's plot has simultaneous "
     "intervals (Bonferroni), which together hold all true differences in 95 % of experiments; Holm's test may decide "
@@ -87,6 +97,7 @@ class Document:
     matrices: tuple[Table, ...]
     overviews: tuple[Plot, ...]
     overview_table: Table | None
+    methods: Table | None
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     pretraining: TrainingCurves | None
@@ -142,6 +153,7 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         matrices=matrices(report),
         overviews=overview_plots(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
+        methods=methods_table(report),
         sections=tuple(sections),
         paper=paper_tables(report),
         pretraining=pretraining,
@@ -172,6 +184,7 @@ def _lead(report: Report) -> tuple[str, ...]:
         f"{fmt.number(hours)} device-hours",
         f"baseline: {', '.join(baselines)}" if baselines else "no baseline",
         ledger_fact(report),
+        *([] if methods(report) else [ONE_RUN]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from transfer.report.compare.power import MAX_TRIALS_NEEDED
-from transfer.report.compare.statistics import MIN_TRIALS, Interval, SampleSummary
+from transfer.report.compare.statistics import MIN_TRIALS, ImagesInterval, Interval, SampleSummary
 from twist_common.files import sha256_text
 
 NOTHING = "–"
@@ -87,6 +87,15 @@ def interval(figures: SampleSummary, deterministic: bool = False) -> str:
 def signed_interval(bounds: Interval | None) -> str:
     """``"[+0.82, +5.80]"``."""
     return f"[{signed(bounds.low)}, {signed(bounds.high)}]" if bounds else NOTHING
+
+
+def with_images(found: ImagesInterval | None, *, is_difference: bool = False) -> str:
+    """``"[22.10, 26.52]"``; ``"[22.10, 26.52], images alone"`` where no seed is in it."""
+    if found is None:
+        return NOTHING
+    low, high = found.interval.low, found.interval.high
+    bounds = signed_interval(found.interval) if is_difference else f"[{number(low)}, {number(high)}]"
+    return bounds if found.degrees else f"{bounds}, images alone"
 
 
 def p_value(value: float | None) -> str:

@@ -13,6 +13,7 @@ from transfer.report.lay_out import format as fmt
 from twist_common.files import sha256_text
 
 MAX_SIDE_BY_SIDE = 6
+IMAGES_TOO = "95 %, seeds and images"
 INFLATED = "Inflated references, not results: what the choice that is best on the test images would have given"
 Kind = Literal["measured", "baseline", "inflated", "floor", "published"]
 
@@ -82,7 +83,9 @@ def number_columns(*titles: str) -> list[Column]:
 
 def overview_table(report: Report) -> Table:
     """All benchmarks × weights: the main metric and its paired difference to the baseline."""
-    numbers = number_columns("Mean ± sd (n)", "Difference to baseline, 95 % interval", "p", "p, Holm")
+    any_images = any(has_images(result) for result in report.benchmarks)
+    numbers = number_columns("Mean ± sd (n)", "Difference to baseline, 95 % interval")
+    numbers += number_columns(*([IMAGES_TOO] if any_images else []), "p", "p, Holm")
     numbers += text_columns("Verdict")
     groups = []
     for result in report.benchmarks:
@@ -94,6 +97,7 @@ def overview_table(report: Report) -> Table:
                 row_label(row),
                 fmt.summary(row.metrics.get(result.main_metric), len(row.failed)),
                 "baseline" if row.is_baseline else difference,
+                *([images_interval(compared)] if any_images else []),
                 fmt.p_value(compared.p_value if compared else None),
                 fmt.p_value(compared.p_holm if compared else None),
                 (compared.verdict if compared else "") or fmt.NOTHING,
@@ -109,21 +113,20 @@ def results_table(result: BenchmarkResult) -> Table:
     main, names = result.main_metric, [metric.name for metric in main_first(result)]
     columns = text_columns("Weights")
     columns += [Column(metric_label(metric), strong=metric.name == main) for metric in main_first(result)]
-    if main in names:
-        columns.insert(2, Column("95 % interval"))
+    intervals = ["95 % interval", *([IMAGES_TOO] if has_images(result) else [])] if main in names else []
+    columns[2:2] = [Column(title) for title in intervals]
 
-    def cells(label: str, figures: Iterable[str], interval: str = "") -> tuple[str, ...]:
+    def cells(label: str, figures: Iterable[str], of_main: Sequence[str] = ("", "")) -> tuple[str, ...]:
         shown = [label, *figures]
-        if main in names:
-            shown.insert(2, interval)
+        shown[2:2] = of_main[: len(intervals)]
         return tuple(shown)
 
     def measured(row: ResultRow) -> TableRow:
-        interval = fmt.interval(row.metrics[main], row.deterministic) if main in names else ""
-        figures = cells(row_label(row), (fmt.summary(row.metrics[name], len(row.failed)) for name in names), interval)
+        seeds = fmt.interval(row.metrics[main], row.deterministic) if main in names else ""
+        summaries = (fmt.summary(row.metrics[name], len(row.failed)) for name in names)
+        figures = cells(row_label(row), summaries, (seeds, fmt.with_images(row.with_images)))
         best = [is_best(row, result, name) for name in names]
-        if main in names:
-            best.insert(1, False)  # the interval
+        best[1:1] = [False] * len(intervals)
         indices = frozenset(index for index, each in enumerate(best, start=1) if each)
         return TableRow(figures, row_kind(row), indices, card_anchor(result, row))
 
@@ -156,6 +159,15 @@ def results_table(result: BenchmarkResult) -> Table:
     return Table(caption, tuple(columns), tuple(filled))
 
 
+def has_images(result: BenchmarkResult) -> bool:
+    """Whether there is an interval for new test images."""
+    return any(row.with_images for row in result.rows)
+
+
+def images_interval(compared: PairedDifference | None) -> str:
+    return fmt.with_images(compared.with_images if compared else None, is_difference=True)
+
+
 def is_best(row: ResultRow, result: BenchmarkResult, metric: str) -> bool:
     """Whether the row is shown to be better than every other one on protocol; of the main metric alone."""
     return row.procedure.on_protocol and metric == result.main_metric and result.best == row.label
@@ -177,7 +189,9 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
         wanted: the difference that the number of trials is given for, in percentage points.
     """
     columns = text_columns("Metric", "Weights − baseline")
-    columns += number_columns("Difference", "95 % interval", "p, t test", "p, Holm", "p, sign flips")
+    any_images = has_images(result)
+    columns += number_columns("Difference", "95 % interval", *([IMAGES_TOO] if any_images else []))
+    columns += number_columns("p, t test", "p, Holm", "p, sign flips")
     columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds", "r, efficiency")
     rows = []
     for metric in main_first(result):
@@ -191,6 +205,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 f"{row.label} − {row.baseline}" + ("" if row.procedure.on_protocol else f" ({fmt.OFF_PROTOCOL})"),
                 fmt.signed(compared.summary.mean),
                 fmt.signed_interval(compared.summary.interval),
+                *([images_interval(compared)] if any_images else []),
                 fmt.p_value(compared.p_value),
                 fmt.p_value(compared.p_holm),
                 fmt.p_value(compared.p_sign_flip),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from transfer.record import RECORD_NAME, TrialRecord
+from transfer.outcomes.file import read_outcomes
+from transfer.outcomes.kind import Outcomes
+from transfer.record import OUTCOMES_NAME, RECORD_NAME, TrialRecord
 from transfer.report.read.archive import is_archive, read_archive
 from transfer.report.read.evidence import holds_evidence
 from twist_common.errors import UserError
-from twist_common.files import sha256_text
+from twist_common.files import sha256_bytes, sha256_text
 
 MAX_PICTURE_BYTES = 1 << 20
 MAX_FILE_BYTES = 64 << 20  # of what else is beside a record
@@ -47,6 +49,27 @@ class FoundTrial:
             return None
         content = self.read(name)
         return content if content and len(content) <= MAX_PICTURE_BYTES and media_type(content) else None
+
+    def outcomes(self) -> Outcomes | None:
+        """The outcomes of the test images beside the record; None if there are none.
+
+        Raises:
+            UserError: they are not those that the record names, or cannot be read.
+        """
+        content = self.read(OUTCOMES_NAME) if OUTCOMES_NAME in self.record.files else None
+        if content is None:
+            return None
+        if sha256_bytes(content) != self.record.files[OUTCOMES_NAME]:
+            raise UserError(
+                f"{OUTCOMES_NAME} beside {self.where} is not the file that the record names: fetch it again"
+            )
+        return read_outcomes(content, f"{OUTCOMES_NAME} beside {self.where}")
+
+
+def outcomes_of(trials: Sequence[FoundTrial]) -> Callable[[TrialRecord], Outcomes | None]:
+    """Reads the outcomes of the trial of a record, which is among these."""
+    by_key = {trial_key(trial.record): trial for trial in trials}
+    return lambda record: by_key[trial_key(record)].outcomes()
 
 
 def find_records(sources: Sequence[Path]) -> list[TrialRecord]:

@@ -16,6 +16,7 @@ from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
+from transfer.report.compare.runs import methods
 from transfer.report.lay_out.paper_tables import measured_label
 from transfer.report.lay_out.provenance import notes
 from twist_common.errors import UserError
@@ -113,6 +114,7 @@ def json_content(report: Report) -> dict[str, Any]:
         "alpha": power.ALPHA,
         "power": power.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
+        "methods": [asdict(each) for each in methods(report)],
         "averages": [  # of the tables with one column per data set
             {
                 "suite": average.suite,
@@ -185,6 +187,7 @@ def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
                 },
                 "test_scorings": {trial.seed: trial.test_scorings for trial in row.done if trial.test_scorings},
                 "choices": {trial.seed: trial.choices for trial in row.done if trial.choices},
+                "with_images": asdict(row.with_images) if row.with_images else None,
                 "differences": {name: asdict(compared) for name, compared in row.differences.items()},
             }
             for row in result.rows

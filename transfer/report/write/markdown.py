@@ -22,6 +22,8 @@ def render_markdown(document: Document) -> str:
         for plot in document.overviews:
             blocks += _image(plot)
         blocks += _table(document.overview_table)
+    if document.methods:
+        blocks += ["## Methods over their pre-training runs", *_table(document.methods)]
     for section in document.sections:
         title = [escape(section.title)] if section.title != section.heading else []
         blocks += [f"## {escape(section.heading)}", *title, *_notes(section.notes), *map(escape, section.overlaps)]

@@ -10,9 +10,10 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from transfer.record import RECORD_NAME, TrialRecord
+from transfer.record import OUTCOMES_NAME, RECORD_NAME, TrialRecord
 from transfer.report.lay_out.strips import StripRow
 from transfer.report.read.archive import FORMAT, MANIFEST, SUFFIXES, VERSION
+from transfer.report.read.trials import FoundTrial
 from twist_common.errors import UserError
 from twist_common.files import atomic_path, sha256_bytes
 
@@ -65,10 +66,20 @@ def pack(
             archive.addfile(entry, io.BytesIO(content))
 
 
+def outcome_files(trials: Sequence[FoundTrial]) -> dict[str, bytes]:
+    """The outcomes of the test images, by their paths below the folder of the records."""
+    found = {}
+    for trial in trials:
+        if OUTCOMES_NAME in trial.record.files and (content := trial.read(OUTCOMES_NAME)):
+            folder = PurePosixPath(record_name(trial.record)).parent.relative_to(RECORDS)
+            found[(folder / OUTCOMES_NAME).as_posix()] = content
+    return found
+
+
 def record_name(record: TrialRecord) -> str:
     """Where a record is in an archive: as below ``runs/``."""
     parts = [record.suite, record.benchmark, f"{record.weights.name}-{record.weights.sha256[:8]}"]
-    safe = [re.sub(r"[^\w.=+-]", "_", part) for part in parts]
+    safe = [re.sub(r"[^\w.=+@-]", "_", part) for part in parts]
     if any(set(part) <= {"."} for part in safe):
         raise UserError(f"{'/'.join(parts)} cannot be the name of a folder: run the trial under another suite or name")
     return "/".join([RECORDS, *safe, f"trial-{record.seed}", RECORD_NAME])

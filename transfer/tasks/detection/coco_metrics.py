@@ -89,6 +89,18 @@ def _by_faster_coco_eval(
 def _by_pycocotools(
     ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], iou_type: IouType
 ) -> NDArray[np.float64]:
+    evaluation = pycocotools_evaluation(ground_truth, detections, iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    stats: NDArray[np.float64] = evaluation.stats
+    return stats
+
+
+def pycocotools_evaluation(
+    ground_truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], iou_type: IouType
+) -> Any:
+    """pycocotools' ``COCOeval`` before it has evaluated anything; arguments as for :func:`coco_figures`."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -97,11 +109,7 @@ def _by_pycocotools(
     unwanted = "bbox" if iou_type == "segm" else "segmentation"
     results = [{key: value for key, value in detection.items() if key != unwanted} for detection in detections]
     # loadRes refuses an empty list
-    evaluation = COCOeval(truth, truth.loadRes(results) if results else _indexed(COCO, ground_truth, []), iou_type)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation.stats
+    return COCOeval(truth, truth.loadRes(results) if results else _indexed(COCO, ground_truth, []), iou_type)
 
 
 def _indexed(index: Any, ground_truth: Mapping[str, Any], annotations: list[dict[str, Any]]) -> Any:

@@ -21,9 +21,12 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from torch import nn
 
+from transfer.outcomes.file import packed
+from transfer.outcomes.objects import Matches
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_to_log
 from transfer.tasks.detection.data import load_test_dicts, register_dataset, scored_labels, splits_of
+from transfer.tasks.detection.matches import coco_matches, voc_matches
 from transfer.tasks.detection.splits import VocSplit
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
@@ -58,7 +61,9 @@ class _Count(DatasetEvaluator):
         self.num_detections = sum(comm.all_gather(self._detections))
 
 
-def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int, int], None]) -> dict[str, float]:
+def evaluate(
+    cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int, int], None]
+) -> tuple[dict[str, float], bytes]:
     """Tests the model on the config's test set, with the evaluator of its kind of data.
 
     Args:
@@ -69,7 +74,8 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
 
     Returns:
         ``box_ap``, ``box_ap50``, ``box_ap75`` and, with MASK_ON, ``mask_ap`` and so on, in percent; NaN where the
-        evaluator says so. Empty in processes other than the main one.
+        evaluator says so; and the outcomes of the images (:func:`transfer.outcomes.file.packed`). Both are empty in
+        processes other than the main one.
 
     Raises:
         NothingDetectedError: in every process, if there was no detection in any test image.
@@ -81,7 +87,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
     registered = register_dataset(name, root, cfg)
-    scorer: DatasetEvaluator
+    scorer: VocEvaluator | CocoEvaluator
     if isinstance(splits_of(cfg)[name], VocSplit):
         scorer = VocEvaluator(registered, dicts)
     else:
@@ -91,7 +97,7 @@ def evaluate(cfg: CfgNode, model: nn.Module, root: Path, progress: Callable[[int
         results = inference_on_dataset(model, loader, DatasetEvaluators([count, scorer]))
     if count.num_detections == 0:
         raise NothingDetectedError(f"the model detected nothing in {len(dicts)} test images: its training has failed")
-    return collect_metrics(results)
+    return collect_metrics(results), packed(scorer.outcomes) if scorer.outcomes else b""
 
 
 class VocEvaluator(PascalVOCDetectionEvaluator):
@@ -106,6 +112,7 @@ class VocEvaluator(PascalVOCDetectionEvaluator):
         dicts: its images.
     """
 
+    outcomes: Matches | None = None
     _class_names: list[str]
     _predictions: dict[int, list[str]]
 
@@ -131,6 +138,14 @@ class VocEvaluator(PascalVOCDetectionEvaluator):
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """``{"bbox": {"AP": ..., "AP50": ..., "AP75": ...}}`` in percent; None in other processes."""
+        gathered: list[dict[int, list[str]]] = comm.gather(dict(self._predictions), dst=0)
+        if comm.is_main_process():
+            self.outcomes = voc_matches(
+                [[line for found in gathered for line in found.get(label, [])] for label in self._scored],
+                list(self._objects.values()),
+                [self._titles[label] for label in self._scored],
+                "voc2007" if self._is_2007 else "voc2012",
+            )
         self._predictions = {place: self._predictions.get(label, []) for place, label in enumerate(self._scored)}
         self._class_names = [self._titles[label] for label in self._scored]
         parser = pascal_voc_evaluation.parse_rec
@@ -162,6 +177,7 @@ class CocoEvaluator(DatasetEvaluator):
 
     def reset(self) -> None:
         self._detections: list[dict[str, Any]] = []
+        self.outcomes: Matches | None = None
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         for image, output in zip(inputs, outputs, strict=True):
@@ -179,6 +195,8 @@ class CocoEvaluator(DatasetEvaluator):
             if detection["category_id"] in ids  # a class of own data that this file does not have
         ]
         ground_truth, _ = read_coco(Path(self._metadata.json_file))
+        if ground_truth["annotations"]:
+            self.outcomes = coco_matches(ground_truth, detections, self._iou_types)
         results: dict[str, dict[str, float]] = {}
         for iou_type in self._iou_types:
             figures = coco_figures(ground_truth, detections, iou_type, oracle=self._oracle)

@@ -87,12 +87,13 @@ def run(trial: Trial) -> Outcome:
         fingerprint=sha256_text(f"{resolved}{trial.weights.sha256}{trial.weights.taken}{trial.seed}{parts}"),
         parts=parts,
     )
-    metrics, pictures = launch(
+    metrics, outcomes, pictures = launch(
         train_and_test, job, num_processes=num_processes, device=trial.device, progress=trial.progress
     )
     return Outcome(
         metrics={name: Metric(value=value) for name, value in metrics.items()},
         pictures=pictures,
+        outcomes=outcomes,
         resolved_config=resolved,
         protocol_difference=verdict.difference,
         standing=verdict.standing,
@@ -105,7 +106,7 @@ def run(trial: Trial) -> Outcome:
     )
 
 
-def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float], list[Path]]:
+def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float], bytes, list[Path]]:
     """The trial itself, called in each of its processes.
 
     Returns:
@@ -127,9 +128,11 @@ def train_and_test(job: DetectionJob, report: Report) -> tuple[dict[str, float],
             progress=lambda done, total: report(done, total, "training"),
             parts=job.parts,
         )
-        metrics = evaluate(job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing"))
+        metrics, outcomes = evaluate(
+            job.cfg, model, job.data, progress=lambda done, total: report(done, total, "testing")
+        )
         pictures = draw_pictures(job.cfg, model, job.data, job.work_dir / PICTURES) if comm.is_main_process() else []
-        return metrics, pictures
+        return metrics, outcomes, pictures
 
 
 @contextlib.contextmanager

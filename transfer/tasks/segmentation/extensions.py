@@ -98,10 +98,14 @@ class ExistingClassesIoU(IoUMetric):
     """MMSegmentation's IoU and accuracy, over the classes that the test masks have.
 
     A class of which no pixel is to be found would enter the mean as 0 where the model predicts it once, and not at all
-    where it never does.
+    where it never does. ``areas`` are the pixels of each image and class that were scored last: right, in the union,
+    predicted, labelled.
     """
 
+    areas: list[tuple[torch.Tensor, ...]]
+
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
+        self.areas = results
         exists = sum(labelled for *_, labelled in results) > 0
         metrics: dict[str, float] = super().compute_metrics(
             [(found, union * exists, predicted, labelled) for found, union, predicted, labelled in results]

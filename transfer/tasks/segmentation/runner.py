@@ -22,6 +22,8 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
+from transfer.outcomes.file import packed  # noqa: E402
+from transfer.outcomes.pixels import Confusion  # noqa: E402
 from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
@@ -62,12 +64,14 @@ class SegmentationResult:
         scores, floor: ``miou``, ``macc``, ``aacc`` in percent, of the trained model and of background everywhere.
         pictures: below the job's ``work_dir``; none in processes other than the main one.
         absent: classes that no test mask has, which are not averaged over.
+        outcomes: of the test images; empty in processes other than the main one.
     """
 
     scores: dict[str, float]
     floor: dict[str, float]
     pictures: list[Path]
     absent: list[str]
+    outcomes: bytes
 
 
 def train_and_test(job: SegmentationJob, report: Report) -> SegmentationResult:
@@ -89,7 +93,14 @@ def train_and_test(job: SegmentationJob, report: Report) -> SegmentationResult:
         runner.train()
     scores = named(runner.test())
     pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
-    return SegmentationResult(scores=scores, floor=floor, pictures=pictures, absent=absent)
+    outcomes = outcomes_of(runner.test_loop.evaluator.metrics[0].areas) if is_main_process() else b""
+    return SegmentationResult(scores=scores, floor=floor, pictures=pictures, absent=absent, outcomes=outcomes)
+
+
+def outcomes_of(areas: list[tuple[torch.Tensor, ...]]) -> bytes:
+    """The outcomes of the test images (:func:`transfer.outcomes.file.packed`), from the metric's areas."""
+    right, _, predicted, labelled = (torch.stack(each).long().numpy() for each in zip(*areas, strict=True))
+    return packed(Confusion.of_areas(right, predicted, labelled))
 
 
 class TrialRunner(Runner):

@@ -80,6 +80,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         metrics={name: Metric(value=value) for name, value in result.scores.items()},
         references={"all background": result.floor},
         pictures=result.pictures,
+        outcomes=result.outcomes,
         data_remarks=remarks,
         resolved_config=resolved,
         protocol_difference=verdict.difference,

@@ -1,0 +1,150 @@
+"""Intervals over seeds and test images: their coverage, their parts written out, and SciPy where it has them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from numpy.typing import NDArray
+
+from transfer.outcomes.labels import Hits
+from transfer.outcomes.objects import Detections, Matches
+from transfer.outcomes.pixels import Confusion
+from transfer.report.compare.images import (
+    NUM_DRAWS,
+    Resampled,
+    images_interval,
+    interval_of,
+    interval_of_difference,
+    resample,
+)
+from transfer.report.compare.statistics import Interval, summarize
+
+NUM_IMAGES, NUM_SEEDS, NUM_EXPERIMENTS = 150, 5, 800
+
+
+def trials(rng: np.random.Generator, *, skill: float = 0.0, seeds_sd: float, images: NDArray[np.float64]) -> list[Hits]:
+    """An image is right if its ease, the weights' skill, the seed's luck and chance are above 0 together."""
+    luck = rng.normal(0, seeds_sd, NUM_SEEDS)[:, None]
+    right = skill + images + luck + rng.normal(0, 1, (NUM_SEEDS, len(images))) > 0
+    return [Hits(np.zeros(len(images), dtype=int), {"top1": each}) for each in right]
+
+
+def expected(skill: float, seeds_sd: float) -> float:
+    """The figure over all seeds and images, in percent; the ease of an image has a deviation of 1."""
+    return 100 * float(scipy.stats.norm.cdf(skill / math.sqrt(2 + seeds_sd**2)))
+
+
+def by_seed(found: list[Hits]) -> tuple[dict[int, float], dict[int, Resampled]]:
+    resampled = {seed: each for seed, hits in enumerate(found) if (each := resample(hits, "top1"))}
+    return {seed: hits.metrics()["top1"] for seed, hits in enumerate(found)}, resampled
+
+
+def holds(interval: Interval | None, value: float) -> bool:
+    assert interval is not None
+    return interval.low <= value <= interval.high
+
+
+def test_coverage_at_five_seeds() -> None:
+    """Of a mean and of a paired difference; the interval over the seeds alone holds far too seldom for new images."""
+    rng, seeds_sd = np.random.default_rng(7), 0.1
+    covered = np.zeros(3)
+    for _ in range(NUM_EXPERIMENTS):
+        images = rng.normal(0, 1, NUM_IMAGES)
+        ours = by_seed(trials(rng, skill=0.8, seeds_sd=seeds_sd, images=images))
+        theirs = by_seed(trials(rng, skill=0.5, seeds_sd=seeds_sd, images=images))
+        mean = interval_of(*ours)
+        difference = interval_of_difference(ours[0], theirs[0], ours[1], theirs[1])
+        assert mean and difference
+        covered[0] += holds(mean.interval, expected(0.8, seeds_sd))
+        covered[1] += holds(difference.interval, expected(0.8, seeds_sd) - expected(0.5, seeds_sd))
+        covered[2] += holds(summarize([*ours[0].values()]).interval, expected(0.8, seeds_sd))
+    mean_share, difference_share, seeds_share = covered / NUM_EXPERIMENTS
+    assert 0.93 <= mean_share <= 0.97 and 0.93 <= difference_share <= 0.97
+    assert seeds_share < 0.9
+
+
+def test_coverage_of_one_deterministic_figure() -> None:
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(NUM_EXPERIMENTS):
+        values, resampled = by_seed(trials(rng, skill=0.8, seeds_sd=0, images=rng.normal(0, 1, NUM_IMAGES))[:1])
+        interval = interval_of(values, resampled)
+        assert interval and interval.degrees is None and interval.se_seeds == 0
+        covered += holds(interval.interval, expected(0.8, 0))
+    assert 0.93 <= covered / NUM_EXPERIMENTS <= 0.97
+
+
+def test_the_images_of_one_trial_are_scipys_bootstrap_and_the_binomials() -> None:
+    (hits,) = trials(np.random.default_rng(1), seeds_sd=0, images=np.zeros(2000))[:1]
+    interval = interval_of(*by_seed([hits]))
+    assert interval
+    right = hits.hits["top1"]
+    theirs = scipy.stats.bootstrap((right,), np.mean, n_resamples=2000, method="percentile", rng=0)
+    share = right.mean()
+    assert interval.se_images == pytest.approx(100 * math.sqrt(share * (1 - share) / 2000), rel=0.12)
+    assert interval.se_images == pytest.approx(100 * theirs.standard_error, rel=0.12)
+    assert interval.interval.high == pytest.approx(100 * theirs.confidence_interval.high, abs=0.3)
+
+
+def test_without_influence_of_the_images_it_is_students_interval() -> None:
+    """Trials whose draws have nothing in common."""
+    rng = np.random.default_rng(2)
+    values = [*rng.normal(50, 1, 5)]
+    draws = [*np.linalg.qr(rng.normal(0, 1, (NUM_DRAWS, 6)) * [1e9, *[1] * 5])[0].T[1:]]
+    draws = [each - each.mean() for each in draws]
+    interval = images_interval(values, draws, 100)
+    assert interval
+    low, high = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
+    assert (interval.interval.low, interval.interval.high) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_the_parts_are_what_is_written_out() -> None:
+    rng = np.random.default_rng(3)
+    values = [*rng.normal(50, 1, 4)]
+    draws = [*(rng.normal(0, 0.5, NUM_DRAWS) + rng.normal(0, 0.7, (4, NUM_DRAWS)))]
+    interval = images_interval(values, draws, 100)
+    assert interval and interval.degrees
+    pairs = [np.cov(draws[one], draws[other])[0, 1] for one in range(4) for other in range(one)]
+    shared, seeds = np.mean(pairs), np.var(values, ddof=1) / 4
+    assert interval.se_images**2 == pytest.approx(shared)
+    assert interval.se_seeds**2 == pytest.approx(seeds)
+    assert interval.degrees == pytest.approx((seeds + shared) ** 2 / (seeds**2 / 3))
+    half = scipy.stats.t.ppf(0.975, interval.degrees) * math.sqrt(seeds + shared)
+    assert interval.interval.high - np.mean(values) == pytest.approx(half)
+
+
+def test_paired_images_cancel() -> None:
+    """Trials that are right and wrong on the same images differ by nothing, whatever the images."""
+    values, resampled = by_seed(trials(np.random.default_rng(4), seeds_sd=0.2, images=np.zeros(200)))
+    interval = interval_of_difference(values, values, resampled, resampled)
+    assert interval and (interval.interval.low, interval.interval.high) == (0, 0)
+    others = {seed: Resampled("other images", 200, each.draws) for seed, each in resampled.items()}
+    assert interval_of_difference(values, values, resampled, others) is None
+
+
+def test_draws_of_pixels_and_objects_are_figures_of_the_drawn_images() -> None:
+    """Against the same images repeated: IoU over summed pixels, average precision over all detections of the draw."""
+    rng = np.random.default_rng(5)
+    drawn = rng.integers(0, 30, 30)
+    weights = np.bincount(drawn, minlength=30)[None].astype(float)
+    labelled = rng.integers(0, 3, (30, 6)) * rng.integers(1, 100, (30, 6))
+    right, extra = rng.integers(0, labelled + 1), rng.integers(0, 50, (30, 6))
+    found = Confusion.of_areas(right, right + extra, labelled).resampled("miou", weights)[0]
+    sums = [each[drawn].sum(axis=0) for each in (right, extra, labelled)]
+    assert found == pytest.approx(100 * np.mean(sums[0] / (sums[1] + sums[2])))
+
+    objects = rng.integers(1, 4, (30, 1))
+    images, hits = rng.integers(0, 30, 80), rng.random(80) < np.linspace(0.9, 0.1, 80)
+    matched = np.repeat(hits[None], 10, axis=0), np.zeros((10, 80), dtype=bool)
+    matches = Matches("voc2012", objects, [Detections(images, {"box": matched})])
+    copies = np.repeat(np.arange(80), weights[0, images].astype(int))
+    true = np.cumsum(hits[copies])
+    precision, recall = true / np.arange(1, len(copies) + 1), true / objects[drawn].sum()
+    # Between the copies of one detection precision rises: it counts after the last of them.
+    last = np.append(np.diff(copies) > 0, True)
+    precision, recall = precision[last], np.append(0, recall[last])
+    area = sum(precision[place:].max() * (recall[place + 1] - recall[place]) for place in range(len(precision)))
+    assert matches.resampled("box_ap50", weights)[0] == pytest.approx(100 * area)
