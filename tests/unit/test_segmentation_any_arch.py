@@ -93,6 +93,34 @@ def test_the_maps_of_a_plain_network_become_a_pyramid_over_whole_patches(
         assert fitted(f"{name}-any-frozen", arch).model.decode_head.in_channels == [width] * 4
 
 
+@pytest.mark.parametrize(
+    ("arch", "channels", "crop"),
+    [
+        ("vit_small_patch14_reg4_dinov2", [384] * 4, 518),
+        ("deit_small", [384] * 4, 512),
+        ("resnet18", [64, 128, 256, 512], 512),
+    ],
+)
+@pytest.mark.parametrize("base", ["seg-voc", "seg-cityscapes", "seg-ade20k"])
+def test_a_linear_probe_reads_the_last_map_or_the_last_four(
+    base: str, arch: str, channels: list[int], crop: int
+) -> None:
+    for name, read in ((f"{base}-linear", channels[-1:]), (f"{base}-linear4", channels)):
+        model = fitted(name, arch).model
+        assert (model.neck, model.decode_head.in_channels) == (None, read)
+        assert model.backbone.frozen and model.backbone.last_blocks
+        assert model.data_preprocessor.size == model.test_cfg.crop_size == (crop, crop)
+
+
+def test_a_linear_probe_is_the_same_on_all_data_but_for_classes_and_images() -> None:
+    probes = [load_protocol(benchmarks.get(f"{name}-linear").config_path) for name in (*NAMES, "seg-ade20k")]
+    for section in ("optim_wrapper", "param_scheduler", "train_cfg"):
+        assert probes[0][section] == probes[1][section] == probes[2][section]
+    assert {probe.train_dataloader.batch_size for probe in probes} == {16}
+    heads = [{key: value for key, value in probe.model.decode_head.items() if key != "num_classes"} for probe in probes]
+    assert heads[0] == heads[1] == heads[2]
+
+
 def test_images_are_fed_as_the_weights_expect_and_that_is_on_protocol() -> None:
     path = benchmarks.get("seg-voc-any").config_path
     preprocessor = fitted("seg-voc-any", "deit_small", preprocessing=HALVES).model.data_preprocessor
