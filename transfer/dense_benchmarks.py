@@ -6,7 +6,7 @@ from typing import Any
 
 from transfer import canaries
 from transfer.datasets import DATASETS
-from transfer.rows import Benchmark, Canary
+from transfer.rows import Benchmark
 
 DETECTION = "transfer.tasks.detection"
 SEGMENTATION = "transfer.tasks.segmentation"
@@ -28,24 +28,28 @@ def _segmentation(name: str, dataset: str, config: str, **fields: Any) -> Benchm
     )
 
 
-def _segmentation_of_any(base: str, dataset: str, title: str) -> list[Benchmark]:
-    """A paper's protocol with any architecture, fine-tuned and frozen."""
+def _segmentation_of_any(base: str, dataset: str, title: str, canary: tuple[float, str], low: float) -> list[Benchmark]:
+    """A paper's protocol with any architecture, fine-tuned and frozen; the canary's band, as its functions take it."""
     name, typed = f"seg-{base}-any", f"{base}-any"
+    short_warmup = ("param_scheduler.0.begin=40", "param_scheduler.1.end=40")
     return [
         _segmentation(
             name, dataset, f"{base}_any", typed=typed, arch=None, title=f"{title} segmentation, FCN on any network",
+            canary=canaries.short_segmentation(*canary, *short_warmup, low=low),
             summary=f"as {base} with any architecture, AdamW and layer-wise decay; our settings",
         ),
         _segmentation(
             f"{name}-frozen", dataset, f"{base}_any_frozen", typed=typed, arch=None, variant_of=name, option="--frozen",
+            canary=canaries.short_segmentation(*canary, low=low),
             title=f"{title} segmentation on any frozen network, linear head",
             summary="a linear head on the maps of the frozen backbone, in minutes",
         ),
     ]  # fmt: skip
 
 
-def _linear_probes(base: str, dataset: str, title: str, canary: Canary) -> list[Benchmark]:
+def _linear_probes(base: str, dataset: str, title: str, weakest: float, low: float) -> list[Benchmark]:
     """DINOv2's linear probe on any frozen architecture: on the last map, and on the last four."""
+    canary = canaries.short_segmentation(weakest, canaries.TABLE_10, "param_scheduler.1.end=40", low=low)
     last, four = "batch norm and 1x1 convolution on the last map, 40k iterations at batch 16", "on the last four maps"
     return [
         _segmentation(
@@ -126,25 +130,28 @@ DENSE = (
         summary="FCN-FPN R50, training (20,210) -> validation (2,000), 150 classes, crop 512, 160k iterations at "
         "batch 16",
     ),
-    *_segmentation_of_any("voc", "seg-voc", "VOC12"),
-    *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes"),
-    *_segmentation_of_any("ade20k", "ade20k", "ADE20K"),
-    *_linear_probes("voc", "seg-voc", "VOC12", canaries.linear_probe(66.4)),
-    *_linear_probes("cityscapes", "cityscapes", "Cityscapes", canaries.linear_probe(56.9)),
-    *_linear_probes("ade20k", "ade20k", "ADE20K", canaries.linear_probe(31.8, canaries.ALL_WALL)),
+    *_segmentation_of_any("voc", "seg-voc", "VOC12", canaries.VOC_FCN, 0.0),
+    *_segmentation_of_any("cityscapes", "cityscapes", "Cityscapes", canaries.CITYSCAPES_FCN, 0.0),
+    *_segmentation_of_any("ade20k", "ade20k", "ADE20K", canaries.ADE20K_FPN, canaries.ALL_WALL),
+    *_linear_probes("voc", "seg-voc", "VOC12", 66.4, 0.0),
+    *_linear_probes("cityscapes", "cityscapes", "Cityscapes", 56.9, 0.0),
+    *_linear_probes("ade20k", "ade20k", "ADE20K", 31.8, canaries.ALL_WALL),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",
+        canary=canaries.short_segmentation(*canaries.VOC_FCN),
         summary="a linear head on the stages of the frozen backbone, in minutes",
     ),
     _segmentation(
         "seg-cityscapes-frozen", "cityscapes", "cityscapes_frozen", protocol_version=2, typed="cityscapes",
         variant_of="seg-cityscapes", option="--frozen", title="Cityscapes segmentation on a frozen R50, linear head",
+        canary=canaries.short_segmentation(*canaries.CITYSCAPES_FCN),
         summary="a linear head on the stages of the frozen backbone, in minutes",
     ),
     _segmentation(
         "seg-ade20k-frozen", "ade20k", "ade20k_frozen", typed="ade20k", variant_of="seg-ade20k", option="--frozen",
         title="ADE20K segmentation on a frozen R50, linear head",
+        canary=canaries.short_segmentation(*canaries.ADE20K_FPN, low=canaries.ALL_WALL),
         summary="a linear head on the stages of the frozen backbone, 8k iterations",
     ),
 )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from transfer import benchmarks
 from transfer.preflight.canary import RANDOM, SUPERVISED, missed, run_canaries
+from transfer.tasks.segmentation.config import load_protocol, resolve_config
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from twist_common.errors import UserError
 
@@ -45,6 +46,17 @@ def test_a_canary_of_any_architecture_starts_from_the_weights_own(tmp_path: Path
     assert started == ["random:deit_small"]
 
 
+@pytest.mark.parametrize(
+    "name", [row.name for row in benchmarks.BENCHMARKS.values() if row.canary and row.task == benchmarks.SEGMENTATION]
+)
+def test_a_canary_of_segmentation_is_a_run_that_its_protocol_can_make(name: str) -> None:
+    row = benchmarks.get(name)
+    assert row.canary is not None
+    config, _ = resolve_config(load_protocol(row.config_path), row.canary.overrides)
+    assert config.train_cfg.max_iters == config.param_scheduler[0].end <= 1000
+    assert all(each.end <= 40 for each in config.param_scheduler[1:])
+
+
 def plan(name: str, folder: Path) -> TrialPlan:
     (found,) = plan_trials(
         runs=folder / "runs",
@@ -74,7 +86,7 @@ def test_a_figure_outside_its_band_is_named_with_the_band_and_its_source(figure:
 
 def test_ade20k_of_one_class_everywhere_is_outside_its_band() -> None:
     wall = 0.1576  # of all pixels: ADE20K's most frequent class
-    for name in ("seg-ade20k", "seg-ade20k-linear", "seg-ade20k-linear4"):
+    for name in ("seg-ade20k", "seg-ade20k-frozen", "seg-ade20k-any", "seg-ade20k-linear", "seg-ade20k-linear4"):
         assert missed(benchmarks.get(name), {RANDOM: 100 * wall / 150}) is not None
         assert missed(benchmarks.get(name), {RANDOM: 2.0}) is None
 

@@ -3,7 +3,8 @@
 
 A batch norm and a 1x1 convolution read the last map, or the last four side by side; scores are upsampled to the
 pixels. Of a plain ViT the maps are the patch tokens after each of the last four blocks, through the last norm, without
-the class token. DINOv2's settings are those of its published ADE20K head, as kept in
+the class token; BEiT and EVA have a norm for the tokens' mean alone, and their maps stay without one. DINOv2's settings
+are those of its published ADE20K head, as kept in
 https://github.com/BrianPulfer/robustness-tokens/blob/b1af51e358518690d6da699f1a196a3b352c23bc/configs/eval/segmentation/original_confs/dinov2_vits14_ade20k_linear_config.py
 
 Ours, because DINOv2 has ViTs alone: of a network with a pyramid the maps are the outputs of its stages, the last one
