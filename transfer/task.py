@@ -96,6 +96,16 @@ class Task(ABC):
         """What a trial that ran computed. Imports no torch."""
         return Work(arch=record.weights.arch, phases=())
 
+    def undeclared_difference(self, record: TrialRecord, benchmark: Benchmark) -> list[str]:
+        """What a trial's resolved config has otherwise than the protocol, as it is resolved here and now.
+
+        What belongs to the machine and the weights is left out. May import the framework.
+
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: the config is not one of this task.
+        """
+        raise LookupError(f"trials of {benchmark.name} have no config to compare")
+
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         """Overrides that cut the training to this many iterations, for a probe; none if trials report each step."""
         return ()

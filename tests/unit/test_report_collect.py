@@ -87,11 +87,13 @@ def test_older_version_of_an_unknown_benchmark_is_off_protocol() -> None:
     assert [found[0].on_protocol, found[1].on_protocol] == [False, True]
 
 
-def test_undeclared_other_config_is_off_protocol() -> None:
+def test_of_undeclared_configs_that_are_not_the_protocols_none_is_on_protocol_however_many_have_it() -> None:
     records = [*trials([1.0, 2.0, 3.0]), done(9.0, weights="other", config_sha256="f" * 64)]
     found = procedures(records)
-    assert [found[index].on_protocol for index in range(4)] == [True, True, True, False]
-    assert "ffffffff" in found[3].deviations[0]
+    assert not any(each.on_protocol for each in found.values())
+    assert found[3].deviations == ("resolved config ffffffff is not the protocol's",)
+    unknown = procedures([done(1.0, benchmark="zoo"), done(1.0, benchmark="zoo", seed=1, config_sha256="f" * 64)])
+    assert unknown[1].deviations == ("resolved config ffffffff is not that of all trials",)
 
 
 def test_a_failed_trial_says_nothing_about_the_procedure() -> None:

@@ -22,6 +22,7 @@ from transfer.report.compare.model import (
     ResultRow,
     Weights,
 )
+from transfer.report.compare.own_config import undeclared
 from transfer.report.compare.statistics import summarize
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.published import published_table
@@ -130,8 +131,8 @@ def procedures(records: Sequence[TrialRecord], version: int | None = None) -> di
     """The procedure of each done trial of one benchmark, by index in ``records``.
 
     The protocol is ``version`` without differences; by default the benchmark's current one, or for a benchmark that is
-    not in the table the newest seen. Trials that declare no difference and still resolved to different configs cannot
-    all have run it: the config of most trials counts as the protocol, the others are off.
+    not in the table the newest seen. Trials that declare no difference and still resolved to different configs are
+    judged by :mod:`~transfer.report.compare.own_config`.
     """
     done = {index: record for index, record in enumerate(records) if record.status == "done"}
     if not done:
@@ -139,22 +140,20 @@ def procedures(records: Sequence[TrialRecord], version: int | None = None) -> di
     if version is None:
         benchmark = BENCHMARKS.get(next(iter(done.values())).benchmark)
         version = benchmark.protocol_version if benchmark else max(each.protocol_version for each in done.values())
-    configs = Counter(
-        record.config_sha256
-        for record in done.values()
-        if record.protocol_version == version and not record.protocol_difference
-    )
-    protocol = max(configs, key=lambda sha256: (configs[sha256], sha256), default=None)
+    declared = {}
+    for index, record in done.items():
+        declared[index] = list(record.protocol_difference)
+        if record.norm_batch is None and "batch norm" in record.batch:  # from before this was a difference
+            declared[index].append(record.batch)
+        if record.protocol_version != version:
+            declared[index].insert(0, f"protocol version {record.protocol_version}, current is {version}")
+    others = undeclared([done[index] for index, difference in declared.items() if not difference], version)
+    # Trials on protocol are one procedure, on whatever machine: it goes by the first of their configs.
+    own = min((sha256 for sha256, difference in others.items() if not difference), default="")
     found = {}
     for index, record in done.items():
-        deviations = list(record.protocol_difference)
-        if record.norm_batch is None and "batch norm" in record.batch:  # from before this was a difference
-            deviations.append(record.batch)
-        if record.protocol_version != version:
-            deviations.insert(0, f"protocol version {record.protocol_version}, current is {version}")
-        if not deviations and record.config_sha256 != protocol:
-            deviations.append(f"resolved config {record.config_sha256[:8]} differs from that of most trials")
-        found[index] = Procedure(tuple(deviations), record.protocol_version, record.config_sha256)
+        deviations = tuple(declared[index]) or others[record.config_sha256]
+        found[index] = Procedure(deviations, record.protocol_version, record.config_sha256 if deviations else own)
     return found
 
 

@@ -41,5 +41,10 @@ class Classification(Task):
 
         return recorded_work(record, benchmark)
 
+    def undeclared_difference(self, record: TrialRecord, benchmark: Benchmark) -> list[str]:
+        from transfer.tasks.classification.protocol import undeclared_difference
+
+        return undeclared_difference(record, benchmark)
+
 
 TASK = Classification()

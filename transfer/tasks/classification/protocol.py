@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from transfer.record import TrialRecord
 from transfer.rows import Benchmark, LabelledDataset
 from transfer.weights.backbone.architecture import RESNETS
 from twist_common import overrides
@@ -279,3 +280,10 @@ def resolved(benchmark: Benchmark, protocol: Any, **facts: Any) -> str:
         **dataclasses.asdict(protocol),
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def undeclared_difference(record: TrialRecord, benchmark: Benchmark) -> list[str]:
+    """See :meth:`transfer.task.Task.undeclared_difference`; the protocol's fields are compared."""
+    used = json.loads(record.resolved_config)
+    protocol = json.loads(resolved(benchmark, load_protocol(benchmark, ())[0]))
+    return [f"{name}: {value} -> {used.get(name)}" for name, value in protocol.items() if used.get(name) != value]

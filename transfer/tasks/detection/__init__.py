@@ -59,6 +59,11 @@ class Detection(Task):
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         return work.recorded_work(record, benchmark)
 
+    def undeclared_difference(self, record: TrialRecord, benchmark: Benchmark) -> list[str]:
+        from transfer.tasks.detection.config import undeclared_difference
+
+        return undeclared_difference(record, benchmark)
+
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         return (f"SOLVER.MAX_ITER={iterations}", "SOLVER.STEPS=()")
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode, get_cfg
 
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
+from transfer.record import TrialRecord
+from transfer.rows import Benchmark
 from transfer.tasks.detection.model import SYNCHRONISED_NORMS, add_network_config, takes_any
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.tasks.detection.own import own_settings
@@ -184,6 +187,20 @@ def protocol_difference(cfg: CfgNode, protocol: CfgNode) -> list[str]:
         f"{key}: {before[key]} -> {value}"
         for key, value in sorted(leaves(cfg))
         if value != before[key] and key not in (*SET_BY_TRIAL, *NOT_PROTOCOL)
+    ]
+
+
+def undeclared_difference(record: TrialRecord, benchmark: Benchmark) -> list[str]:
+    """See :meth:`transfer.task.Task.undeclared_difference`."""
+    used = yaml.safe_load(record.resolved_config)
+    cfg = protocol_config(benchmark.config_path, device=used["MODEL"]["DEVICE"])
+    if takes_any(cfg) and record.weights.proof:
+        cfg = with_weights(cfg, record.weights.proof["settings"])
+    before, after = (dict(leaves(CfgNode(each))) for each in (yaml.safe_load(resolved_text(cfg)), used))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted({**before, **after})
+        if before.get(key) != after.get(key) and key not in NOT_PROTOCOL
     ]
 
 

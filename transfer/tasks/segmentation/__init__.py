@@ -56,6 +56,11 @@ class Segmentation(Task):
     def recorded_work(self, record: TrialRecord, benchmark: Benchmark) -> Work:
         return work.recorded_work(record, benchmark)
 
+    def undeclared_difference(self, record: TrialRecord, benchmark: Benchmark) -> list[str]:
+        from transfer.tasks.segmentation.any_arch import undeclared_difference
+
+        return undeclared_difference(record, benchmark)
+
     def shortened(self, work: Work, iterations: int) -> tuple[str, ...]:
         """A warm-up longer than the probe is cut with it."""
         if "warm-up" not in work.notes:

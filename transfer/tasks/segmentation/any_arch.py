@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from transfer.record import TrialRecord
+from transfer.rows import Benchmark
+from transfer.tasks.segmentation.config import differences, load_protocol
 from transfer.trial import Trial
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.timm_network import NUM_MAPS, TimmSpec
@@ -70,6 +74,16 @@ def fit(config: Any, arch: str, settings: Mapping[str, Any]) -> None:
             f"timm's {spec.name} takes images of {'x'.join(map(str, spec.image_size))} px only, the protocol's are "
             f"{'x'.join(map(str, crop))}: use a network that takes any size"
         )
+
+
+def undeclared_difference(record: TrialRecord, benchmark: Benchmark) -> list[str]:
+    """See :meth:`transfer.task.Task.undeclared_difference`."""
+    from mmengine.config import Config
+
+    protocol = load_protocol(benchmark.config_path)
+    if record.weights.proof:
+        fit(protocol, record.weights.arch, record.weights.proof.get("settings", {}))
+    return differences(protocol, Config(json.loads(record.resolved_config)))
 
 
 def _fill(settings: Any, values: Mapping[str, Any]) -> None:
