@@ -47,6 +47,8 @@ class Args:
     """Difference in percentage points to say the number of trials for."""
     margin: float | None = None
     """Differences below this, in percentage points, do not matter: shown to be so, two weights are "equivalent"."""
+    declared: Annotated[tuple[str, ...], arg(name="as", metavar="WEIGHTS=METHOD")] = ()
+    """Weights that are a method of the paper, e.g. mine=TWIST: its tables show measured − published, with a verdict."""
     verify: Annotated[Path | None, arg(metavar="REPORT.JSON|FOLDER|ARCHIVE")] = None
     """Says what of this report, in any of its forms, does not follow from its records, or from those in RUNS_DIR if
     given; and which records, files beside them and lines of the runs' ledger contradict each other."""
@@ -69,7 +71,7 @@ def main(args: Args) -> int:
     if args.pack is not None:
         from transfer.report.write.pack import RECORDS, outcome_files, pack
 
-        report, strips, trials = _read(args.runs, args.baseline, args.difference, args.margin)
+        report, strips, trials = _read(args.runs, args.baseline, args.difference, args.margin, args.declared)
         shown = [row for strip in strips if strip for row in strip.rows]
         files = _signed_files(report, [f"../{RECORDS}"], strips, args.sign)
         pack(args.pack, report.records, files, shown, report.evidence.files() | outcome_files(trials))
@@ -82,6 +84,7 @@ def main(args: Args) -> int:
         baseline=args.baseline,
         difference=args.difference,
         margin=args.margin,
+        declared=args.declared,
         sign=args.sign,
     )
     print(printable(summary_text(report)))
@@ -96,6 +99,7 @@ def write_report(
     baseline: str | None = None,
     difference: float = 1.0,
     margin: float | None = None,
+    declared: Sequence[str] = (),
     sign: Path | None = None,
 ) -> tuple[Report, Path]:
     """Reads the records and writes every form of the report. Files whose content stays the same are left alone.
@@ -115,7 +119,7 @@ def write_report(
     """
     from transfer.report.write.forms import REPORT_HTML, REPORT_SIGNATURE
 
-    report, strips, _ = _read(runs, baseline, difference, margin)
+    report, strips, _ = _read(runs, baseline, difference, margin, declared)
     folder = make_dir(out or next((source for source in runs if source.is_dir()), Path("report")))
     sources = [Path(os.path.relpath(source, folder)).as_posix() for source in runs]
     files = {folder / name: content for name, content in _signed_files(report, sources, strips, sign).items()}
@@ -139,7 +143,7 @@ def _signed_files(
 
 
 def _read(
-    runs: Sequence[Path], baseline: str | None, difference: float, margin: float | None
+    runs: Sequence[Path], baseline: str | None, difference: float, margin: float | None, declared: Sequence[str]
 ) -> tuple[Report, tuple[Strip | None, ...], list[FoundTrial]]:
     from transfer.report.compare.results import build_report
     from transfer.report.lay_out.strips import build_strips
@@ -154,6 +158,7 @@ def _read(
         baseline=baseline,
         wanted=difference,
         margin=margin,
+        declared=declared,
         evidence=evidence,
         outcomes=outcomes_of(found),
     )

@@ -144,6 +144,7 @@ def _read_stated(written: WrittenReport) -> _Stated:
             "baseline": None if asked["baseline"] is None else text(asked, "baseline"),
             "wanted": number(asked["difference"], "difference"),
             "margin": None if asked["margin"] is None else number(asked["margin"], "margin"),
+            "declared": [text({"as": each}, "as") for each in asked["as"]],
             # A report stays true when a protocol gets a new version: what it calls on protocol was so then.
             "versions": {name: row["protocol_version"] for name, row in rows if row["on_protocol"]},
         }
@@ -219,6 +220,9 @@ def _cells(content: dict[str, Any]) -> Cells:
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))
+    for entry in content["reproductions"]:
+        where = f"{entry['suite']}/{entry['benchmark']}, {entry['weights']} − {entry['published']}, {entry['metric']}"
+        cells |= {f"{where} {name}": entry[name] for name in ("difference", "in_sd", "p_value", "verdict")}
     for entry in content["near_duplicates"]:
         cells |= dict(_leaves(entry, f"near-duplicates, {entry['data_set']}, {entry['training_source']}"))
     for entry in content["ablations"]:

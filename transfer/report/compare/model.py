@@ -178,6 +178,8 @@ class Report:
         baseline: as it was asked for.
         wanted: the difference to be shown, in percentage points.
         margin: what counts as no difference, in percentage points.
+        declared: which weights are said to be which published method, as it was asked for.
+        reproduced: label of weights to the published method that they are said to be.
         evidence: what lies beside the records.
     """
 
@@ -185,6 +187,8 @@ class Report:
     baseline: str | None = None
     wanted: float = WANTED_DIFFERENCE
     margin: float | None = None
+    declared: tuple[str, ...] = ()
+    reproduced: dict[str, str] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
 
     @property

@@ -55,6 +55,11 @@ class Form:
     def benchmarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(place.benchmark for place in self.places))
 
+    def num_trials(self, benchmark: str) -> int:
+        """Of how many trials the paper prints the mean; where it does not say, one."""
+        table = published_table(benchmark)
+        return table.num_trials if table else 1
+
 
 @dataclass(frozen=True)
 class MeasuredRow:

@@ -37,6 +37,7 @@ def build_report(
     baseline: str | None = None,
     wanted: float = WANTED_DIFFERENCE,
     margin: float | None = None,
+    declared: Sequence[str] = (),
     evidence: Evidence | None = None,
     versions: Mapping[str, int] | None = None,
     outcomes: ReadOutcomes = lambda record: None,
@@ -48,13 +49,15 @@ def build_report(
             or without any, of two weights the first by name.
         wanted: the difference to give the number of trials for, in percentage points.
         margin: what counts as no difference, in percentage points; None for no test of equivalence.
+        declared: which weights are which published method, ``"WEIGHTS=METHOD"``
+            (:func:`~transfer.report.compare.reproduction.declared_methods`).
         evidence: what lies beside the records (:func:`~transfer.report.read.evidence.find_evidence`).
         versions: benchmark to the protocol version that counts as current; by default the table's.
         outcomes: reads the outcomes of a trial's test images, where there are some.
 
     Raises:
-        UserError: no weights of that name, or several; a metric whose direction changes between trials; a wanted
-            difference or a margin that is not above 0.
+        UserError: no weights or method of that name, or several; a metric whose direction changes between trials; a
+            wanted difference or a margin that is not above 0.
     """
     for option, value in (("--difference", wanted), ("--margin", margin)):
         if value is not None and not 0 < value < math.inf:
@@ -86,7 +89,20 @@ def build_report(
             )
         )
     benchmarks = tuple(judge(results, wanted, margin))
-    return Report(benchmarks, baseline=baseline, wanted=wanted, margin=margin, evidence=evidence or Evidence())
+    reproduced = {}
+    if declared:
+        from transfer.report.compare.reproduction import declared_methods
+
+        reproduced = declared_methods(declared, labels.values(), [labels[each] for each in baselines])
+    return Report(
+        benchmarks,
+        baseline=baseline,
+        wanted=wanted,
+        margin=margin,
+        declared=tuple(declared),
+        reproduced=reproduced,
+        evidence=evidence or Evidence(),
+    )
 
 
 def group(records: Iterable[TrialRecord]) -> dict[BenchmarkKey, list[TrialRecord]]:

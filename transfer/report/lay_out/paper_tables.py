@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from transfer.report.compare.model import Report
@@ -11,10 +12,12 @@ from transfer.report.compare.paper import (
     Form,
     MeasuredRow,
     Place,
+    PrintedRow,
     average,
     measured_rows,
     paper_forms,
 )
+from transfer.report.compare.reproduction import Reproduction, reproductions
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import (
     Column,
@@ -27,9 +30,13 @@ from transfer.report.lay_out.tables import (
     row_label,
     text_columns,
 )
-from transfer.report.read.published import fact_text, paper_id
+from transfer.report.read.published import PublishedRow, fact_text, paper_id
 
 FACT_TITLES = {"backbone": "Backbone", "epochs": "Epochs", "multi_crop": "Multi-crop"}
+REPRODUCTION = (
+    "Measured − published, in points and in standard deviations of the trials; agrees: no difference shown at 5 %, if "
+    "published trials spread as these do"
+)
 
 
 def paper_tables(report: Report) -> tuple[Table, ...]:
@@ -77,6 +84,8 @@ def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) 
             figures = [fmt.number(value, digits=1) for value in values]  # as printed: one digit
             printed.append(TableRow((row.method, *_facts(form, row.facts), *figures), "published"))
         groups.append(RowGroup(f"Published, not measured: Table {form.number} of {paper_id()}", tuple(printed)))
+    if reproduced := [line for row in rows for line in _reproduced(report, suite, form, row, averaged)]:
+        groups.append(RowGroup(REPRODUCTION, tuple(reproduced)))
     where = f"{suite}: " if len(report.suites) > 1 else ""
     caption = f"{where}{form.title}, in the form of Table {form.number}: mean ± standard deviation (trials), in percent"
     if form.note:
@@ -107,6 +116,33 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
         cells.append(fmt.summary(over_all.summary if over_all else None))
         cards.append(average_anchor(over_all) if over_all else "")
     return TableRow(tuple(cells), row_kind(first), frozenset(best), cell_cards=tuple(cards))
+
+
+def printed_label(row: PrintedRow) -> str:
+    """The method with what the table says of it, e.g. ``"TWIST, ResNet-50, 800 epochs"``."""
+    return PublishedRow(row.method, {}, facts=row.facts).label
+
+
+def _reproduced(report: Report, suite: str, form: Form, row: MeasuredRow, averaged: bool) -> Iterator[TableRow]:
+    """A line for each printed row that the weights are said to be."""
+    for printed, found in itertools.groupby(reproductions(report, suite, form, row), key=lambda each: each.printed):
+        by_place = {each.place: each for each in found}
+        cells = [f"{measured_label(row)} − {printed_label(printed)}", *[""] * len(form.facts)]
+        cards = [""] * len(cells)
+        for place in form.places:
+            each = by_place.get(place)
+            cells.append(_agreement(each) if each else fmt.NOTHING)
+            cards.append(card_anchor(*row.runs[place.benchmark]) if each else "")
+        if averaged:
+            cells.append("")
+            cards.append("")
+        yield TableRow(tuple(cells), cell_cards=tuple(cards))
+
+
+def _agreement(each: Reproduction) -> str:
+    """``"+0.42 (1.3 sd), agrees"``."""
+    in_sd = "" if each.in_sd is None else f" ({fmt.number(each.in_sd, digits=1)} sd)"
+    return f"{fmt.signed(each.difference)}{in_sd}, {each.verdict}"
 
 
 def _facts(form: Form, known: Mapping[str, Any]) -> list[str]:

@@ -58,6 +58,7 @@ class PublishedTable:
         setting: what was run there.
         metrics: in the order of the columns.
         figure: the paper's figure that shows the same as curves, e.g. ``"4(b)"``.
+        num_trials: of how many trials a figure is the mean; 1 where the paper does not say.
     """
 
     source: str
@@ -65,6 +66,7 @@ class PublishedTable:
     rows: tuple[PublishedRow, ...]
     metrics: tuple[str, ...] = ()
     figure: str | None = None
+    num_trials: int = 1
 
 
 @functools.cache
@@ -123,4 +125,5 @@ def _table(entry: Mapping[str, Any]) -> PublishedTable:
         for row in entry["rows"]
     )
     source = entry.get("source") or (f"Table {entry['table']} of {paper_id()}" if "table" in entry else paper_id())
-    return PublishedTable(source, entry["setting"], rows, tuple(entry["metrics"]), entry.get("figure"))
+    figure, num_trials = entry.get("figure"), entry.get("num_trials", 1)
+    return PublishedTable(source, entry["setting"], rows, tuple(entry["metrics"]), figure, num_trials)

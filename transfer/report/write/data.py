@@ -16,8 +16,9 @@ from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
+from transfer.report.compare.reproduction import all_reproductions
 from transfer.report.compare.runs import methods
-from transfer.report.lay_out.paper_tables import measured_label
+from transfer.report.lay_out.paper_tables import measured_label, printed_label
 from transfer.report.lay_out.provenance import notes
 from twist_common.errors import UserError
 from twist_common.files import sha256_text
@@ -26,7 +27,7 @@ from twist_common.strict_json import loads, read_bounded, reason
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def render_csv(report: Report) -> str:
@@ -109,7 +110,12 @@ def json_content(report: Report) -> dict[str, Any]:
     """What ``report.json`` says about the records and the evidence, in containers that JSON has."""
     evidence = report.evidence
     content = {
-        "options": {"baseline": report.baseline, "difference": report.wanted, "margin": report.margin},
+        "options": {
+            "baseline": report.baseline,
+            "difference": report.wanted,
+            "margin": report.margin,
+            "as": report.declared,
+        },
         "confidence": stats.CONFIDENCE,
         "alpha": power.ALPHA,
         "power": power.POWER,
@@ -125,6 +131,22 @@ def json_content(report: Report) -> dict[str, Any]:
                 "average": asdict(average.summary) | {"values": average.values},
             }
             for average in averages(report)
+        ],
+        "reproductions": [
+            {
+                "suite": each.suite,
+                "table": each.form.number,
+                "title": each.form.title,
+                "weights": measured_label(each.row),
+                "published": printed_label(each.printed),
+                "benchmark": each.place.benchmark,
+                "metric": each.place.metric,
+                "difference": each.difference,
+                "in_sd": each.in_sd,
+                "p_value": each.p_value,
+                "verdict": each.verdict,
+            }
+            for each in all_reproductions(report)
         ],
         "near_duplicates": [
             {field.name: getattr(counted, field.name) for field in fields(counted) if field.name != "content"}
