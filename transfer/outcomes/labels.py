@@ -99,29 +99,29 @@ class Ranks(Outcomes):
 
     def resampled(self, metric: str, weights: Weights) -> NDArray[np.float64]:
         """Follows :func:`transfer.tasks.classification.scoring.average_precision_11pt`, whose tests hold this too."""
-        total, classes = np.zeros(len(weights)), np.zeros(len(weights))
+        # Images come first here, so that all draws of one image lie side by side.
+        weights = np.ascontiguousarray(weights.T)
+        total, classes = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
         for labels, ranks in zip(self.labels.T, self.ranks.T, strict=True):
             counted = np.flatnonzero(labels >= 0)
             order = counted[np.argsort(ranks[counted], kind="stable")]
-            if not len(order):
+            hits = np.flatnonzero(labels[order] == 1)
+            if not len(hits):
                 continue
-            ends = np.append(np.flatnonzero(np.diff(ranks[order])), len(order) - 1)  # the last image of each score
-            images = np.cumsum(weights[:, order], axis=1)[:, ends]
-            found = np.cumsum(weights[:, order] * (labels[order] == 1), axis=1)[:, ends]
-            with np.errstate(invalid="ignore"):
-                precision = np.where(images > 0, found / images, 0)
-            highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]  # at this recall or a higher one
-            present = found[:, -1:]
-            points = [self._at(highest, 10 * found >= tenths * present) for tenths in range(11)]
-            exists = present[:, 0] > 0
-            total += np.where(exists, np.mean(points, axis=0), 0)
+            # Precision is highest where an image has the class; images of its score are counted with it.
+            ends = np.searchsorted(ranks[order], ranks[order][hits], side="right") - 1
+            last = np.searchsorted(ranks[order][hits], ranks[order][hits], side="right") - 1
+            found = np.cumsum(weights[order[hits]], axis=0)[last]
+            images = np.cumsum(weights[order], axis=0)[ends]
+            precision = found / np.maximum(images, 1)
+            highest = np.maximum.accumulate(precision[::-1], axis=0)[::-1]  # at this recall or a higher one
+            present = found[-1]
+            draws = np.arange(len(present))
+            points = [highest[(10 * found >= tenths * present).argmax(axis=0), draws] for tenths in range(11)]
+            exists = present > 0
+            total += exists * np.mean(points, axis=0)
             classes += exists
         return 100 * total / classes
-
-    @staticmethod
-    def _at(highest: NDArray[np.float64], reached: NDArray[np.bool_]) -> NDArray[np.float64]:
-        first = reached.argmax(axis=1)
-        return highest[np.arange(len(highest)), first]
 
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         return {"labels": (self.labels + 1).astype(np.uint8), "ranks": smallest(self.ranks)}, {}
