@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from transfer.outcomes.file import packed
 from transfer.outcomes.labels import Hits
 from transfer.record import OUTCOMES_NAME
 from transfer.report.read.archive import read_archive
-from transfer.report.verify import verify
+from transfer.report.verify import in_words, verify
 from transfer.report.write.markdown import FIGURES
 from twist_common.errors import UserError
 from twist_common.files import sha256_bytes, sha256_file
@@ -61,7 +62,7 @@ def test_folder_archive_and_json_hold_when_nothing_was_forged(written: Path) -> 
 
 def test_what_holds_no_report_is_refused_in_one_sentence(tmp_path: Path) -> None:
     save([done(60.0)], tmp_path)
-    with pytest.raises(UserError, match=r"report\.json is not a report\.json of this program"):
+    with pytest.raises(UserError, match=r"there is no .*report\.json: write the report"):
         verify(tmp_path)
 
 
@@ -123,6 +124,20 @@ def test_metrics_that_the_outcomes_contradict_are_named_though_seal_and_report_w
     assert found.edited == (
         f"demo/demo-linear, twist-{record.weights.sha256[:8]}, seed 0: top1 is 85.0, its outcomes give 75.0",
     )
+
+
+def test_outcomes_that_were_removed_are_said_not_to_be_checked(tmp_path: Path) -> None:
+    save([done({"top1": 75.0}, benchmark="demo-linear", files={OUTCOMES_NAME: "a" * 64})], tmp_path)
+    write_report([tmp_path])
+    found = verify(tmp_path)
+    assert len(found.unchecked) == 1
+    assert "not checked: metrics of 1 trial against outcomes" in in_words(found, tmp_path)
+
+
+def test_a_records_hash_that_was_emptied_in_the_report_is_named(written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(re.sub(r'"record_sha256": "\w+"', '"record_sha256": ""', (written / "report.json").read_text()))
+    assert len(verify(path, [written]).edited) == 4
 
 
 def test_a_protocol_difference_that_was_emptied_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from transfer.report.read.trials import broken_seals, copies, find_trials, outco
 from transfer.report.signature import signer
 from transfer.report.write.data import json_content, no_report, parse_json
 from transfer.report.write.forms import REPORT_JSON, REPORT_SIGNATURE
-from transfer.report.written import WrittenReport, changed_files, changed_forms, open_report
+from transfer.report.written import WrittenReport, changed_files, changed_forms, missing_outcomes, open_report
 from twist_common.errors import UserError
 from twist_common.files import sha256_text
 from twist_common.strict_json import number, text
@@ -40,6 +40,7 @@ class Verification:
         edited: one line for each record that was changed after its trial or after the report.
         ledger: one line for each contradiction between the records and the ledger.
         has_ledger: whether there is one.
+        unchecked: trials whose outcomes are not there.
         signed_by: who, of the signers that were asked for; ``unsigned``: why there is none.
         sealed_in_part: records whose seal covers their figures alone, because they are of the older schema.
     """
@@ -50,6 +51,7 @@ class Verification:
     sealed_in_part: tuple[str, ...] = ()
     ledger: tuple[str, ...] = ()
     has_ledger: bool = True
+    unchecked: tuple[str, ...] = ()
     signed_by: str = ""
     unsigned: str = ""
 
@@ -85,7 +87,7 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
     changed = [
         f"{trial_name(record)}: not the record that the report was made of"
         for record in records
-        if stated.hashes.get(trial_name(record), "") not in ("", sha256_text(record.to_text()))
+        if stated.hashes.get(trial_name(record)) not in (None, sha256_text(record.to_text()))
     ]
     differing = tuple(_differences(stated.cells, _cells(json_content(report))))
     # Where figures differ, so does every form, and nothing is said by that.
@@ -104,6 +106,7 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
         ledger=(*report.ledger.faults, *cut),
         has_ledger=report.ledger.num_lines is not None or not records,
+        unchecked=tuple(missing_outcomes(found)),
         unsigned=unsigned,
         signed_by=signed_by,
     )
@@ -136,7 +139,10 @@ class _Stated:
 
 
 def _read_stated(written: WrittenReport) -> _Stated:
-    stated = parse_json(written.read(REPORT_JSON) or b"", written.where)
+    content = written.read(REPORT_JSON)
+    if content is None:
+        raise UserError(f"there is no {written.where}: write the report with tools/report.sh first")
+    stated = parse_json(content, written.where)
     try:
         asked = stated["options"]
         rows = [(each["benchmark"], row) for each in stated["benchmarks"] for row in each["weights"]]
@@ -168,6 +174,11 @@ def in_words(verification: Verification, path: Path) -> str:
         lines.append(f"signature: {verification.unsigned or f'of {verification.signed_by}'}")
     if not verification.has_ledger:
         lines.append("no ledger: whether trials were left out cannot be seen")
+    if unchecked := verification.unchecked:
+        lines.append(
+            f"not checked: metrics of {fmt.plural(len(unchecked), 'trial')} against outcomes of the images, which are "
+            f"not there; the first is {unchecked[0]}"
+        )
     if in_part := verification.sealed_in_part:
         lines.append(
             f"sealed in part: {fmt.plural(len(in_part), 'record')} of the older schema, whose seal covers the figures "

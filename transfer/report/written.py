@@ -69,6 +69,15 @@ def changed_forms(
     ]
 
 
+def missing_outcomes(trials: Sequence[FoundTrial]) -> list[str]:
+    """The trials whose outcomes are not beside their record, so that no metric is held against them."""
+    return [
+        trial_name(trial.record)
+        for trial in trials
+        if OUTCOMES_NAME in trial.record.files and trial.read(OUTCOMES_NAME) is None
+    ]
+
+
 def changed_files(trials: Sequence[FoundTrial]) -> Iterator[str]:
     """A line for each file beside a record that is not the trial's, and each figure that outcomes contradict."""
     for trial in trials:
@@ -78,7 +87,7 @@ def changed_files(trials: Sequence[FoundTrial]) -> Iterator[str]:
                 continue
             if sha256_bytes(content) != sha256:
                 yield f"{trial_name(trial.record)}: {name} is not the trial's"
-            if name == OUTCOMES_NAME:
+            elif name == OUTCOMES_NAME:
                 metrics = {metric: each.value for metric, each in trial.record.metrics.items()}
                 contradictions = not_following(metrics, read_outcomes(content, f"{trial.where}, {name}"))
                 yield from (f"{trial_name(trial.record)}: {line}" for line in contradictions)
