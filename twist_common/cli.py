@@ -44,6 +44,8 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
     for name, text in lists.items():
         description = description.replace(f"{{{name}}}", text)
     description = _AsItIs(wrapped(description, shutil.get_terminal_size().columns))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         code = main(_parsed(args_type, prog, description))
         sys.stdout.flush()

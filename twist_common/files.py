@@ -119,8 +119,10 @@ def make_dir(path: Path) -> Path:
     """Makes ``path`` and its parents, and checks that it can be written to.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot, or its name is not UTF-8, which safetensors and others need.
     """
+    if str(path) != str(path).encode(errors="replace").decode():
+        raise UserError(f"{path} has a name that is not UTF-8: choose another --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -27,6 +27,7 @@ from tests.report_records import trials
 from tests.unit.test_claim import dead_owner
 from transfer.commands.report import write_report
 from transfer.trials import process
+from twist_common.errors import UserError
 from twist_common.files import ABANDONED_SECONDS, atomic_path, link_or_copy, temporary_name, write_text
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
@@ -113,6 +114,20 @@ def test_a_command_says_in_one_sentence_what_the_system_refuses(tmp_path: Path) 
             told = subprocess.run(line, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=output,
                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
         assert told.returncode == 1 and told.stderr.count("\n") == 1 and "No space left" in told.stderr, told.stderr
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_and_printed_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    with pytest.raises(UserError, match="has a name that is not UTF-8: choose another --out"):
+        write_text(Path(name) / "file", "x")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import dataclasses\nfrom twist_common import cli\n"
+        "@dataclasses.dataclass\nclass Args:\n    'Prints.'\n    name: str\n"
+        "cli.run(Args, lambda args: print(args.name), prog='program')\n"
+    )
+    told = run_program(program, "--name", name, PYTHONIOENCODING="utf-8:strict")
+    assert told.returncode == 0 and told.stdout.endswith("caf\\udce9\n"), told.stderr
 
 
 def left_by(pid: int, stem: str, suffix: str) -> str:
