@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-RUN_ELSEWHERE = ("checkpoints.md",)  # each command of theirs by a test of its own
+RUN_ELSEWHERE = ("checkpoints.md", "own_data.md")  # each command of theirs by a test of its own
 BLOCK = re.compile(r"^( *)```(?:bash|console)(?: title=\"(.+?)\")?\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import run_module
 from tests.integration.test_detection_trial import Oracle
+from tests.own_boxes import make_coco
 from transfer import benchmarks
 from transfer.doctor.own_data import completed
 from transfer.record import TrialRecord
@@ -31,7 +32,7 @@ SMALL = (
     "MODEL.ROI_BOX_HEAD.CONV_DIM=16", "MODEL.ROI_BOX_HEAD.FC_DIM=32", "MODEL.RPN.POST_NMS_TOPK_TRAIN=10",
     "MODEL.RPN.POST_NMS_TOPK_TEST=10", "INPUT.MIN_SIZE_TRAIN=(64,)", "INPUT.MIN_SIZE_TEST=64",
     "SOLVER.IMS_PER_BATCH=2", "SOLVER.MAX_ITER=2", "SOLVER.STEPS=()", "TEST.PRECISE_BN.ENABLED=False",
-    "DATALOADER.NUM_WORKERS=0", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0", "MODEL.ROI_MASK_HEAD.CONV_DIM=8",
+    "DATALOADER.NUM_WORKERS=0", "MODEL.ROI_HEADS.SCORE_THRESH_TEST=0.0",
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE=8", "MODEL.RPN.BATCH_SIZE_PER_IMAGE=8",
 )  # fmt: skip
 
@@ -45,24 +46,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def coco(digits: Path, tmp_path: Path) -> Path:
-    """Roboflow's layout: a file beside the images of each split, whose categories have other ids in the test."""
-    root = tmp_path / "shapes"
-    for split, folder, number in (("train2017", "train", 12), ("val2017", "valid", 6)):
-        content = json.loads((digits / f"coco/annotations/instances_{split}.json").read_text())
-        content["images"] = content["images"][:number]
-        kept = {image["id"] for image in content["images"]}
-        content["annotations"] = [each for each in content["annotations"] if each["image_id"] in kept]
-        (root / folder).mkdir(parents=True)
-        for image in content["images"]:
-            shutil.copy(digits / "coco" / split / image["file_name"], root / folder)
-        if folder == "valid":
-            ids = {each["id"]: 100 - each["id"] for each in content["categories"]}
-            for each in content["categories"]:
-                each["id"] = ids[each["id"]]
-            for each in content["annotations"]:
-                each["category_id"] = ids[each["category_id"]]
-        (root / folder / "_annotations.coco.json").write_text(json.dumps(content))
-    return root
+    return make_coco(digits, tmp_path / "shapes")
 
 
 @pytest.fixture
@@ -94,29 +78,18 @@ def trial_on(name: str, root: Path, named: NamedFiles = NamedFiles()) -> Trial: 
     )
 
 
-@pytest.mark.parametrize("name", ["own-coco", "own-voc"])
-def test_own_data_go_from_their_files_to_a_report_that_names_them(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    root: Path = request.getfixturevalue(name.removeprefix("own-"))
-    arguments = (name, "random:resnet18", *SMALL, "--trials", "1", "--data", root, "--device", "cpu")
-    planned = run_module(MODULE, *arguments, "--plan", cwd=tmp_path)
-    assert planned.returncode == 0, planned.stderr
-    assert "1 to be run" in planned.stdout and "10 classes (" in planned.stdout
+def test_a_trial_on_own_data_names_them_and_is_another_when_they_change(voc: Path, tmp_path: Path) -> None:
+    """From files in COCO's form to a report: test_own_walk."""
+    arguments = ("own-voc", "random:resnet18", *SMALL, "--trials", "1", "--data", voc, "--device", "cpu")
     done = run_module(MODULE, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "12 training and 6 test images" in done.stdout and "schedule: 2 iterations" in done.stdout
-    (file,) = tmp_path.glob(f"runs/{root.name}/{name}/*/trial-0/record.json")
+    (file,) = tmp_path.glob("runs/pets/own-voc/*/trial-0/record.json")
     record = TrialRecord.load(file)
-    assert record.data_remarks[0].startswith(f"{root.name}: 10 classes (")
-    assert ("mask_ap" in record.metrics) == (name == "own-coco")
+    assert record.data_remarks[0].startswith("pets: 10 classes (") and "mask_ap" not in record.metrics
     assert not any(line.startswith(("DATASETS", "MODEL.ROI_HEADS.NUM")) for line in record.protocol_difference)
 
-    report = run_module("transfer.commands.report", "runs", cwd=tmp_path)
-    assert report.returncode == 0, report.stderr
-    assert f"{root.name}: 10 classes" in (tmp_path / "runs/report.md").read_text()
-
-    image = sorted(path for path in root.rglob("*") if path.suffix in (".jpg", ".JPEG"))[0]
+    image = next((voc / "JPEGImages").iterdir())
     image.write_bytes(image.read_bytes() + b"\n")
     changed = run_module(MODULE, *arguments, cwd=tmp_path)
     assert changed.returncode == 2 and "was made with other settings" in changed.stderr
