@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pretrain.model.head import ProjectionHead
 from tests.devices.fake_cuda import fake_cuda
-from tests.devices.watch import Watch
+from tests.devices.watch import Counts, Watch
 from transfer import benchmarks
 from transfer.tasks.classification import finetune, finetune_task, heads_task, loader, scoring
 from transfer.tasks.classification.datasets.labelled import LabelledImages
@@ -34,30 +34,19 @@ SIZE = 224
 
 
 @dataclass
-class Counts:
-    """See :class:`tests.devices.watch.Watch`."""
-
-    waits: dict[str, int] = field(default_factory=dict)
-    collectives: dict[str, int] = field(default_factory=dict)
-    convolutions: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
 class Loader:
     """In the place of torch's DataLoader: batches of bytes; what is done with one is counted until the next."""
 
     watch: Watch
-    seen: Counts
+    seen: list[Counts]
 
     def __call__(self, *args: Any, pin_memory: bool, **settings: Any) -> Iterator[Tensor]:
         for step in range(NUM_STEPS):
-            for counts in (self.watch.waits, self.watch.collectives, self.watch.convolutions):
-                counts.clear()
+            self.watch.clear()
             images = torch.empty(SHARE, 3, SIZE, SIZE, dtype=torch.uint8)
             yield self.watch.pin(images) if pin_memory else images
             if step == COUNTED:
-                for name in ("waits", "collectives", "convolutions"):
-                    setattr(self.seen, name, dict(getattr(self.watch, name)))
+                self.seen.append(self.watch.counts())
 
 
 def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None) -> Counts:
@@ -67,7 +56,7 @@ def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None)
         name: a key of :data:`WORK`.
         fault: a key of :data:`FAULTS`.
     """
-    seen = Counts()
+    seen: list[Counts] = []
     with contextlib.ExitStack() as stack:
         watch = stack.enter_context(fake_cuda(num_processes))
         for owner, attribute, value in (
@@ -83,7 +72,7 @@ def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(watch)
         WORK[name](_trial(arch, folder), num_processes)
-    return seen
+    return seen[0]
 
 
 def _trial(arch: str, folder: Path) -> Any:

@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import torch._dynamo  # which the dispatch modes need, once for all forked processes
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode

@@ -26,7 +26,7 @@ from pretrain.run import trainer as trainer_module
 from pretrain.run.preemption import StopRequest
 from pretrain.run.step import TrainStep
 from tests.devices.fake_cuda import fake_cuda
-from tests.devices.watch import Watch
+from tests.devices.watch import Counts, Watch
 from twist_common import overrides
 
 NUM_STEPS = 2
@@ -38,26 +38,16 @@ class Seen:
     """What one of several steps did.
 
     Attributes:
-        waits, collectives, convolutions: see :class:`tests.devices.watch.Watch`.
+        counts: of all that the step did.
         loss_dtype: of the objective.
         moved: parameters whose gradient has another layout than they have.
         without_gradient: parameters that got none.
     """
 
-    waits: dict[str, int] = field(default_factory=dict)
-    collectives: dict[str, int] = field(default_factory=dict)
-    convolutions: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
     loss_dtype: str = ""
     moved: list[str] = field(default_factory=list)
     without_gradient: list[str] = field(default_factory=list)
-
-    @property
-    def num_waits(self) -> int:
-        return sum(self.waits.values())
-
-    @property
-    def num_collectives(self) -> int:
-        return sum(self.collectives.values())
 
 
 class Images:
@@ -103,12 +93,10 @@ def steps(
 
         def batches(*args: Any, **kwargs: Any) -> Iterator[list[Batch]]:
             for _ in range(NUM_STEPS):
-                for counts in (watch.waits, watch.collectives, watch.convolutions):
-                    counts.clear()
+                watch.clear()
                 seen.append(Seen())
                 yield [_batch(recipe, watch) for _ in range(recipe.data.accumulation)]
-                seen[-1].waits, seen[-1].collectives = dict(watch.waits), dict(watch.collectives)
-                seen[-1].convolutions = dict(watch.convolutions)
+                seen[-1].counts = watch.counts()
 
         stack.enter_context(mock.patch.object(trainer_module, "load_steps", batches))
         stack.enter_context(mock.patch.object(TrainStep, "__call__", take))

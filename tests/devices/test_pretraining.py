@@ -51,22 +51,22 @@ CASES = {
 
 def problems(case: Case, steps: list[Seen]) -> list[str]:
     """What is not as it should be."""
-    logged, plain = steps
+    plain, counts, logged = steps[1], steps[1].counts, steps[0].counts
     found = []
-    if plain.num_waits > case.waits:
-        found.append(f"{plain.num_waits} waits: {plain.waits}")
+    if counts.num_waits > case.waits:
+        found.append(f"{counts.num_waits} waits: {counts.waits}")
     if logged.num_waits > case.waits + LOGGED_WAITS:
         found.append(f"{logged.num_waits} waits where it is logged: {logged.waits}")
-    if plain.num_collectives != case.collectives:
-        found.append(f"{plain.num_collectives} collectives: {plain.collectives}")
+    if counts.num_collectives != case.collectives:
+        found.append(f"{counts.num_collectives} collectives: {counts.collectives}")
     if plain.loss_dtype != "float32":
         found.append(f"the loss is in {plain.loss_dtype}")
     if plain.moved or plain.without_gradient:
         found.append(f"gradients in another layout {plain.moved}, none for {plain.without_gradient}")
     half = "float16" if "precision=fp16" in case.recipe else "bfloat16"
     blur = {"row-major float32"} if "augmentation.jitter_on=device" in case.recipe else set()  # a channel at a time
-    if set(plain.convolutions) - blur != {f"channels last {half}"}:
-        found.append(f"convolutions: {plain.convolutions}")
+    if set(counts.convolutions) - blur != {f"channels last {half}"}:
+        found.append(f"convolutions: {counts.convolutions}")
     return found
 
 

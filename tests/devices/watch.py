@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 ROOT = str(Path(__file__).resolve().parents[2])
 HERE = str(Path(__file__).resolve().parent)
+FRAMEWORKS = ("detectron2", "fvcore", "mmcv", "mmengine", "mmseg")
 STAGED_BYTES = 2**16  # up to which a copy from memory that is not pinned returns at once, says CUDA's documentation
 
 aten = torch.ops.aten
@@ -26,12 +28,33 @@ READS = {
 INDEXED = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 
 
-class Watch(TorchDispatchMode):
-    """Counts while it is active.
+@dataclass
+class Counts:
+    """What some lines did.
 
     Attributes:
         waits, collectives: by kind and place, as in "tolist at pretrain/run/optim.py:66".
         convolutions: by the layout of their input, "channels last" or "row-major", and its type.
+    """
+
+    waits: dict[str, int] = field(default_factory=dict)
+    collectives: dict[str, int] = field(default_factory=dict)
+    convolutions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def num_waits(self) -> int:
+        return sum(self.waits.values())
+
+    @property
+    def num_collectives(self) -> int:
+        return sum(self.collectives.values())
+
+
+class Watch(TorchDispatchMode):
+    """Counts while it is active.
+
+    Attributes:
+        waits, collectives, convolutions: see :class:`Counts`.
         pinned: storages in pinned memory.
     """
 
@@ -41,6 +64,15 @@ class Watch(TorchDispatchMode):
         self.collectives: collections.Counter[str] = collections.Counter()
         self.convolutions: collections.Counter[str] = collections.Counter()
         self.pinned: list[torch.UntypedStorage] = []
+
+    def clear(self) -> None:
+        """Begins to count again."""
+        for counts in (self.waits, self.collectives, self.convolutions):
+            counts.clear()
+
+    def counts(self) -> Counts:
+        """What was counted since."""
+        return Counts(dict(self.waits), dict(self.collectives), dict(self.convolutions))
 
     def wait(self, kind: str) -> None:
         """Counts one wait, of the line that is running."""
@@ -62,7 +94,7 @@ class Watch(TorchDispatchMode):
         name = str(packet).rpartition(".")[2]
         if str(packet).startswith("c10d."):
             self.collectives[f"{name.strip('_')} at {place()}"] += 1
-        if packet in READS and _is_on_gpu(args):
+        if (packet in READS or name == "nms") and _is_on_gpu(args):
             self.wait("item" if packet is aten._local_scalar_dense else name)
         if packet in INDEXED and args[0].device.type == "cuda" and any(map(_is_mask, args[1])):
             self.wait("index by mask")
@@ -111,6 +143,8 @@ class Invention(TorchDispatchMode):
             return first.new_empty((first.numel(), first.dim()), dtype=torch.long)
         if packet is aten.masked_select:
             return first.new_empty(first.numel())
+        if str(packet) == "torchvision.nms":
+            return first.new_empty(first.shape[0], dtype=torch.long)
         if packet is aten._unique2:
             flat = first.flatten()
             return flat.clone(), torch.empty_like(first, dtype=torch.long), torch.empty_like(flat, dtype=torch.long)
@@ -119,11 +153,19 @@ class Invention(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def layout(tensor: Tensor) -> list[int]:
+    """Strides of the sides that have more than one place: those of the others say nothing."""
+    return [stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
+
+
 def place() -> str:
-    """The innermost line of the project, but of no test; backward passes of torch's own functions come from no line."""
+    """The innermost line of the project, but of no test, or of a framework; torch's own backward passes have none."""
     frame = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
+        installed = path.rpartition("/site-packages/")[2]
+        if installed != path and installed.startswith(FRAMEWORKS):
+            return f"{installed}:{frame.f_lineno}"
         if path.startswith(ROOT) and not path.startswith(HERE) and "/.venv/" not in path:
             return f"{path[len(ROOT) + 1 :]}:{frame.f_lineno}"
         frame = frame.f_back

@@ -7,10 +7,10 @@ import time
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import SimpleTrainer
 from torch import nn
 
 from transfer.protocol_lock import accumulation
+from transfer.tasks.detection.losses import Trainer
 from transfer.tasks.detection.model import SYNCHRONISED_NORMS, takes_any
 from transfer.tasks.network_cost import activation_bytes
 from transfer.weights.backbone.architecture import expected_shapes
@@ -62,7 +62,7 @@ def image_bytes(cfg: CfgNode) -> int:
     return IMAGE_BYTES["C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"]
 
 
-class AccumulatingTrainer(SimpleTrainer):
+class AccumulatingTrainer(Trainer):
     """One step of the optimizer from several parts of a batch, each with its own forward and backward pass.
 
     Each part's losses are means over that part and the gradient is the mean over parts, as data parallel training

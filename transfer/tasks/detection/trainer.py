@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import AMPTrainer, HookBase, SimpleTrainer, hooks
+from detectron2.engine import HookBase, SimpleTrainer, hooks
 from detectron2.engine.defaults import create_ddp_model
 from detectron2.solver import build_lr_scheduler
 from detectron2.utils import comm
 from detectron2.utils.events import CommonMetricPrinter, EventWriter, TensorboardXWriter
 from torch import nn
 
+from pretrain.model.even_sync_norm import without_waits
 from transfer.tasks.detection.accumulation import AccumulatingTrainer
 from transfer.tasks.detection.data import derived_seed, train_loader
+from transfer.tasks.detection.losses import MixedPrecisionTrainer, Trainer
 from transfer.tasks.detection.optimizer import build_optimizer
 from twist_common.errors import UserError
 from twist_common.files import atomic_path
@@ -102,11 +104,14 @@ def make_trainer(
             f"SOLVER.AMP.ENABLED=True with a batch accumulated in {parts} parts is not supported: "
             "use more GPUs, or leave it out"
         )
-    device_ids = [comm.get_local_rank()] if cfg.MODEL.DEVICE == "cuda" else None
+    is_on_gpu = cfg.MODEL.DEVICE == "cuda"
+    if is_on_gpu and comm.get_world_size() > 1:
+        without_waits(model.get_submodule("backbone"))  # the heads' batches are regions, of which there may be none
+    device_ids = [comm.get_local_rank()] if is_on_gpu else None
     parallel = create_ddp_model(model, broadcast_buffers=False, device_ids=device_ids)
     if parts > 1:
         return AccumulatingTrainer(parallel, loader, optimizer, parts=parts)
-    return (AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer)(parallel, loader, optimizer)
+    return (MixedPrecisionTrainer if cfg.SOLVER.AMP.ENABLED else Trainer)(parallel, loader, optimizer)
 
 
 def _precise_bn(cfg: CfgNode, model: nn.Module, dicts: list[dict[str, Any]], seed: int, parts: int) -> HookBase | None:

@@ -1,0 +1,96 @@
+"""Detection on GPUs: devices, types, the host's waits and the collectives of Detectron2's training and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.devices import detecting
+from tests.devices.detecting import Seen
+
+# What Detectron2 0.6 waits for itself with two images in training (matching, sampling, NMS, its own statistics) and
+# with one in a test: there, a result's shape or a branch depends on values. Masks come on top.
+TRAINS, TESTS = 73, 29
+MASKS_TRAIN, MASKS_TEST = 13, 7
+BACKWARD, LOSSES = 2, 1  # of a training step alone
+MASKED = 3  # of a norm of torch's over several processes, with regions for a batch
+# Batch norms of ResNet-50, its pyramid, and the heads of boxes and masks.
+RESNET, PYRAMID, BOXES, MASKS = 53, 8, 4, 4
+
+
+class Case(NamedTuple):
+    """A protocol, and the norms that are over all processes: of backbone and pyramid, and of the heads."""
+
+    benchmark: str
+    arch: str = ""
+    num_processes: int = 1
+    norms: int = 0
+    head_norms: int = 0
+
+
+CASES = {
+    "voc": Case("voc"),
+    "voc, 16": Case("voc", "", 16, RESNET + PYRAMID, BOXES),
+    "voc-frozen, 16": Case("voc-frozen", "", 16, PYRAMID, BOXES),
+    "coco": Case("coco"),
+    "coco-any, deit_s, 16": Case("coco-any", "deit_small", 16, 0, BOXES + MASKS),
+    "voc-any-frozen, deit_s": Case("voc-any-frozen", "deit_small"),
+}
+
+
+def problems(case: Case, seen: Seen) -> list[str]:
+    """What is not as it should be."""
+    has_masks, norms = case.benchmark.startswith("coco"), case.norms + case.head_norms
+    passes = TRAINS + MASKS_TRAIN * has_masks + MASKED * case.head_norms
+    waits = {
+        "training": passes + BACKWARD + LOSSES,
+        "precise norms": passes,
+        "test": TESTS + MASKS_TEST * has_masks,
+    }
+    # Norms gather forward and sum backward; one bucket of gradients, and the losses.
+    collectives = {"training": 2 * norms + 2 * (case.num_processes > 1), "precise norms": norms, "test": 0}
+    kinds = ["training", "precise norms", "test"] if case.num_processes == 1 else ["training", "precise norms"]
+    found = [f"{list(seen.counts)} were done"] * (list(seen.counts) != kinds)
+    for kind, counts in seen.counts.items():
+        if counts.num_waits > waits[kind]:
+            found.append(f"{kind}: {counts.num_waits} waits: {counts.waits}")
+        if counts.num_collectives != collectives[kind]:
+            found.append(f"{kind}: {counts.num_collectives} collectives: {counts.collectives}")
+        if any(not each.endswith("float32") for each in counts.convolutions):
+            found.append(f"{kind}: convolutions: {counts.convolutions}")
+    if seen.dtypes != {"float32"}:
+        found.append(f"losses are in {seen.dtypes}")
+    if seen.moved or seen.without_gradient:
+        found.append(f"gradients in another layout {seen.moved}, none for {seen.without_gradient}")
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_computes_where_and_as_it_should(on_fake_cuda: Callable[..., Any], name: str) -> None:
+    case = CASES[name]
+    seen = on_fake_cuda(detecting.work, case.benchmark, arch=case.arch, num_processes=case.num_processes)
+    assert problems(case, seen) == []
+
+
+def test_a_value_read_is_found(on_fake_cuda: Callable[..., Any]) -> None:
+    case = CASES["voc-frozen, 16"]
+    seen = on_fake_cuda(detecting.work, case.benchmark, num_processes=16, fault="a value read")
+    (found,) = problems(case, seen)
+    assert found.startswith(f"training: {TRAINS + BACKWARD + LOSSES + MASKED * BOXES + 1} waits")
+
+
+def test_norms_that_wait_are_found(on_fake_cuda: Callable[..., Any]) -> None:
+    case = CASES["voc-frozen, 16"]
+    seen = on_fake_cuda(detecting.work, case.benchmark, num_processes=16, fault="norms that wait")
+    wanted = TRAINS + MASKED * (PYRAMID + BOXES)
+    assert [found.partition(":")[2].split()[0] for found in problems(case, seen)] == [
+        str(wanted + BACKWARD + LOSSES),
+        str(wanted),
+    ]
+
+
+def test_a_mean_on_the_host_is_found(on_fake_cuda: Callable[..., Any]) -> None:
+    with pytest.raises(RuntimeError, match="device"):
+        on_fake_cuda(detecting.work, "voc-frozen", fault="a mean made without its device")
