@@ -69,5 +69,5 @@ class _EvenSyncBatchNorm(_functions.SyncBatchNorm):
 def without_waits(network: nn.Module) -> None:
     """Makes torch's own synchronised norms of this kind, in place; every process must have a batch for each of them."""
     for module in network.modules():
-        if type(module) is nn.SyncBatchNorm:
+        if getattr(type(module), "forward", None) is nn.SyncBatchNorm.forward:  # frameworks have classes of their own
             module.__class__ = EvenSyncBatchNorm

@@ -92,7 +92,8 @@ def _answers(watch: Watch) -> list[tuple[Any, str, Any]]:
         "get_device_properties": lambda *args: PROPERTIES,
         "get_device_capability": lambda *args: (9, 0),
         "get_device_name": lambda *args: PROPERTIES.name,
-        "max_memory_allocated": lambda *args: 0,
+        "max_memory_allocated": lambda *args, **kwargs: 0,
+        "reset_peak_memory_stats": lambda *args: None,
         "manual_seed_all": lambda seed: None,
         "is_bf16_supported": lambda *args, **kwargs: True,
     }
@@ -128,7 +129,7 @@ def _apply(module: nn.Module, change: Any, recurse: bool = True) -> nn.Module:
 _init_ddp = parallel.DistributedDataParallel.__init__
 
 
-def _init_parallel(module: parallel.DistributedDataParallel, *args: Any, **kwargs: Any) -> None:
+def _init_parallel(wrapper: parallel.DistributedDataParallel, *args: Any, **kwargs: Any) -> None:
     """``DistributedDataParallel.__init__``; the reducer's own collective takes no answer of a fake group."""
 
     def reduce(state, bucket):  # torch checks annotations, and not as the strings that they are here
@@ -137,8 +138,8 @@ def _init_parallel(module: parallel.DistributedDataParallel, *args: Any, **kwarg
         reduced.set_result(bucket.buffer())
         return reduced
 
-    _init_ddp(module, *args, **kwargs)
-    module.register_comm_hook(None, reduce)
+    _init_ddp(wrapper, *args, **kwargs)
+    wrapper.register_comm_hook(None, reduce)
 
 
 def _cudnn_layout(images: Tensor, weight: Tensor, backend: Any) -> torch.memory_format:

@@ -148,8 +148,9 @@ class Invention(TorchDispatchMode):
         if packet is aten._unique2:
             flat = first.flatten()
             return flat.clone(), torch.empty_like(first, dtype=torch.long), torch.empty_like(flat, dtype=torch.long)
-        if packet is aten.index and len(args[1]) == 1 and _is_mask(args[1][0]):
-            return first.flatten(0, args[1][0].dim() - 1).clone()
+        if packet is aten.index and _is_mask(args[1][-1]) and not any(index is not None for index in args[1][:-1]):
+            side = len(args[1]) - 1
+            return first.flatten(side, side + args[1][-1].dim() - 1).clone()
         return func(*args, **(kwargs or {}))
 
 

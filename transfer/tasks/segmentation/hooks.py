@@ -28,6 +28,18 @@ class ReportProgress(Hook):
         self._progress(batch_idx + 1, len(runner.test_dataloader), "testing")
 
 
+class ReadLossesOnce(Hook):
+    """Makes numbers of a step's losses by one copy from the device; MMEngine waits for each of them, every step."""
+
+    priority = "HIGHEST"  # before MMEngine's own hook reads them
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
+    ) -> None:
+        assert outputs is not None
+        outputs.update(zip(outputs, torch.cat([value.flatten() for value in outputs.values()]).tolist(), strict=True))
+
+
 class VerifyBackbone(Hook):
     """Refuses to train unless the model's backbone is the converted file, tensor by tensor.
 

@@ -22,13 +22,14 @@ from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
+from pretrain.model.even_sync_norm import without_waits  # noqa: E402
 from transfer.outcomes.file import packed  # noqa: E402
 from transfer.outcomes.pixels import Confusion  # noqa: E402
 from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
 from transfer.tasks.segmentation.extensions import register_extensions  # noqa: E402
-from transfer.tasks.segmentation.hooks import ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
+from transfer.tasks.segmentation.hooks import ReadLossesOnce, ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
 from twist_common.errors import UserError  # noqa: E402
 
@@ -142,7 +143,10 @@ def build_runner(job: SegmentationJob, report: Report) -> Runner:
             ddp = {"type": "MMDistributedDataParallel", "device_ids": None, "broadcast_buffers": False}
             config.model_wrapper_cfg = ddp
     runner = TrialRunner.from_cfg(config)
-    for hook in (VerifyBackbone(job.weights), SeedEachIteration(job.seed), ReportProgress(report)):
+    if get_world_size() > 1 and job.device == "cuda":
+        without_waits(runner.model)
+    hooks = (ReadLossesOnce(), VerifyBackbone(job.weights), SeedEachIteration(job.seed), ReportProgress(report))
+    for hook in hooks:
         runner.register_hook(hook)
     return runner
 
