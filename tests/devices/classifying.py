@@ -62,7 +62,7 @@ def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None)
         for owner, attribute, value in (
             (loader, "DataLoader", Loader(watch, seen)),
             (loader, "_check_room", lambda *args: None),
-            (torch, "save", lambda content, path: path.touch()),
+            (torch, "save", lambda content, file: None),
             (finetune, "torch_backbone", _backbone),
             (heads_task, "torch_backbone", _backbone),
         ):
@@ -123,11 +123,27 @@ def _cluster(trial: Any, num_processes: int) -> None:
     network.head_outputs(backbone, head, _images(), reader, lambda rows: None, k=5)
 
 
+def _features(trial: Any, num_processes: int) -> None:
+    """What k-means is fitted to."""
+    view = loader.scoring_view(imagenet_1pct.CONFIG.views, trial.weights.arch, IMAGENET)
+    reader = network.Reader(view=view, batch_size=SHARE, device="cuda")
+    network.features_of(_backbone(trial)[0], _images(), reader, lambda rows: None)
+
+
+def _estimate_norms(trial: Any, num_processes: int) -> None:
+    view = loader.scoring_view(imagenet_1pct.CONFIG.views, trial.weights.arch, IMAGENET)
+    reader = network.Reader(view=view, batch_size=SHARE, device="cuda")
+    batches = (images for _, images in reader.batches(_images()))
+    network.estimate_statistics(_backbone(trial)[0], batches, num_batches=NUM_STEPS, device="cuda")
+
+
 WORK: dict[str, Callable[[Any, int], None]] = {
     "heads": _train_heads,
     "fine-tuning": _finetune,
     "scores": _score,
     "clusters": _cluster,
+    "features for k-means": _features,
+    "precise norms": _estimate_norms,
 }
 summed_loss = finetune.summed_loss
 

@@ -24,13 +24,15 @@ class Case(NamedTuple):
 CASES = {
     "heads, rn50": Case("heads", "resnet50"),
     # For the official head's and the candidates' feature, or three: two gradients; the images counted; the losses.
-    "heads, rn50, 8": Case("heads", "resnet50", 8, 0, 2 * 1 + 2),
-    "heads, deit_s, 8": Case("heads", "deit_small", 8, 0, 2 * 3 + 2),
+    "heads, rn50, 16": Case("heads", "resnet50", 16, 0, 2 * 1 + 2),
+    "heads, deit_s, 128": Case("heads", "deit_small", 128, 0, 2 * 3 + 2),
     "fine-tuning, rn50": Case("fine-tuning", "resnet50"),
-    "fine-tuning, rn50, 8": Case("fine-tuning", "resnet50", 8, 0, 1),
-    "fine-tuning, deit_s, 8": Case("fine-tuning", "deit_small", 8, 0, 1),
+    "fine-tuning, rn50, 16": Case("fine-tuning", "resnet50", 16, 0, 1),
+    "fine-tuning, deit_s, 128": Case("fine-tuning", "deit_small", 128, 0, 1),
     "scores, rn50": Case("scores", "resnet50", waits=1),
     "clusters, rn50": Case("clusters", "resnet50", waits=3),  # features, classes and probabilities come to the host
+    "features for k-means, rn50": Case("features for k-means", "resnet50", waits=1),
+    "precise norms, rn50": Case("precise norms", "resnet50"),
     "clusters, vit_b": Case("clusters", "vit_base", waits=3),
 }
 

@@ -1,5 +1,6 @@
 """Accumulated parts give the gradients of the whole batch; two processes give the step of one."""
 
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 import twist_configs.pretrain
@@ -94,6 +96,24 @@ def test_accumulated_parts_draw_the_same_dropout_in_both_passes() -> None:
     assert len(masks) == 4 and 0.3 < masks[0].float().mean() < 0.7
     assert torch.equal(masks[0], masks[2]) and torch.equal(masks[1], masks[3])
     assert not torch.equal(masks[0], masks[1])
+
+
+def test_a_compiled_network_draws_the_masks_that_it_draws_uncompiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accumulated parts go forward twice: first uncompiled, then compiled."""
+    if not shutil.which("g++"):
+        pytest.skip("no C++ compiler (g++), which torch.compile needs on CPUs")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    found = []
+    for is_compiled in (False, True):
+        model = network()
+        model.backbone.append(DropPath(0.5))  # type: ignore[operator]
+        model.head.drop.p = 0.5
+        step = train_step(recipe("data.accumulation=2", f"run.compile={is_compiled}"), model)
+        found.append([step(parts(2), 3).loss.total, *(param.grad for param in model.parameters())])
+    for compiled, plain in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-10, atol=1e-14)
 
 
 def test_accumulated_parts_count_once_in_running_statistics() -> None:
