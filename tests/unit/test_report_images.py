@@ -133,6 +133,7 @@ def test_runs_of_a_method_are_a_level_of_their_own(runs: Path) -> None:
     assert moco.interval and moco.interval.low < moco.mean < moco.interval.high
     assert moco.components.between_runs and moco.components.between_seeds and moco.se_images
     assert found["twist"].interval is None
+    assert found["random-resnet18"].interval  # drawn anew for each seed
     bounds = f"[{moco.interval.low:.2f}, {moco.interval.high:.2f}]"
     for name in ("report.html", "report.md", "report.tex"):
         text = (runs / name).read_text().replace("\\[", "[").replace("\\]", "]")

@@ -131,3 +131,11 @@ def test_a_path_with_an_equals_sign_is_not_taken_for_a_name(folder: Path) -> Non
     assert named_weights(str(folder / "lr=0.1" / "backbone.pth")).name == "lr_0.1"
     assert named_weights("lr=0.3.pth").name == "lr_0.3"
     assert named_weights("a=lr=0.3.pth").name == "a"
+
+
+def test_a_name_may_say_which_pretraining_run_of_a_method_it_is(folder: Path) -> None:
+    (folder / "a.pth").write_bytes(b"w")
+    assert named_weights("twist@run0=a.pth").name == "twist@run0"
+    for name in ("@run0", "twist@", "twist@run@0"):
+        with pytest.raises(UserError, match=r"one '@' before the name of a pre-training run: twist@run0"):
+            named_weights(f"{name}=a.pth")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transfer.report.compare.images import Draws, ImagesInterval, images_interval
 from transfer.report.compare.model import BenchmarkKey, BenchmarkResult, Report, ResultRow
 from transfer.report.compare.statistics import MIN_TRIALS, Interval, summarize
+from transfer.trial import RANDOM_PREFIX
 
 RUN_MARK = "@"
 
@@ -39,7 +40,7 @@ class MethodSummary:
         mean: of the runs' means.
         se_images: standard error of the mean that the test images make; None where their outcomes are not known.
         interval: 95 %, of the mean for new runs with new seeds, and for new images where ``se_images`` is known; None
-            below three runs.
+            below three runs, but for weights that are drawn anew for each seed: then each seed is a run.
     """
 
     key: BenchmarkKey
@@ -55,6 +56,11 @@ class MethodSummary:
 def method_of(name: str) -> str:
     """The method that the weights of this name are a run of."""
     return name.partition(RUN_MARK)[0]
+
+
+def is_drawn(row: ResultRow) -> bool:
+    """Whether the weights are drawn at random, anew for each seed."""
+    return row.trials[0].weights.source.startswith(RANDOM_PREFIX)
 
 
 def methods(report: Report) -> list[MethodSummary]:
@@ -77,8 +83,9 @@ def _summary(result: BenchmarkResult, method: str, runs: Sequence[ResultRow]) ->
     means = [float(np.mean(each)) for each in values]
     with_images = runs[0].with_images if len(runs) == 1 else _over_images(runs, metric, means)
     interval = None
-    if len(runs) >= MIN_TRIALS:
-        interval = with_images.interval if with_images else summarize(means).interval
+    if len(runs) >= MIN_TRIALS or (len(runs) == 1 and is_drawn(runs[0])):
+        of_seeds = runs[0].metrics[metric] if len(runs) == 1 else summarize(means)
+        interval = with_images.interval if with_images else of_seeds.interval
     return MethodSummary(
         key=result.key,
         method=method,
