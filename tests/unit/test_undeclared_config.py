@@ -93,3 +93,12 @@ def test_what_a_protocol_for_any_network_leaves_to_the_weights_is_no_difference(
         records.append(dataclasses.replace(record, weights=weights).sealed())
     assert json.dumps(records[0].resolved_config) != json.dumps(records[1].resolved_config)
     assert all(each.on_protocol for each in procedures(records).values())
+
+
+def test_what_follows_from_own_data_is_no_difference_and_what_one_trial_has_more_is() -> None:
+    fitted = [detection("own-voc", device).replace("NUM_CLASSES: 80", "NUM_CLASSES: 3") for device in ("cpu", "cuda")]
+    assert all("NUM_CLASSES: 3" in text for text in fitted)
+    longer = fitted[1].replace("BASE_LR: 0.02", "BASE_LR: 0.04")
+    assert longer != fitted[1]
+    found = procedures([of("own-voc", text, seed=seed) for seed, text in enumerate([*fitted, longer])])
+    assert [each.deviations for each in found.values()] == [(), (), ("SOLVER.BASE_LR: 0.02 -> 0.04",)]

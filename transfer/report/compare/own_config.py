@@ -18,8 +18,8 @@ def undeclared(records: Sequence[TrialRecord], version: int) -> dict[str, tuple[
 
     A trial has compared its config with the protocol's, so where all have the same there is nothing to ask. Where they
     have not, the task compares each with the protocol as it is resolved now, without what belongs to the machine and
-    the weights; this imports the task's framework. Where the protocol's own config is not known here, none is on
-    protocol.
+    the weights; this imports the task's framework. What all have otherwise on own data follows from these. Where the
+    protocol's own config is not known here, none is on protocol.
 
     Args:
         records: of one benchmark, done, of this protocol version, which declare no difference.
@@ -28,7 +28,7 @@ def undeclared(records: Sequence[TrialRecord], version: int) -> dict[str, tuple[
     if len(configs) < 2:
         return dict.fromkeys(configs, ())
     benchmark = BENCHMARKS.get(records[0].benchmark)
-    if benchmark is None or benchmark.protocol_version != version or benchmark.dataset.is_own:
+    if benchmark is None or benchmark.protocol_version != version:
         return {sha256: (f"{_which(sha256)} is not that of all trials",) for sha256 in configs}
     found = {}
     for sha256, record in configs.items():
@@ -39,7 +39,8 @@ def undeclared(records: Sequence[TrialRecord], version: int) -> dict[str, tuple[
         except NOT_THEIRS:
             difference = [f"{_which(sha256)} is not the protocol's"]
         found[sha256] = tuple(difference)
-    return found
+    of_data = set.intersection(*map(set, found.values())) if benchmark.dataset.is_own else set()
+    return {sha256: tuple(line for line in found[sha256] if line not in of_data) for sha256 in found}
 
 
 def _which(sha256: str) -> str:

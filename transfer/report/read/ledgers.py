@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -58,11 +59,9 @@ def find_ledgers(files: Mapping[str, Callable[[], bytes]], sources: Sequence[Pat
     for where, read in files.items():
         path = PurePosixPath(where)
         if path.name == LEDGER_NAME:
-            parts = path.parent.parts
-            packed = len(parts) - parts[::-1].index(FOLDER) if FOLDER in parts else None
-            scope = "/".join(parts[packed + 1 :]) if packed is not None else ""
-            of_runs = packed is None and not where.startswith(archives)
-            keep(read(), where, scope, *([Path(path.parent)] if of_runs else []))
+            packed = re.search(rf"/{FOLDER}/\d+(?:/(.*))?$", path.parent.as_posix())
+            of_runs = not packed and not where.startswith(archives)
+            keep(read(), where, (packed[1] or "") if packed else "", *([Path(path.parent)] if of_runs else []))
     for source in (source.resolve() for source in sources if not is_archive(source)):
         for folder in source.parents[:MAX_ABOVE]:
             if (folder / LEDGER_NAME).is_file():
