@@ -231,6 +231,8 @@ def _cells(content: dict[str, Any]) -> Cells:
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))
+    for entry in content["rankings"]:
+        cells |= dict(_leaves(entry, f"{entry['suite']}, ranking"))
     for entry in content["reproductions"]:
         where = f"{entry['suite']}/{entry['benchmark']}, {entry['weights']} − {entry['published']}, {entry['metric']}"
         cells |= {f"{where} {name}": entry[name] for name in ("difference", "in_sd", "p_value", "verdict")}

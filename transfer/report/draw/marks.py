@@ -132,8 +132,9 @@ def _draw_texts(axes: Axes, layout: PlotSizes, marks: Sequence[Mark], tops: Sequ
     from matplotlib.transforms import blended_transform_factory
 
     transform = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}  # hides lines that pass behind the text
-    common: dict[str, Any] = {"transform": transform, "va": "center", "bbox": behind}
+    common: dict[str, Any] = {"transform": transform, "va": "center"}
+    if layout is NARROW:  # hides the lines that pass behind the text
+        common["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}
     if heading := marks[0].heading:
         axes.text(0.0, tops[0] - 0.10, _shortened(heading, layout.heading_characters), **common, fontweight="bold")
     for mark, top in zip(marks, tops, strict=True):

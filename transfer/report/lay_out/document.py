@@ -14,7 +14,7 @@ from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.claims import claim
 from transfer.report.lay_out.figures import overview_plots, trial_plot
-from transfer.report.lay_out.matrix import matrices
+from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import ONE_RUN, methods_table
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
@@ -97,6 +97,7 @@ class Document:
     matrices: tuple[Table, ...]
     overviews: tuple[Plot, ...]
     overview_table: Table | None
+    rankings: tuple[Table, ...]
     methods: Table | None
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
@@ -154,6 +155,7 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         overviews=overview_plots(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
         methods=methods_table(report),
+        rankings=ranking_tables(report),
         sections=tuple(sections),
         paper=paper_tables(report),
         pretraining=pretraining,

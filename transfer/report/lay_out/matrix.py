@@ -1,9 +1,9 @@
-"""The first table: weights × benchmarks, sorted, with what leads and what may be as good."""
+"""Weights × benchmarks, sorted, with what leads and what may be as good; and their ranking over all benchmarks."""
 
 from __future__ import annotations
 
 from transfer.report.compare.model import BenchmarkResult, Report
-from transfer.report.compare.ranking import Standing, standings, suite_results
+from transfer.report.compare.ranking import Ranking, Standing, rankings, standings, suite_results
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import (
     Column,
@@ -12,7 +12,10 @@ from transfer.report.lay_out.tables import (
     TableRow,
     card_anchor,
     main_metric_label,
+    number_columns,
+    plain_table,
     row_kind,
+    row_label,
     text_columns,
 )
 
@@ -53,6 +56,34 @@ def _matrix(report: Report, suite: str, results: list[BenchmarkResult], rows: li
         groups.append(RowGroup(None, (TableRow(("Lead over the runner-up", "", *leads), "floor"),)))
     where = f"{suite}: " if len(report.suites) > 1 else ""
     return Table(f"{where}Weights × benchmarks, {READING}", tuple(columns), tuple(groups))
+
+
+def ranking_tables(report: Report) -> tuple[Table, ...]:
+    """One for each suite whose weights can be ranked over several benchmarks."""
+    return tuple(_ranking_table(report, each) for each in rankings(report))
+
+
+def _ranking_table(report: Report, ranking: Ranking) -> Table:
+    columns = [*text_columns("Weights"), *number_columns("Average rank", "Behind the first", "P(better than the next)")]
+    columns += number_columns("Interquartile mean, 95 % interval")
+    first = ranking.lines[0].standing.average_rank
+    rows = []
+    for line in ranking.lines:
+        standing = line.standing
+        behind = f"{fmt.number(standing.average_rank - first)}{', shown' if not line.is_near_first else ''}"
+        iqm = fmt.number(line.iqm)
+        if bounds := line.iqm_interval:
+            iqm += f" [{fmt.number(bounds.low)}, {fmt.number(bounds.high)}]"
+        label = row_label(*standing.rows.values())
+        rows.append((label, fmt.number(standing.average_rank), behind, fmt.number(line.improvement), iqm))
+    where = f"{ranking.suite}: " if len(report.suites) > 1 else ""
+    caption = (
+        f"{where}Ranking of the weights that were measured on all {len(ranking.benchmarks)} benchmarks. Critical "
+        f"difference of average ranks (Nemenyi, 5 % over all pairs): {fmt.number(ranking.critical_difference)}; what "
+        "is farther behind is shown to be. Interquartile mean over benchmarks and trials, its interval by a bootstrap "
+        "stratified by benchmark: for these benchmarks, not for others"
+    )
+    return plain_table(caption, columns, rows)
 
 
 def _figure(result: BenchmarkResult, standing: Standing) -> str:

@@ -16,6 +16,7 @@ from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
+from transfer.report.compare.ranking import rankings
 from transfer.report.compare.reproduction import all_reproductions
 from transfer.report.compare.runs import methods
 from transfer.report.lay_out.paper_tables import measured_label, printed_label
@@ -131,6 +132,24 @@ def json_content(report: Report) -> dict[str, Any]:
                 "average": asdict(average.summary) | {"values": average.values},
             }
             for average in averages(report)
+        ],
+        "rankings": [
+            {
+                "suite": ranking.suite,
+                "benchmarks": ranking.benchmarks,
+                "critical_difference": ranking.critical_difference,
+                "weights": {
+                    line.standing.label: {
+                        "average_rank": line.standing.average_rank,
+                        "is_near_first": line.is_near_first,
+                        "improvement": line.improvement,
+                        "iqm": line.iqm,
+                        "iqm_interval": asdict(line.iqm_interval) if line.iqm_interval else None,
+                    }
+                    for line in ranking.lines
+                },
+            }
+            for ranking in rankings(report)
         ],
         "reproductions": [
             {

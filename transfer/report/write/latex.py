@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
-from transfer.report.lay_out.matrix import matrices
+from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import methods_table
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import Table
@@ -44,6 +44,8 @@ def render_latex(report: Report) -> str:
     blocks = [
         _table(table, "Overview", f"tab:overview-{index}") for index, table in enumerate(matrices(report), start=1)
     ]
+    for index, table in enumerate(ranking_tables(report), start=1):
+        blocks.append(_table(table, "Ranking", f"tab:ranking-{index}"))
     for result in report.benchmarks:
         label = f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}"
         blocks.append(_table(tables.results_table(result), result.title, f"{label}-results"))

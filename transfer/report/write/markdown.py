@@ -22,6 +22,8 @@ def render_markdown(document: Document) -> str:
         for plot in document.overviews:
             blocks += _image(plot)
         blocks += _table(document.overview_table)
+        for table in document.rankings:
+            blocks += _table(table)
     if document.methods:
         blocks += ["## Methods over their pre-training runs", *_table(document.methods)]
     for section in document.sections:
