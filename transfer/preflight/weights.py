@@ -33,11 +33,11 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         wanted = task.planned_work(plan, found).arch
         if found is None or wanted is None or compared(found) == compared(wanted):
             continue
-        like = (benchmark.task, benchmark.dataset.name, benchmark.option)
+        like = (benchmark.task, benchmark.dataset.name, benchmark.option, benchmark.target)
         fitting = [
             f"{other.variant_of} {other.option}" if other.option else other.name
             for other in BENCHMARKS.values()
-            if (other.task, other.dataset.name, other.option) == like and other.arch in (found, None)
+            if (other.task, other.dataset.name, other.option, other.target) == like and other.arch in (found, None)
         ]
         way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)
         is_not = f"{benchmark.name} is for a {wanted}, {plan.weights.source} is a {found}"
