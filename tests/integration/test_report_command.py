@@ -143,11 +143,15 @@ def test_a_thousand_records_become_a_report_without_torch(tmp_path: Path) -> Non
     runs = save([record.sealed() for record in records], tmp_path / "runs")
     program = (
         "import sys; from pathlib import Path; from transfer.commands.report import write_report; "
-        "report, _ = write_report([Path(sys.argv[1])]); print(len(report.records), 'torch' in sys.modules)"
+        "report, _ = write_report([Path(sys.argv[1])]); print(len(report.records), 'torch' in sys.modules); "
+        "import resource, time; print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
     )
     command = [sys.executable, "-c", program, str(runs)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["1000", "False"]
+    *found, cpu_seconds, peak_mib = ended.stdout.split()
+    assert found == ["1000", "False"]
+    assert float(cpu_seconds) < 20 and float(peak_mib) < 300  # also on a busy machine
+    assert (runs / "report.html").stat().st_size < 8 << 20
 
 
 def test_the_trial_runners_records_carry_hashes_that_verify_and_failed_ones_too(tmp_path: Path) -> None:

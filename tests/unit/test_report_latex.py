@@ -55,6 +55,14 @@ def test_latex_tables_are_never_wider_than_the_page_nor_too_many_in_a_row() -> N
     assert len(floats) == 2 and all(part.count("\\begin{table}") <= latex.MAX_FLOATS for part in floats)
 
 
+def test_tables_longer_than_a_page_are_split_and_lose_no_row() -> None:
+    names = [f"weights-{index:02d}" for index in range(45)]
+    tex = latex.render_latex(build_report([each for name in names for each in trials([60.0, 61.0], weights=name)]))
+    blocks = [block for block in tex.split("\n\n") if "-results" in block]
+    assert [len(re.findall(r"weights-\d\d", block)) for block in blocks] == [40, 5]
+    assert "(continued)" in blocks[1] and len(set(re.findall(r"\\label\{.*?\}", tex))) == tex.count("\\label{")
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
 def test_latex_compiles_with_names_that_are_no_latex(report: Report, tmp_path: Path) -> None:
     (tmp_path / "report.tex").write_text(latex.render_latex(report))

@@ -1,10 +1,13 @@
-"""``report.tex``: booktabs tables, ready for ``\\input``; what is wider than the page is scaled down to it."""
+"""``report.tex``: booktabs tables, ready for ``\\input``; what is wider than the page is scaled down to it, what is
+longer is split."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
@@ -12,7 +15,7 @@ from transfer.report.lay_out import tables
 from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import methods_table
 from transfer.report.lay_out.paper_tables import paper_tables
-from transfer.report.lay_out.tables import Table
+from transfer.report.lay_out.tables import RowGroup, Table
 from twist_common.printable import printable
 
 ESCAPES = {
@@ -34,6 +37,7 @@ ESCAPES = {
 }
 
 PREAMBLE = "% Written by tools/report.sh. Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
+MAX_ROWS = 40  # of a table on one page
 MAX_FLOATS = 12  # in a row: LaTeX holds no more than 52 back, and wide ones seldom find a page
 HEADING_CHARACTERS = 64  # as wide as the page
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
@@ -41,24 +45,24 @@ FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 def render_latex(report: Report) -> str:
     """The tables of results, of differences and in the form of the paper's; see :data:`PREAMBLE` for what they need."""
-    blocks = [
-        _table(table, "Overview", f"tab:overview-{index}") for index, table in enumerate(matrices(report), start=1)
-    ]
+    blocks: list[str] = []
+    for index, table in enumerate(matrices(report), start=1):
+        blocks += _pages(table, "Overview", f"tab:overview-{index}")
     for index, table in enumerate(ranking_tables(report), start=1):
-        blocks.append(_table(table, "Ranking", f"tab:ranking-{index}"))
+        blocks += _pages(table, "Ranking", f"tab:ranking-{index}")
     for result in report.benchmarks:
         label = f"tab:{fmt.slug(result.key.suite, result.key.benchmark)}"
-        blocks.append(_table(tables.results_table(result), result.title, f"{label}-results"))
+        blocks += _pages(tables.results_table(result), result.title, f"{label}-results")
         if differences := tables.difference_table(result, report.wanted):
-            blocks.append(_table(differences, result.title, f"{label}-differences"))
+            blocks += _pages(differences, result.title, f"{label}-differences")
     if methods := methods_table(report):
-        blocks.append(_table(methods, "Pre-training", "tab:methods"))
+        blocks += _pages(methods, "Pre-training", "tab:methods")
     for index, table in enumerate(paper_tables(report), start=1):
-        blocks.append(_table(table, "Beside the paper", f"tab:paper-{index}"))
+        blocks += _pages(table, "Beside the paper", f"tab:paper-{index}")
     for index, ablation in enumerate(report.evidence.ablations, start=1):
         from transfer.report.lay_out.ablations import ablation_table
 
-        blocks.append(_table(ablation_table(ablation), "Ablation", f"tab:ablation-{index}"))
+        blocks += _pages(ablation_table(ablation), "Ablation", f"tab:ablation-{index}")
     for index in range(MAX_FLOATS, len(blocks), MAX_FLOATS):
         blocks[index] = f"\\clearpage\n{blocks[index]}"
     return "\n\n".join([PREAMBLE, *blocks]) + "\n"
@@ -67,6 +71,21 @@ def render_latex(report: Report) -> str:
 def escape(text: str) -> str:
     """Text that LaTeX sets as it is."""
     return "".join(ESCAPES.get(each, each) for each in printable(re.sub(r"[^\S\u202f]+", " ", text)))
+
+
+def _pages(table: Table, title: str, label: str) -> list[str]:
+    """The table in parts that fit a page each: ``longtable``, which would break it too, cannot be scaled in width."""
+    rows = [(index, row) for index, group in enumerate(table.groups) for row in group.rows]
+    size = MAX_ROWS // 2 if table.dense else MAX_ROWS  # dense rows have two lines
+    parts = []
+    for start in range(0, len(rows), size):
+        groups = [
+            RowGroup(table.groups[index].heading, tuple(row for _, row in members))
+            for index, members in itertools.groupby(rows[start : start + size], key=lambda each: each[0])
+        ]
+        part = replace(table, groups=tuple(groups))
+        parts.append(_table(part, f"{title} (continued)" if start else title, f"{label}-{start}" if start else label))
+    return parts
 
 
 def _table(table: Table, title: str, label: str) -> str:
