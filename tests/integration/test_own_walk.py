@@ -103,7 +103,7 @@ def test_every_command_of_the_page_runs_from_images_to_a_report(digits: Path, tm
 
     assert "small: 300 images, batch 32, bunch 32, 9 steps in each of 1 epochs" in said[page()[1]]
     leaves = [text for line, text in said.items() if "leaves" in line]
-    assert all("leaves: 3 classes (ground, square, disc), 6 training and 3 test images" in text for text in leaves)
+    assert all("leaves: 3 classes (ground, square, disc), 12 training and 3 test images" in text for text in leaves)
     assert "0 of 3 test images have a near-duplicate among the training images" in leaves[-1]
     assert "1 to be run" in leaves[1] and "schedule: 2 iterations" in leaves[1]
     records = [TrialRecord.load(path) for path in tmp_path.rglob("record.json")]

@@ -93,13 +93,11 @@ def test_ids_of_16_bits_and_palettes_are_read_as_they_are(root: Path) -> None:
 @pytest.mark.parametrize("form", ["{r} {g} {b}\t{name}", "{name},{r},{g},{b}", "{name}:{r},{g},{b}::"])
 def test_colours_have_the_names_of_a_class_file(tmp_path: Path, form: str) -> None:
     root = make_masks(tmp_path / "leaves", is_coloured=True)
-    lines = [
-        form.format(r=r, g=g, b=b, name=name)
-        for (r, g, b), name in zip(COLOURS.tolist(), ("ground", "big square", "disc"), strict=True)
-    ]
+    names = ("ground", "128" if form.startswith("{r}") else "big square", "disc")
+    lines = [form.format(r=r, g=g, b=b, name=name) for (r, g, b), name in zip(COLOURS.tolist(), names, strict=True)]
     (root / "classes.txt").write_text("\n".join(["name,r,g,b", *lines] if form.startswith("{name},") else lines))
     row, layout = found(root)
-    assert layout.class_names == ("ground", "big square", "disc")
+    assert layout.class_names == names
     assert not examine(row, root).sentences()
     indices = class_indices(masks_of(root)[0], values=layout.values, ignored=layout.ignored)
     assert set(np.unique(indices)) == {0, 1, 2}
@@ -188,6 +186,7 @@ def two_names(root: Path) -> NamedFiles:
         (photographs, "classes: a segmentation has 2 to 250"),
         (two_names, "several classes of the name a"),
         (lambda root: NamedFiles(ignored="white"), "give an id, as 255, or a colour"),
+        (lambda root: NamedFiles(ignored="300,0,0"), "channels are from 0 to 255"),
         (lambda root: NamedFiles(train=Path("none.txt")), "there is no file"),
     ],
 )

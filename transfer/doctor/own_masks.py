@@ -26,9 +26,9 @@ SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "vali
 LISTS = ("", "ImageSets/Segmentation/")
 CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv")
 MAX_CLASSES = 250
-NUMBER = r"(\d{1,3})"
-COLOUR_FIRST = re.compile(rf"{NUMBER}[\s,]+{NUMBER}[\s,]+{NUMBER}[\s,]+(?P<name>.+)")  # CamVid: 64 128 64 Animal
-COLOUR_LAST = re.compile(rf"(?P<name>.+?)[\s,:]+{NUMBER}[\s,]+{NUMBER}[\s,]+{NUMBER}:*")  # CVAT: cat:64,0,0::
+COLOUR_TEXT = r"(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\s,]+(?P<blue>\d{1,3})"
+COLOUR_FIRST = re.compile(rf"{COLOUR_TEXT}[\s,]+(?P<name>.+)")  # CamVid: 64 128 64 Animal
+COLOUR_LAST = re.compile(rf"(?P<name>.+?)[\s,:]+{COLOUR_TEXT}:*")  # CVAT: cat:64,0,0::
 ID_FIRST = re.compile(r"(?P<id>\d+)[\s,:]+(?P<name>\D.*)")
 
 
@@ -106,10 +106,11 @@ def _with_ending(root: Path, part: MaskFolders) -> MaskFolders:
     image, mask = next(iter(mask_pairs(root, part)), (None, None))
     if image is None or mask is None or mask.is_file():
         return part
-    found = [Path(name) for name in files_below(mask.parent) if Path(name).name.startswith(image.stem)]
-    if len(found) != 1:
-        return part  # the check of the data names what is missing
-    return MaskFolders(part.images, part.masks, part.names, found[0].stem.removeprefix(image.stem))
+    stems = [Path(name).stem for name in files_below(mask.parent)]
+    endings = [stem.removeprefix(image.stem) for stem in stems if stem.startswith(image.stem)]
+    # 1_mask.png is of 1.png, 10_mask.png is not; without any the check of the data names what is missing
+    ending = min((each for each in endings if each and not each[0].isalnum()), key=len, default="")
+    return MaskFolders(part.images, part.masks, part.names, ending)
 
 
 def _pairs(root: Path, split: str, part: MaskFolders) -> list[tuple[Path, Path]]:
@@ -158,7 +159,7 @@ def _read_classes(path: Path) -> dict[int, str]:
     lines = [line for line in lines if line and not line.startswith("#")]
     coloured = [COLOUR_FIRST.fullmatch(line) or COLOUR_LAST.fullmatch(line) for line in lines]
     if any(coloured):  # a table may begin with a heading
-        found = [(_colour(each.groups(), each["name"]), each["name"]) for each in coloured if each]
+        found = [(_colour(each["red"], each["green"], each["blue"]), each["name"]) for each in coloured if each]
         lines = [line for line, each in zip(lines, coloured, strict=True) if not each][1 if not coloured[0] else 0 :]
         if lines:
             raise UserError(f"{path}: {lines[0]!r} has no colour, as other classes have: write R G B NAME")
@@ -174,8 +175,10 @@ def _read_classes(path: Path) -> dict[int, str]:
     return dict(found)
 
 
-def _colour(groups: Sequence[str], name: str) -> int:
-    red, green, blue = (int(each) for each in groups if each != name)
+def _colour(*channels: str) -> int:
+    red, green, blue = map(int, channels)
+    if max(red, green, blue) > 255:
+        raise UserError(f"{','.join(channels)} is no colour: channels are from 0 to 255")
     return COLOUR + (red << 16) + (green << 8) + blue
 
 
@@ -188,10 +191,10 @@ def _ignored(given: str | None, values: Sequence[int], classes: Mapping[int, str
     ignored = []
     if given is not None:
         numbers = re.fullmatch(r"\d+|\d+,\d+,\d+", given)
-        parts = [int(each) for each in given.split(",")] if numbers else []
-        if not parts or (len(parts) == 3 and max(parts) > 255):
+        if not numbers:
             raise UserError(f"--ignore-value {given}: give an id, as 255, or a colour, as 224,224,192")
-        ignored.append(parts[0] if len(parts) == 1 else COLOUR + (parts[0] << 16) + (parts[1] << 8) + parts[2])
+        channels = given.split(",")
+        ignored.append(int(given) if len(channels) == 1 else _colour(*channels))
         if ignored[0] in classes:
             raise UserError(f"--ignore-value {given} is the class {classes[ignored[0]]}: leave it out of the list")
     if IGNORED not in classes and IGNORED not in ignored and (classes or not set(values) <= {0, IGNORED}):
