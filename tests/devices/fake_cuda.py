@@ -101,6 +101,7 @@ def _answers(watch: Watch) -> list[tuple[Any, str, Any]]:
         *((torch.cuda, name, answer) for name, answer in cuda.items()),
         (FakeTensor, "tolist", tolist),
         (FakeTensor, "numpy", numpy),
+        (FakeTensor, "__deepcopy__", _copied),
         (Tensor, "pin_memory", lambda tensor, *args: watch.pin(tensor)),
         (nn.Module, "_apply", _apply),
         (FakeTensorMode, "avoid_device_init", property(lambda mode: True)),  # else CUDA's own guard is in use
@@ -110,6 +111,16 @@ def _answers(watch: Watch) -> list[tuple[Any, str, Any]]:
         (torch._C, "_select_conv_backend", lambda *args, **kwargs: torch._C._ConvBackend.Cudnn),
         (torch._C, "_conv_determine_backend_memory_format", _cudnn_layout),
     ]
+
+
+def _copied(tensor: FakeTensor, memo: dict[int, Any]) -> Tensor:
+    """``Tensor.__deepcopy__``; torch's copies the whole FakeTensorMode with each tensor, which damages the heap."""
+    if id(tensor) not in memo:
+        copy = tensor.detach().clone()
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(copy, tensor.requires_grad) if is_parameter else copy
+    copied: Tensor = memo[id(tensor)]
+    return copied
 
 
 def _apply(module: nn.Module, change: Any, recurse: bool = True) -> nn.Module:
