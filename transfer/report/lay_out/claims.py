@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transfer.report.compare.model import BenchmarkResult, Report
+from transfer.report.compare.outliers import outlier
 from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import benchmark_label, main_metric_label
@@ -43,6 +44,19 @@ def claim(report: Report, result: BenchmarkResult) -> str:
     if leader.left_out:
         sentence += f". Not in this claim, with fewer than {MIN_TRIALS} trials: {_names(leader.left_out)}"
     return f"{where}{sentence}."
+
+
+def outlier_notes(result: BenchmarkResult) -> list[str]:
+    """A sentence for each row of which one trial's main metric is far from the others'."""
+    found = []
+    for row in result.rows:
+        values = row.values(result.main_metric)
+        if (seed := outlier(values)) is not None:
+            found.append(
+                f"{row.label}, seed {seed}: {fmt.number(values[seed])} is far from the other {len(values) - 1} trials "
+                "(Grubbs' test, 1 %). It counts as they do: look at its log before trusting the mean."
+            )
+    return found
 
 
 def _names(labels: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
-from transfer.report.lay_out.claims import claim
+from transfer.report.lay_out.claims import claim, outlier_notes
 from transfer.report.lay_out.figures import overview_plots, trial_plot
 from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import ONE_RUN, methods_table
@@ -126,7 +126,7 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
             anchor=fmt.slug(result.key.suite, result.key.benchmark),
             heading=tables.benchmark_label(report, result),
             title=result.title,
-            notes=tuple(notes(result)),
+            notes=(*notes(result), *outlier_notes(result)),
             overlaps=tuple(map(near_duplicates_sentence, report.evidence.near_duplicates_of(result.key.benchmark))),
             plot=trial_plot(report, result),
             results=tables.results_table(result),
