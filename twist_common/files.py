@@ -56,10 +56,12 @@ def named_in_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not (isinstance(cause, OSError) and cause.errno):
-            cause = cause.__context__
+            cause = None if cause.__suppress_context__ else cause.__context__
         number = cause.errno if isinstance(cause, OSError) else None
         if found := re.search(r"\(os error (\d+)\)", str(error)):
             number = int(found[1])

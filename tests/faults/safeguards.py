@@ -192,7 +192,7 @@ MUTATIONS = (
         "transfer/weights/convert/proof.py",
         "if not difference <= tolerance:",
         "if difference > tolerance:",
-        "tests/integration/test_convert_proof_holds.py",
+        "tests/unit/test_safeguards.py",
     ),
     Mutation(
         "HTML escaping: the page",

@@ -81,6 +81,12 @@ def test_an_error_that_is_not_the_systems_stays_what_it_is(tmp_path: Path) -> No
     with pytest.raises(RuntimeError, match=r"^a proof failed$"), atomic_path(tmp_path / "file") as temporary:
         temporary.touch()
         raise RuntimeError("a proof failed")
+    for kept, after in ((UserError, None), (RuntimeError, None), (UserError, OSError())):
+        with pytest.raises(kept, match="a better word"), atomic_path(tmp_path / "file"):
+            try:
+                (tmp_path / "missing").read_bytes()
+            except OSError:
+                raise kept("a better word") from after
     with pytest.raises(FileNotFoundError) as raised, atomic_path(tmp_path / "file"):
         (tmp_path / "missing").read_bytes()
     assert raised.value.filename == str(tmp_path / "missing")

@@ -16,6 +16,7 @@ from transfer.trials import claim
 from transfer.trials.claim import GUARD, Claim, read_owner
 from transfer.weights import of_trial
 from transfer.weights.backbone import random_backbone
+from transfer.weights.convert import proof
 from twist_common.errors import UserError
 
 
@@ -47,6 +48,14 @@ def test_a_trials_network_takes_all_tensors_or_none(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(of_trial, "trial_backbone", lambda trial: backbone)
     with pytest.raises(RuntimeError, match=r"layer4\.1\.conv2\.weight"):
         of_trial.torch_backbone(None)  # type: ignore[arg-type]
+
+
+def test_features_that_are_not_a_number_prove_nothing() -> None:
+    stages = {name: {"max_abs_difference": 0.0, "tolerance": 1e-5} for name in ("stem", "res2")}
+    proof._check_stages(stages, [*stages], "timm")
+    stages["stem"]["max_abs_difference"] = float("nan")
+    with pytest.raises(UserError, match="differ from the source's by nan"):
+        proof._check_stages(stages, [*stages], "timm")
 
 
 def test_a_dead_owners_claim_is_left_to_the_one_who_is_taking_it_over(tmp_path: Path) -> None:
