@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pretrain.counting import Counts, count
 from pretrain.model.norms import bunch_layout
 from pretrain.recipe import NUM_GLOBAL_CROPS, Recipe
-from twist_common.errors import UserError, unknown_name
-from twist_common.gpus import DEFAULT_EFFICIENCY, GPUS, Gpu
+from twist_common.errors import UserError
+from twist_common.gpu_kinds import A100, PEAK_SHARE, TERA, Gpu, pretraining_efficiency
 
 IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
 
@@ -49,6 +49,8 @@ class TrainingPlan:
     """What a recipe costs on some GPUs.
 
     Attributes:
+        efficiency: share of the GPU's peak with 16-bit operands.
+        is_measured: whether the user gave it; otherwise it is assumed.
         images_per_gpu: that go through the network together, on each GPU.
         num_images: of the data set.
         flop_per_image: of the first stage, forward and backward of all views.
@@ -62,6 +64,7 @@ class TrainingPlan:
     gpu: Gpu
     num_gpus: int
     efficiency: float
+    is_measured: bool
     num_images: int
     counts: Counts
     images_per_gpu: int
@@ -74,7 +77,7 @@ class TrainingPlan:
 
     @property
     def gpu_hours(self) -> float:
-        return self.flop / (self.gpu.tflops * 1e12 * self.efficiency) / 3600
+        return self.flop / (self.gpu.tflops * TERA * self.efficiency) / 3600
 
     @property
     def days(self) -> float:
@@ -89,49 +92,46 @@ class TrainingPlan:
 def plan(
     recipe: Recipe,
     *,
-    gpu: str = "a100-40gb",
+    gpu: Gpu = A100,
     num_gpus: int = 8,
-    efficiency: float = DEFAULT_EFFICIENCY,
+    efficiency: float | None = None,
     num_images: int = IMAGENET_IMAGES,
     core_seconds_per_image: float | None = None,
 ) -> TrainingPlan:
     """Counts a recipe's network and works out what the run costs, in about a second.
 
     Args:
-        gpu: a key of :data:`twist_common.gpus.GPUS`.
-        efficiency: share of the GPU's peak that training reaches. The default is an A100's; a GPU with more
-            arithmetic for each byte of its memory's bandwidth reaches less.
+        efficiency: share of the GPU's peak that training reaches, as measured; by default
+            :func:`twist_common.gpu_kinds.pretraining_efficiency`.
         num_images: of the data set.
         core_seconds_per_image: time of one core for decoding and all views of one image; by default
             :func:`default_core_seconds`.
 
     Raises:
-        UserError: there is no GPU of this name, a number is out of range, or the GPUs cannot share the batch.
+        UserError: a number is out of range, or the GPUs cannot share the batch.
     """
-    if gpu not in GPUS:
-        raise unknown_name("GPU", gpu, GPUS)
     if num_gpus < 1 or num_images < 1:
         raise UserError(f"a plan for {num_images} images on {num_gpus} GPUs: both have to be at least 1")
-    if not 0 < efficiency <= 1:
-        raise UserError(f"an efficiency of {efficiency}: it is the share of the GPU's peak, over 0 and up to 1")
     part = recipe.data.batch_size // recipe.data.accumulation
     bunch_layout(recipe.model.bunch_size, part, num_gpus)
     counts = count(recipe.model, recipe.crops)
     first, second = flop_per_image(recipe, counts)
+    share = efficiency or _assumed_efficiency(recipe, counts, gpu)
     if core_seconds_per_image is None:
         core_seconds_per_image = default_core_seconds(recipe)
     return TrainingPlan(
         recipe=recipe,
-        gpu=GPUS[gpu],
+        gpu=gpu,
         num_gpus=num_gpus,
-        efficiency=efficiency,
+        efficiency=share,
+        is_measured=efficiency is not None,
         num_images=num_images,
         counts=counts,
         images_per_gpu=part // num_gpus,
         flop_per_image=first,
         flop_per_image_self_labeling=second,
         flop=num_images * (recipe.epochs * first + recipe.self_labeling.epochs * second),
-        images_per_second=num_gpus * GPUS[gpu].tflops * 1e12 * efficiency / first,
+        images_per_second=num_gpus * gpu.tflops * TERA * share / first,
         memory=memory(recipe, counts, part // num_gpus),
         core_seconds_per_image=core_seconds_per_image,
     )
@@ -155,6 +155,23 @@ def flop_per_image(recipe: Recipe, counts: Counts) -> tuple[float, float]:
     return second + teacher * recipe.momentum_encoder.enabled, second
 
 
+def _assumed_efficiency(recipe: Recipe, counts: Counts, gpu: Gpu) -> float:
+    """Of a batch in one part; in several, forward passes are repeated, at the same efficiency."""
+    in_one_part = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, accumulation=1))
+    flop, _ = flop_per_image(in_one_part, counts)
+    return pretraining_efficiency(gpu, flop=flop, kept_bytes=kept_bytes_per_image(recipe, counts))
+
+
+def kept_bytes_per_image(recipe: Recipe, counts: Counts) -> int:
+    """What autograd keeps for the backward pass of all views of an image."""
+    crops = recipe.crops
+    return (
+        NUM_GLOBAL_CROPS * counts.global_crop.saved_bytes
+        + crops.num_local * counts.local_crop.saved_bytes
+        + crops.num_views * counts.head.saved_bytes
+    )
+
+
 def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
     """Bytes on each GPU.
 
@@ -166,11 +183,6 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
         images_per_gpu: that go through the network together.
     """
     crops, num = recipe.crops, counts.num_parameters
-    saved = (
-        NUM_GLOBAL_CROPS * counts.global_crop.saved_bytes
-        + crops.num_local * counts.local_crop.saved_bytes
-        + crops.num_views * counts.head.saved_bytes
-    )
     images_per_step = recipe.data.accumulation * images_per_gpu
     return Memory(
         parameters=4 * num,
@@ -179,7 +191,7 @@ def memory(recipe: Recipe, counts: Counts, images_per_gpu: int) -> Memory:
         bf16_weights=2 * num,
         momentum_encoder=6 * num * recipe.momentum_encoder.enabled,
         views=4 * 3 * images_per_step * crops.num_pixels,
-        activations=images_per_gpu * saved,
+        activations=images_per_gpu * kept_bytes_per_image(recipe, counts),
         logits=LOSS_COPIES * 4 * images_per_step * crops.num_views * recipe.model.num_classes,
     )
 
@@ -213,8 +225,14 @@ def text(plan: TrainingPlan) -> str:
     recipe, counts, crops, gpu = plan.recipe, plan.counts, plan.recipe.crops, plan.gpu
     title = (
         f"{recipe.name} on {plan.num_gpus} x {gpu.title}, {plan.num_images:,} images, at "
-        f"{100 * plan.efficiency:g} % of {gpu.tflops:g} TFLOP/s"
+        f"{100 * plan.efficiency:.3g} % of {gpu.tflops:g} TFLOP/s"
     )
+    speed = "as measured (--efficiency)"
+    if not plan.is_measured:
+        speed = (
+            f"assumed, not measured: arithmetic at {100 * PEAK_SHARE:g} % of the peak, memory by its {gpu.bandwidth:g} "
+            "GB/s, as fitted to one H200; with what a run here reached, give --efficiency"
+        )
     views = f"{counts.global_crop.macs / 1e9:.2f} G for {crops.global_size} px"
     if crops.num_local:
         views += f", {counts.local_crop.macs / 1e9:.2f} G for {crops.local_size} px"
@@ -227,8 +245,10 @@ def text(plan: TrainingPlan) -> str:
         f"{counts.head.macs / 1e9:.3f} G for the head",
         "work": work,
         "time": f"{plan.gpu_hours:,.0f} GPU-hours, {plan.days:.1f} days at {plan.images_per_second:,.0f} images/s",
+        "speed": speed,
         "memory": f"{plan.memory.total / GIB:.1f} of {gpu.memory_gib:g} GiB, {plan.images_per_gpu} images per GPU at a "
         f"time: {', '.join(f'{name} {size:.1f}' for name, size in parts.items() if size >= 0.05)}",
+        "norms": f"batch norms see {plan.images_per_gpu * plan.num_gpus} of a step's {recipe.data.batch_size} images",
         "loading": f"{plan.loader_cores} cores, {math.ceil(plan.loader_cores / plan.num_gpus)} per GPU, at "
         f"{1000 * plan.core_seconds_per_image:.1f} ms of one core for an image",
     }
@@ -237,7 +257,10 @@ def text(plan: TrainingPlan) -> str:
         note = "too much for this GPU's memory: take more GPUs or larger ones"
         if accumulation := fitting_accumulation(plan):
             slower = ", which takes a third longer" if recipe.data.accumulation == 1 else ""
-            note = f"too much for this GPU's memory: it fits with data.accumulation={accumulation}{slower}"
+            note = (
+                f"too much for this GPU's memory: it fits with data.accumulation={accumulation}{slower}; batch norms "
+                f"then see {recipe.data.batch_size // accumulation} images, which is another recipe"
+            )
         lines.append(f"  note: {note}")
     if not gpu.has_bf16:
         lines.append(

@@ -18,6 +18,7 @@ from pretrain.run.finished import is_finished
 from pretrain.run.process import run_process
 from twist_common import cli, overrides, slurm
 from twist_common.errors import UserError
+from twist_common.gpu_kinds import A100, GpuArgs
 from twist_common.places import data_root
 
 
@@ -52,10 +53,9 @@ class Args:
     """Match the views to a moving average of the network: the recipe's choice, which is yes for ViTs."""
     plan: bool = False
     """Train nothing; print FLOPs, GPU-hours, memory and the cores that loading needs."""
-    gpu: str = "a100-40gb"
-    """With --plan: the GPU to plan for."""
-    gpus: int = 8
-    """With --plan: how many of them."""
+    kind: GpuArgs = field(default_factory=GpuArgs)
+    gpus: int | None = None
+    """With --plan: how many GPUs; default 8, of the kind a100-40gb unless another is given."""
     launcher: Literal["local", "slurm"] = "local"
     """Slurm: as a job of the cluster, which is requeued and resumes (docs/slurm.md)."""
     cluster: PretrainSlurmArgs = field(default_factory=PretrainSlurmArgs)
@@ -71,9 +71,17 @@ def main(args: Args) -> int:
     if args.plan:
         from pretrain import planner
 
-        counted = num_images or planner.IMAGENET_IMAGES
-        print(planner.text(planner.plan(recipe, gpu=args.gpu, num_gpus=args.gpus, num_images=counted)))
+        plan = planner.plan(
+            recipe,
+            gpu=args.kind.resolved() or A100,
+            num_gpus=8 if args.gpus is None else args.gpus,
+            efficiency=args.kind.efficiency,
+            num_images=num_images or planner.IMAGENET_IMAGES,
+        )
+        print(planner.text(plan))
         return cli.EXIT_DONE
+    if given := [*args.kind.given(), *(["--gpus"] if args.gpus is not None else [])]:
+        raise UserError(f"{given[0]} is for a plan: give --plan too, or leave it out")
     if not is_finished(out, recipe):
         if args.launcher == "slurm":
             task = PretrainTask(recipe=recipe, data=data.resolve(), out=out.resolve(), device=args.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 
 from tests.report_records import done, failed
 from transfer import benchmarks
-from transfer.planner.devices import Machine, recorded_device
-from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, unknown
+from transfer.planner.devices import Machine, machine, recorded_device
+from transfer.planner.estimate import Estimate, Question, assumptions, estimate, gpu_seconds, measured_seconds, unknown
 from transfer.planner.history import PastTrial, gather
 from transfer.task import task_of
 from transfer.tasks.costs import COSTS
 from transfer.tasks.segmentation import config as segmentation
 from transfer.trial import TrialSettings, WeightsRef
 from transfer.work import BackbonePass, Flop, Phase, Work
-from twist_common.gpus import GPUS
+from twist_common.errors import UserError
+from twist_common.gpu_kinds import GPUS, GpuArgs
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 H100 = Machine(device="cuda", name="NVIDIA H100 80GB HBM3", num_devices=8)
@@ -98,7 +100,7 @@ def test_devices_of_a_record_count_and_several_gpus_multiply_its_time() -> None:
 
 
 def test_a_named_gpu_finds_its_records_by_name() -> None:
-    machine = Machine(device="cuda", name="A100 80GB", num_devices=8, gpu="a100-80gb")
+    machine = Machine(device="cuda", name="A100 80GB", num_devices=8, gpu=GPUS["a100-80gb"])
     names = {"NVIDIA A100-SXM4-80GB": True, "NVIDIA A100-SXM4-40GB": False, "NVIDIA H100 80GB HBM3": False}
     assert {name: machine.is_kind_of(name) for name in names} == names
 
@@ -173,27 +175,64 @@ def test_a_probe_that_failed_says_why_where_nothing_else_is_known() -> None:
 
 def test_the_gpu_table_is_asked_for_by_name_and_says_what_it_assumes() -> None:
     assert estimate(question("voc", machine=H100), []) == unknown()
-    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu="h100")
+    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu=GPUS["h100"])
     found = estimate(question("voc", machine=named), [])
     assert found.kind == "GPU table" and found.low and found.high and found.device_seconds
     assert found.device_seconds == pytest.approx((found.low * found.high) ** 0.5)
     assert found.source.startswith("estimate: ") and "assumed" in found.source
-    assert "15 % of 494" in assumptions("h100") and "at worst the speed of a V100" in assumptions("h100")
+    said = assumptions(named)
+    assert "50.4 of 494 TFLOP/s" in said and "at worst the speed of a V100" in said and "not measured" in said
 
 
 def test_a_named_gpu_with_nothing_counted_is_unknown_and_no_probe_is_offered() -> None:
-    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu="h100")
+    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu=GPUS["h100"])
     found = estimate(question("voc", "MODEL.ROI_BOX_HEAD.NUM_CONV=2", machine=named), [])
     assert found.device_seconds is None and "--from" in found.source and "--probe" not in found.source
 
 
 def test_gpu_seconds_by_hand() -> None:
     # V100: 57 % of 15.7 TFLOP/s for all; A100: 15 % of 156 for convolutions, 57 % of 19.5 for products.
-    fast, slow = gpu_seconds(Flop(1e15, 1e15), "a100")
+    fast, slow = gpu_seconds(Flop(1e15, 1e15), GPUS["a100"])
     assert fast == pytest.approx(1000 / (0.15 * 156) + 1000 / (0.57 * 19.5))
     assert slow == pytest.approx(2000 / (0.57 * 15.7))
-    assert gpu_seconds(Flop(1e15, 1e15), "v100") == pytest.approx((slow, slow))
-    assert all(gpu_seconds(Flop(1e15, 1e15), gpu)[0] <= slow * 1.0001 for gpu in GPUS)
+    assert gpu_seconds(Flop(1e15, 1e15), GPUS["v100"]) == pytest.approx((slow, slow))
+    assert all(gpu_seconds(Flop(1e15, 1e15), gpu)[0] <= slow * 1.0001 for gpu in GPUS.values())
+
+
+def test_convolutions_are_no_faster_than_the_bandwidth_feeds_them() -> None:
+    a100, h100 = (gpu_seconds(Flop(1e15, 0.0), GPUS[name])[0] for name in ("a100", "h100"))
+    assert a100 / h100 == pytest.approx(3350 / 1555)  # 494 / 156 by arithmetic alone
+
+
+def test_a_measured_efficiency_takes_the_place_of_what_is_assumed() -> None:
+    named = Machine(device="cuda", name="H100 80GB", num_devices=8, gpu=GPUS["h100"], efficiency=0.1)
+    found = estimate(question("voc", machine=named), [])
+    assert found.low is None and "10 % of one H100 80GB (--efficiency)" in found.source
+    assert measured_seconds(Flop(1e15, 1e15), GPUS["h100"], 0.1) == pytest.approx(1000 / 49.4 + 1000 / 6.7)
+    assert "as measured" in assumptions(named) and "V100" not in assumptions(named)
+
+
+def test_any_gpu_can_be_described() -> None:
+    gpu = GpuArgs(tflops=400, gpu_memory=24, bandwidth=2000).resolved()
+    assert gpu is not None and (gpu.memory_gib, gpu.tf32_tflops, gpu.fp32_tflops) == (24, 200, 25)
+    here = machine("cpu", jobs=0, gpu=gpu, gpus=None)
+    assert not here.is_kind_of("NVIDIA H100 80GB HBM3") and estimate(question("voc", machine=here), []).device_seconds
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"gpu": "h10"}, "unknown GPU 'h10': did you mean 'h100'"),
+        ({"gpu": "h100", "tflops": 400.0}, "give one"),
+        ({"tflops": 400.0, "bandwidth": 2000.0}, "described by all of --tflops, --gpu-memory and --bandwidth"),
+        ({"gpu": "h100", "efficiency": 1.5}, "--efficiency is 1.5: it is the share of the peak"),
+        ({"gpu": "h100", "efficiency": 0.0}, "--efficiency is 0.0: it has to be over 0"),
+        ({"tflops": math.nan, "gpu_memory": 24.0, "bandwidth": 2000.0}, "--tflops is nan"),
+    ],
+)
+def test_a_gpu_that_is_not_one_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        GpuArgs(**options).resolved()
 
 
 def test_failed_and_broken_records_teach_nothing(tmp_path: Path) -> None:

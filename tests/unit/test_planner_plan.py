@@ -22,6 +22,7 @@ from transfer.trials.claim import take
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.trials.states import ranges, state_of
 from twist_common.errors import UserError
+from twist_common.gpu_kinds import GpuArgs
 
 CPU = Machine(device="cpu", name="cpu x86_64, 1 thread", num_devices=2)
 MIB = 2**20
@@ -196,8 +197,8 @@ def test_sizes_of_a_folder_are_by_kind(tmp_path: Path) -> None:
     ("args", "says"),
     [
         (PlanArgs(probe=True), "--probe is for a plan"),
-        (PlanArgs(gpu="h100"), "--gpu is for a plan"),
-        (PlanArgs(plan=True, probe=True, gpu="h100"), "--probe measures this machine"),
+        (PlanArgs(kind=GpuArgs(gpu="h100")), "--gpu is for a plan"),
+        (PlanArgs(plan=True, probe=True, kind=GpuArgs(gpu="h100")), "--probe measures this machine"),
         (PlanArgs(plan=True, from_runs=(Path("nowhere"),)), "--from nowhere"),
     ],
 )

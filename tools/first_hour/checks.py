@@ -37,7 +37,8 @@ from transfer.trials.run_many import run_trials
 from transfer.trials.states import recorded_state
 from twist_common import overrides
 from twist_common.cuda import check_cuda
-from twist_common.gpus import GPUS, is_kind, titles, visible_gpus
+from twist_common.gpu_kinds import GPUS, TERA, is_kind
+from twist_common.gpus import titles, visible_gpus
 
 # One short trial of each task, off protocol.
 TRIALS = {
@@ -228,10 +229,11 @@ def speed(site: Site) -> str:
     measured = images_per_second(twist_configs.pretrain.get("rn50"), site.torch_device)
     if kind is None:
         return f"{measured:.0f} images/s on {title}, for which there is no plan"
-    planned = planner.plan(twist_configs.pretrain.get("rn50"), gpu=kind, num_gpus=1).images_per_second
-    if measured < SLOWEST * planned:
-        raise CheckError(f"{measured:.0f} images/s on {title}, the plan is {planned:.0f}")
-    return f"{measured:.0f} images/s on {title} (plan: {planned:.0f})"
+    planned = planner.plan(twist_configs.pretrain.get("rn50"), gpu=GPUS[kind], num_gpus=1)
+    found = f"{measured:.0f} images/s on {title}, the plan is {planned.images_per_second:.0f}"
+    if measured < SLOWEST * planned.images_per_second:
+        raise CheckError(found)
+    return f"{found}; --efficiency {measured * planned.flop_per_image / (GPUS[kind].tflops * TERA):.2g}"
 
 
 def images_per_second(recipe: Recipe, device: torch.device, batch_size: int = 64, steps: int = 5) -> float:

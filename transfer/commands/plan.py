@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from transfer.planner.planning import Planner
 from transfer.planner.show import as_json, show
 from transfer.trials.plan import TrialPlan
 from twist_common.errors import UserError
+from twist_common.gpu_kinds import GpuArgs
 
 
 @dataclass
@@ -28,8 +29,7 @@ class PlanArgs:
     """with --plan: where no recorded run shows the time, measure the first steps of a trial in a temporary folder"""
     from_runs: Annotated[tuple[Path, ...], arg(name="from", metavar="DIR ...")] = ()
     """with --plan: more folders of records to learn times and sizes from"""
-    gpu: str | None = None
-    """with --plan: plan for this kind of GPU instead of this machine, e.g. h100, a100-80gb, v100"""
+    kind: GpuArgs = field(default_factory=GpuArgs)
     gpus: int | None = None
     """with --plan: how many GPUs; default: those of this machine, or one of --gpu"""
     json: bool = False
@@ -40,15 +40,18 @@ class PlanArgs:
         given = {
             "--probe": self.probe,
             "--from": self.from_runs,
-            "--gpu": self.gpu is not None,
+            **dict.fromkeys(self.kind.given(), True),
             "--gpus": self.gpus is not None,
             "--json": self.json,
         }
         alone = [name for name, is_given in given.items() if is_given]
         if alone and not self.plan:
             raise UserError(f"{alone[0]} is for a plan: give --plan too, or leave it out")
-        if self.probe and self.gpu is not None:
-            raise UserError("--probe measures this machine: leave out --probe or --gpu")
+        described = self.kind.resolved() is not None
+        if self.probe and described:
+            raise UserError(f"--probe measures this machine: leave out --probe or {self.kind.given()[0]}")
+        if self.kind.efficiency is not None and not described:
+            raise UserError("--efficiency is of a GPU: name it with --gpu, or describe it with --tflops")
         for folder in self.from_runs:
             if not folder.is_dir():
                 raise UserError(f"--from {folder}: there is no such folder")
@@ -65,7 +68,9 @@ def show_plan(plans: Sequence[TrialPlan], args: PlanArgs, *, jobs: int, num_gpus
     Raises:
         UserError: an unknown GPU, or an override that the task refuses.
     """
-    target = machine(plans[0].device, jobs=jobs, gpu=args.gpu, gpus=args.gpus)
+    target = machine(
+        plans[0].device, jobs=jobs, gpu=args.kind.resolved(), gpus=args.gpus, efficiency=args.kind.efficiency
+    )
     past_trials = gather([plans[0].runs, *args.from_runs])
     planner = Planner(past_trials=past_trials, machine=target, jobs=jobs, num_gpus=num_gpus, probing=args.probe)
     plan = planner.plan(plans)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from transfer.record import TrialRecord
 from transfer.trials.devices import local_devices
-from twist_common.errors import UserError, unknown_name
-from twist_common.gpus import GPUS, is_kind, joint_gpus, titles, visible_gpus
+from twist_common.errors import UserError
+from twist_common.gpu_kinds import Gpu, is_kind
+from twist_common.gpus import joint_gpus, titles, visible_gpus
 
 UNKNOWN_GPU = "an unknown GPU"
 
@@ -21,41 +22,42 @@ class Machine:
         device: ``"cpu"`` or ``"cuda"``.
         name: as records name one of its devices.
         num_devices: GPUs, or places for trials on CPU.
-        gpu: key of :data:`twist_common.gpus.GPUS` where the user named one.
+        gpu: where the user named or described one.
+        efficiency: share of its peak that the user measured; None: it is assumed.
         num_joint: GPUs that one trial can have, where that is not all (:func:`twist_common.gpus.joint_gpus`).
     """
 
     device: str
     name: str
     num_devices: int
-    gpu: str | None = None
+    gpu: Gpu | None = None
+    efficiency: float | None = None
     num_joint: int | None = None
 
     def is_kind_of(self, recorded: str) -> bool:
         """Whether a device that a record names is of this kind."""
         if self.gpu is None:
             return recorded == self.name
-        return is_kind(recorded, self.gpu)
+        return is_kind(recorded, self.gpu.kind)
 
 
-def machine(device: str, *, jobs: int, gpu: str | None, gpus: int | None) -> Machine:
+def machine(device: str, *, jobs: int, gpu: Gpu | None, gpus: int | None, efficiency: float | None = None) -> Machine:
     """This machine, or one with the GPUs that the user names.
 
     Args:
         device: ``"cpu"`` or ``"cuda"``: see :func:`twist_common.gpus.resolve_device`.
         jobs: trials at a time, on CPU; 0: one per core.
-        gpu: ``--gpu``, in which case ``device`` does not matter.
+        gpu: named or described, in which case ``device`` does not matter.
         gpus: how many GPUs; None: those of this machine, or one of the named kind.
+        efficiency: ``--efficiency``.
 
     Raises:
-        UserError: an unknown GPU, or fewer than one.
+        UserError: fewer than one GPU.
     """
     if gpus is not None and gpus < 1:
         raise UserError(f"--gpus is {gpus}: a plan is for at least one")
     if gpu is not None:
-        if gpu not in GPUS:
-            raise unknown_name("GPU", gpu, GPUS)
-        return Machine(device="cuda", name=GPUS[gpu].title, num_devices=gpus or 1, gpu=gpu)
+        return Machine(device="cuda", name=gpu.title, num_devices=gpus or 1, gpu=gpu, efficiency=efficiency)
     if device == "cuda":
         visible = visible_gpus()
         name = titles(visible)[0] if visible else UNKNOWN_GPU

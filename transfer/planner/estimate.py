@@ -13,7 +13,7 @@ from transfer.planner.devices import Machine
 from transfer.planner.history import PastTrial
 from transfer.rows import Benchmark
 from transfer.work import Flop, Work
-from twist_common.gpus import FP32_EFFICIENCY, GPUS, TF32_EFFICIENCY
+from twist_common.gpu_kinds import FP32_EFFICIENCY, TERA, V100, Gpu, convolution_tflops
 
 Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
 
@@ -119,43 +119,68 @@ def from_task(question: Question, past_trials: Sequence[PastTrial]) -> Estimate 
 
 def from_table(question: Question) -> Estimate | None:
     """Operations over what share of the named GPU's peak training is known to reach; None if no GPU is named."""
-    if question.machine.gpu is None or not (counted := flop.of_work(question.work)):
+    machine = question.machine
+    if machine.gpu is None or not (counted := flop.of_work(question.work)):
         return None
     without = f", without {' and '.join(question.work.uncounted)}" if question.work.uncounted else ""
-    fast, slow = gpu_seconds(counted, question.machine.gpu)
-    low, high = (counted.total / seconds / 1e12 for seconds in (slow, fast))
+    work = f"estimate: {counted.total:.2g} FLOP at"
+    if machine.efficiency is not None:
+        seconds = measured_seconds(counted, machine.gpu, machine.efficiency)
+        source = f"{work} {100 * machine.efficiency:.3g} % of one {machine.name} (--efficiency){without}"
+        return Estimate(kind="GPU table", device_seconds=seconds, source=source)
+    fast, slow = gpu_seconds(counted, machine.gpu)
+    low, high = (counted.total / seconds / TERA for seconds in (slow, fast))
     speed = f"{low:.2g} to {high:.2g}" if high > low else f"{low:.2g}"
-    source = f"estimate: {counted.total:.2g} FLOP at an assumed {speed} TFLOP/s of one {question.machine.name}{without}"
+    source = f"{work} an assumed {speed} TFLOP/s of one {machine.name}{without}"
     return Estimate(kind="GPU table", device_seconds=(fast * slow) ** 0.5, source=source, low=fast, high=slow)
 
 
-def gpu_seconds(counted: Flop, gpu: str) -> tuple[float, float]:
+def gpu_seconds(counted: Flop, gpu: Gpu) -> tuple[float, float]:
     """Seconds of one GPU: at the utilisation of a well-fed classifier, and at a V100's speed.
 
     Tasks train without mixed precision, so torch by default computes convolutions in TF32 where the GPU has it, and
     matrix products in single precision. What ResNet-50 reaches with large batches is the most to hope for. Dense
     tasks have two images per GPU, small kernels and much to do between them, which a faster GPU does not speed up: on
-    a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN on eight),
-    and no GPU here is slower than that. The geometric mean of both is the estimate.
+    a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN on eight).
+    The geometric mean of both is the estimate; a GPU that is slower than a V100 at its best has no range.
     """
-    facts, v100 = GPUS[gpu], GPUS["v100"].fp32_tflops * FP32_EFFICIENCY
-    products = facts.fp32_tflops * FP32_EFFICIENCY
-    convolutions = products if facts.tf32_tflops is None else max(facts.tf32_tflops * TF32_EFFICIENCY, v100)
-    fast = counted.convolutions / (convolutions * 1e12) + counted.products / (products * 1e12)
-    return fast, counted.total / (v100 * 1e12)
+    v100 = V100.fp32_tflops * FP32_EFFICIENCY
+    products = gpu.fp32_tflops * FP32_EFFICIENCY
+    convolutions = convolution_tflops(gpu)
+    if gpu.kind:  # none of the table is slower than a V100
+        convolutions = max(convolutions, v100)
+    fast = counted.convolutions / (convolutions * TERA) + counted.products / (products * TERA)
+    return fast, max(fast, counted.total / (v100 * TERA))
 
 
-def assumptions(gpu: str) -> str:
-    """What estimates from the table rest on, in words."""
-    facts = GPUS[gpu]
-    products = f"{100 * FP32_EFFICIENCY:g} % of {facts.fp32_tflops:g} TFLOP/s in FP32"
-    uncounted = "loading images and computing the test's metrics are not counted"
-    if facts.tf32_tflops is None:
-        return f"assumed utilisation of one {facts.title}: {products}; {uncounted}"
-    convolutions = f"{100 * TF32_EFFICIENCY:g} % of {facts.tf32_tflops:g} TFLOP/s in TF32"
+def measured_seconds(counted: Flop, gpu: Gpu, efficiency: float) -> float:
+    """Seconds of one GPU that reaches this share of its peaks: TF32's for convolutions, FP32's for the rest."""
+    convolutions = (gpu.tf32_tflops or gpu.fp32_tflops) * efficiency * TERA
+    return counted.convolutions / convolutions + counted.products / (gpu.fp32_tflops * efficiency * TERA)
+
+
+def assumptions(machine: Machine) -> str:
+    """What estimates from the table rest on, in words; empty on a machine without a GPU of the table."""
+    gpu, uncounted = machine.gpu, "loading images and computing the test's metrics are not counted"
+    if gpu is None:
+        return ""
+    if machine.efficiency is not None:
+        peaks = (
+            f"{gpu.tf32_tflops or gpu.fp32_tflops:g} TFLOP/s for convolutions, {gpu.fp32_tflops:g} for matrix products"
+        )
+        return (
+            f"{100 * machine.efficiency:.3g} % of one {gpu.title}, as measured (--efficiency): of {peaks}; {uncounted}"
+        )
+    products = f"{100 * FP32_EFFICIENCY:g} % of {gpu.fp32_tflops:g} TFLOP/s in FP32"
+    advice = f"{uncounted}; not measured on this GPU: give --efficiency, or records of it with --from"
+    if gpu.tf32_tflops is None:
+        return f"assumed utilisation of one {gpu.title}: {products}; {advice}"
+    convolutions = (
+        f"{convolution_tflops(gpu):.3g} of {gpu.tf32_tflops:g} TFLOP/s in TF32 (an A100's share, by its bandwidth)"
+    )
     return (
-        f"assumed utilisation of one {facts.title}: at best {convolutions} for convolutions and {products} for matrix "
-        f"products, at worst the speed of a V100; the estimate is their geometric mean; {uncounted}"
+        f"assumed utilisation of one {gpu.title}: at best {convolutions} for convolutions and {products} for matrix "
+        f"products, at worst the speed of a V100; the estimate is their geometric mean; {advice}"
     )
 
 

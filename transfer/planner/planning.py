@@ -85,7 +85,7 @@ class PlannedTrials:
     def notes(self) -> list[str]:
         """What estimates rest on that their own sources do not say."""
         guessed = any(row.estimate and row.estimate.kind == "GPU table" for row in self.rows)
-        return [assumptions(self.machine.gpu)] if guessed and self.machine.gpu else []
+        return [assumptions(self.machine)] if guessed else []
 
     @property
     def missing(self) -> dict[str, list[str]]:
