@@ -31,8 +31,10 @@ FROZEN = {
     "demo-voc-frozen": "demo-voc",
     "own-coco-frozen": "own-coco",
     "own-voc-frozen": "own-voc",
+    "own-coco-any-frozen": "own-coco-any",
+    "own-voc-any-frozen": "own-voc-any",
 }
-ANY = ("voc-any", "coco-any")
+ANY = ("voc-any", "coco-any", "own-coco-any", "own-voc-any")
 DETECTION = ("voc", "coco", "voc-c4", "coco-c4", "demo-voc", "demo-coco", "own-coco", "own-voc", *FROZEN, *ANY)
 
 

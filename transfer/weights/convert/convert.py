@@ -112,7 +112,8 @@ def convert(
         ConversionError: the proof failed; nothing is in place then.
         UserError: the target has no such architecture, or the folder cannot be written to.
     """
-    target = get_target(target if isinstance(target, str) else target.name, backbone.arch)
+    known = get_target(target if isinstance(target, str) else target.name, backbone.arch)
+    target = known if isinstance(target, str) else target
     table = key_table(target, backbone.arch)
     settings = settings or target.default_settings(backbone.arch, backbone.preprocessing)
     path, proof_path = _paths(target, out, stem)
