@@ -266,7 +266,7 @@ class Benchmark:
 
     Attributes:
         task: package with the :class:`transfer.task.Task` that runs it.
-        config: file below ``configs/`` that holds the protocol.
+        config: file below ``twist_configs/`` that holds the protocol.
         protocol_version: raised whenever a change of the protocol changes results.
         title: heading in reports.
         summary: the protocol in one line, for ``--help`` and the README.

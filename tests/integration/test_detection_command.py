@@ -32,7 +32,7 @@ def test_a_frozen_trial_is_a_record_of_the_probe_and_says_how_it_differs(digits:
     [
         (
             ("voc-c4", "--frozen"),
-            "--frozen goes with voc-any, coco-any, voc, coco, own-coco, own-voc, demo-voc",
+            "--frozen goes with voc-any, coco-any, voc, coco, own-coco, own-coco-any, own-voc, own-voc-any, demo-voc",
         ),
         (("voc-frozen",), "unknown benchmark 'voc-frozen'"),
         (("demo-voc", "--canary-weights", "x.pth"), "give --canary too"),

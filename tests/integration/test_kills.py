@@ -58,7 +58,7 @@ def test_twenty_kills_change_no_record_and_no_file(tmp_path: Path) -> None:
     kills = run_and_kill(command(killed), killed, num_kills=20, longest_s=0.6, seed=0, environment=ENVIRONMENT)
     assert kills.runners == 20 and kills.in_trials >= 5 and kills.trials >= 6, kills
     assert kills.exit_codes[-1] == 0
-    assert len(records(whole)) == 12 and len(files(whole)) == 12 * 3 + 2
+    assert len(records(whole)) == 12 and len(files(whole)) == 12 * 4 + 2
     assert differences(whole, killed) == []
     assert_nothing_is_left(killed)
 

@@ -43,7 +43,7 @@ def test_the_old_report_is_refused_by_its_version_and_the_new_one_has_its_figure
     old = {name.removeprefix("report/"): content for name, content in read_archive(ARCHIVE).items()}
     (tmp_path / "report.json").write_bytes(old["report.json"])
     refused = run_module("transfer.commands.report", "--verify", tmp_path / "report.json", ARCHIVE, cwd=tmp_path)
-    assert refused.returncode == 2 and "(schema version 3, this program reads 5)" in refused.stderr, refused.stderr
+    assert refused.returncode == 2 and "(schema version 3, this program reads 6)" in refused.stderr, refused.stderr
 
     done = run_module(
         "transfer.commands.report", ARCHIVE, "--baseline", "random", "--out", tmp_path / "new", cwd=tmp_path

@@ -8,7 +8,7 @@ def deit_s() -> Recipe:
 
     ``tools/pretrain.sh deit_s --data /path/to/imagenet``
 
-    Designed for 16 GPUs with 64 images each, of 16 GB or more. Predicted: 188 A100-hours at 19 % of peak
+    Designed for 16 GPUs with 64 images each, of 16 GB or more. Predicted: 205 A100-hours at 17 % of peak
     (``--plan``).
 
     Expect: published ImageNet linear accuracy is 76.3 top-1, 92.7 top-5. Not measured here.

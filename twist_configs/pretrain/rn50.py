@@ -8,7 +8,7 @@ def rn50() -> Recipe:
 
     ``tools/pretrain.sh rn50 --data /path/to/imagenet``
 
-    Designed for 16 GPUs with 128 images each, of 32 GB or more. Predicted: 544 A100-hours at 19 % of peak
+    Designed for 16 GPUs with 128 images each, of 32 GB or more. Predicted: 914 A100-hours at 11 % of peak
     (``--plan``).
 
     Expect: published ImageNet linear accuracy is 75.5 top-1, 92.5 top-5 (75.0 with 300 epochs); 84.2 AP50 on VOC

@@ -16,7 +16,7 @@ def rn50_cluster() -> Recipe:
 
     ``tools/pretrain.sh rn50_cluster --data /path/to/imagenet``, then ``tools/cluster.sh imagenet``
 
-    Designed for 16 GPUs with 128 images each, of 32 GB or more. Predicted: 507 A100-hours at 19 % of peak
+    Designed for 16 GPUs with 128 images each, of 32 GB or more. Predicted: 858 A100-hours at 11 % of peak
     (``--plan``).
 
     Expect: published NMI 74.3, AMI 57.7, ARI 30.0, ACC 40.6 on ImageNet's validation set. Not measured here.

@@ -11,7 +11,7 @@ def rn50_nomc() -> Recipe:
 
     ``tools/pretrain.sh rn50_nomc --data /path/to/imagenet``
 
-    Designed for 8 GPUs with 256 images each, of 32 GB or more. Predicted: 245 A100-hours at 19 % of peak
+    Designed for 8 GPUs with 256 images each, of 32 GB or more. Predicted: 410 A100-hours at 11 % of peak
     (``--plan``).
 
     Expect: published ImageNet linear accuracy is 72.6 top-1, 91.0 top-5. Not measured here.

@@ -11,7 +11,7 @@ def rn50w2() -> Recipe:
 
     ``tools/pretrain.sh rn50w2 --data /path/to/imagenet``
 
-    Designed for 32 GPUs with 60 images each, of 32 GB or more. Predicted: 616 A100-hours at 19 % of peak
+    Designed for 32 GPUs with 60 images each, of 32 GB or more. Predicted: 617 A100-hours at 19 % of peak
     (``--plan``).
 
     Expect: published ImageNet linear accuracy is 77.7 top-1, 93.9 top-5. The paper's table says 300 epochs; these

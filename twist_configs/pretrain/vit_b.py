@@ -11,7 +11,7 @@ def vit_b() -> Recipe:
 
     ``tools/pretrain.sh vit_b --data /path/to/imagenet``
 
-    Designed for 32 GPUs with 32 images each, of 16 GB or more. Predicted: 856 A100-hours at 19 % of peak
+    Designed for 32 GPUs with 32 images each, of 16 GB or more. Predicted: 613 A100-hours at 27 % of peak
     (``--plan``).
 
     Expect: published ImageNet linear accuracy is 78.4 top-1, 93.8 top-5. Not measured here.
