@@ -112,8 +112,9 @@ def test_the_parts_are_what_is_written_out() -> None:
     assert interval.se_images**2 == pytest.approx(shared)
     assert interval.se_seeds**2 == pytest.approx(seeds)
     assert interval.degrees == pytest.approx((seeds + shared) ** 2 / (seeds**2 / 3))
-    half = scipy.stats.t.ppf(0.975, interval.degrees) * math.sqrt(seeds + shared)
-    assert interval.interval.high - np.mean(values) == pytest.approx(half)
+    both = scipy.stats.t.ppf(0.975, interval.degrees) * math.sqrt(seeds + shared)
+    alone = scipy.stats.t.ppf(0.975, 3) * math.sqrt(seeds)
+    assert interval.interval.high - np.mean(values) == pytest.approx(max(both, alone))
 
 
 def test_paired_images_cancel() -> None:
@@ -148,3 +149,13 @@ def test_draws_of_pixels_and_objects_are_figures_of_the_drawn_images() -> None:
     precision, recall = precision[last], np.append(0, recall[last])
     area = sum(precision[place:].max() * (recall[place + 1] - recall[place]) for place in range(len(precision)))
     assert matches.resampled("box_ap50", weights)[0] == pytest.approx(100 * area)
+
+
+def test_with_images_an_interval_is_never_shorter_than_of_the_seeds_alone() -> None:
+    rng = np.random.default_rng(5)
+    for images_sd in (0.0, 0.1, 0.3, 1.0):
+        values = [*rng.normal(50, 1, 5)]
+        shared = rng.normal(0, images_sd, NUM_DRAWS)
+        interval = images_interval(values, [shared + rng.normal(0, 0.01, NUM_DRAWS) for _ in range(5)], 100)
+        low, high = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
+        assert interval and interval.interval.low <= low + 1e-9 and interval.interval.high >= high - 1e-9

@@ -4,8 +4,8 @@ on the same images.
 What the seeds say of a mean over S trials is their variance over S. What the images say is the covariance that trials
 have because they share their images, found by a bootstrap over the images, the same draw for every trial. Both together
 are the variance of the mean over new seeds and new images (Obuchowski and Rockette, Commun. Stat. Simul. 24, 1995, with
-readers for seeds and cases for images), with the degrees of freedom of Hillis (Stat. Med. 26, 2007). Drawing seeds too,
-of which there are few, would give too short intervals.
+readers for seeds and cases for images), with the degrees of freedom of Hillis (Stat. Med. 26, 2007). The interval is
+never shorter than that of the seeds alone. Drawing seeds too, of which there are few, would give too short intervals.
 """
 
 from __future__ import annotations
@@ -117,12 +117,13 @@ def images_interval(values: Sequence[float], draws: Sequence[Draws], num_images:
     mean = float(np.mean(values))
     if count < MIN_TRIALS or not (sd := summarize(values).sd):
         seeds, images, degrees = 0.0, float(covariance[0, 0]), None
-        quantile = t_quantile((1 + CONFIDENCE) / 2, math.inf)
+        half = t_quantile((1 + CONFIDENCE) / 2, math.inf) * math.sqrt(images)
     else:
         seeds = sd**2 / count
         shared = float(covariance.sum() - np.trace(covariance)) / (count * (count - 1))
         images = max(0.0, shared)
         degrees = (seeds + images) ** 2 / (seeds**2 / (count - 1))
-        quantile = t_quantile((1 + CONFIDENCE) / 2, degrees)
-    half = quantile * math.sqrt(seeds + images)
+        both = t_quantile((1 + CONFIDENCE) / 2, degrees) * math.sqrt(seeds + images)
+        alone = t_quantile((1 + CONFIDENCE) / 2, count - 1) * math.sqrt(seeds)
+        half = max(both, alone)  # by more degrees of freedom, both may be the shorter one
     return ImagesInterval(Interval(mean - half, mean + half), num_images, seeds**0.5, images**0.5, degrees)
