@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
+from twist_common import overrides
 
 PROJECT = "twist-transfer"
 NOTE_NAME = "tracker.txt"  # the run's id at the tracker, so that a resumed run goes on with its curves
@@ -51,12 +52,13 @@ class MlflowTracker:
     """A run of MLflow, at ``MLFLOW_TRACKING_URI`` or in ``OUT/mlruns``."""
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
-        if "MLFLOW_TRACKING_URI" not in os.environ:
+        is_local = "MLFLOW_TRACKING_URI" not in os.environ
+        if is_local:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # files need neither a server nor a database
         import mlflow
 
         note = out / NOTE_NAME
-        if "MLFLOW_TRACKING_URI" not in os.environ:
+        if is_local:
             mlflow.set_tracking_uri((out / "mlruns").resolve().as_uri())
         mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
         self._mlflow = mlflow
@@ -64,7 +66,8 @@ class MlflowTracker:
             mlflow.start_run(run_id=note.read_text(encoding="utf-8"))
             return
         note.write_text(mlflow.start_run(run_name=out.name).info.run_id, encoding="utf-8")
-        mlflow.log_params({**dict(_flat(as_dict(recipe))), "recipe_sha256": recipe_sha256(recipe)})
+        settings = dict(text.split("=", 1) for text in overrides.settings(recipe))
+        mlflow.log_params({**settings, "recipe_sha256": recipe_sha256(recipe)})
 
     def write(self, step: int, statistics: Mapping[str, float]) -> None:
         self._mlflow.log_metrics(dict(statistics), step=step)
@@ -79,11 +82,3 @@ TRACKERS: dict[str, Callable[[Recipe, Path], Tracker]] = {"wandb": WandbTracker,
 def open_tracker(recipe: Recipe, out: Path) -> Tracker | None:
     """The tracker that the recipe names; None without one."""
     return TRACKERS[recipe.run.track](recipe, out) if recipe.run.track != "none" else None
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield before + name, value

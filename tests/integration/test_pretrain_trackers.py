@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 import twist_configs.pretrain
 from pretrain.checks import check
@@ -19,6 +18,7 @@ from pretrain.recipe import Recipe, recipe_sha256
 from pretrain.run.trainer import train
 from pretrain.watch.monitor import Curves
 from pretrain.watch.trackers import open_tracker
+from tests.noise_images import write_noise
 from twist_common import overrides
 from twist_common.errors import UserError
 
@@ -45,13 +45,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_is_at_mlflow_as_it_is_on_disk(tmp_path: Path) -> None:
-    for index in range(8):
-        path = tmp_path / "images" / "train" / str(index % 2) / f"{index}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = torch.randint(0, 256, (40, 48, 3), generator=torch.Generator().manual_seed(index))
-        Image.fromarray(noise.byte().numpy()).save(path)
+    images = write_noise(tmp_path / "images", num_images=8, num_classes=2)
     out = tmp_path / "tracked"
-    train(recipe("mlflow"), data=tmp_path / "images", out=out, process=Process(torch.device("cpu")))
+    train(recipe("mlflow"), data=images, out=out, process=Process(torch.device("cpu")))
     [(run, curves)] = mlflow_runs(out)
     assert run["optim.name"] == "lars" and run["recipe_sha256"] == recipe_sha256(recipe("none")), (
         "tracking is no setting"

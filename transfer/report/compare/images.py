@@ -115,15 +115,15 @@ def images_interval(values: Sequence[float], draws: Sequence[Draws], num_images:
         return None
     covariance = np.atleast_2d(np.cov(figures))
     mean = float(np.mean(values))
-    if count < MIN_TRIALS or not (sd := summarize(values).sd):
+    of_seeds = summarize(values)
+    if count < MIN_TRIALS or not of_seeds.sd or not of_seeds.interval:
         seeds, images, degrees = 0.0, float(covariance[0, 0]), None
         half = t_quantile((1 + CONFIDENCE) / 2, math.inf) * math.sqrt(images)
     else:
-        seeds = sd**2 / count
+        seeds = of_seeds.sd**2 / count
         shared = float(covariance.sum() - np.trace(covariance)) / (count * (count - 1))
         images = max(0.0, shared)
         degrees = (seeds + images) ** 2 / (seeds**2 / (count - 1))
         both = t_quantile((1 + CONFIDENCE) / 2, degrees) * math.sqrt(seeds + images)
-        alone = t_quantile((1 + CONFIDENCE) / 2, count - 1) * math.sqrt(seeds)
-        half = max(both, alone)  # by more degrees of freedom, both may be the shorter one
+        half = max(both, of_seeds.interval.high - mean)  # by more degrees of freedom, both may be the shorter one
     return ImagesInterval(Interval(mean - half, mean + half), num_images, seeds**0.5, images**0.5, degrees)
