@@ -76,11 +76,9 @@ def build_network(backbone: Backbone) -> nn.Module:
 
     Images are RGB, scaled as ``backbone.preprocessing`` says.
     """
-    from transfer.weights.backbone.network import build_network as build
+    from transfer.weights.backbone.network import loaded_network
 
-    network = build(backbone.arch)
-    network.load_state_dict(backbone.state_dict, strict=True)
-    return network.eval()
+    return loaded_network(backbone).eval()
 
 
 def convert(backbone: Backbone, target: str, out: str | Path = ".", name: str = "backbone") -> Converted:

@@ -93,11 +93,11 @@ def main(args: Args) -> None:
         converted = convert(backbone, get_target(args.to, backbone.arch), out, path.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)
-    files = [CARD, PROOF, REPORT]
+    files, published = [CARD, PROOF, REPORT], out / weights.path.name
     if weights.proof["target"] == "timm":
         to_hub.write_timm_config(weights.path, weights.proof, out)
         files.append(to_hub.CONFIG)
-    published = out / (to_hub.TIMM_WEIGHTS if weights.proof["target"] == "timm" else weights.path.name)
+        published = out / to_hub.TIMM_WEIGHTS
     if weights.path.resolve() != published.resolve():
         with atomic_path(published) as temporary:
             shutil.copyfile(weights.path, temporary)

@@ -54,12 +54,7 @@ def torch_backbone(trial: Trial) -> tuple[BackboneModule, Backbone]:
     Raises:
         UserError: a bad or changed checkpoint.
     """
-    import torch
-
-    from transfer.weights.backbone.network import build_network
+    from transfer.weights.backbone.network import loaded_network
 
     backbone = trial_backbone(trial)
-    with torch.random.fork_rng(devices=[]):  # the initialisation that is overwritten takes nothing from the trial
-        module = build_network(backbone.arch)
-    module.load_state_dict(backbone.state_dict, strict=True)
-    return module, backbone
+    return loaded_network(backbone), backbone

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABCMeta
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pretrain.model import Backbone, build_backbone
 from transfer.weights.backbone.architecture import ResNetSpec, canonical, get, proved_blocks
 from transfer.weights.backbone.timm_network import TimmSpec, create
+from transfer.weights.backbone.types import Backbone as BackboneWeights
 from twist_common.errors import UserError
 
 
@@ -37,6 +39,14 @@ def build_network(arch: str, drop_path: float = 0.0) -> Backbone:
             raise
         raise UserError(f"drop_path is {drop_path}, but timm's {spec.name} has no stochastic depth") from None
     return as_backbone(network, spec)
+
+
+def loaded_network(backbone: BackboneWeights) -> Backbone:
+    """:func:`build_network` with the backbone's weights, all of them; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):  # the initialisation is overwritten
+        network = build_network(backbone.arch)
+    network.load_state_dict(backbone.state_dict, strict=True)
+    return network
 
 
 def build_dense_network(arch: str, drop_path: float = 0.0, *, last_blocks: bool = False) -> Backbone:

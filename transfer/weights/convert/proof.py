@@ -151,13 +151,11 @@ def _compare(backbone: Backbone, target: Target, weights: Path, settings: Settin
     """Largest difference, tolerance and RMS of each stage's feature maps, over all images."""
     import torch
 
-    from transfer.weights.backbone.network import build_network
+    from transfer.weights.backbone.network import loaded_network
 
-    with torch.random.fork_rng(devices=[]):  # both draw an initialisation first
-        source: Any = build_network(backbone.arch)
+    source: Any = loaded_network(backbone).eval()
+    with torch.random.fork_rng(devices=[]):  # it draws an initialisation first
         converted = target.load(weights, settings)
-    source.load_state_dict(backbone.state_dict, strict=True)
-    source.eval()
     names = map_names(backbone.arch, settings)
 
     def maps_of(source: Any, images: Tensor) -> dict[str, Tensor]:
