@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,7 +20,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tests.devices.fake_cuda import fake_cuda
-from tests.devices.watch import Counts, Watch, layout
+from tests.devices.steps import Seen
+from tests.devices.watch import Watch, layout
 from tests.noise_scene import SIZE, scene
 from transfer import benchmarks, compat
 
@@ -37,22 +38,6 @@ from transfer.tasks.detection.model import seeded_model  # noqa: E402
 
 NUM_STEPS = 2  # of each kind; the first is counted: the last of training is written to the log
 SHARE = 2  # images of one process
-
-
-@dataclass
-class Seen:
-    """What one step of each kind did: "training", "precise norms" and "test".
-
-    Attributes:
-        dtypes: of the losses.
-        moved: parameters whose gradient has another layout than they have.
-        without_gradient: parameters that are trained and got none.
-    """
-
-    counts: dict[str, Counts] = field(default_factory=dict)
-    dtypes: set[str] = field(default_factory=set)
-    moved: list[str] = field(default_factory=list)
-    without_gradient: list[str] = field(default_factory=list)
 
 
 def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None = None) -> Seen:

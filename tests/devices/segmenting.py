@@ -25,7 +25,8 @@ from torch import Tensor
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from tests.devices.fake_cuda import fake_cuda
-from tests.devices.watch import Counts, Watch, layout
+from tests.devices.steps import Seen
+from tests.devices.watch import Watch, layout
 from transfer import benchmarks
 from transfer.tasks.segmentation import runner as runner_module
 from transfer.tasks.segmentation.any_arch import fit
@@ -37,22 +38,6 @@ from transfer.weights.convert import mmseg_any
 
 NUM_STEPS = 2  # of each kind; the first is counted: the last of training is logged
 SHARE, SIZE = 2, 64  # images of one process, and their sides
-
-
-@dataclass
-class Seen:
-    """What one step of each kind did: "training" and "test".
-
-    Attributes:
-        dtypes: of the losses.
-        moved: parameters whose gradient has another layout than they have.
-        without_gradient: parameters that are trained and got none.
-    """
-
-    counts: dict[str, Counts] = field(default_factory=dict)
-    dtypes: set[str] = field(default_factory=set)
-    moved: list[str] = field(default_factory=list)
-    without_gradient: list[str] = field(default_factory=list)
 
 
 def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None = None) -> Seen:

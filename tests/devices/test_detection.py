@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.devices import detecting
-from tests.devices.detecting import Seen
+from tests.devices.steps import Seen
 
 # What Detectron2 0.6 waits for itself with two images in training (matching, sampling, NMS, its own statistics) and
 # with one in a test: there, a result's shape or a branch depends on values. Masks come on top.
@@ -52,19 +52,7 @@ def problems(case: Case, seen: Seen) -> list[str]:
     # Norms gather forward and sum backward; one bucket of gradients, and the losses.
     collectives = {"training": 2 * norms + 2 * (case.num_processes > 1), "precise norms": norms, "test": 0}
     kinds = ["training", "precise norms", "test"] if case.num_processes == 1 else ["training", "precise norms"]
-    found = [f"{list(seen.counts)} were done"] * (list(seen.counts) != kinds)
-    for kind, counts in seen.counts.items():
-        if counts.num_waits > waits[kind]:
-            found.append(f"{kind}: {counts.num_waits} waits: {counts.waits}")
-        if counts.num_collectives != collectives[kind]:
-            found.append(f"{kind}: {counts.num_collectives} collectives: {counts.collectives}")
-        if any(not each.endswith("float32") for each in counts.convolutions):
-            found.append(f"{kind}: convolutions: {counts.convolutions}")
-    if seen.dtypes != {"float32"}:
-        found.append(f"losses are in {seen.dtypes}")
-    if seen.moved or seen.without_gradient:
-        found.append(f"gradients in another layout {seen.moved}, none for {seen.without_gradient}")
-    return found
+    return seen.problems(waits, collectives, kinds)
 
 
 @pytest.mark.parametrize("name", CASES)

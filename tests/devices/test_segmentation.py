@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.devices import segmenting
-from tests.devices.segmenting import SHARE, Seen
+from tests.devices.segmenting import SHARE
+from tests.devices.steps import Seen
 
 # MMSegmentation copies each image, its mask and an index of its channels by itself, and selects the labelled pixels for
 # its accuracy twice; for a test image it selects three times, and the three areas come to the host.
@@ -43,19 +44,7 @@ def problems(case: Case, seen: Seen) -> list[str]:
     is_frozen, is_alone = "frozen" in case.benchmark, case.num_processes == 1
     collectives = {"training": (1 if is_frozen else 2) * case.norms + (not is_alone), "test": 0}
     kinds = ["training", "test"] if is_alone else ["training"]
-    found = [f"{list(seen.counts)} were done"] * (list(seen.counts) != kinds)
-    for kind, counts in seen.counts.items():
-        if counts.num_waits > waits[kind]:
-            found.append(f"{kind}: {counts.num_waits} waits: {counts.waits}")
-        if counts.num_collectives != collectives[kind]:
-            found.append(f"{kind}: {counts.num_collectives} collectives: {counts.collectives}")
-        if any(not each.endswith("float32") for each in counts.convolutions):
-            found.append(f"{kind}: convolutions: {counts.convolutions}")
-    if seen.dtypes != {"float32"}:
-        found.append(f"losses are in {seen.dtypes}")
-    if seen.moved or seen.without_gradient:
-        found.append(f"gradients in another layout {seen.moved}, none for {seen.without_gradient}")
-    return found
+    return seen.problems(waits, collectives, kinds)
 
 
 @pytest.mark.parametrize("name", CASES)
