@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import re
 
+import docstring_parser.google
+
 import twist_configs.pretrain
 from pretrain import recipe
 from transfer.tasks.classification import protocol
 from twist_common import overrides
 
-NAMES = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 ROLE = re.compile(r":\w+:`~?\.?([\w.]+)`|``([^`]+)``")
 
 
@@ -42,16 +43,10 @@ def attributes(kind: type) -> dict[str, str]:
     """Name to text of the section ``Attributes`` of a class and of those that it inherits from."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__):
-        section = (inspect.getdoc(each) or "").partition("Attributes:\n")[2]
-        names: list[str] = []
-        for line in section.splitlines():
-            if not line.startswith("    "):
-                break
-            if (start := NAMES.match(line.removeprefix("    "))) and not line.startswith("     "):
-                names = start[1].split(", ")
-                found |= dict.fromkeys(names, start[2])
-            else:
-                found |= {name: f"{found[name]} {line.strip()}" for name in names}
+        for parsed in docstring_parser.parse(
+            inspect.getdoc(each) or "", style=docstring_parser.DocstringStyle.GOOGLE
+        ).params:
+            found |= dict.fromkeys(parsed.arg_name.split(", "), " ".join((parsed.description or "").split()))
     return found
 
 
