@@ -110,9 +110,9 @@ MUTATIONS = (
     ),
     Mutation(
         "strict loading: the network of a trial",
-        "transfer/weights/of_trial.py",
-        "strict=True",
-        "strict=False",
+        "transfer/weights/backbone/network.py",
+        "network.load_state_dict(backbone.state_dict, strict=True)",
+        "network.load_state_dict(backbone.state_dict, strict=False)",
         "tests/unit/test_safeguards.py",
     ),
     Mutation(
