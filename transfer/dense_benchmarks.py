@@ -187,7 +187,7 @@ DEMO_DENSE = (
         summary="Faster R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),
     _detection(
-        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", protocol_version=2, suite="demo",
+        "demo-coco", "digits", "demo_coco", "mask_ap50", arch="resnet18", protocol_version=3, suite="demo",
         title="Digits detection and instance segmentation, Mask R-CNN R18-FPN",
         summary="Mask R-CNN R18-FPN on the embedded digits, CPU, half a minute per trial",
     ),
