@@ -22,10 +22,15 @@ COLLECTIONS = (
 )  # fmt: skip
 
 
+def metric_range(metric: str) -> tuple[float, float]:
+    """Lowest and highest figure, in percent: 0 and 100, or from -100 for :data:`SIGNED_METRICS`."""
+    return -100.0 if metric in SIGNED_METRICS else 0.0, 100.0
+
+
 def out_of_range(metric: str, value: float) -> bool:
-    """Whether no figure in percent can be this: 0 to 100, or from -100 for :data:`SIGNED_METRICS`; NaN is none."""
-    lowest = -100.0 if metric in SIGNED_METRICS else 0.0
-    return not lowest - 1e-6 <= value <= 100.0 + 1e-6  # means of many figures round
+    """Whether no figure in percent can be this, by :func:`metric_range`; NaN is none."""
+    lowest, highest = metric_range(metric)
+    return not lowest - 1e-6 <= value <= highest + 1e-6  # means of many figures round
 
 
 def out_of_bounds(record: Any) -> Iterator[str]:

@@ -68,7 +68,7 @@ def test_simultaneous_intervals_hold_all_differences_in_95_percent_of_experiment
     samples = np.random.default_rng(21).normal(1.5, 1.0, size=(1200, 8, 5))
     held = []
     for experiment in samples:
-        bounds = [simultaneous_interval(summarize(list(each)), 8) for each in experiment]
+        bounds = [simultaneous_interval(summarize(list(each)), 8, "top1") for each in experiment]
         held.append(all(each is not None and each.low <= 1.5 <= each.high for each in bounds))
     assert 0.93 <= np.mean(held) <= 0.97
 

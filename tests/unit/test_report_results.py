@@ -211,3 +211,13 @@ def test_one_trial_of_each_is_shown_without_interval_or_test() -> None:
     report = build_report([done(60.0), done(50.0, weights="random-resnet18")])
     assert "+10.00 (1 pair)" in summary_text(report)
     assert "±" not in summary_text(report).split("demo-seg")[-1]
+
+
+def test_no_interval_leaves_what_the_metric_or_a_difference_of_two_can_be() -> None:
+    records = [*trials([0.0, 1.0, 6.0], weights="random-resnet18"), *trials([91.0, 99.0, 100.0])]
+    (result,) = build_report(records).benchmarks
+    low, high = (row.metrics["miou"].interval for row in result.rows)
+    assert low and high and low.low == 0.0 < low.high and high.low < high.high == 100.0
+    difference = result.rows[1].differences["miou"]
+    assert difference.summary.interval and difference.simultaneous
+    assert difference.summary.interval.high == difference.simultaneous.high == 100.0

@@ -33,7 +33,7 @@ COSTS: dict[str, ModelCost] = {
         train=Flop(6.835e08, 1.175e08), test=Flop(5.259e08, 8.159e07), num_parameters=12_230_589, num_trained=1_063_677
     ),
     "demo-coco": ModelCost(
-        train=Flop(1.841e09, 1.175e08), test=Flop(7.03e08, 8.159e07), num_parameters=12_330_558, num_trained=12_330_558
+        train=Flop(1.841e09, 1.175e08), test=Flop(7.03e08, 8.159e07), num_parameters=12_330_686, num_trained=12_330_686
     ),
     "seg-voc": ModelCost(
         train=Flop(2.629e11, 0), test=Flop(1.183e11, 0), num_parameters=28_478_933, num_trained=28_478_933

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from transfer.record_bounds import metric_range
 from transfer.report.compare.images import interval_of_difference
 from transfer.report.compare.model import BenchmarkResult, Leader, ResultRow
 from transfer.report.compare.power import ALPHA, additional_trials, smallest_detectable_difference
@@ -38,7 +39,16 @@ def compare(row: ResultRow, other: ResultRow, metric: str, *, is_main: bool) -> 
         first = sorted(ours.keys() & theirs.keys())[:1]
         ours, theirs = {seed: ours[seed] for seed in first}, {seed: theirs[seed] for seed in first}
     images = interval_of_difference(ours, theirs, row.resampled, other.resampled) if is_main else None
-    return replace(paired_difference(ours, theirs), with_images=images)
+    difference, bounds = paired_difference(ours, theirs), difference_range(metric)
+    return replace(
+        difference, summary=difference.summary.within(*bounds), with_images=images and images.within(*bounds)
+    )
+
+
+def difference_range(metric: str) -> tuple[float, float]:
+    """Lowest and highest difference of two figures, in percentage points."""
+    lowest, highest = metric_range(metric)
+    return lowest - highest, highest - lowest
 
 
 def judge(results: Sequence[BenchmarkResult], wanted: float, margin: float | None) -> list[BenchmarkResult]:
@@ -92,7 +102,7 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
             difference,
             p_holm=p_holm,
             p_equivalence=p_equivalence,
-            simultaneous=simultaneous_interval(summary, size),
+            simultaneous=simultaneous_interval(summary, size, metric),
             verdict=_verdict(sign * (summary.mean or 0.0), p_holm, p_equivalence),
         )
 
@@ -108,11 +118,15 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
     ]
 
 
-def simultaneous_interval(differences: SampleSummary, size: int) -> Interval | None:
-    """Of a mean difference, for ``size`` intervals that all hold in 95 % of experiments; None without a test."""
+def simultaneous_interval(differences: SampleSummary, size: int, metric: str) -> Interval | None:
+    """Of a mean difference in the metric, for ``size`` intervals that all hold in 95 % of experiments.
+
+    None where there is no test.
+    """
     if differences.n < MIN_TRIALS or not differences.sd or differences.mean is None:
         return None
-    return mean_interval(differences.mean, differences.sd, differences.n, 1 - ALPHA / size)
+    whole = mean_interval(differences.mean, differences.sd, differences.n, 1 - ALPHA / size)
+    return whole.within(*difference_range(metric))
 
 
 def _verdict(gain: float, p_holm: float | None, p_equivalence: float | None) -> Verdict:
@@ -156,7 +170,7 @@ def _with_leaders(suite: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:
                     p_holm=p_holm,
                     is_best=is_best,
                     runner_up=runner_up,
-                    lead=replace(lead, simultaneous=simultaneous_interval(lead.summary, count)),
+                    lead=replace(lead, simultaneous=simultaneous_interval(lead.summary, count, result.main_metric)),
                     behind=tuple(behind),
                     undecided=tuple(label for label in tested if label not in behind),
                     left_out=tuple(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import math
 
+from transfer.report.compare.statistics import t_quantile
+
 ALPHA = 0.05
 POWER = 0.80
 MAX_TRIALS_NEEDED = 10_000
@@ -43,9 +45,9 @@ def paired_t_power(noncentrality: float, n: int, alpha: float = ALPHA) -> float:
     Args:
         noncentrality: true mean difference / (sd of the differences / sqrt(n)).
     """
-    from scipy.stats import nct, t
+    from scipy.stats import nct
 
-    critical = t.ppf(1 - alpha / 2, n - 1)
+    critical = t_quantile(1 - alpha / 2, n - 1)
     # The lower tail by symmetry, P(T < -c; x) = P(T > c; -x): scipy's nct.cdf(-c, x) is NaN for some x above 8.
     upper_tail = nct.sf(critical, n - 1, noncentrality)
     lower_tail = nct.sf(critical, n - 1, -noncentrality)

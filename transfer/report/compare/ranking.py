@@ -14,6 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
+from transfer.record_bounds import metric_range
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.power import ALPHA
 from transfer.report.compare.statistics import CONFIDENCE, Interval
@@ -122,6 +123,8 @@ def _ranking(suite: str, results: Sequence[BenchmarkResult], ranked: Sequence[St
         for each in ranked
     ]
     has_scale = all(result.sign(result.main_metric) == 1 for result in results)
+    ranges = [metric_range(result.main_metric) for result in results]
+    bounds = min(lowest for lowest, _ in ranges), max(highest for _, highest in ranges)
     lines = [
         RankedWeights(
             standing=each,
@@ -130,7 +133,7 @@ def _ranking(suite: str, results: Sequence[BenchmarkResult], ranked: Sequence[St
             if index + 1 < len(ranked)
             else None,
             iqm=interquartile_mean(scores[index]) if has_scale else None,
-            iqm_interval=iqm_interval(scores[index]) if has_scale else None,
+            iqm_interval=interval.within(*bounds) if has_scale and (interval := iqm_interval(scores[index])) else None,
         )
         for index, each in enumerate(ranked)
     ]

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
+from transfer.record_bounds import metric_range
 from transfer.report.compare.families import compare, judge
 from transfer.report.compare.images import ReadOutcomes, interval_of, resample
 from transfer.report.compare.model import (
@@ -197,7 +198,7 @@ def _rows(
         names = [metric.name for metric in metrics]
         values = {name: [trial.metrics[name].value for trial in by_seed if name in trial.metrics] for name in names}
         inflated = {name: [trial.inflated[name] for trial in by_seed if name in trial.inflated] for name in names}
-        summaries = {name: summarize(figures) for name, figures in values.items()}
+        summaries = {name: summarize(figures).within(*metric_range(name)) for name, figures in values.items()}
         # Of one metric alone, equal values may be chance: few test images, or nothing found in any trial.
         deterministic = all(each.identical for each in summaries.values() if each.n) and len(trials) > 1
         if deterministic:
@@ -212,7 +213,7 @@ def _rows(
                 failed=tuple(sorted(lost, key=lambda record: record.seed)),
                 metrics=summaries,
                 inflated={
-                    name: summarize(figures[:1] if deterministic else figures)
+                    name: summarize(figures[:1] if deterministic else figures).within(*metric_range(name))
                     for name, figures in inflated.items()
                     if figures
                 },
@@ -245,7 +246,7 @@ def with_outcomes(row: ResultRow, main: str, outcomes: ReadOutcomes) -> ResultRo
     interval = interval_of(values, resampled)
     if row.deterministic:  # all its trials are the first one
         resampled = {trial.seed: each for trial in row.done for each in resampled.values()}
-    return replace(row, resampled=resampled, with_images=interval)
+    return replace(row, resampled=resampled, with_images=interval and interval.within(*metric_range(main)))
 
 
 def compare_with_baselines(

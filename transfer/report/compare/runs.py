@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from transfer.record_bounds import metric_range
 from transfer.report.compare.images import Draws, ImagesInterval, images_interval
 from transfer.report.compare.model import BenchmarkKey, BenchmarkResult, Report, ResultRow
 from transfer.report.compare.statistics import MIN_TRIALS, Interval, summarize
@@ -86,6 +87,7 @@ def _summary(result: BenchmarkResult, method: str, runs: Sequence[ResultRow]) ->
     if len(runs) >= MIN_TRIALS or (len(runs) == 1 and is_drawn(runs[0])):
         of_seeds = runs[0].metrics[metric] if len(runs) == 1 else summarize(means)
         interval = with_images.interval if with_images else of_seeds.interval
+        interval = interval and interval.within(*metric_range(metric))
     return MethodSummary(
         key=result.key,
         method=method,

@@ -29,6 +29,10 @@ class Interval:
     low: float
     high: float
 
+    def within(self, lowest: float, highest: float) -> Interval:
+        """Its part of the range: what is estimated is in there, so the interval holds it as often as before."""
+        return Interval(max(self.low, lowest), min(self.high, highest))
+
 
 @dataclass(frozen=True)
 class SampleSummary:
@@ -55,6 +59,10 @@ class SampleSummary:
         """The same without the repetitions of one value: they add nothing to the first."""
         return replace(self, n=1, sd=None) if self.identical else self
 
+    def within(self, lowest: float, highest: float) -> SampleSummary:
+        """The same, of a figure that can be nowhere else."""
+        return replace(self, interval=self.interval and self.interval.within(lowest, highest))
+
 
 @dataclass(frozen=True)
 class ImagesInterval:
@@ -71,6 +79,10 @@ class ImagesInterval:
     se_seeds: float
     se_images: float
     degrees: float | None
+
+    def within(self, lowest: float, highest: float) -> ImagesInterval:
+        """The same, of a figure that can be nowhere else."""
+        return replace(self, interval=self.interval.within(lowest, highest))
 
 
 @dataclass(frozen=True)
