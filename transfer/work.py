@@ -107,6 +107,7 @@ class Work:
         phases: in order; none: nobody described this protocol.
         variant: settings that change what one image costs: works of different variants are not compared.
         uncounted: what takes time and is in no phase, or is unknown.
+        image_size: side of the square images that the backbone sees; None where others see to it that they suit it.
         notes: for the task's own ``shortened``.
         disk: what the trial will write, by name, in bytes, as far as it can be foreseen.
         shared_disk: the same, once for all trials from the same weights; each seed of random weights counts as one.
@@ -116,6 +117,7 @@ class Work:
     phases: tuple[Phase, ...]
     variant: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
+    image_size: int | None = None
     notes: tuple[str, ...] = ()
     disk: dict[str, int] = field(default_factory=dict)
     shared_disk: dict[str, int] = field(default_factory=dict)

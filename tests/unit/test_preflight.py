@@ -64,7 +64,9 @@ def test_weights_of_another_architecture_are_refused_with_the_benchmark_that_is_
     [
         ("voc", "resnet18", ("MODEL.RESNETS.DEPTH=18", "MODEL.RESNETS.RES2_OUT_CHANNELS=64")),  # as it was advised
         ("voc", "resnet50w2", ()),  # of a ResNet's width the proof knows
-        ("demo-linear", "vit_base", ()),  # any architecture
+        ("imagenet-linear", "vit_base", ()),  # any architecture
+        ("demo-linear", "vit_base", ("resize=32", "crop=32")),
+        ("demo-1pct", "convnext_tiny", ()),  # pyramids take every size
         ("seg-voc-any", "deit_small", ()),
         ("voc-any", "vit_base", ()),
         ("coco-any", "convnext_tiny", ()),
@@ -75,6 +77,23 @@ def test_weights_that_the_overrides_or_the_protocol_ask_for_pass(
     name: str, arch: str, overrides: tuple[str, ...]
 ) -> None:
     check_architectures(planned(name, f"random:{arch}", *overrides))
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "overrides", "takes"),
+    [
+        ("demo-knn", "deit_small", (), "shows images of 28 px, .* which takes whole patches of 16 px"),
+        ("demo-1pct", "vit_base", (), "shows images of 28 px, .* which takes whole patches of 16 px"),
+        ("demo-cluster", "timm:vit_small_patch14_dinov2", ("crop=30",), "shows images of 30 px, .* patches of 14 px"),
+        ("dtd-linear", "timm:beit_base_patch16_224", ("crop=256",), "shows images of 256 px, .* 224x224 px only"),
+        ("folder-knn", "timm:maxvit_tiny_rw_256", (), "shows images of 224 px, .* 256x256 px only"),
+    ],
+)
+def test_an_architecture_that_does_not_take_the_images_is_refused_before_the_first_trial(
+    name: str, arch: str, overrides: tuple[str, ...], takes: str
+) -> None:
+    with pytest.raises(UserError, match=takes):
+        check_architectures(planned(name, f"random:{arch}", *overrides))
 
 
 def test_an_architecture_that_nobody_knows_is_named_with_the_nearest() -> None:

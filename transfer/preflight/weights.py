@@ -18,7 +18,7 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
     """Compares the architecture of all weights that exist with the one that each benchmark's config has.
 
     Raises:
-        UserError: there is no architecture of this name, or it is not the benchmark's.
+        UserError: there is no architecture of this name, it is not the benchmark's, or does not take its images.
     """
 
     def compared(arch: str) -> str | int:
@@ -30,7 +30,13 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         benchmark, task, found = plan.benchmark, task_of(plan.benchmark), arch_of(plan.weights)
         if plan.weights.is_random:
             architecture.get(found or "")
-        wanted = task.planned_work(plan, found).arch
+        work = task.planned_work(plan, found)
+        wanted = work.arch
+        if found and work.image_size and (reason := does_not_take(found, work.image_size)):
+            raise UserError(
+                f"{benchmark.name} shows images of {work.image_size} px, {plan.weights.source} is a {found}, "
+                f"which takes {reason}: set another size (off protocol), or give weights of another network"
+            )
         if found is None or wanted is None or compared(found) == compared(wanted):
             continue
         like = (benchmark.task, benchmark.dataset.name, benchmark.option, benchmark.target)
@@ -42,6 +48,16 @@ def check_architectures(plans: Sequence[TrialPlan]) -> None:
         way_out = f"use {' or '.join(fitting)}" if fitting else task.how_to_fit(benchmark, found)
         is_not = f"{benchmark.name} is for a {wanted}, {plan.weights.source} is a {found}"
         raise UserError(f"{is_not}: give weights of a {wanted}, or {way_out}")
+
+
+def does_not_take(arch: str, side: int) -> str:
+    """What the architecture takes in place of square images of this side in pixels; empty if it takes them."""
+    spec = architecture.get(arch)
+    if isinstance(spec, architecture.TimmSpec) and not spec.any_size and (side, side) != spec.image_size:
+        return f"{'x'.join(map(str, spec.image_size))} px only"
+    if spec.patch_size and side % spec.patch_size[0]:
+        return f"whole patches of {spec.patch_size[0]} px"
+    return ""
 
 
 def check_weights(plans: Sequence[TrialPlan]) -> None:

@@ -49,13 +49,14 @@ def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
     row = benchmark.dataset
     views = getattr(protocol, "views", None)
     crop = views.size if views else getattr(protocol, "crop", None)
+    seen = crop or (row.image_size if isinstance(row, LabelledDataset) else None)
     if not isinstance(row, LabelledDataset) or not row.sizes or not (size := row.image_size or crop):
-        return Work(arch=arch, phases=())
+        return Work(arch=arch, phases=(), image_size=seen)
     phases, uncounted = _phases(protocol, row, BackbonePass(arch, size) if arch else None)
     cache = {}
     if type(protocol).__name__ in ("LinearProtocol", "KnnProtocol") and arch in NUM_FEATURES:
         cache["feature cache"] = 4 * NUM_FEATURES[arch] * phases[0].num_images  # float32
-    return Work(arch=arch, phases=phases, uncounted=uncounted, shared_disk=cache)
+    return Work(arch=arch, phases=phases, uncounted=uncounted, image_size=seen, shared_disk=cache)
 
 
 def _phases(
