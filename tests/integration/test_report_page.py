@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,14 +14,16 @@ from tests.report_records import done, failed, save, save_picture, trials
 from transfer.commands.report import write_report
 from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
+from transfer.report.write.board import write_board
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 PICTURES = ["work/pictures/000201.jpg", "work/pictures/000226.png"]
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1200, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESK: ViewportSize = {"width": 1200, "height": 900}
 
 
 LENGTHS = [run(f"{number} epochs", seed, number) for number in (2, 4) for seed in range(3)]
@@ -223,3 +226,34 @@ def test_a_figure_can_be_opened_with_the_keyboard(page: Page) -> None:
     page.locator("main td button").first.focus()
     page.keyboard.press("Enter")
     assert page.locator(".card:popover-open").count() == 1
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_board_filters_and_sorts_and_fits_the_screen(
+    browser: Browser, viewport: ViewportSize, tmp_path: Path
+) -> None:
+    off = done(99.0, weights="short", protocol_difference=["max_iters: 200 -> 20"])
+    boxes = trials([{"box_ap": 55.0}], weights="<script>alert(1)</script>" * 4, benchmark="voc")
+    save([*trials([60.0, 61.0, 62.5]), *trials([70.0, 71.0], weights="moco"), off, *boxes], tmp_path)
+    page = browser.new_page(viewport=viewport)
+    noise: list[str] = []
+    page.on("console", lambda message: noise.append(message.text))
+    page.on("dialog", lambda dialog: noise.append(dialog.message))
+    page.goto(write_board(tmp_path)[1].as_uri())
+
+    def shown() -> list[str]:
+        return [text[:5] for text in page.locator("tr.measured:visible th").all_inner_texts()]
+
+    assert shown() == ["<scri", "moco", "twist", "short"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.select_option("select[name=benchmark]", "demo-seg")
+    page.select_option("select[name=standing]", "on protocol")
+    assert shown() == ["moco", "twist"] and page.locator("output").inner_text() == "2 of 4 rows"
+    page.locator("thead button").nth(2).click()
+    page.locator("thead button").nth(2).click()
+    assert shown() == ["twist", "moco"]
+    page.select_option("select[name=arch]", "resnet18")
+    page.select_option("select[name=standing]", "off protocol")
+    assert shown() == ["short"]
+    page.close()
+    assert noise == []

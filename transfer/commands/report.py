@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from twist_common import cli
+from twist_common.errors import UserError
 from twist_common.files import atomic_path, make_dir
 from twist_common.printable import printable
 
@@ -34,6 +35,7 @@ class Args:
       tools/report.sh --verify runs/report.json          recomputes every figure from the records; 1 if one differs
       tools/report.sh --pack trials.tar.gz runs          records, report and manifest in one file
       tools/report.sh here.tar.gz there.tar.gz runs      one report over the records of several machines
+      tools/report.sh --board results                    a leaderboard of a folder of records and archives
     """
 
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
@@ -52,6 +54,9 @@ class Args:
     verify: Annotated[Path | None, arg(metavar="REPORT.JSON|FOLDER|ARCHIVE")] = None
     """Says what of this report, in any of its forms, does not follow from its records, or from those in RUNS_DIR if
     given; and which records, files beside them and lines of the runs' ledger contradict each other."""
+    board: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    """Writes FOLDER/board.html, a leaderboard of all records and archives below FOLDER that hold; those that do not are
+    named. --verify FOLDER/board.html renders it anew."""
     pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
     """Writes the records with their report into this file."""
     sign: Annotated[Path | None, arg(metavar="KEY")] = None
@@ -62,6 +67,12 @@ class Args:
 
 
 def main(args: Args) -> int:
+    from transfer.report.write.board import BOARD_HTML
+
+    if args.board is not None:
+        return _board(args.board, args)
+    if args.verify is not None and args.verify.name == BOARD_HTML:
+        return _verify_board(args.verify)
     if args.verify is not None:
         from transfer.report import verify
 
@@ -90,6 +101,29 @@ def main(args: Args) -> int:
     print(printable(summary_text(report)))
     print(page)
     return cli.EXIT_DONE
+
+
+def _board(folder: Path, args: Args) -> int:
+    from transfer.report.write.board import write_board
+
+    if args != Args(runs=(), board=folder):
+        raise UserError("--board FOLDER goes with no other option: it reads that folder and writes board.html into it")
+    board, page = write_board(folder)
+    for line in (*board.left_out, *board.ledger):
+        print(printable(f"  {line}"))
+    print(", ".join(board.facts))
+    print(page)
+    return cli.EXIT_DONE
+
+
+def _verify_board(page: Path) -> int:
+    from transfer.report.write.board import board_faults
+
+    faults = board_faults(page)
+    for line in faults:
+        print(printable(f"  {line}"))
+    print(f"{page}: {'does not hold' if faults else 'follows from the records below its folder, whose seals hold'}")
+    return cli.EXIT_TRIAL_FAILED if faults else cli.EXIT_DONE
 
 
 def write_report(

@@ -89,6 +89,7 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
         for record in records
         if stated.hashes.get(trial_name(record)) not in (None, sha256_text(record.to_text()))
     ]
+    copied = (line for _, line in copies(records))
     differing = tuple(_differences(stated.cells, _cells(json_content(report))))
     # Where figures differ, so does every form, and nothing is said by that.
     forms = [] if differing else changed_forms(written, report, stated.sources, found)
@@ -102,7 +103,7 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
     return Verification(
         num_cells=len(stated.cells),
         differing=differing,
-        edited=(*broken_seals(records), *copies(records), *changed, *evidence.edited(), *changed_files(found), *forms),
+        edited=(*broken_seals(records), *copied, *changed, *evidence.edited(), *changed_files(found), *forms),
         sealed_in_part=tuple(trial_name(record) for record in records if record.schema_version == SEALED_IN_PART),
         ledger=(*report.ledger.faults, *cut),
         has_ledger=report.ledger.num_lines is not None or not records,

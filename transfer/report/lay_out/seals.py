@@ -21,7 +21,7 @@ def seal_cell(record: TrialRecord) -> str:
 def seal_warnings(report: Report) -> list[str]:
     """A sentence for each record that was edited or copied, and one about those of the older schema."""
     found = [f"Edited after its trial: {line}." for line in broken_seals(report.records)]
-    found += [f"Not a trial of its own: {line}." for line in copies(report.records)]
+    found += [f"Not a trial of its own: {line}." for _, line in copies(report.records)]
     if in_part := sum(record.schema_version == SEALED_IN_PART for record in report.records):
         found.append(
             f"{fmt.plural(in_part, 'record')} of the older schema {'is' if in_part == 1 else 'are'} sealed in part: "

@@ -89,24 +89,39 @@ def find_trials(sources: Sequence[Path]) -> list[FoundTrial]:
     """
     if not sources:
         raise UserError("no folder given: name the one that holds the records, e.g. runs/")
+    found = list(_all_trials(sources))
+    for _, _, sentence in contradictions(found):
+        raise UserError(sentence)
+    kept: dict[TrialKey, FoundTrial] = {}
+    for trial in found:
+        kept.setdefault(trial_key(trial.record), trial)
+    return list(kept.values())
+
+
+def contradictions(trials: Iterable[FoundTrial]) -> Iterator[tuple[FoundTrial, FoundTrial, str]]:
+    """Two trials of which at most one can be right, with a sentence for each such pair."""
     kept: dict[TrialKey, FoundTrial] = {}
     by_inputs: dict[str, FoundTrial] = {}
-    for trial in _all_trials(sources):
+    for trial in trials:
         record = trial.record
         other = by_inputs.setdefault(record.inputs_sha256, trial)
         if trial_key(other.record)[1:] != trial_key(record)[1:]:  # a suite is no input
-            raise UserError(
+            yield (
+                other,
+                trial,
                 f"{other.where} ({trial_name(other.record)}) and {trial.where} ({trial_name(record)}) were made from "
-                f"the same inputs ({record.inputs_sha256[:8]}), which hold weights and seed: remove the copy"
+                f"the same inputs ({record.inputs_sha256[:8]}), which hold weights and seed: remove the copy",
             )
         first = kept.setdefault(trial_key(record), trial)
         for field, what in AGREEING.items():
             if getattr(first.record, field) != getattr(record, field):
-                raise UserError(
+                yield (
+                    first,
+                    trial,
                     f"{first.where} and {trial.where} are the same trial ({record.suite}, {record.benchmark}, "
-                    f"{record.weights.name}, seed {record.seed}) with different {what}: report on one of them"
+                    f"{record.weights.name}, seed {record.seed}) with different {what}: report on one of them",
                 )
-    return list(kept.values())
+                break
 
 
 def trial_key(record: TrialRecord) -> TrialKey:
@@ -130,7 +145,7 @@ def broken_seals(records: Iterable[TrialRecord]) -> list[str]:
     return found
 
 
-def copies(records: Iterable[TrialRecord]) -> list[str]:
+def copies(records: Iterable[TrialRecord]) -> list[tuple[TrialRecord, str]]:
     """The done trials that are another seed's once more: figures, time to the microsecond and memory are the same."""
     firsts: dict[object, TrialRecord] = {}
     found = []
@@ -139,7 +154,8 @@ def copies(records: Iterable[TrialRecord]) -> list[str]:
         measured = (figures, record.wall_seconds, record.device_hours, record.peak_bytes)
         first = firsts.setdefault((trial_key(record)[:-1], measured), record)
         if first is not record:
-            found.append(f"{trial_name(record)}: figures, time and memory are those of seed {first.seed}, a copy")
+            line = f"{trial_name(record)}: figures, time and memory are those of seed {first.seed}, a copy"
+            found.append((record, line))
     return found
 
 
@@ -164,7 +180,7 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
         paths |= {path.resolve(): path for path in found}
     for path in sorted(paths.values()):
         record = TrialRecord.load(path)
-        yield FoundTrial(str(path), record, partial(_read_below, path.parent))
+        yield FoundTrial(str(path), record, partial(read_below, path.parent))
     for archive in (source for source in sources if is_archive(source)):
         files = read_archive(archive)
         names = [name for name in sorted(files) if PurePosixPath(name).name == RECORD_NAME]
@@ -173,10 +189,10 @@ def _all_trials(sources: Sequence[Path]) -> Iterator[FoundTrial]:
         for name in names:
             where = f"{archive}:{name}"
             record = TrialRecord.from_bytes(files[name], where)
-            yield FoundTrial(where, record, partial(_read_packed, files, PurePosixPath(name).parent))
+            yield FoundTrial(where, record, partial(read_packed, files, PurePosixPath(name).parent))
 
 
-def _read_below(folder: Path, name: str) -> bytes | None:
+def read_below(folder: Path, name: str) -> bytes | None:
     """At most one byte more than a file may have; None if there is no such file, or if it is outside the folder."""
     try:
         path = (folder / name).resolve()
@@ -188,5 +204,6 @@ def _read_below(folder: Path, name: str) -> bytes | None:
         return None
 
 
-def _read_packed(files: Mapping[str, bytes], folder: PurePosixPath, name: str) -> bytes | None:
+def read_packed(files: Mapping[str, bytes], folder: PurePosixPath, name: str) -> bytes | None:
+    """The same of a file in an archive."""
     return files.get((folder / name).as_posix())
