@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 POLITE = (signal.SIGTERM, signal.SIGINT)
 # Of which a polite end may be the exit code: by the signal itself, or as the command says that it was asked to stop.
 ENDS = {0, 130, 143, 75, -signal.SIGTERM, -signal.SIGINT}
-ORPHAN_SECONDS = 10.0
+ORPHAN_SECONDS = 30.0  # a trials' server whose command was killed ends its imports first
 
 
 @dataclass(frozen=True)
