@@ -103,6 +103,15 @@ def test_nothing_is_wider_than_the_screen_but_what_scrolls_in_itself(page: Page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_every_table_that_is_shown_fits_its_card(page: Page) -> None:
+    page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true; })")
+    wide = page.locator("section .scroll > table").evaluate_all(
+        "all => all.filter((each) => each.scrollWidth > each.parentElement.clientWidth + 1)"
+        ".map((each) => `${each.getAttribute('aria-labelledby')} is ${each.scrollWidth} px wide`)"
+    )
+    assert wide == [], "; ".join(wide)
+
+
 def test_pictures_are_drawn_at_their_size_from_the_page_alone(page: Page) -> None:
     pictures = page.locator("section:has(h2[id='demo.demo-seg']) img")
     pictures.first.scroll_into_view_if_needed()

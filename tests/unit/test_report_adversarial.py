@@ -76,3 +76,18 @@ def test_a_single_trial_has_no_spread_no_interval_and_no_test() -> None:
     twist = next(row for row in result.rows if row.label == "twist")
     assert (twist.metrics["miou"].sd, twist.metrics["miou"].interval) == (None, None)
     assert twist.differences["miou"].p_value is None and result.leader is None
+
+
+def test_survivors_of_failed_trials_are_not_better_than_the_baseline_but_may_be_worse() -> None:
+    def verdict(records: list[TrialRecord]) -> str:
+        (result,) = build_report(records).benchmarks
+        (row,) = (row for row in result.rows if row.label == "twist")
+        return row.differences["miou"].verdict
+
+    ahead, behind = trials(CLEAR), trials([40.0, 41.5, 42.2])
+    assert (verdict([*BASE, *ahead]), verdict([*BASE, *behind])) == ("better", "worse")
+    lost = failed(seed=3)
+    assert (verdict([*BASE, *ahead, lost]), verdict([*BASE, *behind, lost])) == ("undecided", "worse")
+    lost_by_baseline = replace(lost, weights=BASE[0].weights, seal="").sealed()
+    found = [verdict([*BASE, lost_by_baseline, *each]) for each in (ahead, behind)]
+    assert found == ["better", "undecided"]

@@ -202,7 +202,7 @@ def test_bold_is_what_the_test_supports_and_nothing_else() -> None:
     close = [*trials([50.0, 51.0, 52.0], weights="random-a"), *trials([53.0, 50.5, 52.2])]
     two = [*trials([50.0, 51.0], weights="random-a"), *trials([60.0, 61.5])]
     pages = [render_html(build_document(build_report(records))) for records in (clear, close, two)]
-    assert [' best">' in page for page in pages] == [True, False, False]
+    assert [' best" ' in page for page in pages] == [True, False, False]
     assert r"\textbf{61.23 $\pm$ 1.12 (3)}" in latex.render_latex(build_report(clear))
     assert "**61.23 ± 1.12 (3)**" in markdown.render_markdown(build_document(build_report(clear)))
 

@@ -97,13 +97,17 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
         if not member:
             return difference
         p_holm, p_equivalence = next(corrected), next(equivalent)
-        sign = result.sign(metric)
+        verdict = _verdict(result.sign(metric) * (summary.mean or 0.0), p_holm, p_equivalence)
+        baseline = next(each for each in result.rows if each.label == row.baseline and each.procedure == row.procedure)
+        # Survivors of failed trials may be the lucky ones: they show at most that they are behind all the same.
+        if (row.failed and verdict != "worse") or (baseline.failed and verdict != "better"):
+            verdict = "undecided"
         return replace(
             difference,
             p_holm=p_holm,
             p_equivalence=p_equivalence,
             simultaneous=simultaneous_interval(summary, size, metric),
-            verdict=_verdict(sign * (summary.mean or 0.0), p_holm, p_equivalence),
+            verdict=verdict,
         )
 
     return [

@@ -19,6 +19,7 @@ from transfer.report.lay_out.tables import (
     text_columns,
 )
 
+MAX_BENCHMARKS = 12  # side by side
 BEST, AS_GOOD = "*", "≈"
 READING = (
     f"main metrics on protocol, by average rank. {BEST} (bold): shown to be better than every other; {AS_GOOD}: leads, "
@@ -27,12 +28,13 @@ READING = (
 
 
 def matrices(report: Report) -> tuple[Table, ...]:
-    """One for each suite with a figure on protocol."""
+    """One for each suite with a figure on protocol; of many benchmarks several, one below the other."""
     found = []
     for suite in report.suites:
         results = [result for result in suite_results(report, suite) if result.on_protocol]
         if rows := standings(report, suite):
-            found.append(_matrix(report, suite, results, rows))
+            parts = range(0, len(results), MAX_BENCHMARKS)
+            found += [_matrix(report, suite, results[start : start + MAX_BENCHMARKS], rows) for start in parts]
     return tuple(found)
 
 
@@ -103,7 +105,8 @@ def _figure(result: BenchmarkResult, standing: Standing) -> str:
 
 
 def _lead(result: BenchmarkResult) -> str:
-    """What the leader is ahead by, positive also where lower is better."""
+    """What the leader is ahead by, positive also where lower is better; a row with failures may be ahead of it."""
     if result.leader is None or result.leader.lead.summary.mean is None:
         return fmt.NOTHING
-    return fmt.signed(result.sign(result.main_metric) * result.leader.lead.summary.mean)
+    lead = result.sign(result.main_metric) * result.leader.lead.summary.mean
+    return fmt.signed(lead) if lead >= 0 else fmt.NOTHING
