@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from tests.report_records import done, failed, trials
 from transfer.benchmarks import BENCHMARKS
@@ -10,12 +12,15 @@ from transfer.record import TrialRecord
 from transfer.report.compare.paper import paper_forms
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
+from transfer.report.lay_out.format import p_value
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import RowGroup, Table
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.pretraining import Pretraining
 from transfer.report.read.published import published_table
+from transfer.report.write.data import json_content
 from transfer.report.write.html import render_html
+from transfer.report.write.latex import render_latex
 
 VOC = [{"box_ap": 55.0 + seed, "box_ap50": 81.0, "box_ap75": 60.0} for seed in range(3)]
 COCO = [{"box_ap": 40.0 + seed**2, "mask_ap": 36.0} for seed in range(3)]
@@ -27,13 +32,16 @@ def cells(table: Table, group: RowGroup, row: int = 0) -> dict[str, str]:
     return dict(zip(titles, group.rows[row].cells, strict=True))
 
 
-def eleven(**changes: object) -> list[TrialRecord]:
+def eleven(weights: str = "twist", **changes: object) -> list[TrialRecord]:
     """Linear figures 60, 61, ... of the eleven data sets in seed 0, one higher in each seed after it."""
     return [
         record
         for index, place in enumerate(LINEAR.places)
         for record in trials(
-            [{place.metric: 60.0 + index + seed} for seed in range(3)], benchmark=place.benchmark, suite="paper"
+            [{place.metric: 60.0 + index + seed} for seed in range(3)],
+            benchmark=place.benchmark,
+            suite="paper",
+            weights=weights,
         )
         if (place.benchmark, record.seed) != changes.get("without")
     ]
@@ -50,7 +58,11 @@ def test_benchmarks_of_one_published_table_stand_side_by_side() -> None:
         "36.00 ± 0.00 (3)",
         "–",
     )
-    assert published.heading == "Published, not measured: Table 5 of arXiv:2110.07402"
+    heading = "Published, not measured: Table 5 of arXiv:2110.07402. † downloaded weights, run by the paper's authors"
+    assert published.heading == heading
+    marked = [row.cells[0] for row in published.rows if "†" in row.cells[0]]
+    assert marked == ["SimCLR †", "DC-v2 †", "DINO †"]
+    assert "SimCLR \\dag{}" in render_latex(report) and "†" not in render_latex(report)
     twist = cells(table, published, -1)
     assert (twist["Method"], twist["VOC Box AP"], twist["COCO Mask AP75"]) == ("TWIST", "58.1", "40.6")
     assert {each.kind for each in published.rows} == {"published"}
@@ -129,6 +141,39 @@ def test_the_average_is_over_all_eleven_for_each_seed() -> None:
     assert cells(table, table.groups[1], -1)["Average"] == "78.0"
     card = next(card for card in build_document(report).cards if card.anchor == table.groups[0].rows[0].card_of(12))
     assert card.trials.groups[0].rows[-1].cells == ("Average", "65.00", "66.00", "67.00")
+
+
+def test_averages_are_compared_by_seed_and_data_set() -> None:
+    gains = np.random.default_rng(0).normal(2.0, 1.0, (11, 5))
+    rows = {"random-a": np.zeros((11, 5)), "twist": gains}
+    records = [
+        record
+        for index, place in enumerate(LINEAR.places)
+        for weights, added in rows.items()
+        for record in trials(
+            [{place.metric: 50.0 + 3 * seed + each} for seed, each in enumerate(added[index])],
+            benchmark=place.benchmark,
+            weights=weights,
+        )
+    ]
+    report = build_report(records)
+    (table,) = paper_tables(report)
+    test = scipy.stats.ttest_1samp(gains.mean(axis=0), 0.0)
+    low, high = test.confidence_interval()
+    (row,) = table.groups[1].rows
+    assert row.cells[0] == "twist − random-a (baseline)"
+    assert row.cells[-1] == f"+{gains.mean():.2f} [+{low:.2f}, +{high:.2f}], p {p_value(test.pvalue)}"
+    (found,) = json_content(report)["average_differences"]
+    assert found["difference"]["p_value"] == pytest.approx(test.pvalue)
+
+
+def test_averages_without_a_seed_in_common_or_a_spread_have_no_test() -> None:
+    alone = [record for record in eleven(weights="random-a") if record.seed == 0]
+    others = [record for record in eleven() if record.seed > 0]
+    (table,) = paper_tables(build_report([*alone, *others]))
+    assert table.groups[1].rows[0].cells[-1] == "no common seed"
+    (table,) = paper_tables(build_report([*eleven(weights="random-a"), *eleven()]))
+    assert table.groups[1].rows[0].cells[-1] == "0.00 (identical pairs)"
 
 
 def test_a_seed_that_one_data_set_lacks_is_in_no_average() -> None:

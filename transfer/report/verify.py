@@ -232,6 +232,9 @@ def _cells(content: dict[str, Any]) -> Cells:
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))
+    for entry in content["average_differences"]:
+        where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']} − {entry['baseline']}"
+        cells |= dict(_leaves(entry["difference"], where))
     for entry in content["rankings"]:
         cells |= dict(_leaves(entry, f"{entry['suite']}, ranking"))
     for entry in content["reproductions"]:

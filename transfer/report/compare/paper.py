@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.statistics import SampleSummary, summarize
+from transfer.report.compare.statistics import PairedDifference, SampleSummary, paired_difference, summarize
 from transfer.report.read.published import PublishedRow, published_file, published_table
 
 
@@ -23,9 +23,15 @@ class Place:
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """A published method over all columns; ``values`` by benchmark and metric."""
+    """A published method over all columns.
+
+    Attributes:
+        mark: the sign that the paper prints after it; :attr:`Form.marks` says what it means there.
+        values: by benchmark and metric.
+    """
 
     method: str
+    mark: str
     facts: dict[str, Any]
     values: dict[tuple[str, str], float]
     average: float | None = None
@@ -50,6 +56,12 @@ class Form:
     printed: tuple[PrintedRow, ...]
     averaged: bool = False
     note: str = ""
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Signs in the printed rows to what they mean in the paper."""
+        printed = {row.mark for row in self.printed}
+        return {sign: words for sign, words in published_file()["paper"]["marks"].items() if sign in printed}
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -100,6 +112,10 @@ class Average:
     values: dict[int, float]
     summary: SampleSummary
 
+    @property
+    def label(self) -> str:
+        return self.row.rows[0].label
+
 
 def paper_forms() -> list[Form]:
     """In the paper's order; those of the embedded data follow the ones they are modelled on."""
@@ -145,8 +161,15 @@ def _printed(benchmarks: Iterable[str], averages: Mapping[str, float]) -> tuple[
         for row in table.rows if table else ():
             _, values = found.setdefault(row.label, (row, {}))
             values |= {(benchmark, metric): value for metric, value in row.values.items()}
+    signs = {words: sign for sign, words in published_file()["paper"]["marks"].items()}
     return tuple(
-        PrintedRow(f"{row.method}, {row.note}" if row.note else row.method, row.facts, values, averages.get(row.method))
+        PrintedRow(
+            method=f"{row.method}, {row.note}" if row.note and row.note not in signs else row.method,
+            mark=signs.get(row.note, ""),
+            facts=row.facts,
+            values=values,
+            average=averages.get(row.method),
+        )
         for row, values in found.values()
     )
 
@@ -173,6 +196,33 @@ def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
         return None
     values = {seed: fmean(column[seed] for column in columns) for seed in seeds}
     return Average(suite, form, row, values, summarize(list(values.values())).counted_once())
+
+
+@dataclass(frozen=True)
+class AverageDifference:
+    """An average minus that of the baseline, over the seeds that all columns of both have.
+
+    For each seed that is the mean of the differences column by column, so it is paired by seed and by data set. The
+    test is over the seeds: for new trials on these very data sets and images. It is of one comparison alone.
+    """
+
+    average: Average
+    baseline: Average
+    difference: PairedDifference
+
+
+def average_differences(found: Sequence[Average]) -> list[AverageDifference]:
+    """Of each average whose baseline, of all columns the same, has one in the same form; on protocol alone."""
+    on_protocol = [each for each in found if all(row.procedure.on_protocol for row in each.row.rows)]
+    by_label = {(each.suite, each.form.title, each.label): each for each in on_protocol}
+    compared = []
+    for each in on_protocol:
+        names = {row.baseline for row in each.row.rows}
+        baseline = by_label.get((each.suite, each.form.title, names.pop() or "")) if len(names) == 1 else None
+        if baseline:
+            pairs = paired_difference(each.values, baseline.values)
+            compared.append(AverageDifference(each, baseline, replace(pairs, summary=pairs.summary.within(-100, 100))))
+    return compared
 
 
 def averages(report: Report) -> Iterator[Average]:

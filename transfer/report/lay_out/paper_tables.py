@@ -9,11 +9,13 @@ from typing import Any
 from transfer.report.compare.model import Report
 from transfer.report.compare.paper import (
     Average,
+    AverageDifference,
     Form,
     MeasuredRow,
     Place,
     PrintedRow,
     average,
+    average_differences,
     measured_rows,
     paper_forms,
 )
@@ -36,6 +38,10 @@ FACT_TITLES = {"backbone": "Backbone", "epochs": "Epochs", "multi_crop": "Multi-
 REPRODUCTION = (
     "Measured − published, in points and in standard deviations of the trials; agrees: no difference shown at 5 %, if "
     "published trials spread as these do"
+)
+DIFFERENCE_OF_AVERAGES = (
+    "Average − the baseline's, paired by seed and by data set: mean, 95 % interval, paired t test over the seeds, for "
+    "new trials on these data sets and images; one comparison alone, in no family"
 )
 
 
@@ -76,14 +82,21 @@ def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) 
     columns += [Column("Average")] if averaged else []
     measured = (_measured(report, form, row, found, averaged) for row, found in zip(rows, averages, strict=True))
     groups = [RowGroup("Measured", tuple(measured))]
+    compared = average_differences([each for each in averages if each])
+    if compared:
+        lines = (_difference_of_averages(each, len(columns)) for each in compared)
+        groups.append(RowGroup(DIFFERENCE_OF_AVERAGES, tuple(lines)))
     if form.printed:
         printed = []
         for row in form.printed:
             values = [row.values.get((place.benchmark, place.metric)) for place in form.places]
             values += [row.average] if averaged else []
             figures = [fmt.number(value, digits=1) for value in values]  # as printed: one digit
-            printed.append(TableRow((row.method, *_facts(form, row.facts), *figures), "published"))
-        groups.append(RowGroup(f"Published, not measured: Table {form.number} of {paper_id()}", tuple(printed)))
+            method = f"{row.method} {row.mark}".rstrip()
+            printed.append(TableRow((method, *_facts(form, row.facts), *figures), "published"))
+        legend = "".join(f". {sign} {words}" for sign, words in form.marks.items())
+        heading = f"Published, not measured: Table {form.number} of {paper_id()}{legend}"
+        groups.append(RowGroup(heading, tuple(printed)))
     if reproduced := [line for row in rows for line in _reproduced(report, suite, form, row, averaged)]:
         groups.append(RowGroup(REPRODUCTION, tuple(reproduced)))
     where = f"{suite}: " if len(report.suites) > 1 else ""
@@ -116,6 +129,14 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
         cells.append(fmt.summary(over_all.summary if over_all else None))
         cards.append(average_anchor(over_all) if over_all else "")
     return TableRow(tuple(cells), row_kind(first), frozenset(best), cell_cards=tuple(cards))
+
+
+def _difference_of_averages(each: AverageDifference, num_columns: int) -> TableRow:
+    label = f"{measured_label(each.average.row)} − {measured_label(each.baseline.row)}"
+    figure = fmt.difference(each.difference.summary)
+    if each.difference.p_value is not None:
+        figure += f", p {fmt.p_value(each.difference.p_value)}"
+    return TableRow((label, *[""] * (num_columns - 2), figure), "floor")
 
 
 def printed_label(row: PrintedRow) -> str:

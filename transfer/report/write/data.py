@@ -15,7 +15,7 @@ from transfer.record import TrialRecord
 from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.paper import averages
+from transfer.report.compare.paper import Form, MeasuredRow, average_differences, averages
 from transfer.report.compare.ranking import rankings
 from transfer.report.compare.reproduction import all_reproductions
 from transfer.report.compare.runs import methods
@@ -28,7 +28,7 @@ from twist_common.strict_json import loads, read_bounded, reason
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 def render_csv(report: Report) -> str:
@@ -123,15 +123,14 @@ def json_content(report: Report) -> dict[str, Any]:
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
         "methods": [asdict(each) for each in methods(report)],
         "averages": [  # of the tables with one column per data set
-            {
-                "suite": average.suite,
-                "table": average.form.number,
-                "title": average.form.title,
-                "weights": measured_label(average.row),
-                "benchmarks": list(average.form.benchmarks),
-                "average": asdict(average.summary) | {"values": average.values},
-            }
+            _place(average.suite, average.form, average.row)
+            | {"benchmarks": average.form.benchmarks, "average": asdict(average.summary) | {"values": average.values}}
             for average in averages(report)
+        ],
+        "average_differences": [
+            _place(each.average.suite, each.average.form, each.average.row)
+            | {"baseline": measured_label(each.baseline.row), "difference": asdict(each.difference)}
+            for each in average_differences([*averages(report)])
         ],
         "rankings": [
             {
@@ -152,11 +151,8 @@ def json_content(report: Report) -> dict[str, Any]:
             for ranking in rankings(report)
         ],
         "reproductions": [
-            {
-                "suite": each.suite,
-                "table": each.form.number,
-                "title": each.form.title,
-                "weights": measured_label(each.row),
+            _place(each.suite, each.form, each.row)
+            | {
                 "published": printed_label(each.printed),
                 "benchmark": each.place.benchmark,
                 "metric": each.place.metric,
@@ -198,6 +194,10 @@ def json_content(report: Report) -> dict[str, Any]:
         ],
     }
     return cast("dict[str, Any]", json.loads(json.dumps(content, allow_nan=False)))
+
+
+def _place(suite: str, form: Form, row: MeasuredRow) -> dict[str, Any]:
+    return {"suite": suite, "table": form.number, "title": form.title, "weights": measured_label(row)}
 
 
 def _benchmark(result: BenchmarkResult) -> dict[str, Any]:
