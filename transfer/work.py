@@ -74,6 +74,45 @@ class BackbonePass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NetworkMemory:
+    """What an image takes in a network, in single precision; :mod:`transfer.tasks.network_cost` counts it.
+
+    Attributes:
+        trains: what is kept for the backward pass; otherwise the most that a forward pass holds at a time.
+        times: what is counted is multiplied by this, for what exists for a moment only.
+    """
+
+    arch: str
+    height: int
+    width: int
+    trains: bool = True
+    times: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMemory:
+    """What a step of the training asks of GPUs; without training, what a pass over images does.
+
+    Attributes:
+        batch_size: images of a step, over all GPUs of a trial.
+        image_bytes: what one of them takes, without ``network``.
+        network: what it takes there.
+        fixed_bytes: on each GPU, for however many images.
+        has_batch_norm: whether a layer normalises by the statistics of the batch in training.
+        parts: in which a step is computed by the protocol, whatever the memory; batch norm sees one of them.
+        is_divisible: whether a GPU's share of the batch is divided where there is no room for it.
+    """
+
+    batch_size: int
+    image_bytes: int = 0
+    network: NetworkMemory | None = None
+    fixed_bytes: int = 0
+    has_batch_norm: bool = False
+    parts: int = 1
+    is_divisible: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A part of a trial.
 
@@ -111,6 +150,7 @@ class Work:
         notes: for the task's own ``shortened``.
         disk: what the trial will write, by name, in bytes, as far as it can be foreseen.
         shared_disk: the same, once for all trials from the same weights; each seed of random weights counts as one.
+        memory: None: unknown.
     """
 
     arch: str | None
@@ -121,6 +161,7 @@ class Work:
     notes: tuple[str, ...] = ()
     disk: dict[str, int] = field(default_factory=dict)
     shared_disk: dict[str, int] = field(default_factory=dict)
+    memory: StepMemory | None = None
 
 
 def variant(changes: Sequence[str], prefixes: tuple[str, ...]) -> tuple[str, ...]:

@@ -152,6 +152,19 @@ def described(device: str) -> str:
     return f"{gpus}, driver {driver_version()}, {torch}"
 
 
+def memory_bytes(gpus: tuple[str, ...]) -> int | None:
+    """Of the smallest of visible GPUs; None where ``nvidia-smi`` does not say, and for MIG devices."""
+    asked = _nvidia_smi("--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits")
+    rows = [[field.strip() for field in line.split(",")] for line in asked.splitlines()]
+    found = [
+        int(row[2]) * 2**20
+        for gpu in gpus
+        for row in rows
+        if len(row) == 3 and row[2].isdigit() and (gpu == row[0] or (gpu.startswith("GPU-") and row[1].startswith(gpu)))
+    ]
+    return min(found) if found and len(found) == len(gpus) else None
+
+
 def driver_version() -> str:
     """The NVIDIA driver's version, e.g. ``"580.65.06"``; ``"unknown"`` where it does not say."""
     asked = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader").split("\n")[0].strip()

@@ -15,8 +15,8 @@ from torch import nn
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.finetune import summed_loss, training_order
 from transfer.tasks.classification.loader import Order, scoring_view, training_batches, training_view
-from transfer.tasks.classification.protocol import Views
-from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor, num_parts
+from transfer.tasks.classification.protocol import Views, num_parts
+from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor
 from transfer.weights.backbone import IMAGENET
 from transfer.weights.backbone.types import UNSCALED
 

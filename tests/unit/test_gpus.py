@@ -117,6 +117,18 @@ def test_without_an_answering_driver_there_is_no_gpu(fake: FakeMachine) -> None:
     assert gpus.visible_gpus() == ()
 
 
+@pytest.mark.parametrize(
+    ("visible", "gib"), [("0,1", 40), ("1", 80), ("GPU-1", 80), ("0,2", None), ("MIG-b", None), (None, None)]
+)
+def test_memory_is_that_of_the_smallest_visible_card(visible: str | None, gib: int | None, fake: FakeMachine) -> None:
+    fake.has(FOUR)
+    rows = "0, GPU-0f0, 40960\n1, GPU-1f0, 81920\n2, GPU-2f0, [N/A]\n"
+    script = fake.folder / "nvidia-smi"
+    script.write_text(f'#!/bin/sh\ncase "$1" in -L) cat {fake.folder}/listing ;; *) printf "{rows}" ;; esac\n')
+    names = gpus.visible_gpus() if visible is None else tuple(visible.split(","))
+    assert gpus.memory_bytes(names) == (gib and gib * 2**30)
+
+
 def test_without_nvidia_smi_the_drivers_files_are_counted(fake: FakeMachine) -> None:
     for place, uuid in {"0000:1b:00.0": "GPU-b", "0000:0a:00.0": "GPU-a"}.items():
         folder = fake.folder / "proc" / "gpus" / place

@@ -156,7 +156,11 @@ def detection_config(iterations: int) -> dict[str, Any]:
     return {
         "SOLVER": {"MAX_ITER": iterations, "IMS_PER_BATCH": 2, "CHECKPOINT_PERIOD": 1000},
         "DATASETS": {"TEST": ["digits_voc_2007_test"]},
-        "MODEL": {"BACKBONE": {"NAME": "build_resnet_fpn_backbone"}, "RESNETS": {"DEPTH": 18}},
+        "MODEL": {
+            "BACKBONE": {"NAME": "build_resnet_fpn_backbone", "FREEZE_AT": 0},
+            "RESNETS": {"DEPTH": 18},
+            "ROI_HEADS": {"IN_FEATURES": ["p2"]},
+        },
     }
 
 

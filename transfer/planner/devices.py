@@ -9,7 +9,7 @@ from transfer.record import TrialRecord
 from transfer.trials.devices import local_devices
 from twist_common.errors import UserError
 from twist_common.gpu_kinds import Gpu, is_kind
-from twist_common.gpus import joint_gpus, titles, visible_gpus
+from twist_common.gpus import joint_gpus, memory_bytes, titles, visible_gpus
 
 UNKNOWN_GPU = "an unknown GPU"
 
@@ -24,6 +24,7 @@ class Machine:
         num_devices: GPUs, or places for trials on CPU.
         gpu: where the user named or described one.
         efficiency: share of its peak that the user measured; None: it is assumed.
+        gpu_bytes: memory of one of its GPUs; None: unknown, or there is none.
         num_joint: GPUs that one trial can have, where that is not all (:func:`twist_common.gpus.joint_gpus`).
     """
 
@@ -32,6 +33,7 @@ class Machine:
     num_devices: int
     gpu: Gpu | None = None
     efficiency: float | None = None
+    gpu_bytes: int | None = None
     num_joint: int | None = None
 
     def is_kind_of(self, recorded: str) -> bool:
@@ -57,12 +59,23 @@ def machine(device: str, *, jobs: int, gpu: Gpu | None, gpus: int | None, effici
     if gpus is not None and gpus < 1:
         raise UserError(f"--gpus is {gpus}: a plan is for at least one")
     if gpu is not None:
-        return Machine(device="cuda", name=gpu.title, num_devices=gpus or 1, gpu=gpu, efficiency=efficiency)
+        return Machine(
+            device="cuda",
+            name=gpu.title,
+            num_devices=gpus or 1,
+            gpu=gpu,
+            efficiency=efficiency,
+            gpu_bytes=round(gpu.memory_gib * 2**30),
+        )
     if device == "cuda":
         visible = visible_gpus()
         name = titles(visible)[0] if visible else UNKNOWN_GPU
         return Machine(
-            device="cuda", name=name, num_devices=gpus or len(visible) or 1, num_joint=gpus or len(joint_gpus(visible))
+            device="cuda",
+            name=name,
+            num_devices=gpus or len(visible) or 1,
+            gpu_bytes=memory_bytes(visible),
+            num_joint=gpus or len(joint_gpus(visible)),
         )
     if gpus is not None:
         raise UserError("--gpus is for GPUs, and there is none here: name a kind with --gpu, e.g. --gpu h100")

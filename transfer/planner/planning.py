@@ -12,6 +12,7 @@ from transfer.planner.disk import DiskItem
 from transfer.planner.estimate import Estimate, Question, assumptions, estimate, unknown
 from transfer.planner.history import PastTrial
 from transfer.planner.makespan import wall_seconds
+from transfer.planner.memory import PlannedMemory, planned_memory
 from transfer.task import task_of
 from transfer.trials.devices import gpus_per_trial
 from transfer.trials.plan import TrialPlan
@@ -29,6 +30,7 @@ class PlannedRow:
         seeds: of the trials in each state.
         estimate: of one trial; None where none is to be run.
         num_devices: of one trial.
+        memory: of each of its GPUs; None: unknown, on CPU, or nothing is to be run.
         disk: what the trials to be run will write.
         missing: what has to exist first.
     """
@@ -39,6 +41,7 @@ class PlannedRow:
     seeds: dict[State, tuple[int, ...]]
     estimate: Estimate | None
     num_devices: int
+    memory: PlannedMemory | None
     disk: tuple[DiskItem, ...]
     missing: tuple[str, ...]
 
@@ -174,9 +177,18 @@ class Planner:
             seeds=seeds,
             estimate=self._estimate(waiting, work, num_devices, complete=not missing) if waiting else None,
             num_devices=num_devices,
+            memory=self._memory(work, num_devices) if waiting else None,
             disk=items,
             missing=tuple(missing),
         )
+
+    def _memory(self, work: Work, num_gpus: int) -> PlannedMemory | None:
+        gpu_bytes = self.machine.gpu_bytes
+        if work.memory is None or gpu_bytes is None:
+            return None
+        from transfer.tasks.network_cost import image_bytes  # it imports torch
+
+        return planned_memory(work.memory, image_bytes=image_bytes(work.memory), num_gpus=num_gpus, gpu_bytes=gpu_bytes)
 
     def _estimate(self, waiting: Sequence[TrialPlan], work: Work, num_devices: int, *, complete: bool) -> Estimate:
         first = waiting[0]

@@ -30,6 +30,8 @@ def show(plan: PlannedTrials, console: Console) -> None:
         for row in plan.rows:
             time, hours, source = _time(row)
             trials, files = "\n".join(_seeds(row)), "\n".join(_disk(row))
+            if row.memory:
+                source += f"\nmemory: {row.memory}"
             table.add_row(*map(Text, (row.benchmark, printable(_weights(row)), trials, time, hours, source, files)))
         console.print(table)
     else:
@@ -40,6 +42,7 @@ def show(plan: PlannedTrials, console: Console) -> None:
                 time, hours, source = _time(row)
                 in_all = "" if row.device_seconds is None else f", {hours} device-hours in all"
                 lines += [f"  time    {time} per trial{in_all}", f"  source  {source}"]
+                lines += [f"  memory  {row.memory}"] if row.memory else []
                 lines += [f"  disk    {line}" for line in _disk(row)]
     for line in [*lines, *_totals(plan)]:
         console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
+import weakref
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from transfer.tasks.count import flop_of
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.network import build_dense_network
 from transfer.weights.backbone.timm_network import NUM_MAPS
-from transfer.work import Flop, NetworkPass
+from transfer.work import Flop, NetworkPass, StepMemory
 
 
 @functools.cache
@@ -37,6 +41,28 @@ def activation_bytes(arch: str, height: int, width: int) -> int:
     with _Kept(network) as kept:
         network.forward_stages(torch.empty(1, 3, height, width, device="meta"))
     return sum(storage.nbytes() for storage in kept.storages.values())
+
+
+@functools.cache
+def forward_bytes(arch: str, height: int, width: int) -> int:
+    """The most that the forward pass of one more image holds at a time in eval mode, in single precision."""
+    network = _on_meta(arch).eval()
+
+    def most(num_images: int) -> int:
+        with torch.inference_mode(), _Held() as held:
+            network.forward_stages(torch.empty(num_images, 3, height, width, device="meta"))
+        return held.most
+
+    return (most(3) - most(1)) // 2  # without what is held once, however many images there are
+
+
+def image_bytes(memory: StepMemory) -> int:
+    """What a step takes for one image, its network's part counted."""
+    network = memory.network
+    if network is None:
+        return memory.image_bytes
+    counted = (activation_bytes if network.trains else forward_bytes)(network.arch, network.height, network.width)
+    return memory.image_bytes + round(network.times * counted)
 
 
 class Maps(nn.Module):
@@ -61,6 +87,33 @@ class Maps(nn.Module):
 def _on_meta(arch: str) -> Any:
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         return build_dense_network(arch)
+
+
+class _Held(TorchDispatchMode):
+    """Adds up the storages that exist at a time, of those that are made in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = self._now = 0
+        self._num_tensors: Counter[int] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(outputs):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                key, num_bytes = storage._cdata, storage.nbytes()
+                if not self._num_tensors[key]:
+                    self._now += num_bytes
+                    self.most = max(self.most, self._now)
+                self._num_tensors[key] += 1
+                weakref.finalize(tensor, self._drop, key, num_bytes)
+        return outputs
+
+    def _drop(self, key: int, num_bytes: int) -> None:
+        self._num_tensors[key] -= 1
+        if not self._num_tensors[key]:
+            self._now -= num_bytes
 
 
 class _Kept(TorchFunctionMode):

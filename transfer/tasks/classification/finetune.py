@@ -25,14 +25,13 @@ from transfer.tasks.classification.loader import (
     training_view,
 )
 from transfer.tasks.classification.precision import computed_in
-from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, Precision, resolved
+from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, Precision, num_parts, resolved
 from transfer.tasks.classification.scoring import figures, floor, outcomes, outputs
 from transfer.tasks.classification.sgd import (
     Norms,
     SgdSettings,
     lr_factor,
     make_optimizer,
-    num_parts,
     set_learning_rates,
 )
 from transfer.tasks.classification.training import Group, Training

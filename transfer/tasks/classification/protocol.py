@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -228,6 +229,11 @@ def log_grid(lowest: int, highest: int, num_values: int) -> tuple[float, ...]:
     """Values from 10^lowest to 10^highest in even logarithmic steps, with the seven digits that a record shows."""
     steps = num_values - 1
     return tuple(float(f"{10 ** (lowest + (highest - lowest) * step / steps):.6e}") for step in range(num_values))
+
+
+def num_parts(batch_size: int, norm_batch: int | None) -> int:
+    """Into how many parts of at most ``norm_batch`` images a step is divided, over all processes."""
+    return 1 if norm_batch is None else math.ceil(batch_size / norm_batch)
 
 
 def load_protocol(benchmark: Benchmark, changes: Sequence[str]) -> tuple[Any, list[str]]:

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from transfer.tasks.classification.protocol import num_parts
+
 
 @dataclass(frozen=True, kw_only=True)
 class SgdSettings:
@@ -89,11 +91,6 @@ class Norms:
         finally:
             for norm, momentum in zip(self._norms, self._momenta, strict=True):
                 norm.momentum = momentum
-
-
-def num_parts(batch_size: int, norm_batch: int | None) -> int:
-    """Into how many parts of at most ``norm_batch`` images a step is divided, over all processes."""
-    return 1 if norm_batch is None else math.ceil(batch_size / norm_batch)
 
 
 def fitting_processes(batch_size: int, norm_batch: int | None, available: int) -> int:

@@ -12,10 +12,16 @@ from typing import Any
 
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark, LabelledDataset
-from transfer.tasks.classification.protocol import load_protocol
+from transfer.tasks.classification.protocol import load_protocol, num_parts
 from transfer.tasks.costs import NUM_FEATURES
 from transfer.trial import TrialSettings
-from transfer.work import BackbonePass, Phase, Work
+from transfer.weights.backbone import architecture
+from transfer.work import BackbonePass, NetworkMemory, Phase, StepMemory, Work
+
+ROUNDED_UP = 1.5  # what is counted of a network, for what exists for a moment only
+STATE_BYTES = 3 * 4  # a trained parameter with its gradient and its momentum
+PIXEL_BYTES = 3 * 4  # an image on the device
+TRAINED = ("FinetuneProtocol", "GridProtocol")  # that train the whole network
 
 
 def planned_work(trial: TrialSettings, arch: str | None) -> Work:
@@ -56,7 +62,22 @@ def _work(protocol: Any, benchmark: Benchmark, arch: str | None) -> Work:
     cache = {}
     if type(protocol).__name__ in ("LinearProtocol", "KnnProtocol") and arch in NUM_FEATURES:
         cache["feature cache"] = 4 * NUM_FEATURES[arch] * phases[0].num_images  # float32
-    return Work(arch=arch, phases=phases, uncounted=uncounted, image_size=seen, shared_disk=cache)
+    memory = _memory(protocol, arch, seen or size) if arch else None
+    return Work(arch=arch, phases=phases, uncounted=uncounted, image_size=seen, shared_disk=cache, memory=memory)
+
+
+def _memory(protocol: Any, arch: str, size: int) -> StepMemory:
+    """Of a network that is trained, or of one that images only pass through; without linear heads and metrics."""
+    trains, num_parameters = type(protocol).__name__ in TRAINED, architecture.num_elements(arch)
+    batch_size = protocol.batch_size
+    return StepMemory(
+        batch_size=batch_size,
+        image_bytes=PIXEL_BYTES * size * size,
+        network=NetworkMemory(arch=arch, height=size, width=size, trains=trains, times=ROUNDED_UP),
+        fixed_bytes=(STATE_BYTES if trains else 4) * num_parameters,
+        has_batch_norm=trains and architecture.has_batch_norm(arch),
+        parts=num_parts(batch_size, getattr(protocol, "norm_batch", None)),
+    )
 
 
 def _phases(

@@ -10,18 +10,10 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from transfer.protocol_lock import accumulation
+from transfer.tasks import network_cost
 from transfer.tasks.detection.losses import Trainer
-from transfer.tasks.detection.model import SYNCHRONISED_NORMS, takes_any
-from transfer.tasks.network_cost import activation_bytes
-from transfer.weights.backbone.architecture import expected_shapes
-
-GIB = 2**30
-ALL_STAGES = 5  # the FREEZE_AT that freezes all of a network
-
-# An image of 800 x 1333 pixels in single precision, R50: counted from the activations that the backward pass keeps and
-# rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
-IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "frozen": 2 * GIB}
-LARGEST_IMAGE = (800, 1344)  # in whole strides
+from transfer.tasks.detection.work import step_memory
+from transfer.work import StepMemory
 
 
 def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
@@ -42,24 +34,18 @@ def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
 
 def uses_batch_norm(cfg: CfgNode) -> bool:
     """Whether a layer of the config's model normalises by the statistics of the batch in training."""
-    model = cfg.MODEL
-    norms = [model.FPN.NORM, model.ROI_BOX_HEAD.NORM, model.ROI_MASK_HEAD.NORM]
-    if any(norm in ("BN", *SYNCHRONISED_NORMS) for norm in norms):
-        return True
-    if model.BACKBONE.FREEZE_AT >= ALL_STAGES:
-        return False
-    if takes_any(cfg):
-        return any(key.endswith("running_mean") for key in expected_shapes(model.NETWORK.ARCH))
-    return model.RESNETS.NORM in ("BN", *SYNCHRONISED_NORMS)
+    return _memory(cfg).has_batch_norm
 
 
 def image_bytes(cfg: CfgNode) -> int:
     """What training takes for one image."""
-    if cfg.MODEL.BACKBONE.FREEZE_AT >= ALL_STAGES:
-        return IMAGE_BYTES["frozen"]
-    if takes_any(cfg):  # pyramid and heads are what is left when the backbone is frozen
-        return IMAGE_BYTES["frozen"] + activation_bytes(cfg.MODEL.NETWORK.ARCH, *LARGEST_IMAGE)
-    return IMAGE_BYTES["C4" if "res4" in cfg.MODEL.ROI_HEADS.IN_FEATURES else "FPN"]
+    return network_cost.image_bytes(_memory(cfg))
+
+
+def _memory(cfg: CfgNode) -> StepMemory:
+    memory = step_memory(cfg, cfg.MODEL.NETWORK.ARCH)
+    assert memory is not None  # a resolved config names its network
+    return memory
 
 
 class AccumulatingTrainer(Trainer):

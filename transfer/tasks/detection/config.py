@@ -13,9 +13,10 @@ from detectron2.config import CfgNode, get_cfg
 from transfer.protocol_lock import BatchSchedule, Verdict, judge, rescaled
 from transfer.record import TrialRecord
 from transfer.rows import Benchmark
-from transfer.tasks.detection.model import SYNCHRONISED_NORMS, add_network_config, takes_any
+from transfer.tasks.detection.model import add_network_config, takes_any
 from transfer.tasks.detection.optimizer import NOT_READ, add_optimizer_config, check_optimizer
 from transfer.tasks.detection.own import own_settings
+from transfer.tasks.detection.work import SYNCHRONISED_NORMS
 from transfer.trial import Trial
 from twist_common import overrides as override_syntax
 from twist_common.errors import UserError, unknown_name

@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transfer.tasks.detection.data import seed_python_and_numpy
-from transfer.tasks.detection.work import ANY_BACKBONE
+from transfer.tasks.detection.work import ANY_BACKBONE, SYNCHRONISED_NORMS
 from transfer.weights.backbone import architecture
 from transfer.weights.convert.detectron2_backbone import AnyBackbone
 
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
-SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
 
 
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:

@@ -16,8 +16,9 @@ from transfer.tasks.costs import COSTS, without_network
 from transfer.tasks.detection.own import own_settings, set_nested
 from transfer.tasks.detection.splits import known_splits, own_splits
 from transfer.trial import TrialSettings
+from transfer.weights.backbone import architecture
 from transfer.weights.backbone.architecture import RESNETS
-from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
+from transfer.work import TRAINING, Flop, ModelCost, NetworkMemory, NetworkPass, Phase, StepMemory, Work, variant
 from twist_common import overrides as override_syntax
 
 Cost = Flop | NetworkPass | None
@@ -27,6 +28,15 @@ PER_IMAGE = ("MODEL.", "INPUT.", "SOLVER.AMP.", "TEST.DETECTIONS_PER_IMAGE")
 ANY_BACKBONE = "build_any_backbone"  # MODEL.BACKBONE.NAME where a protocol takes any network
 STRIDE = 32  # of which sides are padded to multiples
 PRECISE_BN_BATCHES = 200  # TEST.PRECISE_BN.NUM_ITER, by Detectron2's default
+ALL_STAGES = 5  # the FREEZE_AT that freezes all of a network
+SYNCHRONISED_NORMS = ("SyncBN", "naiveSyncBN")
+BATCH_NORMS = ("BN", *SYNCHRONISED_NORMS)
+
+# An image of 800 x 1333 pixels in single precision, R50: counted from the activations that the backward pass keeps and
+# rounded up, not measured. Too high a figure costs time on small GPUs, too low a figure a failed trial.
+GIB = 2**30
+IMAGE_BYTES = {"FPN": 4 * GIB, "C4": 6 * GIB, "frozen": 2 * GIB}
+LARGEST_IMAGE = (800, 1344)  # in whole strides
 
 
 def planned_work(trial: TrialSettings, arch: str | None) -> Work:
@@ -107,7 +117,44 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         variant=changed,
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),
         disk=disk,
+        memory=step_memory(settings, arch),
     )
+
+
+def step_memory(settings: Mapping[str, Any], arch: str | None) -> StepMemory | None:
+    """What a step takes; None where the network is not known.
+
+    Args:
+        settings: Detectron2's config, or a protocol's file, which leaves some of Detectron2's defaults out.
+        arch: where the protocol takes any.
+    """
+    model, batch_size = settings["MODEL"], int(settings["SOLVER"]["IMS_PER_BATCH"])
+    takes_any = model["BACKBONE"]["NAME"] == ANY_BACKBONE
+    is_frozen = model["BACKBONE"]["FREEZE_AT"] >= ALL_STAGES
+    if takes_any and not arch and not is_frozen:
+        return None
+    network = None
+    image_bytes = IMAGE_BYTES["C4" if "res4" in model["ROI_HEADS"]["IN_FEATURES"] else "FPN"]
+    if takes_any or is_frozen:  # pyramid and heads are what is left when the backbone is frozen
+        image_bytes = IMAGE_BYTES["frozen"]
+    if takes_any and arch and not is_frozen:
+        network = NetworkMemory(arch=arch, height=LARGEST_IMAGE[0], width=LARGEST_IMAGE[1])
+        has_batch_norm = architecture.has_batch_norm(arch)
+    else:
+        has_batch_norm = not is_frozen and _norm(model, "RESNETS") in BATCH_NORMS
+    of_heads = [_norm(model, part) for part in ("FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD")]
+    return StepMemory(
+        batch_size=batch_size,
+        image_bytes=image_bytes,
+        network=network,
+        has_batch_norm=has_batch_norm or any(norm in BATCH_NORMS for norm in of_heads),
+        is_divisible=True,
+    )
+
+
+def _norm(model: Mapping[str, Any], part: str) -> str:
+    """By default Detectron2 has none, and in a ResNet a frozen one: neither is a batch norm that learns."""
+    return str(model.get(part, {}).get("NORM", ""))
 
 
 def _with_network(

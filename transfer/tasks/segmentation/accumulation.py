@@ -12,18 +12,9 @@ from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from transfer.protocol_lock import accumulation
-from transfer.tasks.network_cost import activation_bytes
-
-ALL_STAGES = 4  # the frozen_stages that freezes all of a ResNet
-
-# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 at
-# crop 512, 441 of them for pyramid and head, which are some 570 with a ViT-B; 220 for the linear head on a frozen R50
-# at crop 256. Rounded up for what exists for a moment only (gradients of maps, workspaces) and for the optimizer's
-# state; the sums have not been checked on a GPU. Too high a figure costs time on small GPUs, too low a figure a failed
-# trial.
-PIXEL_BYTES = {"ResNet": 4096, "pyramid and head": 1024, "frozen": 1024}
-CLASS_BYTES = 16  # a class more than VOC's 21: its scores at full size, their gradients and two copies in the loss
-ROUNDED_UP = 1.5  # what is counted of any other backbone
+from transfer.tasks import network_cost
+from transfer.tasks.segmentation.work import step_memory
+from transfer.work import StepMemory
 
 
 def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
@@ -44,27 +35,18 @@ def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
 
 def uses_batch_norm(config: Config) -> bool:
     """Whether a layer of the config's model normalises by the statistics of the batch in training."""
-
-    def has_one(part: Any) -> bool:
-        if isinstance(part, Mapping):
-            return part.get("type") in ("BN", "SyncBN") or any(map(has_one, part.values()))
-        return isinstance(part, (list, tuple)) and any(map(has_one, part))
-
-    backbone = config.model.backbone
-    is_fixed = backbone.get("norm_eval", False) or backbone.get("frozen_stages", -1) >= ALL_STAGES
-    return any(has_one(part) for name, part in config.model.items() if name != "backbone" or not is_fixed)
+    return _memory(config).has_batch_norm
 
 
 def image_bytes(config: Config) -> int:
     """What training takes for one image of the config's crop, roughly."""
-    backbone, (height, width) = config.model.backbone, config.model.data_preprocessor.size
-    of_scores = CLASS_BYTES * max(config.model.decode_head.num_classes - 21, 0) * height * width
-    if backbone.get("frozen_stages", -1) >= ALL_STAGES or backbone.get("frozen"):
-        return of_scores + PIXEL_BYTES["frozen"] * height * width
-    if backbone.type == "ResNet":
-        return of_scores + PIXEL_BYTES["ResNet"] * height * width
-    of_backbone = round(ROUNDED_UP * activation_bytes(backbone.arch, height, width))
-    return of_scores + of_backbone + PIXEL_BYTES["pyramid and head"] * height * width
+    return network_cost.image_bytes(_memory(config))
+
+
+def _memory(config: Config) -> StepMemory:
+    memory = step_memory(config, config.model.backbone.get("arch"))
+    assert memory is not None  # a config that is fitted to weights names its network
+    return memory
 
 
 def accumulate(config: Config, parts: int) -> None:

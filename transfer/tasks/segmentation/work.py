@@ -13,11 +13,21 @@ from transfer.tasks.costs import COSTS, without_network
 from transfer.tasks.segmentation.config import dump, protocol_of, resolve_config
 from transfer.trial import TrialSettings
 from transfer.weights.backbone import architecture
-from transfer.work import TRAINING, Flop, ModelCost, NetworkPass, Phase, Work, variant
+from transfer.work import TRAINING, Flop, ModelCost, NetworkMemory, NetworkPass, Phase, StepMemory, Work, variant
 
 Cost = Flop | NetworkPass | None
 # Settings that change what an image costs.
 PER_IMAGE = ("model.", "by_kind.", "train_dataloader.dataset", "test_dataloader.dataset")
+ALL_STAGES = 4  # the frozen_stages that freezes all of a ResNet
+
+# A pixel of the crop in single precision, counted from what autograd keeps for the backward pass: 2,154 for R50 at
+# crop 512, 441 of them for pyramid and head, which are some 570 with a ViT-B; 220 for the linear head on a frozen R50
+# at crop 256. Rounded up for what exists for a moment only (gradients of maps, workspaces) and for the optimizer's
+# state; the sums have not been checked on a GPU. Too high a figure costs time on small GPUs, too low a figure a failed
+# trial.
+PIXEL_BYTES = {"ResNet": 4096, "pyramid and head": 1024, "frozen": 1024}
+CLASS_BYTES = 16  # a class more than VOC's 21: its scores at full size, their gradients and two copies in the loss
+ROUNDED_UP = 1.5  # what is counted of any other backbone
 
 
 def planned_work(trial: TrialSettings, arch: str | None) -> Work:
@@ -69,20 +79,69 @@ def _work(settings: Mapping[str, Any], benchmark: Benchmark, changes: Sequence[s
         uncounted=() if num_test is not None else ("the test: its number of images is not known",),
         notes=("warm-up",) if len(settings["param_scheduler"]) > 1 else (),
         disk=disk,
+        memory=step_memory(settings, arch),
     )
+
+
+def step_memory(settings: Mapping[str, Any], arch: str | None) -> StepMemory | None:
+    """What a step takes, roughly; None where the network is not known.
+
+    Args:
+        settings: MMEngine's config, or that as plain containers, fitted to weights or not.
+        arch: where the protocol takes any.
+    """
+    model, backbone = settings["model"], settings["model"]["backbone"]
+    height, width = model["data_preprocessor"]["size"]
+    is_frozen = backbone.get("frozen_stages", -1) >= ALL_STAGES or bool(backbone.get("frozen"))
+    network, kind = None, "frozen" if is_frozen else "ResNet"
+    if backbone["type"] != "ResNet" and arch:
+        height, width = _whole_patches((height, width), arch)
+    if backbone["type"] != "ResNet" and not is_frozen:
+        if not arch:
+            return None
+        kind = "pyramid and head"
+        network = NetworkMemory(arch=arch, height=height, width=width, times=ROUNDED_UP)
+    of_class = CLASS_BYTES * max(model["decode_head"]["num_classes"] - 21, 0)
+    return StepMemory(
+        batch_size=settings["train_dataloader"]["batch_size"],
+        image_bytes=(of_class + PIXEL_BYTES[kind]) * height * width,
+        network=network,
+        has_batch_norm=_has_batch_norm(model),
+        is_divisible=True,
+    )
+
+
+def _has_batch_norm(model: Mapping[str, Any]) -> bool:
+    """Whether a layer of the model normalises by the statistics of the batch in training."""
+
+    def has_one(part: Any) -> bool:
+        if isinstance(part, Mapping):
+            return part.get("type") in ("BN", "SyncBN") or any(map(has_one, part.values()))
+        return isinstance(part, (list, tuple)) and any(map(has_one, part))
+
+    backbone = model["backbone"]
+    is_fixed = backbone.get("norm_eval", False) or backbone.get("frozen_stages", -1) >= ALL_STAGES
+    return any(has_one(part) for name, part in model.items() if name != "backbone" or not is_fixed)
+
+
+def _whole_patches(size: Sequence[int], arch: str) -> tuple[int, int]:
+    """Sides padded to the network's patches, as training and test images are."""
+    patch_size = architecture.get(arch).patch_size
+    patch = patch_size[0] if patch_size else 1
+    height, width = (-(-side // patch) * patch for side in size)
+    return height, width
 
 
 def _with_network(
     settings: Mapping[str, Any], benchmark: Benchmark, arch: str
 ) -> tuple[ModelCost, NetworkPass, NetworkPass]:
     """What all but the network costs, with all parameters; and a training crop and a test image, in all its windows."""
-    spec, model = architecture.get(arch), settings["model"]
+    model = settings["model"]
     is_frozen = model["backbone"]["frozen"]
     counted = without_network(benchmark.counted_as, arch, is_frozen=is_frozen)
 
     def through(size: Sequence[int], times: int, flop: Flop) -> NetworkPass:
-        patch = spec.patch_size[0] if spec.patch_size else 1
-        height, width = (-(-side // patch) * patch for side in size)
+        height, width = _whole_patches(size, arch)
         return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
 
     in_training = through(model["data_preprocessor"]["size"], 1 if is_frozen else 3, counted.train)

@@ -232,6 +232,15 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
     return get(arch).shapes()
 
 
+def has_batch_norm(arch: str) -> bool:
+    """Whether a layer has batch statistics.
+
+    Raises:
+        UserError: the architecture is unknown.
+    """
+    return any(key.endswith("running_mean") for key in expected_shapes(arch))
+
+
 def num_elements(arch: str) -> int:
     """Numbers in all tensors, those of batch statistics included.
 
