@@ -10,6 +10,7 @@ import scipy.optimize
 import scipy.stats
 
 from transfer.report.compare.images import images_interval
+from transfer.report.compare.method_differences import difference_over_runs
 from transfer.report.compare.runs import components
 
 NUM_RUNS, NUM_SEEDS, NUM_IMAGES, NUM_EXPERIMENTS, NUM_DRAWS = 5, 3, 150, 1500, 100
@@ -82,3 +83,39 @@ def test_coverage_at_five_runs() -> None:
             covered[place] += interval.interval.low <= truth <= interval.interval.high
     assert 0.93 <= covered[0] / NUM_EXPERIMENTS <= 0.97
     assert covered[1] / NUM_EXPERIMENTS < 0.92
+
+
+def test_a_difference_of_methods_is_welchs_test_where_images_are_not_known() -> None:
+    rng = np.random.default_rng(4)
+    ours, theirs = rng.normal(60, 1, 5), rng.normal(59, 3, 4)
+    found = difference_over_runs([*ours], [*theirs])
+    expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False)
+    low, high = expected.confidence_interval()
+    assert found and found.p_value == pytest.approx(expected.pvalue)
+    assert (found.interval.low, found.interval.high) == pytest.approx((low, high))
+    assert found.se_images is None
+    assert difference_over_runs([60.0, 61.0], [*theirs]) is None  # two runs say nothing of a third
+
+
+def test_coverage_and_false_verdicts_of_a_difference_of_methods_at_five_runs() -> None:
+    """For new runs, seeds and images, all tested on the same images; one checkpoint of each holds far too seldom."""
+    rng = np.random.default_rng(5)
+    counts = rng.multinomial(NUM_IMAGES, np.full(NUM_IMAGES, 1 / NUM_IMAGES), NUM_DRAWS).astype(float)
+    covered, false, of_checkpoints = 0, 0, 0
+    num_experiments = NUM_EXPERIMENTS // 2
+    for _ in range(num_experiments):
+        shape = (2, NUM_RUNS, NUM_SEEDS)
+        luck = rng.normal(0, 0.15, (2, NUM_RUNS, 1)) + rng.normal(0, 0.08, shape)
+        # What is easy for one method need not be for the other, whatever the run.
+        ease = rng.normal(0, 1, NUM_IMAGES) + rng.normal(0, 0.5, (2, 1, 1, NUM_IMAGES))
+        right = 100.0 * (0.8 + luck[..., None] + ease + rng.normal(0, 1, (*shape, NUM_IMAGES)) > 0)
+        means, draws = right.mean(axis=(2, 3)), (right.mean(axis=2) @ counts.T) / NUM_IMAGES
+        found = difference_over_runs([*means[0]], [*means[1]], [*draws[0]], [*draws[1]])
+        assert found
+        covered += found.interval.low <= 0 <= found.interval.high
+        false += found.p_value < 0.05
+        seeds = difference_over_runs(*right[:, 0].mean(axis=2).tolist())
+        of_checkpoints += seeds is None or seeds.p_value >= 0.05
+    assert 0.93 <= covered / num_experiments <= 0.97
+    assert false + covered == num_experiments
+    assert of_checkpoints / num_experiments < 0.85

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report_records import done, folder_of, save
+from tests.report_records import done, failed, folder_of, save
 from transfer.commands.report import Args, main, summary_text, write_report
 from transfer.outcomes.file import packed
 from transfer.outcomes.pixels import Confusion
-from transfer.record import OUTCOMES_NAME, TrialRecord
+from transfer.record import OUTCOMES_NAME, Metric, TrialRecord
+from transfer.report.compare.method_differences import ONE_RUN, method_differences
 from transfer.report.compare.model import ResultRow
+from transfer.report.compare.results import build_report
 from transfer.report.compare.runs import methods
 from transfer.report.lay_out.tables import IMAGES_TOO
 from transfer.report.verify import verify
@@ -140,6 +142,42 @@ def test_runs_of_a_method_are_a_level_of_their_own(runs: Path) -> None:
         assert bounds in text and "holds for this checkpoint only" in text
     assert bounds in summary_text(report)
     assert verify(runs / "report.json").holds
+
+
+def test_methods_are_compared_over_their_runs_and_one_run_holds_for_its_checkpoint_only(runs: Path) -> None:
+    for run in range(3):
+        with_outcomes(runs, weights=f"moco@run{run}", skill=0.5 + 0.02 * run)
+        with_outcomes(runs, weights=f"dino@run{run}", skill=0.2 + 0.02 * run)
+    report, _ = write_report([runs])
+    found = {(each.method, each.other): each for each in method_differences(report)}
+    assert len(found) == 6
+    difference = found["moco", "dino"]
+    assert difference.verdict == "better" and difference.over_runs and difference.over_runs.se_images
+    assert difference.over_runs.interval.low > 0 and (difference.p_holm or 1) >= difference.over_runs.p_value
+    assert found["twist", "moco"].verdict == ONE_RUN and found["twist", "moco"].over_runs is None
+    assert found["random-resnet18", "dino"].num_runs == (3, 3)  # drawn anew for each seed
+    bounds = f"[+{difference.over_runs.interval.low:.2f}, +{difference.over_runs.interval.high:.2f}]"
+    for name in ("report.html", "report.md", "report.tex"):
+        text = (runs / name).read_text().replace("\\[", "[").replace("\\]", "]").replace("$-$", "−")
+        assert bounds in text and "moco − dino" in text
+    assert bounds in summary_text(report)
+    assert verify(runs / "report.json").holds
+
+
+def test_where_lower_is_better_and_where_runs_failed_the_verdict_follows() -> None:
+    def of(weights: str, start: float) -> list[TrialRecord]:
+        values = {(run, seed): start + run + seed for run in range(3) for seed in range(2)}
+        return [
+            done(1.0, weights=f"{weights}@run{run}", seed=seed, benchmark="depth", metrics={"rmse": metric})
+            for (run, seed), value in values.items()
+            for metric in [Metric(value=value, direction="lower")]
+        ]
+
+    (found,) = method_differences(build_report([*of("a", 40.0), *of("b", 20.0)]))
+    assert (found.method, found.other, found.verdict) == ("b", "a", "better") and found.difference == -20.0
+    lost = failed(seed=5, weights="b@run0", benchmark="depth")
+    (found,) = method_differences(build_report([*of("a", 40.0), *of("b", 20.0), lost]))
+    assert found.verdict == "undecided"
 
 
 def test_with_one_run_of_each_the_report_says_so(runs: Path) -> None:

@@ -213,12 +213,12 @@ def summary_text(report: Report) -> str:
     if report.benchmarks:
         from transfer.report.lay_out.claims import claim
         from transfer.report.lay_out.matrix import matrices
-        from transfer.report.lay_out.methods import methods_table
+        from transfer.report.lay_out.methods import methods_tables
         from transfer.report.lay_out.tables import overview_table
 
         claims = [claim(report, result) for result in report.benchmarks]
         shown = [*matrices(report), overview_table(report)]
-        shown += [over_runs] if (over_runs := methods_table(report)) else []
+        shown += methods_tables(report)
     else:
         from transfer.report.lay_out.ablations import ablation_table
 

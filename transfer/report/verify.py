@@ -229,6 +229,9 @@ def _cells(content: dict[str, Any]) -> Cells:
     for entry in content["methods"]:
         where = f"{entry['key']['suite']}/{entry['key']['benchmark']}, method {entry['method']}"
         cells |= dict(_leaves(entry, where))
+    for entry in content["method_differences"]:
+        where = f"{entry['key']['suite']}/{entry['key']['benchmark']}, method {entry['method']} − {entry['other']}"
+        cells |= dict(_leaves(entry, where))
     for entry in content["averages"]:
         where = f"{entry['suite']}/table {entry['table']} {entry['title']}, {entry['weights']}"
         cells |= dict(_leaves({name: entry[name] for name in ("benchmarks", "average")}, where))

@@ -70,12 +70,17 @@ def methods(report: Report) -> list[MethodSummary]:
     return found if any(len(each.runs) > 1 for each in found) else []
 
 
-def _of_benchmark(result: BenchmarkResult) -> list[MethodSummary]:
+def runs_of_methods(result: BenchmarkResult) -> dict[str, list[ResultRow]]:
+    """Method to its runs that have a figure on protocol."""
     rows: dict[str, list[ResultRow]] = {}
     for row in result.on_protocol:
         if row.values(result.main_metric):
             rows.setdefault(method_of(row.weights.name), []).append(row)
-    return [_summary(result, method, runs) for method, runs in rows.items()]
+    return rows
+
+
+def _of_benchmark(result: BenchmarkResult) -> list[MethodSummary]:
+    return [_summary(result, method, runs) for method, runs in runs_of_methods(result).items()]
 
 
 def _summary(result: BenchmarkResult, method: str, runs: Sequence[ResultRow]) -> MethodSummary:
@@ -101,6 +106,21 @@ def _summary(result: BenchmarkResult, method: str, runs: Sequence[ResultRow]) ->
 
 
 def _over_images(runs: Sequence[ResultRow], metric: str, means: Sequence[float]) -> ImagesInterval | None:
+    found = run_draws(runs, metric)
+    return images_interval(means, found.draws, found.num_images) if found else None
+
+
+@dataclass(frozen=True)
+class RunDraws:
+    """Each run's mean over the same draws of the same images."""
+
+    images: str
+    num_images: int
+    draws: list[Draws]
+
+
+def run_draws(runs: Sequence[ResultRow], metric: str) -> RunDraws | None:
+    """None where the outcomes of a trial are not known, or are of other images."""
     draws: list[Draws] = []
     images = set()
     for row in runs:
@@ -112,7 +132,7 @@ def _over_images(runs: Sequence[ResultRow], metric: str, means: Sequence[float])
         draws.append(np.mean([each.draws for each in found], axis=0))
     if len(images) != 1:
         return None
-    return images_interval(means, draws, images.pop()[1])
+    return RunDraws(*images.pop(), draws)
 
 
 def components(values: Sequence[Sequence[float]]) -> Components:

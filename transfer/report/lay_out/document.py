@@ -15,7 +15,7 @@ from transfer.report.lay_out import tables
 from transfer.report.lay_out.claims import claim, outlier_notes
 from transfer.report.lay_out.figures import overview_plots, trial_plot
 from transfer.report.lay_out.matrix import matrices, ranking_tables
-from transfer.report.lay_out.methods import ONE_RUN, methods_table
+from transfer.report.lay_out.methods import ONE_RUN, methods_tables
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
     Card,
@@ -51,8 +51,9 @@ READING = (
     "influence.",
     "Pre-training runs of one method are weights named METHOD@RUN. Between runs and between seeds: standard deviations "
     "of single values, by analysis of variance with seeds nested in runs; images: standard error of the mean. The "
-    "interval is for new runs, seeds and, where outcomes are known, images. Everything else holds for the checkpoints "
-    "themselves.",
+    "interval is for new runs, seeds and, where outcomes are known, images. Differences of methods are of such "
+    "means, with runs as independent samples, and their verdict is about the methods. Everything else holds for the "
+    "checkpoints themselves.",
     "Many comparisons: the main metrics of one suite on protocol are a family, with 5 % of error in all. Holm: p over "
     "all of the family's comparisons with baselines, which the verdict follows. The overview's plot has simultaneous "
     "intervals (Bonferroni), which together hold all true differences in 95 % of experiments; Holm's test may decide "
@@ -98,7 +99,7 @@ class Document:
     overviews: tuple[Plot, ...]
     overview_table: Table | None
     rankings: tuple[Table, ...]
-    methods: Table | None
+    methods: tuple[Table, ...]
     sections: tuple[Section, ...]
     paper: tuple[Table, ...]
     pretraining: TrainingCurves | None
@@ -154,7 +155,7 @@ def build_document(report: Report, strips: Sequence[Strip | None] = ()) -> Docum
         matrices=matrices(report),
         overviews=overview_plots(report),
         overview_table=tables.overview_table(report) if report.benchmarks else None,
-        methods=methods_table(report),
+        methods=methods_tables(report),
         rankings=ranking_tables(report),
         sections=tuple(sections),
         paper=paper_tables(report),

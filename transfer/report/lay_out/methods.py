@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from transfer.report.compare.model import Report
+from collections.abc import Sequence
+
+from transfer.report.compare.method_differences import MethodDifference, method_differences
+from transfer.report.compare.model import BenchmarkKey, Report
 from transfer.report.compare.runs import MethodSummary, methods
 from transfer.report.compare.statistics import MIN_TRIALS
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out.tables import (
+    Column,
     RowGroup,
     Table,
     TableRow,
@@ -16,21 +20,54 @@ from transfer.report.lay_out.tables import (
     text_columns,
 )
 
+DIFFERENCES = (
+    "Differences of methods, main metric: means of runs as two independent samples (Welch's t), for new runs and "
+    "seeds, and for new images where outcomes are known; from three runs of both on; Holm over all of a suite"
+)
 ONE_RUN = "one pre-training run of each: holds for these checkpoints only"
 
 
-def methods_table(report: Report) -> Table | None:
-    """Every method on every benchmark, with what runs, seeds and images contribute; None without several runs."""
-    found = methods(report)
-    if not found:
-        return None
-    groups = []
-    for result in report.benchmarks:
-        rows = tuple(TableRow(_cells(each)) for each in found if each.key == result.key)
-        groups.append(RowGroup(f"{benchmark_label(report, result)}: {main_metric_label(result)}", rows))
+def methods_tables(report: Report) -> tuple[Table, ...]:
+    """Every method on every benchmark, with what runs, seeds and images contribute, and the differences of methods.
+
+    None without several runs of one method.
+    """
     columns = text_columns("Method")
     columns += number_columns("Runs (trials)", "Mean", "95 % interval", "Between runs", "Between seeds", "Images")
-    return Table("Methods over their pre-training runs, main metric", tuple(columns), tuple(groups))
+    caption = "Methods over their pre-training runs, main metric"
+    of_differences = text_columns("Method − other")
+    of_differences += number_columns("Runs", "Difference, 95 % interval", "p, Holm")
+    of_differences += text_columns("Verdict")
+    summaries = [(each.key, _cells(each)) for each in methods(report)]
+    differences = [(each.key, _cells_of_difference(each)) for each in method_differences(report)]
+    tables = (
+        _table(report, caption, columns, summaries),
+        _table(report, DIFFERENCES, of_differences, differences),
+    )
+    return tuple(table for table in tables if table.groups)
+
+
+def _table(
+    report: Report, caption: str, columns: list[Column], found: Sequence[tuple[BenchmarkKey, tuple[str, ...]]]
+) -> Table:
+    groups = []
+    for result in report.benchmarks:
+        if rows := tuple(TableRow(cells) for key, cells in found if key == result.key):
+            groups.append(RowGroup(f"{benchmark_label(report, result)}: {main_metric_label(result)}", rows))
+    return Table(caption, tuple(columns), tuple(groups))
+
+
+def _cells_of_difference(each: MethodDifference) -> tuple[str, ...]:
+    figure = fmt.signed(each.difference)
+    if each.over_runs:
+        figure += f" {fmt.signed_interval(each.over_runs.interval)}"
+    return (
+        f"{each.method} − {each.other}",
+        " and ".join(map(str, each.num_runs)),
+        figure,
+        fmt.p_value(each.p_holm),
+        each.verdict,
+    )
 
 
 def _cells(summary: MethodSummary) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from transfer.record import TrialRecord
 from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
+from transfer.report.compare.method_differences import method_differences
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import Form, MeasuredRow, average_differences, averages
 from transfer.report.compare.ranking import rankings
@@ -122,6 +123,7 @@ def json_content(report: Report) -> dict[str, Any]:
         "power": power.POWER,
         "benchmarks": [_benchmark(result) for result in report.benchmarks],
         "methods": [asdict(each) for each in methods(report)],
+        "method_differences": [asdict(each) for each in method_differences(report)],
         "averages": [  # of the tables with one column per data set
             _place(average.suite, average.form, average.row)
             | {"benchmarks": average.form.benchmarks, "average": asdict(average.summary) | {"values": average.values}}

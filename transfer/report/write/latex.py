@@ -13,7 +13,7 @@ from transfer.report.compare.model import Report
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.matrix import matrices, ranking_tables
-from transfer.report.lay_out.methods import methods_table
+from transfer.report.lay_out.methods import methods_tables
 from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.tables import RowGroup, Table
 from twist_common.printable import printable
@@ -56,8 +56,8 @@ def render_latex(report: Report) -> str:
         blocks += _pages(tables.results_table(result), result.title, f"{label}-results")
         if differences := tables.difference_table(result, report.wanted):
             blocks += _pages(differences, result.title, f"{label}-differences")
-    if methods := methods_table(report):
-        blocks += _pages(methods, "Pre-training", "tab:methods")
+    for index, table in enumerate(methods_tables(report), start=1):
+        blocks += _pages(table, "Pre-training", f"tab:methods-{index}")
     for index, table in enumerate(paper_tables(report), start=1):
         blocks += _pages(table, "Beside the paper", f"tab:paper-{index}")
     for index, ablation in enumerate(report.evidence.ablations, start=1):

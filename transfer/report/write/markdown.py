@@ -25,7 +25,9 @@ def render_markdown(document: Document) -> str:
         for table in document.rankings:
             blocks += _table(table)
     if document.methods:
-        blocks += ["## Methods over their pre-training runs", *_table(document.methods)]
+        blocks.append("## Methods over their pre-training runs")
+    for table in document.methods:
+        blocks += _table(table)
     for section in document.sections:
         title = [escape(section.title)] if section.title != section.heading else []
         blocks += [f"## {escape(section.heading)}", *title, *_notes(section.notes), *map(escape, section.overlaps)]
