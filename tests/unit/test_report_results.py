@@ -13,7 +13,9 @@ from transfer.benchmarks import BENCHMARKS
 from transfer.commands.report import summary_text
 from transfer.record import Metric, TrialRecord
 from transfer.report.compare.model import BenchmarkResult, ResultRow
+from transfer.report.compare.ranking import standings
 from transfer.report.compare.results import build_report
+from transfer.report.compare.runs import methods
 from transfer.report.read.published import PUBLISHED_FILE, published_table
 from twist_common.errors import UserError
 
@@ -61,6 +63,44 @@ def test_trials_whose_batch_norm_saw_less_are_neither_averaged_nor_paired_with_t
     assert (whole.procedure.on_protocol, whole.baseline, list(whole.values("miou"))) == (True, "random-resnet18", [7])
     assert (in_parts.procedure.on_protocol, in_parts.baseline) == (False, None)
     assert "batch norm" in in_parts.procedure.deviations[0]
+
+
+@pytest.mark.parametrize("difference", [[], ["SyncBN: over all processes -> BN in each process"]])
+def test_batch_norm_over_other_numbers_of_images_is_another_procedure_though_nothing_declares_it(
+    difference: list[str],
+) -> None:
+    """As in segmentation on CPU, where each process normalises by itself, however many there are."""
+
+    def some(mean: float, norm_batch: int | None, weights: str = "twist", first: int = 0) -> list[TrialRecord]:
+        return [
+            done(mean + seed, seed=seed, weights=weights, norm_batch=norm_batch, protocol_difference=difference)
+            for seed in range(first, first + 3)
+        ]
+
+    records = [*some(50.0, 16, "random-resnet18"), *some(70.0, 16), *some(10.0, 4, first=3), *some(60.0, None, "vit")]
+    rows = only_result(records).rows
+    means = {(row.label, row.procedure.deviations[len(difference) :]): row.metrics["miou"].mean for row in rows}
+    over_16 = ("batch norm over 16 images",) if difference else ()
+    assert means == {
+        ("random-resnet18", over_16): 51.0,
+        ("twist", over_16): 71.0,
+        ("twist", ("batch norm over 4 images",)): 14.0,
+        ("vit", ()): 61.0,
+    }
+    assert [row.baseline for row in rows if row.label == "twist" and "4 images" in str(row.procedure)] == [None]
+    alike = only_result([*some(50.0, 16, "random-resnet18"), *some(70.0, 16), *some(60.0, None, "vit")]).rows
+    assert [row.baseline for row in alike if not row.is_baseline] == ["random-resnet18"] * 2
+
+
+def test_trials_whose_batch_norm_saw_less_are_in_no_ranking_and_no_method() -> None:
+    whole = [done(60.0 + seed, seed=seed, weights="twist@1", norm_batch=16) for seed in range(3)]
+    parts = [done(90.0 + seed, seed=seed, weights="twist@2", norm_batch=4) for seed in range(3)]
+    moco = [done(50.0 + seed, seed=seed, weights=f"moco@{run}", norm_batch=16) for run in (1, 2) for seed in range(3)]
+    report = build_report([*whole, *parts, *moco])
+    (result,) = report.benchmarks
+    assert {row.label for row in result.on_protocol} == {"twist@1", "moco@1", "moco@2"}
+    assert {each.label for each in standings(report, result.key.suite)} == {"twist@1", "moco@1", "moco@2"}
+    assert {each.method: each.runs for each in methods(report)} == {"twist": ("twist@1",), "moco": ("moco@1", "moco@2")}
 
 
 def test_off_protocol_trials_are_compared_only_with_an_equally_off_baseline() -> None:

@@ -164,6 +164,8 @@ def procedures(records: Sequence[TrialRecord], version: int | None = None) -> di
             declared[index].append(record.batch)
         if record.protocol_version != version:
             declared[index].insert(0, f"protocol version {record.protocol_version}, current is {version}")
+    for index, line in _other_norm_batches(done, declared).items():
+        declared[index].append(line)
     others = undeclared([done[index] for index, difference in declared.items() if not difference], version)
     # Trials on protocol are one procedure, on whatever machine: it goes by the first of their configs.
     own = min((sha256 for sha256, difference in others.items() if not difference), default="")
@@ -171,6 +173,25 @@ def procedures(records: Sequence[TrialRecord], version: int | None = None) -> di
     for index, record in done.items():
         deviations = tuple(declared[index]) or others[record.config_sha256]
         found[index] = Procedure(deviations, record.protocol_version, record.config_sha256 if deviations else own)
+    return found
+
+
+def _other_norm_batches(done: Mapping[int, TrialRecord], declared: Mapping[int, Sequence[str]]) -> dict[int, str]:
+    """A deviation for trials that declare the same ones as others, but had batch norm over other numbers of images.
+
+    On protocol it is over all of the batch, so those with the most are left there. A network without batch norms, and a
+    record from before it was written down, goes with either.
+    """
+    alike: dict[tuple[str, ...], dict[int, int]] = {}
+    for index, record in done.items():
+        if record.norm_batch is not None:
+            alike.setdefault(tuple(declared[index]), {})[index] = record.norm_batch
+    found: dict[int, str] = {}
+    for deviations, sizes in alike.items():
+        most = max(sizes.values())
+        if most > min(sizes.values()):
+            others = sizes if deviations else {index: size for index, size in sizes.items() if size < most}
+            found |= {index: f"batch norm over {size} images" for index, size in others.items()}
     return found
 
 
