@@ -12,6 +12,8 @@ import torch
 import transfer
 from tests.conftest import ROOT
 from tests.report_records import done
+from tests.unit.test_report_images import with_outcomes
+from transfer.report.compare.reproduction import all_reproductions
 from twist_common.errors import UserError
 
 
@@ -56,3 +58,18 @@ def test_records_are_compared() -> None:
     [result] = report.benchmarks
     [other] = [row for row in result.rows if row.label == "b"]
     assert other.differences[result.main_metric].summary.mean == pytest.approx(5.0)
+
+
+def test_compare_knows_outcomes_and_published_methods(tmp_path: Path) -> None:
+    records = [
+        *with_outcomes(tmp_path, weights="random-a", skill=0.4),
+        *with_outcomes(tmp_path, weights="b", skill=0.6),
+    ]
+    report = transfer.compare(records, sources=[tmp_path])
+    assert all(row.with_images for row in report.rows)
+    assert not any(row.with_images for row in transfer.compare(records).rows)
+    voc = [done({"box_ap": 57.0 + seed}, seed=seed, weights="mine", benchmark="voc") for seed in range(3)]
+    (found,) = all_reproductions(transfer.compare(voc, published={"mine": "TWIST"}))
+    assert found.printed.method == "TWIST" and found.difference == pytest.approx(58.0 - 58.1)
+    with pytest.raises(UserError, match="TWITS"):
+        transfer.compare(voc, published={"mine": "TWITS"})

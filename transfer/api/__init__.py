@@ -11,7 +11,7 @@ What is a mistake on a command line raises :class:`twist_common.errors.UserError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -163,6 +163,8 @@ def compare(
     baseline: str | None = None,
     difference: float = WANTED_DIFFERENCE,
     margin: float | None = None,
+    published: Mapping[str, str] | None = None,
+    sources: Sequence[str | Path] = (),
 ) -> Report:
     """What ``tools/report.sh`` computes: summaries, paired differences, verdicts, and the best of each benchmark.
 
@@ -170,13 +172,31 @@ def compare(
         baseline: name of the weights that the others are compared with; by default the random ones.
         difference: in percentage points, to say the number of trials for.
         margin: what counts as no difference, in percentage points; None for no test of equivalence.
+        published: weights' name to the method of the paper that they are, as ``--as``, e.g. ``{"mine": "TWIST"}``;
+            :func:`~transfer.report.compare.reproduction.all_reproductions` has measured − published.
+        sources: the folders and archives that the records were read from, as for :func:`read_records`. What each test
+            image gave is beside them there, by which intervals hold test images besides seeds; by default seeds alone.
 
     Raises:
-        UserError: no weights of that name, or a difference or margin that is not above 0.
+        UserError: no weights or method of that name, a difference or margin that is not above 0, or outcomes that are
+            not those of their record.
     """
     from transfer.report.compare.results import build_report
+    from transfer.report.read.trials import find_trials, outcomes_of
 
-    return build_report(records, baseline=baseline, wanted=difference, margin=margin)
+    found = find_trials([Path(source) for source in sources]) if sources else []
+    return build_report(
+        records,
+        baseline=baseline,
+        wanted=difference,
+        margin=margin,
+        declared=_declared(published),
+        outcomes=outcomes_of(found),
+    )
+
+
+def _declared(published: Mapping[str, str] | None) -> list[str]:
+    return [f"{weights}={method}" for weights, method in (published or {}).items()]
 
 
 def write_report(
@@ -185,13 +205,14 @@ def write_report(
     baseline: str | None = None,
     difference: float = WANTED_DIFFERENCE,
     margin: float | None = None,
+    published: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes every form of the report and returns the path of its page.
 
     Args:
         sources: as for :func:`read_records`.
         out: the report's folder; by default the first of ``sources`` that is a folder.
-        baseline, difference, margin: as for :func:`compare`.
+        baseline, difference, margin, published: as for :func:`compare`.
 
     Raises:
         UserError: as :func:`read_records` and :func:`compare`.
@@ -200,4 +221,6 @@ def write_report(
 
     folder = None if out is None else Path(out)
     paths = [Path(source) for source in sources]
-    return report.write_report(paths, out=folder, baseline=baseline, difference=difference, margin=margin)[1]
+    return report.write_report(
+        paths, out=folder, baseline=baseline, difference=difference, margin=margin, declared=_declared(published)
+    )[1]

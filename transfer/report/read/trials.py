@@ -67,9 +67,14 @@ class FoundTrial:
 
 
 def outcomes_of(trials: Sequence[FoundTrial]) -> Callable[[TrialRecord], Outcomes | None]:
-    """Reads the outcomes of the trial of a record, which is among these."""
+    """Reads the outcomes of the trial of a record; None of a record that is not among these."""
     by_key = {trial_key(trial.record): trial for trial in trials}
-    return lambda record: by_key[trial_key(record)].outcomes()
+
+    def read(record: TrialRecord) -> Outcomes | None:
+        trial = by_key.get(trial_key(record))
+        return trial.outcomes() if trial and trial.record.stated_seal == record.stated_seal else None
+
+    return read
 
 
 def find_records(sources: Sequence[Path]) -> list[TrialRecord]:
