@@ -124,5 +124,6 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: Mome
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
-    """Row-major CPU tensors, whatever memory format and device they were trained in."""
-    return {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    """Copies on the CPU, row-major, whatever memory format and device they were trained in."""
+    state = {key: value.detach() for key, value in module.state_dict().items()}
+    return {key: torch.empty(value.shape, dtype=value.dtype).copy_(value) for key, value in state.items()}

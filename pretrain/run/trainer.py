@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sys
+from functools import partial
 from pathlib import Path
 
 from pretrain import checks, schedule
@@ -36,6 +37,7 @@ from pretrain.watch import diagnosis, monitor
 from pretrain.watch.progress import Stopwatch, TrainingProgress
 from pretrain.watch.sentinel import CollapseSentinel
 from pretrain.watch.trackers import open_tracker
+from twist_common.background import BackgroundWriter, host_copy
 from twist_common.errors import UserError
 from twist_common.files import make_dir, remove_unfinished
 
@@ -132,6 +134,7 @@ class Trainer:
         self.sentinel = CollapseSentinel(recipe.model.num_classes, eps=recipe.loss.eps, num_images=len(dataset))
         self.watched = monitor.WatchedEpoch(dataset.num_labels)
         self.curves: monitor.Curves | None = None
+        self.writer = BackgroundWriter()
 
     @property
     def epoch(self) -> int:
@@ -163,7 +166,7 @@ class Trainer:
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)
         if process.is_first:
             self.curves = monitor.Curves(self.out, self.step, open_tracker(recipe, self.out))
-        with progress, contextlib.closing(self.curves) if self.curves else contextlib.nullcontext():
+        with self.writer, progress, contextlib.closing(self.curves) if self.curves else contextlib.nullcontext():
             for batches in stopwatch:
                 epoch = self.epoch
                 self.probe.is_on = is_logged = (self.step + 1) % recipe.run.log_steps == 0 or self.step == 0
@@ -186,8 +189,10 @@ class Trainer:
                     self._observe("step", statistics | stopwatch.lap(recipe.data.batch_size), epoch)
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch(epoch)
+                self.writer.check()
                 if self.step < self.num_steps and any_process(self.request.is_made, process):
                     self.save()
+                    self.writer.wait()
                     # Torchrun takes the end of one process for the end of the run, and has only seconds for the others.
                     wait_for_all(process)
                     raise Preempted(
@@ -221,13 +226,14 @@ class Trainer:
             self.save(is_kept)
 
     def save(self, is_kept: bool = False) -> None:
-        """Writes the checkpoint and, after the last step, the exported backbone and the note of a finished run.
+        """Starts to write the checkpoint, as it is now; after the last step also the backbone and the note, and waits.
 
         Args:
             is_kept: keeps the checkpoint beside later ones, too.
 
         Raises:
             TrainingError: a weight is not finite; nothing is written.
+            OSError: the checkpoint before this one was not written.
         """
         if not monitor.all_finite(self.model):
             raise self._failed("a weight is not finite", diagnosis.describe(self.model, self.optimizer))
@@ -239,6 +245,7 @@ class Trainer:
             return
         is_finished = self.step == self.num_steps
         if is_finished:
+            self.writer.wait()
             checkpoint.export_backbone(self.out / BACKBONE_NAME, self.model, self.recipe, self.teacher)
         content = {
             "arch": self.recipe.model.backbone,
@@ -250,16 +257,17 @@ class Trainer:
             "finished": is_finished,
             "model": checkpoint.plain_state(self.model),
             "teacher": checkpoint.plain_state(self.teacher) if self.teacher is not None else None,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": host_copy(self.optimizer.state_dict()),
             "scaler": self.train_step.scaler.state_dict(),
             "sentinel": self.sentinel.state_dict(),
             "watched": watched,
         }
         if is_kept:
-            checkpoint.save_and_keep(self.out, self.epoch, content)
+            self.writer.start(partial(checkpoint.save_and_keep, self.out, self.epoch, content))
         else:
-            checkpoint.save(self.out / CHECKPOINT_NAME, content)
+            self.writer.start(partial(checkpoint.save, self.out / CHECKPOINT_NAME, content))
         if is_finished:
+            self.writer.wait()
             write_note(self.out, self.recipe, self.train_step.precision)
             print(f"finished: {self.out / BACKBONE_NAME}")
 
@@ -270,5 +278,6 @@ class Trainer:
         )
 
     def _what_is_left(self) -> str:
+        self.writer.wait()
         last = self.out / CHECKPOINT_NAME
         return f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was written yet"

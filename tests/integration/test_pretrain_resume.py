@@ -1,11 +1,13 @@
 """Pre-training, for real but small: killed and started again, finished, misused, diverging."""
 
+import errno
 import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,8 @@ from pretrain.distributed import Process
 from pretrain.model import build_backbone
 from pretrain.model.head import ProjectionHead
 from pretrain.recipe import Recipe
+from pretrain.run import checkpoint
+from pretrain.run.step import TrainStep
 from pretrain.run.trainer import TrainingError, train
 from twist_common import overrides
 from twist_common.errors import UserError
@@ -182,6 +186,46 @@ def test_finished_run_that_lost_its_backbone_writes_it_again(whole: Path, run: T
     run(whole)
     again = load(whole / "backbone.pth")["backbone"]
     assert all(torch.equal(value, again[key]) for key, value in backbone.items())
+
+
+def test_training_goes_on_while_a_checkpoint_is_written_which_holds_what_was_there_before(
+    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, save, take_step = threading.Event(), checkpoint.save, TrainStep.__call__
+
+    def slow_save(path: Path, content: dict[str, Any]) -> None:
+        if content.get("step") == STEPS_PER_EPOCH:
+            assert later.wait(60.0), "training waited for the checkpoint"
+        save(path, content)
+
+    def observed_step(train_step: TrainStep, parts: Any, step: int) -> Any:
+        if step > STEPS_PER_EPOCH:  # one that changed the weights is over
+            later.set()
+        return take_step(train_step, parts, step)
+
+    monkeypatch.setattr(checkpoint, "save", slow_save)
+    monkeypatch.setattr(TrainStep, "__call__", observed_step)
+    changes, again = ("epochs=2", "run.keep_epochs=1"), tmp_path / "again"
+    run(tmp_path / "whole", *changes)
+    again.mkdir()
+    (again / "checkpoint.pth").write_bytes((tmp_path / "whole" / "checkpoint-0001.pth").read_bytes())
+    run(again, *changes)
+    whole, resumed = load(tmp_path / "whole" / "checkpoint.pth"), load(again / "checkpoint.pth")
+    assert all(torch.equal(value, resumed["model"][key]) for key, value in whole["model"].items())
+
+
+def test_a_disk_that_is_full_ends_the_run_within_the_next_epoch(
+    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, content: dict[str, Any]) -> None:
+        saved.append(content["step"])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    saved: list[int] = []
+    monkeypatch.setattr(checkpoint, "save", refuse)
+    with pytest.raises(OSError, match=r"No space left on device: .*checkpoint\.pth"):
+        run(tmp_path)
+    assert saved == [STEPS_PER_EPOCH]
 
 
 def test_other_recipe_or_other_images_cannot_go_on_from_a_checkpoint(whole: Path, run: Train, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from transfer.tasks.detection.accumulation import AccumulatingTrainer
 from transfer.tasks.detection.data import derived_seed, train_loader
 from transfer.tasks.detection.losses import MixedPrecisionTrainer, Trainer
 from transfer.tasks.detection.optimizer import build_optimizer
+from twist_common.background import BackgroundWriter, host_copy
 from twist_common.errors import UserError
 from twist_common.files import atomic_path
 
@@ -145,23 +147,34 @@ class Progress(HookBase):
 
 
 class SaveState(HookBase):
-    """Writes model, optimizer, schedule and iteration, whole or not at all; hooks that change the model come first."""
+    """Writes model, optimizer, schedule and iteration, whole or not at all; hooks that change the model come first.
+
+    The file is written while the next iterations run, and is whole when training ends, however it does.
+    """
 
     def __init__(self, model: nn.Module, path: Path, fingerprint: str, *, period: int) -> None:
         self._model, self._path, self._fingerprint, self._period = model, path, fingerprint, period
+        self._writer = BackgroundWriter()
 
     def after_step(self) -> None:
         done, total = self.trainer.iter + 1, self.trainer.max_iter
         if not comm.is_main_process() or self._period <= 0 or self._period >= total:
             return
+        self._writer.check()
         if done % self._period == 0 or done == total:
             state = {
                 "fingerprint": self._fingerprint,
                 "model": self._model.state_dict(),
                 "trainer": self.trainer.state_dict(),
             }
-            with atomic_path(self._path) as temporary, temporary.open("wb") as file:
-                torch.save(state, file)  # given a path, torch would hide what the system refuses
+            self._writer.start(partial(self._write, host_copy(state)))
+
+    def after_train(self) -> None:
+        self._writer.wait()
+
+    def _write(self, state: dict[str, Any]) -> None:
+        with atomic_path(self._path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)  # given a path, torch would hide what the system refuses
 
 
 def load_state(path: Path, fingerprint: str, device: str) -> dict[str, Any] | None:
