@@ -48,6 +48,8 @@ def unusable(image: Image.Image) -> str:
 
 def is_turned(image: Image.Image) -> bool:
     """Whether the camera recorded that the image is to be turned or mirrored for display."""
+    if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:
+        return False  # Pillow's getexif looks there, and takes longer than this
     return image.getexif().get(ORIENTATION, 1) != 1
 
 
@@ -76,10 +78,11 @@ def files_below(folder: Path) -> list[str]:
         UserError: a name is not UTF-8.
     """
     found = []
-    for parent, names in sorted(_walk(folder), key=lambda entry: str(entry[0])):
-        below = parent.relative_to(folder)
-        found += [_utf8((below / name).as_posix(), folder) for name in sorted(names) if not is_hidden(name)]
-    return found
+    top = str(folder)
+    for parent, names in sorted(_walk(folder)):
+        below = parent.removeprefix(top).strip("/")
+        found += [f"{below}/{name}" if below else name for name in sorted(names) if not is_hidden(name)]
+    return [_utf8(name, folder) for name in found]
 
 
 def is_image(name: str) -> bool:
@@ -92,7 +95,7 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     entered = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         status = Path(parent).stat()
@@ -101,7 +104,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        yield Path(parent), names
+        yield parent, names
 
 
 def _utf8(name: str, folder: Path) -> str:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from twist_common.errors import UserError
-from twist_common.images import class_folders, files_below, images_below, rgb
+from twist_common.images import ORIENTATION, class_folders, files_below, images_below, is_turned, rgb
 
 
 def touch(*paths: Path) -> None:
@@ -84,3 +84,20 @@ def test_pixels_of_thirty_two_bits_are_refused_by_name(dtype: type, tmp_path: Pa
     Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "image.tif")
     with Image.open(tmp_path / "image.tif") as image, pytest.raises(ValueError, match="32 bits: save it with 8"):
         rgb(image)
+
+
+def test_the_camera_is_found_to_have_turned_an_image_by_exif_or_xmp(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    xmp = b'<rdf:Description tiff:Orientation="6"/>'
+    image = Image.new("RGB", (8, 8))
+    image.save(tmp_path / "plain.jpg")
+    image.save(tmp_path / "exif.jpg", exif=exif)
+    image.save(tmp_path / "xmp.jpg", xmp=xmp)
+    image.save(tmp_path / "exif.png", exif=exif)
+    image.save(tmp_path / "exif.tif", exif=exif)
+    turned = []
+    for path in sorted(tmp_path.iterdir()):
+        with Image.open(path) as opened:
+            turned += [path.name] if is_turned(opened) else []
+    assert turned == ["exif.jpg", "exif.png", "exif.tif", "xmp.jpg"]

@@ -123,12 +123,11 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
             images = {image["id"]: image for image in content["images"]}
             check_count(split, len(images), count, findings)
             _check_coco_annotations(content, images, layout, findings.name(file), findings)
-
-            def check(image: Mapping[str, Any], folder: Path = folder) -> None:
-                check_image(image_path(folder, image["file_name"]), (image["width"], image["height"]), findings)
-
-            for_each(list(images.values()), check, progress, f"images of {split}")
-            paths = {image_path(folder, image["file_name"]) for image in images.values()}
+            files = [
+                (image_path(folder, image["file_name"]), (image["width"], image["height"])) for image in images.values()
+            ]
+            for_each(files, lambda image: check_image(*image, findings), progress, f"images of {split}")
+            paths = {path for path, _ in files}
             for path in seen & paths:
                 findings.add(LEAK, path)
             seen |= paths

@@ -47,7 +47,7 @@ def check_image(path: Path, wanted: tuple[int, int] | None, findings: Findings) 
         findings.add(MISSING, path)
         return
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with path.open("rb") as file, warnings.catch_warnings(), Image.open(file) as image:
             warnings.simplefilter("ignore")
             width, height = image.size
             problem, turned = unusable(image), is_turned(image)

@@ -124,7 +124,7 @@ def check_own(layout: OwnMasks, findings: Findings, progress: Progress) -> None:
 
 def _stored_indices(path: Path) -> NDArray[Any]:
     """(H, W) class indices: of a palette image the indices, not the colours."""
-    with Image.open(path) as image:
+    with path.open("rb") as file, Image.open(file) as image:
         if image.mode not in ("P", "L"):
             raise ValueError(f"its pixels are {image.mode}, not class indices")
         return np.asarray(image)

@@ -28,7 +28,7 @@ from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
 from twist_common.errors import UserError, unknown_name
-from twist_common.images import rgb
+from twist_common.images import eight_bits
 
 
 def register_dataset(name: str, root: Path, cfg: CfgNode | None = None) -> str:
@@ -65,8 +65,8 @@ def register_dataset(name: str, root: Path, cfg: CfgNode | None = None) -> str:
 
 def _read_stored(file_name: str, format: str) -> np.ndarray:
     """Detectron2's ``read_image``, which would turn images as the camera says, but neither their boxes nor masks."""
-    with Image.open(file_name) as image:
-        pixels: np.ndarray = detection_utils.convert_PIL_to_numpy(rgb(image), format)
+    with Path(file_name).open("rb") as file, Image.open(file) as image:
+        pixels: np.ndarray = detection_utils.convert_PIL_to_numpy(eight_bits(image), format)
         return pixels
 
 

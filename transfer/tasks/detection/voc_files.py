@@ -18,7 +18,6 @@ from twist_common.images import IMAGE_SUFFIXES
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 MAX_BYTES = 16 << 20  # an image with 50,000 objects
-MAX_BYTES = 16 << 20  # an image with 50,000 objects
 LABEL_COLUMN = re.compile(r"\s+(-1|0|1)$")  # of lists as <class>_test.txt: is the class in the image?
 
 
@@ -52,10 +51,12 @@ def read_annotation(path: Path) -> VocAnnotation:
         OSError: there is none.
         ValueError: it is no XML, or lacks something; the message begins with what.
     """
-    if path.stat().st_size > MAX_BYTES:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
     try:
-        root = ET.parse(path).getroot()  # Expat itself refuses entities that grow a hundredfold (from 2.4.0 on)
+        root = ET.fromstring(content)  # Expat itself refuses entities that grow a hundredfold (from 2.4.0 on)
     except ET.ParseError as error:
         raise ValueError(f"no XML ({error})") from None
     return VocAnnotation(
@@ -64,7 +65,7 @@ def read_annotation(path: Path) -> VocAnnotation:
         objects=tuple(
             VocObject(
                 name=_text(item, "name"),
-                box=tuple(_number(item, f"bndbox/{side}") for side in SIDES),  # type: ignore[arg-type] # four
+                box=_box(item),
                 difficult=item.find("difficult") is not None and _number(item, "difficult") != 0,
             )
             for item in root.findall("object")
@@ -98,19 +99,27 @@ def image_of(images: Path, name: str) -> Path:
     return usual if usual.is_file() else next((path for path in others if path.is_file()), usual)
 
 
-def _text(element: ET.Element, path: str) -> str:
+def _box(element: ET.Element) -> tuple[float, float, float, float]:
+    box = element.find("bndbox")
+    if box is None:
+        raise ValueError("no bndbox")
+    return tuple(_number(box, side, "bndbox/") for side in SIDES)  # type: ignore[return-value] # four
+
+
+def _text(element: ET.Element, path: str, within: str = "") -> str:
     found = element.findtext(path)
     if found is None:
-        raise ValueError(f"no {path}")
+        raise ValueError(f"no {within}{path}")
     return found.strip()
 
 
-def _number(element: ET.Element, path: str) -> float:
-    text = _text(element, path)
+def _number(element: ET.Element, path: str, within: str = "") -> float:
+    """The number at a path; ``within`` is the path of the element, for errors."""
+    text = _text(element, path, within)
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{path} is {text[:40]!r}, not a number")
+        raise ValueError(f"{within}{path} is {text[:40]!r}, not a number")
     return number
