@@ -26,10 +26,11 @@ CPU = Site("cpu", Path("unused"))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
     torch.set_num_threads(1)
     site = Site("cpu", tmp_path_factory.mktemp("preflight"))
-    site.prepare()
+    site.digits.symlink_to(digits)
+    site.take_few()
     return site
 
 
@@ -138,6 +139,16 @@ def test_the_fork_check_fails_if_a_forked_process_computes_something_else(
 def test_the_trials_check_fails_with_the_trials_reason(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "TRIALS", {"demo-linear": ("precision=fp64",)})
     assert "precision" in failed("trials", site, lambda site: checks.trials(site, ("demo-linear",)))
+
+
+def test_the_trials_check_fails_if_fine_tuning_diverges(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "demo-1pct" in checks.TRIALS
+    monkeypatch.setitem(checks.TRIALS, "demo-1pct", (*checks.TRIALS["demo-1pct"], "lr_backbone=1e30"))
+    assert "are not finite" in failed("trials", site, lambda site: checks.trials(site, ("demo-1pct",)))
+
+
+def test_the_trials_check_fine_tunes(site: Site) -> None:
+    assert checks.trials(site, ("demo-1pct",)).startswith("demo-1pct ")
 
 
 def test_the_loaders_check_fails_if_images_come_slowly(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

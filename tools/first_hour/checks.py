@@ -40,11 +40,12 @@ from twist_common.cuda import check_cuda
 from twist_common.gpu_kinds import GPUS, TERA, is_kind
 from twist_common.gpus import titles, visible_gpus
 
-# One short trial of each task, off protocol.
+# One short trial of each task and of fine-tuning, off protocol.
 TRIALS = {
     "demo-voc": ("SOLVER.MAX_ITER=2",),
     "demo-seg": ("train_cfg.max_iters=2",),
     "demo-linear": (),
+    "demo-1pct": ("epochs=1",),
     "demo-cluster": (),
 }
 GRADIENT_TOLERANCE = 0.45  # of the length of the head's gradient; on a fresh ResNet-18 and CPUs it is 0.26 to 0.31
@@ -177,7 +178,7 @@ def sum_of_ones(device: str) -> float:
 
 
 def trials(site: Site, names: Sequence[str] = tuple(TRIALS)) -> str:
-    """A short trial of each task ends in a record."""
+    """A short trial of each task, and of fine-tuning, ends in a record."""
     plans = [plan for name in names for plan in _plans(site, name)]
     for plan in plans:
         shutil.rmtree(plan.trial_dir, ignore_errors=True)

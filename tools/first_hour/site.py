@@ -69,6 +69,10 @@ class Site:
     def prepare(self) -> None:
         """Writes the data."""
         generate(self.digits)
+        self.take_few()
+
+    def take_few(self) -> None:
+        """Fills :attr:`few` from :attr:`digits`."""
         for path in sorted((self.digits / "imagefolder" / "train").glob("*/*.png"))[:: 3823 // NUM_IMAGES][:NUM_IMAGES]:
             place = self.few / "train" / path.parent.name / path.name
             place.parent.mkdir(parents=True, exist_ok=True)
