@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transfer.report.lay_out.document import build_document
 from transfer.report.read import pretraining
 from transfer.report.read.archive import read_archive
 from transfer.report.read.evidence import Evidence, find_evidence
+from transfer.report.read.preflights import FORMAT, VERSION
 from transfer.report.read.trials import find_records
 from transfer.report.verify import verify
 from transfer.report.write.html import render_html
@@ -121,6 +123,27 @@ def test_evidence_survives_the_archive_and_the_merge_and_verifies(runs: Path, tm
     assert [line.split(":")[0] for line in verify(report_json).differing] == [
         "near-duplicates, digits, imagefolder/train near_duplicates"
     ]
+
+
+def test_a_machines_preflight_is_shown_and_kept_and_its_failures_are_a_warning(runs: Path, tmp_path: Path) -> None:
+    checks = {
+        "ddp": {"status": "fail", "detail": "exit code 1: no route", "seconds": 31.5, "remedy": "NCCL_DEBUG=INFO"},
+        "fork": {"status": "pass", "detail": "a forked process computes on cuda", "seconds": 12.0},
+    }
+    content = {"format": FORMAT, "version": VERSION, "device": "8 x NVIDIA L4", "failed": ["ddp"], "checks": checks}
+    (runs / "preflight").mkdir()
+    (runs / "preflight" / "preflight.json").write_text(json.dumps(content))
+    document = build_document(build_report(find_records([runs]), evidence=find_evidence([runs])))
+    assert "The preflight of 8 x NVIDIA L4 failed: ddp." in document.warnings
+    for page in (render_html(document), render_markdown(document)):
+        assert "Preflight: 8 x NVIDIA L4" in page and "exit code 1: no route" in page and "31.5" in page
+    packed = tmp_path / "all.tar.gz"
+    assert main(Args(runs=(runs,), pack=packed)) == 0
+    assert find_evidence([packed, runs]) == find_evidence([packed]) == find_evidence([runs])
+    for change in ({"format": "another"}, {"checks": {"ddp": {**checks["ddp"], "status": "fine"}}}, {"checks": []}):
+        (runs / "preflight" / "preflight.json").write_text(json.dumps(content | change))
+        with pytest.raises(UserError, match=r"preflight\.json"):
+            find_evidence([runs])
 
 
 def test_a_folder_of_pretraining_alone_may_stand_beside_one_with_records(runs: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from transfer.report.read.preflights import FORMAT, PREFLIGHT_FILE, VERSION
 from twist_common import cli
 from twist_common.errors import unknown_name
 from twist_common.files import make_dir, write_text
@@ -55,12 +56,10 @@ def main(args: Args) -> int:
             found["remedy"] = CHECKS[name].remedy
             print(f"{'':<29}what to do: {found['remedy']}", flush=True)
     failed = [name for name, found in results.items() if found["status"] == "fail"]
-    content = {"device": described(device), "failed": failed, "checks": results}
-    write_text(args.out / "preflight.json", json.dumps(content, indent=1) + "\n")
+    content = {"format": FORMAT, "version": VERSION, "device": described(device), "failed": failed, "checks": results}
+    write_text(args.out / PREFLIGHT_FILE, json.dumps(content, indent=1) + "\n")
     if failed:
-        print(
-            f"error: {', '.join(failed)} failed: see {args.out / 'preflight.json'} and {site.folder}", file=sys.stderr
-        )
+        print(f"error: {', '.join(failed)} failed: see {args.out / PREFLIGHT_FILE} and {site.folder}", file=sys.stderr)
         return cli.EXIT_TRIAL_FAILED
     shutil.rmtree(site.folder)
     return cli.EXIT_DONE

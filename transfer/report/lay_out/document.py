@@ -207,6 +207,9 @@ def _warnings(report: Report) -> tuple[str, ...]:
     if again := sum(bool(scored_again(record)) for record in report.records):
         found.append(f"{fmt.plural(again, 'trial')} scored test images more than once: named below.")
     found += [*seal_warnings(report), *ledger_warnings(report)]
+    for each in report.evidence.preflights:
+        if failures := [check.name for check in each.checks if check.status == "fail"]:
+            found.append(f"The preflight of {each.device} failed: {', '.join(failures)}.")
     found += [f"Edited after it was written: {line}." for line in report.evidence.edited()]
     if report.benchmarks and not any(row.is_baseline for row in report.rows):
         found.append("There is no baseline, so nothing is compared: choose one with --baseline NAME.")

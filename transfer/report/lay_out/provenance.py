@@ -31,6 +31,7 @@ from transfer.report.lay_out.tables import (
 
 if TYPE_CHECKING:
     from transfer.report.read.near_duplicates import NearDuplicateCount
+    from transfer.report.read.preflights import Preflight
 
 ERROR_CHARACTERS = 300  # of a failed trial's reason; the CSV and JSON files have the whole of it
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
@@ -52,7 +53,8 @@ def provenance_tables(report: Report) -> tuple[Table, ...]:
     near_duplicates = _near_duplicates_table(report.evidence.near_duplicates)
     if not report.benchmarks:
         return near_duplicates
-    return (_weights_table(report), _runs_table(report), *near_duplicates, _packages_table(report))
+    preflights = _preflight_tables(report.evidence.preflights)
+    return (_weights_table(report), _runs_table(report), *near_duplicates, *preflights, _packages_table(report))
 
 
 def _weights_table(report: Report) -> Table:
@@ -148,6 +150,19 @@ def near_duplicates_sentence(counted: NearDuplicateCount) -> str:
         f"Of {fmt.count(counted.test_images)} test images {fmt.count(counted.near_duplicates)} {verb} a near-duplicate "
         f"among the {fmt.count(counted.training_images)} pre-training images of {counted.training_source}{exact} "
         f"({counted.hash}, distance up to {counted.threshold})."
+    )
+
+
+def _preflight_tables(found: Sequence[Preflight]) -> tuple[Table, ...]:
+    """What each machine was checked for before its runs; nothing without any."""
+    columns = (*text_columns("Check", "Status"), *number_columns("Seconds"), *text_columns("Found"))
+    return tuple(
+        plain_table(
+            f"Preflight: {each.device}",
+            columns,
+            [(check.name, check.status, fmt.number(check.seconds, digits=1), check.detail) for check in each.checks],
+        )
+        for each in found
     )
 
 

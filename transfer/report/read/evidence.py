@@ -1,4 +1,5 @@
-"""What lies beside the records in the given folders and archives: near-duplicates, ablations, pre-training, ledgers."""
+"""What lies beside the records in the given folders and archives: near-duplicates, ablations, pre-training, preflights,
+ledgers."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from transfer.benchmarks import BENCHMARKS
 from transfer.report.read.archive import is_archive, read_archive
 from transfer.report.read.ledgers import FoundLedger, find_ledgers, packed_ledgers
+from transfer.report.read.preflights import PREFLIGHT_FILE, Preflight
+from transfer.report.read.preflights import read as read_preflight
 from twist_common.errors import UserError
 from twist_common.strict_json import read_bounded
 
@@ -38,6 +41,7 @@ class Evidence:
     near_duplicates: tuple[NearDuplicateCount, ...] = ()
     ablations: tuple[Ablation, ...] = ()
     pretraining: tuple[Pretraining, ...] = ()
+    preflights: tuple[Preflight, ...] = ()
     ledgers: tuple[FoundLedger, ...] = ()
 
     def near_duplicates_of(self, benchmark: str) -> list[NearDuplicateCount]:
@@ -74,6 +78,8 @@ class Evidence:
                 found[f"{folder}/{COURSES_FOLDER}/{number:03d}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
         for index, run in enumerate(self.pretraining):
             found[f"pretraining/{index}-{safe(run.label)}/{ARCHIVED_CURVES_FILE}"] = run.to_bytes()
+        for index, preflight in enumerate(self.preflights):
+            found[f"preflights/{index}/{PREFLIGHT_FILE}"] = preflight.content
         return found | packed_ledgers(self.ledgers)
 
 
@@ -86,11 +92,15 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
     files = dict(_files(sources))
     counts: list[NearDuplicateCount] = []
     ablations: dict[str, Ablation] = {}
+    preflights: dict[bytes, Preflight] = {}
     for where, read in files.items():
         if _is_count(where):
             from transfer.report.read import near_duplicates
 
             counts.append(near_duplicates.read(read(), where))
+        elif PurePosixPath(where).name == PREFLIGHT_FILE:
+            found = read_preflight(read(), where)
+            preflights[found.content] = found
         elif PurePosixPath(where).name == OUTCOME_FILE:
             from transfer.report.read import ablation_files
 
@@ -112,6 +122,7 @@ def find_evidence(sources: Sequence[Path]) -> Evidence:
         near_duplicates=_agreeing(counts, lambda each: replace(each, content=b"")),
         ablations=_agreeing(ablations.values(), lambda each: each.content),
         pretraining=_distinct(runs),
+        preflights=tuple(sorted(preflights.values(), key=lambda each: (each.device, each.content))),
         ledgers=find_ledgers(files, sources),
     )
 
