@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -45,7 +45,7 @@ class BackgroundWriter:
         if writing is not None:
             writing.result()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> BackgroundWriter:
         return self
 
     def __exit__(

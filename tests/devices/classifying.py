@@ -7,6 +7,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from tests.devices.watch import Counts, Watch
 from transfer import benchmarks
 from transfer.tasks.classification import finetune, finetune_task, heads_task, loader, scoring
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from transfer.tasks.classification.protocol import Precision
 from transfer.tasks.clustering import network
 from transfer.trial import silent
 from transfer.weights.backbone import IMAGENET
@@ -64,6 +66,7 @@ def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None)
             (loader, "_check_room", lambda *args: None),
             (torch, "save", lambda content, file: None),
             (finetune, "torch_backbone", _backbone),
+            (finetune, "make_optimizer", _fused_optimizer),
             (heads_task, "torch_backbone", _backbone),
         ):
             stack.enter_context(mock.patch.object(owner, attribute, value))
@@ -92,6 +95,12 @@ def _backbone(trial: Any) -> tuple[Any, Any]:
     return build_network(arch), SimpleNamespace(arch=arch, preprocessing=IMAGENET, sha256="")
 
 
+def _fused_optimizer(*args: Any) -> torch.optim.SGD:
+    optimizer = make_optimizer(*args)
+    assert optimizer.defaults["fused"], "SGD of many kernels"
+    return optimizer
+
+
 def _images(num_processes: int = 1) -> LabelledImages:
     labels = np.arange(NUM_STEPS * SHARE * num_processes) % 3
     read: Any = None  # no image is asked for
@@ -103,11 +112,13 @@ def _train_heads(trial: Any, num_processes: int) -> None:
     heads_task.train(trial, protocol, _images(num_processes))
 
 
-def _finetune(trial: Any, num_processes: int) -> None:
+def _finetune(trial: Any, num_processes: int, precision: Precision = "fp32") -> None:
     """Batch norm is over half a batch of one process alone, and over a process's whole share with several."""
     norm_batch = SHARE // 2 if num_processes == 1 else SHARE
     batch_size = SHARE * num_processes
-    protocol = dataclasses.replace(imagenet_1pct.CONFIG, epochs=1, batch_size=batch_size, norm_batch=norm_batch)
+    protocol = dataclasses.replace(
+        imagenet_1pct.CONFIG, epochs=1, batch_size=batch_size, norm_batch=norm_batch, precision=precision
+    )
     finetune_task.train(trial, protocol, _images(num_processes))
 
 
@@ -140,12 +151,13 @@ def _estimate_norms(trial: Any, num_processes: int) -> None:
 WORK: dict[str, Callable[[Any, int], None]] = {
     "heads": _train_heads,
     "fine-tuning": _finetune,
+    "fine-tuning in bf16": partial(_finetune, precision="bf16"),
     "scores": _score,
     "clusters": _cluster,
     "features for k-means": _features,
     "precise norms": _estimate_norms,
 }
-summed_loss = finetune.summed_loss
+summed_loss, make_optimizer = finetune.summed_loss, finetune.make_optimizer
 
 
 def _read(logits: Tensor, targets: Tensor) -> Tensor:

@@ -13,12 +13,14 @@ from transfer.tasks.classification.precision import computed_in
 CONVOLUTIONS: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
 
 
-def test_fp32_on_gpus_is_without_tf32_and_leaves_the_setting_as_it_was() -> None:
+def test_fp32_on_gpus_is_without_tf32_by_the_fastest_algorithm_and_leaves_the_settings_as_they_were() -> None:
     before = CONVOLUTIONS.fp32_precision
     with pytest.raises(KeyError), computed_in("fp32", "cuda"):
         assert CONVOLUTIONS.fp32_precision == "ieee" and not torch.is_autocast_enabled("cuda")
+        assert torch.backends.cudnn.benchmark
         raise KeyError
     assert before == CONVOLUTIONS.fp32_precision != "ieee"
+    assert not torch.backends.cudnn.benchmark
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -24,7 +24,7 @@ from transfer.tasks.classification.loader import (
     training_batches,
     training_view,
 )
-from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.precision import computed_in, place
 from transfer.tasks.classification.protocol import FinetuneProtocol, GridProtocol, Precision, num_parts, resolved
 from transfer.tasks.classification.scoring import figures, floor, outcomes, outputs
 from transfer.tasks.classification.sgd import (
@@ -91,7 +91,8 @@ def fit(
     generator = torch.Generator().manual_seed(torch_seed(trial.seed, Stream.LINEAR_HEADS))
     nn.init.normal_(head.weight, std=protocol.head_std, generator=generator)
     nn.init.zeros_(head.bias)
-    model = nn.Sequential(module, head).to(group.device).train()
+    model = nn.Sequential(module, head).train()
+    place(model, protocol.precision, group.device)
     optimizer = make_optimizer(module, head, settings)
     shown = images.kept() if protocol.views.is_small else images
     view = training_view(protocol.views, backbone.arch, backbone.preprocessing)

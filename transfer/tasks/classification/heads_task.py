@@ -29,6 +29,7 @@ from transfer.tasks.classification.loader import (
     training_batches,
     training_view,
 )
+from transfer.tasks.classification.precision import place
 from transfer.tasks.classification.protocol import HeadSetting, HeadsProtocol, resolved
 from transfer.tasks.classification.scoring import floor
 from transfer.tasks.classification.sgd import lr_factor
@@ -143,7 +144,8 @@ def train(trial: Trial, protocol: HeadsProtocol, images: LabelledImages | None =
     """
     images, group = splits_of(trial).train if images is None else images, this_group(trial.device)
     module, backbone = torch_backbone(trial)
-    features = FrozenFeatures(module, backbone.arch, protocol.precision).to(group.device)
+    place(module, protocol.precision, group.device)
+    features = FrozenFeatures(module, backbone.arch, protocol.precision)
     heads = Heads(
         head_settings(protocol, backbone.arch),
         feature_sizes(backbone.arch, module.num_features),

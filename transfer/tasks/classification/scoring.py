@@ -13,7 +13,7 @@ from transfer.outcomes.file import packed
 from transfer.outcomes.labels import Hits, Ranks
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import View, batches
-from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.precision import computed_in, place
 from transfer.tasks.classification.protocol import Precision
 
 Labels = NDArray[np.integer]
@@ -155,7 +155,7 @@ def outputs(
         precision: of the passes.
         done: called with the number of images done.
     """
-    model.eval().to(device)
+    place(model.eval(), precision, device)
     found = []
     for _, views in batches(images, view, batch_size=batch_size, device=device, done=done):
         with computed_in(precision, device):

@@ -48,7 +48,8 @@ def make_optimizer(backbone: nn.Module, head: nn.Module, settings: SgdSettings) 
             ([parameter for parameter in parameters if parameter.ndim <= 1], 0.0),
         ):
             groups.append({"params": members, "peak_lr": peak_lr, "weight_decay": weight_decay})
-    return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, nesterov=settings.nesterov)
+    fused = True if next(head.parameters()).is_cuda else None  # None is torch's choice, several kernels on GPUs
+    return torch.optim.SGD(groups, lr=0.0, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused)
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

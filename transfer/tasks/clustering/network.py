@@ -15,7 +15,7 @@ from pretrain.model import Backbone as BackboneModule
 from pretrain.model.head import ProjectionHead
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.loader import View, batches
-from transfer.tasks.classification.precision import computed_in
+from transfer.tasks.classification.precision import computed_in, place
 from transfer.tasks.classification.protocol import Precision
 from transfer.weights.backbone import Backbone
 from twist_common.errors import UserError
@@ -128,7 +128,7 @@ def _features_by_batch(
     backbone: BackboneModule, images: LabelledImages, reader: Reader, done: Done
 ) -> Iterator[tuple[slice, Tensor]]:
     """Rows, and their features (B, D) on the device."""
-    backbone.eval().to(reader.device)
+    place(backbone.eval(), reader.precision, reader.device)
     for rows, views in reader.batches(images, done):
         with torch.inference_mode(), computed_in(reader.precision, reader.device):
             features = backbone(views).float()
