@@ -26,10 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
         ("pretrain", "demo", "epochs=1", "data.batch_size=500", "--data", digits / "imagefolder", "--out", "pretrain"),
         ("convert", "pretrain/backbone.pth", "--out", "converted"),
     ]
-    for checkpoint, name in (("pretrain/backbone.pth", "twist"), ("random:resnet18", "random")):
-        options = ("--data", digits, "--trials", "2", "--name", name, "--out", "runs")
-        commands.append(("cluster", "demo", checkpoint, *options))
-        commands.append(("transfer_cls", "demo-linear", checkpoint, *options))
+    weights = ("--weights", "twist=pretrain/backbone.pth", "random=random:resnet18")
+    chosen = ("--only", "demo-cluster", "demo-linear", "--trials", "2")
+    commands.append(("suite", "demo", *chosen, *weights, "--data", digits, "--out", "runs"))
     commands.append(("report", "runs", "--baseline", "random"))
     for tool, *arguments in commands:
         result = run(tool, *arguments, cwd=folder)
