@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
+from tests.report_records import done
 from transfer.outcomes.labels import Hits
 from transfer.outcomes.objects import Detections, Matches
 from transfer.outcomes.pixels import Confusion
@@ -20,7 +21,14 @@ from transfer.report.compare.images import (
     interval_of_difference,
     resample,
 )
-from transfer.report.compare.statistics import Interval, summarize
+from transfer.report.compare.results import build_report
+from transfer.report.compare.statistics import (
+    Interval,
+    equivalence_p_value,
+    images_p_value,
+    paired_difference,
+    summarize,
+)
 
 NUM_IMAGES, NUM_SEEDS, NUM_EXPERIMENTS = 150, 5, 800
 
@@ -159,3 +167,45 @@ def test_with_images_an_interval_is_never_shorter_than_of_the_seeds_alone() -> N
         interval = images_interval(values, [shared + rng.normal(0, 0.01, NUM_DRAWS) for _ in range(5)], 100)
         low, high = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
         assert interval and interval.interval.low <= low + 1e-9 and interval.interval.high >= high - 1e-9
+
+
+def test_false_bold_is_at_most_five_percent_over_images_too() -> None:
+    """Two weights as good as each other on all images there are: the images drawn favour one, in every seed."""
+    rng = np.random.default_rng(12)
+    claimed, by_seeds, num_experiments = 0, 0, 400
+    for experiment in range(num_experiments):
+        images = rng.normal(0, 0.6, NUM_IMAGES) + rng.normal(0, 0.8, (2, NUM_IMAGES))
+        both = [trials(rng, skill=0.5, seeds_sd=0.05, images=each) for each in images]
+        (ours, our_draws), (theirs, their_draws) = map(by_seed, both)
+        pairs = paired_difference(ours, theirs)
+        found = interval_of_difference(ours, theirs, our_draws, their_draws)
+        p_images = images_p_value(pairs.summary, found) if found else None
+        assert p_images is not None and pairs.p_value is not None
+        is_claimed = max(p_images, pairs.p_value) < 0.05
+        claimed, by_seeds = claimed + is_claimed, by_seeds + (pairs.p_value < 0.05)
+        if experiment < 15 or (is_claimed and claimed < 5):  # the report's own answers are these
+            records = [
+                done(hits.metrics(), seed=seed, weights=name, benchmark="demo-linear")
+                for name, found_hits in zip("ab", both, strict=True)
+                for seed, hits in enumerate(found_hits)
+            ]
+            outcomes = {id(record): hits for record, hits in zip(records, both[0] + both[1], strict=True)}
+            (result,) = build_report(records, outcomes=lambda record, known=outcomes: known[id(record)]).benchmarks
+            assert (result.best is not None) == is_claimed
+            (difference,) = (row.differences["top1"] for row in result.rows if row.differences)
+            assert (difference.verdict != "undecided") == is_claimed
+            assert difference.simultaneous is not None
+            assert holds(difference.simultaneous, 0.0) != is_claimed
+    assert claimed / num_experiments <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / num_experiments)
+    assert by_seeds / num_experiments > 0.12
+
+
+def test_with_a_margin_equivalence_holds_for_new_images() -> None:
+    values = {seed: 0.1 * seed - 0.2 for seed in range(5)}
+    draws = [np.random.default_rng(0).normal(0, 2, 200)] * 5
+    found = images_interval([*values.values()], draws, 100)
+    assert found and found.degrees
+    summary = summarize([*values.values()])
+    assert equivalence_p_value(summary, 1.0) < 0.001  # over the seeds alone
+    expected_p = scipy.stats.t.sf((1.0 - abs(summary.mean or 0.0)) / found.se, found.degrees)
+    assert equivalence_p_value(summary, 1.0, found) == pytest.approx(expected_p) and expected_p > 0.2

@@ -115,8 +115,8 @@ def test_lower_is_better_ranks_the_lowest_first_and_has_no_interquartile_mean() 
 
 
 def test_one_benchmark_or_one_initialisation_is_no_ranking_and_failures_are_marked() -> None:
-    assert rankings(build_report(records({"a": [1.0], "b": [2.0]}))) == []
-    assert rankings(build_report(records({"a": [1.0, 2.0]}))) == []
+    assert rankings(build_report(records({"a": [1.0], "b": [2.0]}))) == ()
+    assert rankings(build_report(records({"a": [1.0, 2.0]}))) == ()
     both = [*records({"a": [1.0, 2.0], "b": [5.0, 6.0]}), failed(seed=7, weights="b", benchmark=NAMES[0])]
     (table,) = ranking_tables(build_report(both))
     assert [row.cells[0] for row in table.groups[0].rows] == ["b (1 of 11 failed)", "a (baseline)"]

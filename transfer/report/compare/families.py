@@ -4,6 +4,7 @@ Two kinds of claims are made of it, each at 5 % over the suite. *Better than the
 comparisons with baselines; simultaneous intervals, smallest detectable differences and numbers of trials are for as
 many comparisons (Bonferroni). *Best of its benchmark*: better than every other row is an intersection of claims, which
 holds at 5 % where each of them does (Berger, Technometrics 24, 1982): the largest p counts, corrected over benchmarks.
+Where the outcomes of the test images are known, claims are for new images too: what images alone can explain is none.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from transfer.report.compare.model import BenchmarkResult, Leader, ResultRow
 from transfer.report.compare.power import ALPHA, additional_trials, smallest_detectable_difference
 from transfer.report.compare.statistics import (
     MIN_TRIALS,
+    ImagesInterval,
     Interval,
     PairedDifference,
     SampleSummary,
     Verdict,
     equivalence_p_value,
     holm,
+    images_p_value,
     mean_interval,
     paired_difference,
+    t_quantile,
 )
 
 
@@ -40,8 +44,12 @@ def compare(row: ResultRow, other: ResultRow, metric: str, *, is_main: bool) -> 
         ours, theirs = {seed: ours[seed] for seed in first}, {seed: theirs[seed] for seed in first}
     images = interval_of_difference(ours, theirs, row.resampled, other.resampled) if is_main else None
     difference, bounds = paired_difference(ours, theirs), difference_range(metric)
+    has_test = images is not None and difference.p_value is not None
     return replace(
-        difference, summary=difference.summary.within(*bounds), with_images=images and images.within(*bounds)
+        difference,
+        summary=difference.summary.within(*bounds),
+        with_images=images and images.within(*bounds),
+        p_images=images_p_value(difference.summary, images) if images and has_test else None,
     )
 
 
@@ -78,8 +86,8 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
         if is_member(result, row, metric) and difference.p_value is not None
     ]
     size = len(tested)
-    corrected = iter(holm([each.p_value for each in tested]))
-    equivalences = [equivalence_p_value(each.summary, margin) if margin else None for each in tested]
+    corrected = iter(holm([each.p_claim for each in tested]))
+    equivalences = [equivalence_p_value(each.summary, margin, each.with_images) if margin else None for each in tested]
     equivalent = iter(holm(equivalences))
 
     def judged(result: BenchmarkResult, row: ResultRow, metric: str) -> PairedDifference:
@@ -106,7 +114,7 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
             difference,
             p_holm=p_holm,
             p_equivalence=p_equivalence,
-            simultaneous=simultaneous_interval(summary, size, metric),
+            simultaneous=simultaneous_interval(summary, size, metric, difference.with_images),
             verdict=verdict,
         )
 
@@ -122,14 +130,22 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
     ]
 
 
-def simultaneous_interval(differences: SampleSummary, size: int, metric: str) -> Interval | None:
+def simultaneous_interval(
+    differences: SampleSummary, size: int, metric: str, images: ImagesInterval | None = None
+) -> Interval | None:
     """Of a mean difference in the metric, for ``size`` intervals that all hold in 95 % of experiments.
 
     None where there is no test.
+
+    Args:
+        images: where it is to hold for new test images too.
     """
     if differences.n < MIN_TRIALS or not differences.sd or differences.mean is None:
         return None
     whole = mean_interval(differences.mean, differences.sd, differences.n, 1 - ALPHA / size)
+    if images and images.degrees:
+        half = t_quantile(1 - ALPHA / size / 2, images.degrees) * images.se
+        whole = Interval(min(whole.low, differences.mean - half), max(whole.high, differences.mean + half))
     return whole.within(*difference_range(metric))
 
 
@@ -154,17 +170,18 @@ def _with_leaders(suite: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:
             judged.append(result)
             continue
         row, leads = pairs
-        tested = {label: lead.p_value for label, (lead, _) in leads.items()}
+        tested = {label: lead.p_claim for label, (lead, _) in leads.items()}
         p_holm = corrected[result.key]
         is_best = p_holm is not None and p_holm < ALPHA
         level = ALPHA / count / len(leads)
         behind = [
             label
             for label, (lead, ahead) in leads.items()
-            if is_best or (ahead and lead.p_value is not None and lead.p_value < level)
+            if is_best or (ahead and lead.p_claim is not None and lead.p_claim < level)
         ]
         runner_up = next(iter(leads))
         lead = leads[runner_up][0]
+        bounds = simultaneous_interval(lead.summary, count, result.main_metric, lead.with_images)
         judged.append(
             replace(
                 result,
@@ -174,7 +191,7 @@ def _with_leaders(suite: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:
                     p_holm=p_holm,
                     is_best=is_best,
                     runner_up=runner_up,
-                    lead=replace(lead, simultaneous=simultaneous_interval(lead.summary, count, result.main_metric)),
+                    lead=replace(lead, simultaneous=bounds),
                     behind=tuple(behind),
                     undecided=tuple(label for label in tested if label not in behind),
                     left_out=tuple(
@@ -213,6 +230,6 @@ def _pairs_of_the_leader(
 
 def _largest_p(leads: dict[str, tuple[PairedDifference, bool]]) -> float | None:
     """Of the claim that all leads are leads; None where one is none, or has no test."""
-    p_values = [lead.p_value if ahead else None for lead, ahead in leads.values()]
+    p_values = [lead.p_claim if ahead else None for lead, ahead in leads.values()]
     tested = [p for p in p_values if p is not None]
     return max(tested) if len(tested) == len(p_values) else None

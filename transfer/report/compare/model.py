@@ -170,7 +170,7 @@ class BenchmarkResult:
         return -1 if MetricInfo(metric, "lower") in self.metrics else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a report is itself alone, so that what is computed of it can be kept
 class Report:
     """All benchmarks.
 

@@ -7,6 +7,7 @@ https://github.com/google-research/rliable/blob/master/rliable/metrics.py.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ class Ranking:
     lines: tuple[RankedWeights, ...]
 
 
-def rankings(report: Report) -> list[Ranking]:
+@functools.lru_cache(maxsize=1)
+def rankings(report: Report) -> tuple[Ranking, ...]:
     """One for each suite of two benchmarks or more on which two weights or more were all measured."""
     found = []
     for suite in report.suites:
@@ -109,7 +111,7 @@ def rankings(report: Report) -> list[Ranking]:
         rows = {each.label: each.rows for each in standings(report, suite) if len(each.rows) == len(results)}
         if len(results) > 1 and len(rows) > 1:
             found.append(_ranking(suite, results, _ranked(results, rows)))
-    return found
+    return tuple(found)
 
 
 def _ranking(suite: str, results: Sequence[BenchmarkResult], ranked: Sequence[Standing]) -> Ranking:

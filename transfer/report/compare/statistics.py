@@ -80,6 +80,11 @@ class ImagesInterval:
     se_images: float
     degrees: float | None
 
+    @property
+    def se(self) -> float:
+        """Standard error of the mean by seeds and images together."""
+        return math.hypot(self.se_seeds, self.se_images)
+
     def within(self, lowest: float, highest: float) -> ImagesInterval:
         """The same, of a figure that can be nowhere else."""
         return replace(self, interval=self.interval.within(lowest, highest))
@@ -97,9 +102,11 @@ class PairedDifference:
         correlation: Pearson's, of the two figures over the seeds; None where one of them has no spread.
         efficiency: variance of the difference of unpaired means, relative to that of paired ones: above 1, pairing was
             worth it. None where the differences have no spread.
-        p_holm: ``p_value`` corrected over the family (:mod:`~transfer.report.compare.families`).
+        p_images: two-sided, for new test images besides new seeds, from what ``with_images`` holds; None where that or
+            ``p_value`` is.
+        p_holm: ``p_claim`` corrected over the family (:mod:`~transfer.report.compare.families`).
         simultaneous: the intervals of the whole family hold all of their true differences in 95 % of experiments.
-        p_equivalence: :func:`equivalence_p_value`, corrected over the family.
+        p_equivalence: :func:`equivalence_p_value`, for new images too where they are known, corrected over the family.
         smallest_detectable: see :func:`~transfer.report.compare.power.smallest_detectable_difference`.
         more_trials: see :func:`~transfer.report.compare.power.additional_trials`.
         verdict: what the corrected tests say; empty outside families.
@@ -111,6 +118,7 @@ class PairedDifference:
     summary: SampleSummary
     p_value: float | None = None
     p_sign_flip: float | None = None
+    p_images: float | None = None
     correlation: float | None = None
     efficiency: float | None = None
     p_holm: float | None = None
@@ -120,6 +128,11 @@ class PairedDifference:
     more_trials: int | None = None
     verdict: Verdict = ""
     with_images: ImagesInterval | None = None
+
+    @property
+    def p_claim(self) -> float | None:
+        """What verdicts and bold go by: a difference that the choice of test images alone can explain is none."""
+        return max(self.p_value, self.p_images or 0.0) if self.p_value is not None else None
 
 
 def summarize(values: Sequence[float]) -> SampleSummary:
@@ -184,11 +197,24 @@ def paired_t_p_value(differences: SampleSummary) -> float:
     return 2 * _upper_tail(abs(_t_statistic(differences, 0.0)), differences.n - 1)
 
 
-def equivalence_p_value(differences: SampleSummary, margin: float) -> float:
-    """p of two one-sided paired t tests (Schuirmann 1987): the true difference is below ``margin`` in size."""
+def images_p_value(differences: SampleSummary, images: ImagesInterval) -> float | None:
+    """Two-sided p of no difference for new test images besides new seeds; None where no seed is in the interval."""
+    if images.degrees is None or differences.mean is None:
+        return None
+    return 2 * _upper_tail(abs(differences.mean) / images.se, images.degrees)
+
+
+def equivalence_p_value(differences: SampleSummary, margin: float, images: ImagesInterval | None = None) -> float:
+    """p of two one-sided paired t tests (Schuirmann 1987): the true difference is below ``margin`` in size.
+
+    Args:
+        images: where it is to hold for new test images too.
+    """
     above = _upper_tail(_t_statistic(differences, -margin), differences.n - 1)
     below = _upper_tail(-_t_statistic(differences, margin), differences.n - 1)
-    return max(above, below)
+    if images is None or images.degrees is None or differences.mean is None:
+        return max(above, below)
+    return max(above, below, _upper_tail((margin - abs(differences.mean)) / images.se, images.degrees))
 
 
 def _t_statistic(differences: SampleSummary, mean: float) -> float:
@@ -196,7 +222,7 @@ def _t_statistic(differences: SampleSummary, mean: float) -> float:
     return (differences.mean - mean) / (differences.sd / math.sqrt(differences.n))
 
 
-def _upper_tail(statistic: float, degrees: int) -> float:
+def _upper_tail(statistic: float, degrees: float) -> float:
     from scipy.special import stdtr
 
     return float(stdtr(degrees, -statistic))

@@ -46,9 +46,12 @@ READING = (
     "cannot go below 2 / 2ⁿ (0.0625 with five pairs). r: correlation over the seeds; efficiency: how many unpaired "
     "trials of each side one pair is worth; below 1, pairing did not pay.",
     "95 %, seeds and images: for new test images besides new seeds, by 200 draws of the images with replacement, the "
-    "same for all trials; the main metric, where the images' outcomes are beside the records. The other interval and "
-    "all tests are for new seeds on these very images. Images alone: one trial, or a figure on which the seed has no "
-    "influence.",
+    "same for all trials; the main metric, where the images' outcomes are beside the records. There Holm's p, the "
+    "verdict, equivalence, bold and simultaneous intervals are for new images too, since a difference that the images "
+    "alone can explain is none. The other interval, p of the t test and of sign flips, the smallest detectable "
+    "difference and the number of trials are for new seeds on these very images, and without outcomes everything is. "
+    "AMI and accuracy of clusters are not drawn anew, and have no such interval. Images alone: one trial, or a figure "
+    "on which the seed has no influence.",
     "Pre-training runs of one method are weights named METHOD@RUN. Between runs and between seeds: standard deviations "
     "of single values, by analysis of variance with seeds nested in runs; images: standard error of the mean. The "
     "interval is for new runs, seeds and, where outcomes are known, images. Differences of methods are of such "
@@ -59,10 +62,10 @@ READING = (
     "intervals (Bonferroni), which together hold all true differences in 95 % of experiments; Holm's test may decide "
     "where one of them just touches 0. Other metrics and what is off protocol are in no family: their p is of one "
     "comparison alone, and they have no verdict.",
-    "Bold, main metric only: better than every other row on protocol, each at 5 % by the paired t test, which needs "
-    "no correction over the rows; corrected (Holm) over the suite's benchmarks. Rows with fewer than three trials are "
-    "left out of the claim, and a row with failed trials is never bold. Where nothing is bold, these trials do not "
-    "show which is best.",
+    "Bold, main metric only: better than every other row on protocol, each at 5 % by the paired t test, for new images "
+    "too where their outcomes are known. It needs no correction over the rows; it is corrected (Holm) over the "
+    "suite's benchmarks. Rows with fewer than three trials are left out of the claim, and a row with failed trials is "
+    "never bold. Where nothing is bold, these trials do not show which is best.",
     "Smallest detectable: the true difference that a test over this many pairs, with the spread seen here, would find "
     "in 80 % of cases (two-sided, 5 %; in a family of m comparisons, 5 % / m). A smaller true difference is likely to "
     "be missed. More trials: how many would have to be added to find the difference in the column's title. With "
