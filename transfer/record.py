@@ -192,7 +192,7 @@ class TrialRecord(TrialResult):
 
     def content_sha256(self) -> str:
         """Hash of everything that the record's file says but the seal, as canonical JSON."""
-        content = json.loads(json.dumps(self._content(), allow_nan=False))  # as it is read back
+        content = self._content()
         content.pop("seal", None)
         return sha256_text(_canonical(content))
 

@@ -7,6 +7,7 @@ from transfer.commands.report import summary_text
 from transfer.record import Metric, TrialRecord
 from transfer.report.compare.results import build_report
 from transfer.report.draw import marks
+from transfer.report.draw.plot import FONT_SIZE
 from transfer.report.lay_out.document import build_document
 from transfer.report.lay_out.matrix import matrices
 from transfer.report.write.html import render_html
@@ -86,8 +87,9 @@ def test_each_benchmark_of_the_plot_has_a_scale_of_its_own_and_many_rows_are_spl
     def mark(heading: str, mean: float) -> marks.Mark:
         return marks.Mark("w", "", "#000000", mean, (mean - 1, mean + 1), heading=heading)
 
-    figure = marks._figure(marks.NARROW, [mark("a", 1.0), mark("a", 2.0), mark("b", 900.0)], "points", {}, zero=False)
-    limits = [axes.get_xlim() for axes in figure.axes]
+    shown = [mark("a", 1.0), mark("a", 2.0), mark("b", 900.0)]
+    drawing = marks._drawing(marks.NARROW, shown, "points", {}, zero=False)
+    limits = [axes.get_xlim() for axes in drawing.figure.axes]
     assert len(limits) == 2 and limits[0][1] < 4 and limits[1][0] > 890
     names = [f"bench-{index}" for index in range(9)]
     records = [each for name in names for each in trials([1.0, 2.0, 4.0], weights="random-a", benchmark=name)]
@@ -108,10 +110,22 @@ def test_no_text_of_a_plot_is_cut_off_or_over_another() -> None:
         heading="a-suite/with-a-long-name-of-a-benchmark, Mean per class (lower is better)",
     )  # fmt: skip
     for layout in (marks.WIDE, marks.NARROW):
-        figure = marks._figure(layout, [long], "difference to supervised-imagenet-of-timm (points)", {}, zero=True)
+        drawing = marks._drawing(layout, [long], "difference to supervised-imagenet-of-timm (points)", {}, zero=True)
+        figure = drawing.figure
+        set_by_matplotlib = [
+            figure.text(
+                label.across,
+                1 - label.down / figure.get_figheight(),
+                label.text,
+                ha="right" if label.at_end else "left",
+                fontweight="bold" if label.bold else "normal",
+                fontsize=FONT_SIZE,
+            )
+            for label in drawing.labels
+        ]
         figure.canvas.draw()
         (axes,) = figure.axes
-        boxes = [text.get_window_extent() for text in [*axes.texts, axes.xaxis.label]]
+        boxes = [text.get_window_extent() for text in [*set_by_matplotlib, axes.xaxis.label]]
         assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)
         label, figures = boxes[1], boxes[2]
         assert label.x1 <= figures.x0

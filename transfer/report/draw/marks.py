@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transfer.report.draw.plot import MUTED, PAPER, Plot, render
+from transfer.report.draw.plot import MUTED, PAPER, Drawing, Label, Plot, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Stroke = tuple[tuple[float, float], tuple[float, float]]  # from, to: figure's unit across, inches down
 OFF_AXIS_SPANS = 2  # a floor farther from the trials than this many times their range would squeeze them
@@ -79,13 +78,13 @@ def draw(
         zero: mark the axis' zero.
     """
 
-    def figure(narrow: bool) -> Figure:
-        return _figure(NARROW if narrow else WIDE, marks, unit, floors or {}, zero)
+    def drawing(narrow: bool) -> Drawing:
+        return _drawing(NARROW if narrow else WIDE, marks, unit, floors or {}, zero)
 
-    return render(name, alt, figure)
+    return render(name, alt, drawing)
 
 
-def _figure(layout: PlotSizes, marks: Sequence[Mark], unit: str, floors: Mapping[str, float], zero: bool) -> Figure:
+def _drawing(layout: PlotSizes, marks: Sequence[Mark], unit: str, floors: Mapping[str, float], zero: bool) -> Drawing:
     from matplotlib.figure import Figure
 
     panels = [list(group) for _, group in itertools.groupby(marks, key=lambda mark: mark.heading)]
@@ -96,14 +95,16 @@ def _figure(layout: PlotSizes, marks: Sequence[Mark], unit: str, floors: Mapping
     inches = 0.06 + FLOOR_HEIGHT * len(floors) + sum(heights) + sum(below)
     figure = Figure(figsize=(layout.width, inches))
     bottom = inches - 0.06 - FLOOR_HEIGHT * len(floors)
+    labels: list[Label] = []
     for panel, height, rest in zip(panels, heights, below, strict=True):
         bottom -= height
         axes = figure.add_axes((layout.left, bottom / inches, layout.right - layout.left, height / inches))
         axes.set_ylim(height, 0)
         _draw_panel(axes, layout, panel, floors, zero)
+        labels += _labels(layout, panel, inches - bottom - height)
         bottom -= rest
     axes.set_xlabel("\n".join(label))
-    return figure
+    return Drawing(figure, labels)
 
 
 def _panel_height(layout: PlotSizes, panel: Sequence[Mark]) -> float:
@@ -117,9 +118,7 @@ def _draw_panel(axes: Axes, layout: PlotSizes, panel: Sequence[Mark], floors: Ma
     axes.set_yticks([])
     axes.tick_params(axis="x", length=3)
     axes.margins(x=0.06)
-    first = HEADING_HEIGHT * (panel[0].heading is not None)  # in inches from the top of the axes
-    tops = [first + index * layout.row_height for index in range(len(panel))]
-    _draw_texts(axes, layout, panel, tops)
+    tops = _tops(layout, panel)
     _draw_marks(axes, [(mark, top + layout.line_offset) for mark, top in zip(panel, tops, strict=True)])
     if zero:
         axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
@@ -127,19 +126,22 @@ def _draw_panel(axes: Axes, layout: PlotSizes, panel: Sequence[Mark], floors: Ma
     _draw_floors(axes, floors, [value for value in values if value is not None])
 
 
-def _draw_texts(axes: Axes, layout: PlotSizes, marks: Sequence[Mark], tops: Sequence[float]) -> None:
-    """Headings, labels and figures, at fractions of the figure's width and at inches from the top."""
-    from matplotlib.transforms import blended_transform_factory
+def _tops(layout: PlotSizes, panel: Sequence[Mark]) -> list[float]:
+    """Of the rows, in inches from the top of the panel."""
+    first = HEADING_HEIGHT * (panel[0].heading is not None)
+    return [first + index * layout.row_height for index in range(len(panel))]
 
-    transform = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    common: dict[str, Any] = {"transform": transform, "va": "center"}
-    if layout is NARROW:  # hides the lines that pass behind the text
-        common["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}
-    if heading := marks[0].heading:
-        axes.text(0.0, tops[0] - 0.10, _shortened(heading, layout.heading_characters), **common, fontweight="bold")
-    for mark, top in zip(marks, tops, strict=True):
-        axes.text(0.0, top + layout.text_offset, _shortened(mark.label, layout.label_characters), **common)
-        axes.text(1.0, top + layout.text_offset, mark.figures, **common, ha="right", color=MUTED)
+
+def _labels(layout: PlotSizes, panel: Sequence[Mark], above: float) -> list[Label]:
+    """Headings, labels and figures of a panel that begins this many inches from the figure's top."""
+    tops = [above + top for top in _tops(layout, panel)]
+    labels = []
+    if heading := panel[0].heading:
+        labels.append(Label(_shortened(heading, layout.heading_characters), 0.0, tops[0] - 0.10, bold=True))
+    for mark, top in zip(panel, tops, strict=True):
+        labels.append(Label(_shortened(mark.label, layout.label_characters), 0.0, top + layout.text_offset))
+        labels.append(Label(mark.figures, 1.0, top + layout.text_offset, MUTED, at_end=True))
+    return labels
 
 
 def _shortened(text: str, most: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transfer.report.draw.plot import MUTED, PAPER, RULE, Plot, render
+from transfer.report.draw.plot import MUTED, PAPER, RULE, Drawing, Plot, render
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +62,11 @@ class Panel:
 def draw_panels(name: str, alt: str, panels: Sequence[Panel]) -> Plot:
     """All panels in one picture, with one legend for all."""
 
-    def figure(narrow: bool) -> Figure:
-        return (
-            _figure(panels, 1, NARROW_WIDTH) if narrow else _figure(panels, min(WIDE_COLUMNS, len(panels)), WIDE_WIDTH)
-        )
+    def drawing(narrow: bool) -> Drawing:
+        columns, width = (1, NARROW_WIDTH) if narrow else (min(WIDE_COLUMNS, len(panels)), WIDE_WIDTH)
+        return Drawing(_figure(panels, columns, width))
 
-    return render(name, alt, figure, {"ytick.color": MUTED, "ytick.labelcolor": MUTED})
+    return render(name, alt, drawing, {"ytick.color": MUTED, "ytick.labelcolor": MUTED})
 
 
 def _figure(panels: Sequence[Panel], columns: int, width: float) -> Figure:

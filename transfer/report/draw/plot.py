@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,10 @@ VARIABLES = {
     **{colour.lower(): f"var(--series-{number})" for number, colour in enumerate(PALETTE, start=1)},
 }
 
+FONT, FONT_SIZE = "DejaVu Sans", 9.0  # comes with matplotlib: the same everywhere
 STYLE: Any = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
-    "font.size": 9.0,
+    "font.family": FONT,
+    "font.size": FONT_SIZE,
     "text.parse_math": False,  # a name may hold a dollar sign
     "svg.fonttype": "none",
     "axes.edgecolor": RULE,
@@ -40,6 +41,30 @@ STYLE: Any = {
     "axes.labelcolor": INK,
 }
 PNG_DPI = 160
+POINTS = 72  # per inch: the SVG's unit
+
+
+@dataclass(frozen=True)
+class Label:
+    """A line of text over a figure, which matplotlib would take a hundred times as long to set: a plot has many.
+
+    Attributes:
+        across: where it begins, or ends where ``at_end``, as a fraction of the figure's width.
+        down: its middle, in inches from the top.
+    """
+
+    text: str
+    across: float
+    down: float
+    colour: str = INK
+    at_end: bool = False
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    figure: Figure
+    labels: Sequence[Label] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ class Plot:
     png: bytes
 
 
-def render(name: str, alt: str, draw: Callable[[bool], Figure], style: dict[str, Any] | None = None) -> Plot:
+def render(name: str, alt: str, draw: Callable[[bool], Drawing], style: dict[str, Any] | None = None) -> Plot:
     """The plot of two figures, the same bytes each time.
 
     Args:
@@ -62,24 +87,63 @@ def render(name: str, alt: str, draw: Callable[[bool], Figure], style: dict[str,
     """
     from matplotlib import rc_context
 
-    def saved(figure: Figure, **settings: Any) -> bytes:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, **settings)
-        return buffer.getvalue()
-
     settings: Any = {**STYLE, **(style or {}), "svg.hashsalt": name}
     with rc_context(settings):
-        wide, narrow = draw(False), draw(True)
-        svg_wide, svg_narrow = (
-            saved(figure, format="svg", metadata={"Date": None, "Creator": None}).decode() for figure in (wide, narrow)
-        )
+        wide = draw(False)
         return Plot(
             name=name,
             alt=alt,
-            svg_wide=inline_svg(svg_wide, f"{name}-wide", alt),
-            svg_narrow=inline_svg(svg_narrow, f"{name}-narrow", alt),
-            png=saved(wide, format="png", metadata={"Software": None}, dpi=PNG_DPI),
+            svg_wide=inline_svg(_svg(wide), f"{name}-wide", alt),
+            svg_narrow=inline_svg(_svg(draw(True)), f"{name}-narrow", alt),
+            png=_png(wide),
         )
+
+
+def _svg(drawing: Drawing) -> str:
+    buffer = io.StringIO()
+    drawing.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    rest, end, _ = buffer.getvalue().rpartition("</svg>")
+    width = drawing.figure.get_figwidth() * POINTS
+    texts = [
+        f"<text style=\"font: {'bold ' if label.bold else ''}{FONT_SIZE:g}px '{FONT}'; fill: {label.colour.lower()}; "
+        # Its outline hides the lines that pass behind it; 0.35 em below the middle is the baseline.
+        f'paint-order: stroke; stroke: {PAPER.lower()}; stroke-width: 3px; stroke-linejoin: round" '
+        f'text-anchor="{"end" if label.at_end else "start"}" '
+        f'x="{label.across * width:.2f}" y="{label.down * POINTS + 0.35 * FONT_SIZE:.2f}">{escape(label.text)}</text>\n'
+        for label in drawing.labels
+    ]
+    return "".join([rest, *texts, end])
+
+
+def _png(drawing: Drawing) -> bytes:
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawing.figure.set_dpi(PNG_DPI)
+    canvas = FigureCanvasAgg(drawing.figure)
+    canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    brush = ImageDraw.Draw(picture)
+    fonts = {
+        bold: ImageFont.truetype(
+            font_manager.findfont(font_manager.FontProperties(FONT, weight="bold" if bold else "normal")),
+            FONT_SIZE * PNG_DPI / POINTS,
+            layout_engine=ImageFont.Layout.BASIC,  # the same whether or not there is a library for complex scripts
+        )
+        for bold in {label.bold for label in drawing.labels}
+    }
+    for label in drawing.labels:
+        brush.text(
+            (label.across * picture.width, label.down * PNG_DPI),
+            label.text,
+            fill=label.colour,
+            font=fonts[label.bold],
+            anchor="rm" if label.at_end else "lm",
+        )
+    packed = io.BytesIO()
+    picture.save(packed, format="png", compress_level=1)  # 6 % larger than by the default, in a third of the time
+    return packed.getvalue()
 
 
 def inline_svg(document: str, name: str, alt: str) -> str:
