@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.report_records import NASTY, done, failed, trials
+from tests.unit.test_report_adversarial import SETS
 from transfer.report.compare.model import Report
 from transfer.report.compare.results import build_report
 from transfer.report.write import latex
+
+needs_pdflatex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +66,44 @@ def test_tables_longer_than_a_page_are_split_and_lose_no_row() -> None:
     assert "(continued)" in blocks[1] and len(set(re.findall(r"\\label\{.*?\}", tex))) == tex.count("\\label{")
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on PATH")
-def test_latex_compiles_with_names_that_are_no_latex(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "report.tex").write_text(latex.render_latex(report))
+def compiled(report: Report, folder: Path) -> str:
+    """What pdfLaTeX says of the report's tables."""
+    (folder / "report.tex").write_text(latex.render_latex(report))
     page = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\\input{report}\\end{document}"
-    (tmp_path / "main.tex").write_text(page)
+    (folder / "main.tex").write_text(page)
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "main.tex"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
     assert ended.returncode == 0, ended.stdout[-2000:]
-    assert "Overfull" not in ended.stdout
+    return ended.stdout
+
+
+@needs_pdflatex
+def test_latex_compiles_with_names_that_are_no_latex(report: Report, tmp_path: Path) -> None:
+    assert "Overfull" not in compiled(report, tmp_path)
+
+
+@needs_pdflatex
+@pytest.mark.parametrize("name", SETS)
+def test_adversarial_sets_compile(name: str, tmp_path: Path) -> None:
+    assert "Overfull" not in compiled(build_report(SETS[name][0]), tmp_path)
+
+
+def printable_characters(first: int, end: int) -> list[str]:
+    return [each for each in map(chr, range(first, end)) if each.isprintable() and each != "/"]
+
+
+@needs_pdflatex
+def test_names_of_any_script_compile_and_stay_distinct(tmp_path: Path) -> None:
+    # ASCII, European scripts, Chinese, emoji and a combining accent.
+    ranges = [(0x21, 0x7F), (0xA1, 0x250), (0x370, 0x500), (0x1E00, 0x2300), (0x4E00, 0x4E40), (0x1F600, 0x1F610)]
+    names = ["".join(printable_characters(*each)) for each in ranges]
+    names = [name[start : start + 64] for name in names for start in range(0, len(name), 64)] + ["e\u0301", "模型一"]
+    records = [each for name in names for each in trials([60.0, 61.0, 62.5], weights=f"w {name}")]
+    said = compiled(build_report(records), tmp_path)
+    assert "Overfull" not in said and "Missing character" not in (tmp_path / "main.log").read_text(errors="replace")
+
+
+def test_a_character_that_latex_lacks_is_shown_by_its_number() -> None:
+    head = latex.render_latex(build_report(trials([60.0, 61.0], weights="模 ą é"))).split("\n\n")[0].splitlines()
+    assert r"\reportglyph{模}{6A21}" in head and r"\reportglyph{é}{00E9}" in head
+    assert r"\ifx\reportencoding\reportold\reportnumber{ą}{0105}\fi" in head

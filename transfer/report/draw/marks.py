@@ -121,7 +121,8 @@ def _draw_panel(axes: Axes, layout: PlotSizes, panel: Sequence[Mark], floors: Ma
     tops = _tops(layout, panel)
     _draw_marks(axes, [(mark, top + layout.line_offset) for mark, top in zip(panel, tops, strict=True)])
     if zero:
-        axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
+        above = tops[0] + layout.line_offset - 0.15  # the heading, and on a phone the first label
+        axes.axvline(0, ymax=1 - above / axes.get_ylim()[0], color=MUTED, linewidth=1, zorder=1)
     values = [value for mark in panel for value in (*mark.points, *(mark.interval or ()), mark.mean)]
     _draw_floors(axes, floors, [value for value in values if value is not None])
 

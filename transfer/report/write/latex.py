@@ -28,6 +28,8 @@ ESCAPES = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "≈": r"$\approx$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
     "→": r"$\rightarrow$",
     "…": r"\ldots{}",
     "−": "$-$",
@@ -38,6 +40,12 @@ ESCAPES = {
 }
 
 PREAMBLE = "% Written by tools/report.sh. Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
+# What UTF-8 in pdfLaTeX has no glyph for, or in its usual encoding (OT1) none, is shown by its number; XeLaTeX and
+# LuaLaTeX, which look up no such command, show the characters themselves.
+GLYPH = r"\def\reportglyph#1#2{\ifcsname u8:\detokenize{#1}\endcsname\else\reportnumber{#1}{#2}\fi}"
+NUMBER = r"\def\reportnumber#1#2{\expandafter\def\csname u8:\detokenize{#1}\endcsname{U+#2}}"
+OLD_ENCODING = r"\edef\reportencoding{\encodingdefault}\def\reportold{OT1}"
+NOT_IN_OT1 = frozenset("«»ÐÞðþĄąĐđĘęĮįŊŋŲųǪǫ˛‚„‹›")
 MAX_ROWS = 40  # of a table on one page
 MAX_FLOATS = 12  # in a row: LaTeX holds no more than 52 back, and wide ones seldom find a page
 HEADING_CHARACTERS = 64  # as wide as the page
@@ -66,7 +74,20 @@ def render_latex(report: Report) -> str:
         blocks += _pages(ablation_table(ablation), "Ablation", f"tab:ablation-{index}")
     for index in range(MAX_FLOATS, len(blocks), MAX_FLOATS):
         blocks[index] = f"\\clearpage\n{blocks[index]}"
-    return "\n\n".join([PREAMBLE, *blocks]) + "\n"
+    return "\n\n".join([PREAMBLE + _glyphs("".join(blocks)), *blocks]) + "\n"
+
+
+def _glyphs(text: str) -> str:
+    """Definitions for the characters of the text that pdfLaTeX may not know."""
+    found = sorted({each for each in text if not each.isascii()})
+    if not found:
+        return ""
+    lines = [NUMBER, GLYPH, OLD_ENCODING]
+    for each in found:
+        line = f"{{{each}}}{{{ord(each):04X}}}"
+        only = rf"\ifx\reportencoding\reportold\reportnumber{line}\fi" if each in NOT_IN_OT1 else ""
+        lines.append(only or rf"\reportglyph{line}")
+    return "".join(f"\n{line}" for line in lines)
 
 
 def escape(text: str) -> str:
