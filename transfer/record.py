@@ -58,8 +58,8 @@ class TrialResult:
     Attributes:
         metrics: name to :class:`Metric`; empty in the record of a failed trial.
         references: figures that need no training on the same data, e.g. ``{"all background": {"miou": 45.1}}``.
-        test_scorings: the test-set ledger, ``{"split", "num_images", "purpose"}`` for each time that test images were
-            opened (:mod:`transfer.tasks.classification.datasets.labelled`); empty where the task has no ledger.
+        test_scorings: ``{"split", "num_images", "purpose"}`` for each time that test images were
+            opened (:mod:`transfer.tasks.classification.datasets.labelled`); empty where the task keeps no such list.
         inflated: for a metric, the value that the choice with the best test score would have had, in percent: an
             inflated reference, never a result.
         choices: hyper-parameters that were chosen on validation images, and facts about the optimisation.

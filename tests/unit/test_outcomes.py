@@ -166,3 +166,19 @@ def test_no_damaged_byte_is_a_traceback(kind: str) -> None:
         damaged = bytes(content[:place]) + bytes([content[place] ^ 0xFF]) + bytes(content[place + 1 :])
         with contextlib.suppress(UserError):
             metrics_of(read_outcomes(damaged, "here"))
+
+
+def test_ignored_detections_are_left_out_of_every_draw() -> None:
+    rng = np.random.default_rng(0)
+    images, right = rng.integers(0, 9, 60), rng.random((10, 60)) < 0.4
+    ignored = ~right & (rng.random((10, 60)) < 0.3)
+    objects = np.full((9, 1), 5)
+    weights = rng.integers(0, 4, (7, 9)).astype(float)
+    outcomes = Matches("voc2012", objects, [Detections(images, {"box": (right, ignored)})])
+    expected = []
+    for draw in weights:
+        counted, hits = draw[images] * ~ignored[0], draw[images] * right[0]
+        precision = np.cumsum(hits) / np.maximum(np.cumsum(counted), 1)
+        highest = np.array([precision[place:].max() for place in range(60)])
+        expected.append(100 * (highest * hits).sum() / (5 * draw.sum()))
+    assert outcomes.resampled("box_ap50", weights) == pytest.approx(expected, rel=1e-12)

@@ -88,9 +88,13 @@ class Matches(Outcomes):
             ours = weights[found.images]
             before = np.cumsum(ours, axis=0)
             for place in THRESHOLDS_OF[name]:
-                hits = np.flatnonzero(right[place])
-                skipped = np.cumsum(ours * ignored[place][:, None], axis=0)[hits] if ignored[place].any() else 0
-                sums += exists * self._average_precision(ours[hits], before[hits] - skipped, np.maximum(num_objects, 1))
+                hits, skipped = np.flatnonzero(right[place]), np.flatnonzero(ignored[place])
+                counted = before[hits]
+                if len(skipped):
+                    passed = np.cumsum(ours[skipped], axis=0)  # up to and including each of the ignored
+                    first = np.searchsorted(skipped, hits)  # how many of them come before each hit
+                    counted[first > 0] -= passed[first[first > 0] - 1]
+                sums += exists * self._average_precision(ours[hits], counted, np.maximum(num_objects, 1))
         with np.errstate(invalid="ignore"):
             return 100 * sums / (num_classes * len(THRESHOLDS_OF[name]))
 

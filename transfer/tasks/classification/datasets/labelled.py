@@ -100,7 +100,7 @@ class SealedTest:
     Attributes:
         split: what the data set calls them, e.g. ``"test"`` or ``"val"``.
         load: lists the images; called when the seal is broken and not before.
-        scorings: the ledger, as it goes into the record.
+        scorings: the list of them, as it goes into the record.
     """
 
     split: str
