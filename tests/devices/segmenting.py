@@ -37,7 +37,7 @@ from transfer.weights.backbone import IMAGENET
 from transfer.weights.convert import mmseg_any
 
 NUM_STEPS = 2  # of each kind; the first is counted: the last of training is logged
-SHARE, SIZE = 2, 64  # images of one process, and their sides
+SHARE, SIZE = 2, 160  # images of one process, and their sides: more bytes than CUDA stages
 
 
 def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None = None) -> Seen:

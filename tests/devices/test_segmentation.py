@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.devices import segmenting
-from tests.devices.segmenting import SHARE
 from tests.devices.steps import Seen
 
-# MMSegmentation copies each image, its mask and an index of its channels by itself, and selects the labelled pixels for
-# its accuracy twice; for a test image it selects three times, and the three areas come to the host.
-PER_IMAGE, ACCURACY, AREAS = 3, 2, 6
+# MMSegmentation selects the labelled pixels for its accuracy twice; for a test image it selects three times, and the
+# three areas come to the host.
+ACCURACY, AREAS = 2, 6
 LOSSES = 1
 # Batch norms of ResNet-50, the head of a pyramid, what makes a pyramid of a plain network, and the linear head.
 RESNET, HEAD, PYRAMID, LINEAR = 53, 7, 1, 4
@@ -39,7 +38,7 @@ CASES = {
 
 def problems(case: Case, seen: Seen) -> list[str]:
     """What is not as it should be."""
-    waits = {"training": PER_IMAGE * SHARE + ACCURACY + LOSSES, "test": PER_IMAGE + AREAS}
+    waits = {"training": ACCURACY + LOSSES, "test": AREAS}
     # Norms gather forward, and those with parameters or something to learn before them sum backward; one bucket.
     is_frozen, is_alone = "frozen" in case.benchmark, case.num_processes == 1
     collectives = {"training": (1 if is_frozen else 2) * case.norms + (not is_alone), "test": 0}
@@ -57,7 +56,7 @@ def test_a_step_computes_where_and_as_it_should(on_fake_cuda: Callable[..., Any]
 def test_a_value_read_is_found(on_fake_cuda: Callable[..., Any]) -> None:
     case = CASES["seg-voc-frozen"]
     (found,) = problems(case, on_fake_cuda(segmenting.work, case.benchmark, fault="a value read"))
-    assert found.startswith(f"training: {PER_IMAGE * SHARE + ACCURACY + LOSSES + 1} waits")
+    assert found.startswith(f"training: {ACCURACY + LOSSES + 1} waits")
 
 
 def test_weights_on_the_host_are_found(on_fake_cuda: Callable[..., Any]) -> None:

@@ -22,6 +22,7 @@ from torch import nn
 
 from transfer.rows import MaskFolders
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
+from transfer.tasks.segmentation.preprocessing import PinnedPreProcessor
 from transfer.weights.backbone.layers import parameter_groups
 from transfer.weights.convert.mmseg_backbone import register_backbone
 
@@ -30,6 +31,7 @@ def register_extensions() -> None:
     """Makes them known to configs by their names. Idempotent."""
     register_backbone()
     MODELS.register_module(module=LinearPyramidHead, force=True)
+    MODELS.register_module(module=PinnedPreProcessor, force=True)
     DATASETS.register_module(module=OwnMasksDataset, force=True)
     TRANSFORMS.register_module(module=LoadOwnMask, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)

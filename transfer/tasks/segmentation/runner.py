@@ -134,8 +134,10 @@ def build_runner(job: SegmentationJob, report: Report) -> Runner:
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
     if config.test_evaluator.type == "IoUMetric":
         config.test_evaluator.type = "ExistingClassesIoU"
-    if job.device == "cuda" and config.optim_wrapper.optimizer.type in ("AdamW", "SGD"):
-        config.optim_wrapper.optimizer.fused = True  # one kernel; MMEngine's default is several
+    if job.device == "cuda":
+        config.model.data_preprocessor.type = "PinnedPreProcessor"
+        if config.optim_wrapper.optimizer.type in ("AdamW", "SGD"):
+            config.optim_wrapper.optimizer.fused = True  # one kernel; MMEngine's default is several
     accumulate(config, job.parts)
     if get_world_size() > 1:
         config.launcher = "pytorch"
