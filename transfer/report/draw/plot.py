@@ -142,7 +142,7 @@ def _png(drawing: Drawing) -> bytes:
             anchor="rm" if label.at_end else "lm",
         )
     packed = io.BytesIO()
-    picture.save(packed, format="png", compress_level=1)  # 6 % larger than by the default, in a third of the time
+    picture.save(packed, format="png", compress_level=1)  # 5 % larger than by the default of 6, in 60 % of the time
     return packed.getvalue()
 
 

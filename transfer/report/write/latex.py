@@ -40,8 +40,8 @@ ESCAPES = {
 }
 
 PREAMBLE = "% Written by tools/report.sh. Needs \\usepackage{booktabs} and \\usepackage{graphicx}."
-# What UTF-8 in pdfLaTeX has no glyph for, or in its usual encoding (OT1) none, is shown by its number; XeLaTeX and
-# LuaLaTeX, which look up no such command, show the characters themselves.
+# What pdfLaTeX has no glyph for, or none in its usual encoding (OT1), is shown by its number. Other engines never look
+# these commands up.
 GLYPH = r"\def\reportglyph#1#2{\ifcsname u8:\detokenize{#1}\endcsname\else\reportnumber{#1}{#2}\fi}"
 NUMBER = r"\def\reportnumber#1#2{\expandafter\def\csname u8:\detokenize{#1}\endcsname{U+#2}}"
 OLD_ENCODING = r"\edef\reportencoding{\encodingdefault}\def\reportold{OT1}"
