@@ -25,7 +25,7 @@ FIRST_KEYS = (
     "suite", "benchmark", "protocol_version", "seed", "status", "metrics", "weights", "inputs_sha256", "error",
 )  # fmt: skip
 # Fields that not all records have; empty ones are not written.
-LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "files", "ledger", "metrics_sha256", "seal")
+LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "repeats", "files", "ledger", "metrics_sha256", "seal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,27 @@ class WeightsInfo:
     source_format: str
     arch: str
     proof: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """Test images of a user's own data that are among the training images too.
+
+    Attributes:
+        test_images: how many there are in all.
+        near_duplicates: those with a near-duplicate among the training images, exact ones included.
+        exact: those whose very bytes are among them.
+    """
+
+    test_images: int
+    near_duplicates: int
+    exact: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.near_duplicates:,} of {self.test_images:,} test images have a near-duplicate among the training "
+            f"images ({self.exact:,} the same bytes)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +137,7 @@ class TrialRecord(TrialResult):
         config_sha256: hash of ``resolved_config``.
         processor: the CPU's model, also of trials on GPUs; empty in records older than this field. On CPU the same
             seed gives the same figures bit for bit on one model only.
+        repeats: test images among the training images, where own data were looked through for them; None elsewhere.
         files: name to SHA-256 of what lies beside the record and belongs to it: pictures, outcomes of the images.
         ledger: hash of the line of the trial's start (:mod:`transfer.ledger`); empty in records from before ledgers.
         metrics_sha256: the seal of records of the older schema: :meth:`figures_sha256` when the trial ended.
@@ -141,6 +163,7 @@ class TrialRecord(TrialResult):
     wall_seconds: float = 0.0
     device_hours: float = 0.0
     peak_bytes: int = 0
+    repeats: Repeats | None = None
     files: dict[str, str] = field(default_factory=dict)
     ledger: str = ""
     metrics_sha256: str = ""

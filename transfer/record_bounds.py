@@ -50,6 +50,8 @@ def out_of_bounds(record: Any) -> Iterator[str]:
     if record.standing not in STANDINGS:
         yield f"standing is {brief(record.standing)}: on protocol, rescaled or off protocol"
     yield from _test_scorings(record.test_scorings)
+    if (found := record.repeats) and not 0 <= found.exact <= found.near_duplicates <= found.test_images <= MAX_COUNT:
+        yield f"repeats are {found}, which no images have"
     yield from _proof(record.weights.proof)
 
 

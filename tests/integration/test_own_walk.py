@@ -108,6 +108,7 @@ def test_every_command_of_the_page_runs_from_images_to_a_report(digits: Path, tm
     assert "1 to be run" in leaves[1] and "schedule: 2 iterations" in leaves[1]
     records = [TrialRecord.load(path) for path in tmp_path.rglob("record.json")]
     assert {record.benchmark for record in records} == {"own-masks-any-frozen", "own-coco-any-frozen", "folder-knn"}
+    assert all(record.repeats for record in records)
     (boxes,) = [record for record in records if record.benchmark == "own-coco-any-frozen"]
     assert "mask_ap" in boxes.metrics and boxes.data_remarks[0].startswith("shapes: 10 classes (")
     assert not any(line.startswith(("DATASETS", "MODEL.ROI_HEADS.NUM")) for line in boxes.protocol_difference)

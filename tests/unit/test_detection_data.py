@@ -170,7 +170,12 @@ def test_an_image_in_rgb_is_copied_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     copies = []
     copy = Image.Image.copy
-    monkeypatch.setattr(Image.Image, "copy", lambda image: copies.append(image) or copy(image))
+
+    def counted(image: Image.Image) -> Image.Image:
+        copies.append(image)
+        return copy(image)
+
+    monkeypatch.setattr(Image.Image, "copy", counted)
     Image.new("RGB", (8, 8)).save(tmp_path / "image.jpg")
     detection_utils.read_image(str(tmp_path / "image.jpg"), format="BGR")
     assert len(copies) == 1

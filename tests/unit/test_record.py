@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer.record import Metric, TrialRecord, WeightsInfo
+from transfer.record import Metric, Repeats, TrialRecord, WeightsInfo
 from twist_common.errors import UserError
 
 RECORD = TrialRecord(
@@ -28,6 +28,15 @@ RECORD = TrialRecord(
 def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:
     RECORD.save(tmp_path / "record.json")
     assert TrialRecord.load(tmp_path / "record.json") == RECORD
+
+
+def test_repeats_are_kept_under_the_seal_and_older_records_have_none(tmp_path: Path) -> None:
+    assert "repeats" not in RECORD.to_text()
+    record = dataclasses.replace(RECORD, repeats=Repeats(test_images=150, near_duplicates=50, exact=48)).sealed()
+    record.save(tmp_path / "record.json")
+    read = TrialRecord.load(tmp_path / "record.json")
+    assert read == record and read.seal_holds
+    assert not dataclasses.replace(read, repeats=None).seal_holds
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

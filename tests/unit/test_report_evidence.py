@@ -11,6 +11,7 @@ import pytest
 from tests.report_evidence import write_count, write_run
 from tests.report_records import save, trials
 from transfer.commands.report import Args, main, write_report
+from transfer.record import Repeats
 from transfer.report.compare.results import build_report
 from transfer.report.lay_out.document import build_document
 from transfer.report.read import pretraining
@@ -164,3 +165,12 @@ def test_without_evidence_the_report_says_nothing_of_it(runs: Path) -> None:
     assert find_evidence([runs]) == Evidence()
     document = build_document(build_report(find_records([runs])))
     assert "ear-duplicate" not in render_html(document)
+
+
+def test_test_images_among_own_training_images_are_told_where_there_are_any(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"benchmark": "own-masks", "suite": "own", "data_remarks": ["leaves: 3 classes"]}
+    clean = trials([50.0, 51.0], weights="a", **own, repeats=Repeats(test_images=150, near_duplicates=0, exact=0))
+    dirty = trials([60.0, 61.0], weights="b", **own, repeats=Repeats(test_images=150, near_duplicates=50, exact=48))
+    text = render_markdown(build_document(build_report([*clean, *dirty])))
+    assert text.count("near-duplicate among") == 1
+    assert "b: 50 of 150 test images have a near-duplicate among the training images (48 the same bytes)." in text

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from transfer import datasets
 from transfer.commands.own import OwnDataArgs, own_row
 from transfer.doctor.check import COMMAND, examine_if_changed
-from transfer.doctor.near_duplicates.within import repeated_lines
+from transfer.doctor.near_duplicates.within import find_repeats
 from transfer.rows import DatasetRow
 from transfer.trials.plan import data_root
 from twist_common import cli
@@ -67,8 +67,8 @@ def main(args: Args) -> int:
             return cli.EXIT_BAD_USE
         if row.is_own:
             with progress_bar("listing", stays=True) as progress:
-                lines = repeated_lines(row, root, progress)
-            for line in lines:
+                repeats = find_repeats(row, root, progress)
+            for line in repeats.lines() if repeats else []:
                 print(printable(line))
         return cli.EXIT_DONE
 

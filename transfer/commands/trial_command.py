@@ -222,5 +222,5 @@ def check_and_launch(
     Raises:
         UserError: see :func:`transfer.preflight.check.check_before_trials` and :func:`transfer.commands.launch.launch`.
     """
-    check_before_trials(plans, args, lambda canaries: launch(canaries, args))
-    return launch(plans, args, after_benchmark)
+    checked = check_before_trials(plans, args, lambda canaries: launch(canaries, args))
+    return launch(checked, args, after_benchmark)

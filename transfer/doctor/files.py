@@ -32,9 +32,13 @@ BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # wha
 
 
 def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Progress, what: str) -> None:
-    """Calls ``check`` for every item, in as many threads as there are cores: decoders release Python's lock."""
+    """Calls ``check`` for every item, in as many threads as there are cores: decoders release Python's lock.
+
+    Warnings of decoders are not shown; they cannot be turned off in each thread, as all threads share their filters.
+    """
     done = 0
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+    with warnings.catch_warnings(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        warnings.simplefilter("ignore")
         for start in range(0, len(items), CHUNK):  # a million waiting tasks would take a gigabyte
             for _ in threads.map(check, items[start : start + CHUNK]):
                 done += 1
@@ -47,8 +51,7 @@ def check_image(path: Path, wanted: tuple[int, int] | None, findings: Findings) 
         findings.add(MISSING, path)
         return
     try:
-        with path.open("rb") as file, warnings.catch_warnings(), Image.open(file) as image:
-            warnings.simplefilter("ignore")
+        with path.open("rb") as file, Image.open(file) as image:
             width, height = image.size
             problem, turned = unusable(image), is_turned(image)
             image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from transfer import compat
 from transfer.doctor.check import check_dataset
-from transfer.doctor.near_duplicates.within import repeated_lines
+from transfer.doctor.near_duplicates.within import FoundRepeats, find_repeats
 from transfer.preflight.canary import run_canaries
 from transfer.preflight.settings import check_settings, forewarnings
 from transfer.preflight.weights import check_architectures, check_weights
+from transfer.record import Repeats
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from transfer.trials.process import call, fork_server
@@ -47,28 +49,32 @@ def check_without_data(plans: Sequence[TrialPlan]) -> None:
 
 def check_before_trials(
     plans: Sequence[TrialPlan], args: CanaryArgs, launch: Callable[[Sequence[TrialPlan]], object]
-) -> None:
+) -> list[TrialPlan]:
     """Overrides, architectures, data, weights, protocol, canaries; warnings go to stderr.
 
     Args:
         plans: all trials of a command; those that have their record are left alone.
         launch: runs trials where those that follow will run, and returns when they have ended.
 
+    Returns:
+        The plans, with the :attr:`~transfer.trials.plan.TrialPlan.repeats` of own data.
+
     Raises:
         UserError: the first thing that is wrong, or a finished record that was made with other settings.
     """
     waiting = unfinished(plans)
     if not waiting:
-        return
+        return list(plans)
     check_frameworks(waiting)
     check_without_data(waiting)
-    check_data(waiting)
+    repeats = check_data(waiting)
     check_weights(waiting)
     for line in forewarnings(waiting):
         print(printable(line), file=sys.stderr)
     if args.canary:
         for line in run_canaries(waiting, launch, args.canary_weights):
             print(printable(line), file=sys.stderr)
+    return [dataclasses.replace(plan, repeats=repeats.get(plan.benchmark.dataset.content)) for plan in plans]
 
 
 def check_frameworks(plans: Sequence[TrialPlan]) -> None:
@@ -78,7 +84,7 @@ def check_frameworks(plans: Sequence[TrialPlan]) -> None:
             raise UserError(reason)
 
 
-def check_data(plans: Sequence[TrialPlan]) -> None:
+def check_data(plans: Sequence[TrialPlan]) -> dict[str, Repeats]:
     """Refuses data that are incomplete or damaged; the first time it reads every file.
 
     Of own data it then says how many test images are among the training images too.
@@ -86,18 +92,22 @@ def check_data(plans: Sequence[TrialPlan]) -> None:
     Another number of images than the protocol's is refused unless an override asks for other data than the protocol's,
     so that the trial is off protocol.
 
+    Returns:
+        The hash of own data's content to the test images among the training images.
+
     Raises:
         UserError: see :func:`transfer.doctor.check.check_dataset`.
     """
-    own: dict[str, list[str]] = {}
+    found: dict[str, FoundRepeats] = {}
     different = {(plan.benchmark.dataset, plan.data, plan.overrides): plan for plan in plans}
     with progress_bar("checking the data") as progress:
         for (row, root, _), plan in different.items():
             check_dataset(row, root, counts=not wants_other_data(plans, plan), progress=progress)
-            if row.is_own:
-                own[row.content] = repeated_lines(row, root, progress)
-    for lines in own.values():
-        print(printable("\n".join(lines)))
+            if row.is_own and (of_row := find_repeats(row, root, progress)):
+                found[row.content] = of_row
+    for each in found.values():
+        print(printable("\n".join(each.lines())))
+    return {content: each.counts for content, each in found.items()}
 
 
 def wants_other_data(plans: Sequence[TrialPlan], plan: TrialPlan) -> bool:

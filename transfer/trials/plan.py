@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transfer.hub_source import hub_source
 from transfer.reading import NOTHING_SAID, Reading
-from transfer.record import RECORD_NAME, TrialRecord
+from transfer.record import RECORD_NAME, Repeats, TrialRecord
 from transfer.rows import Benchmark, DatasetRow
 from transfer.timm_source import TIMM_PREFIX, named_checkpoint
 from transfer.trial import RANDOM_PREFIX, Trial, TrialSettings, WeightsRef, silent
@@ -32,11 +32,13 @@ class TrialPlan(TrialSettings):
     Attributes:
         runs: root of all records.
         inputs_sha256: hash of benchmark, protocol, weights, seed, overrides and the embedded data's fingerprint.
+        repeats: known after the preflight (:func:`transfer.preflight.check.check_before_trials`).
     """
 
     runs: Path
     suite: str
     inputs_sha256: str
+    repeats: Repeats | None = None
 
     @property
     def trial_dir(self) -> Path:

@@ -173,6 +173,7 @@ def make_record(
         weights=weights,
         inputs_sha256=plan.inputs_sha256,
         config_sha256=sha256_text(found.resolved_config) if outcome else "",
+        repeats=plan.repeats,
         files=files,
         ledger=ledger,
         **(provenance(plan.device, wall_seconds) | known),

@@ -194,6 +194,7 @@ def notes(result: BenchmarkResult) -> list[str]:
             found.append(f"{row.label} is off protocol: {'; '.join(row.procedure.deviations)}.")
         found += [f"{row.label}, seed {trial.seed}: {fault}" for trial in row.done for fault in scored_again(trial)]
         remarks = dict.fromkeys(remark for trial in row.done for remark in trial.data_remarks)
+        remarks |= {str(trial.repeats): None for trial in row.done if trial.repeats and trial.repeats.near_duplicates}
         found += [f"{row.label}: {remark}." for remark in remarks]
         for trial in row.failed:
             reason = textwrap.shorten(trial.error or "no reason given", ERROR_CHARACTERS, placeholder=" …")
