@@ -108,7 +108,7 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
 
 
 def known_images(name: str, data: Path) -> int | None:
-    """The number of images, where the recipe follows from it and it is known before shards are read."""
+    """The number of images, where the recipe follows from it."""
     if name not in twist_configs.pretrain.BY_NUMBER_OF_IMAGES or not data.exists():
         return None
     return count_images(data)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from twist_common.errors import UserError
 from twist_common.images import class_folders, images_below, is_hidden, is_image
-from twist_common.shards import find_shards
+from twist_common.shards import TarShards, find_shards
 
 
 def find_train_folder(root: Path) -> Path:
@@ -60,11 +60,12 @@ def _listed(path: Path) -> list[str]:
     return names
 
 
-def count_images(root: Path) -> int | None:
-    """The number of training images below ``root``; None where it is not known without reading shards.
+def count_images(root: Path) -> int:
+    """The number of training images below ``root``; of shards by their index, which is made where there is none.
 
     Raises:
-        UserError: see :func:`find_train_folder` and :func:`images_by_class`.
+        UserError: see :func:`find_train_folder`, :func:`images_by_class` and :class:`~twist_common.shards.TarShards`.
     """
     place = find_train_folder(root)
-    return None if place.is_dir() and find_shards(place) else sum(map(len, images_by_class(place)))
+    shards = find_shards(place) if place.is_dir() else []
+    return len(TarShards(shards, [place]).places) if shards else sum(map(len, images_by_class(place)))

@@ -17,9 +17,11 @@ import twist_configs.pretrain
 from pretrain.data import shards
 from pretrain.data.dataset import TwistDataset, load_steps
 from pretrain.data.images import ImageFolderSource
+from pretrain.data.listing import count_images
 from pretrain.data.order import TrainingOrder
 from pretrain.data.shards import ShardSource
 from pretrain.recipe import Recipe
+from pretrain.train import Args, resolved
 from tools.bench.photographs import jpeg, photograph
 from twist_common import overrides
 from twist_common.errors import UserError
@@ -221,3 +223,9 @@ def test_pictures_of_other_kinds_are_found_by_their_suffix(tmp_path: Path) -> No
     write(tmp_path / "shards" / "0.tar", [{"__key__": "a", "seg.png": b"mask", "PNG": path.read_bytes(), "cls": b"3"}])
     source = ShardSource(tmp_path / "shards")
     assert source.read(0) == path.read_bytes() and source.labels.tolist() == [3]
+
+
+def test_a_recipe_that_follows_from_the_number_of_images_counts_those_in_shards(folder: Path) -> None:
+    assert count_images(folder) == NUM_IMAGES and (folder / INDEX_NAME).is_file()
+    made, _ = resolved(Args(recipe="small", data=folder))
+    assert made.data.batch_size == 32  # the smallest; 256 is for many
