@@ -96,9 +96,18 @@ def test_supervised_weights_must_do_better_than_random_ones() -> None:
     assert found is not None and "no better than 5.00" in found
 
 
-def test_a_benchmark_without_a_canary_is_the_users_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="demo-linear has no canary"):
-        run_canaries([plan("demo-linear", tmp_path)], nothing_runs, None)
+@pytest.mark.parametrize(
+    ("benchmark", "why"),
+    [
+        ("demo-linear", "where a short one ends is not measured"),
+        ("voc-any", "where a short one ends is not measured"),
+        ("own-masks", "nobody knows where a short trial on your data ends"),
+        ("own-coco-any-frozen", "nobody knows where a short trial on your data ends"),
+    ],
+)
+def test_a_benchmark_without_a_canary_is_the_users_error(benchmark: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{benchmark} has no canary, as {why}: leave --canary out"):
+        run_canaries([plan(benchmark, tmp_path)], nothing_runs, None)
 
 
 def test_supervised_weights_without_a_band_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -63,7 +63,11 @@ def _canaries_before(plan: TrialPlan, supervised: Path | None) -> dict[str, Tria
     canary = plan.benchmark.canary
     if canary is None:
         known = ", ".join(benchmark.name for benchmark in BENCHMARKS.values() if benchmark.canary)
-        raise UserError(f"{plan.benchmark.name} has no canary: leave --canary out; there is one for {known}")
+        is_own = plan.benchmark.dataset.is_own
+        why = (
+            "nobody knows where a short trial on your data ends" if is_own else "where a short one ends is not measured"
+        )
+        raise UserError(f"{plan.benchmark.name} has no canary, as {why}: leave --canary out; there is one for {known}")
     sources = {RANDOM: f"random:{plan.benchmark.arch or arch_of(plan.weights)}"}
     if supervised is not None:
         if canary.supervised is None:
