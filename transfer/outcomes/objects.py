@@ -83,18 +83,21 @@ class Matches(Outcomes):
             exists = num_objects > 0
             num_classes += exists
             right, ignored = found.matched[prefix]
-            if not len(found.images):
+            places = THRESHOLDS_OF[name]
+            rows = np.flatnonzero(right[list(places)].any(axis=0))  # where precision is read
+            if not len(rows):
                 continue
-            ours = weights[found.images]
-            before = np.cumsum(ours, axis=0)
-            for place in THRESHOLDS_OF[name]:
+            since_last = np.add.reduceat(weights[found.images[: rows[-1] + 1]], np.r_[0, rows[:-1] + 1], axis=0)
+            before = np.cumsum(since_last, axis=0)
+            for place in places:
                 hits, skipped = np.flatnonzero(right[place]), np.flatnonzero(ignored[place])
-                counted = before[hits]
+                counted = before[np.searchsorted(rows, hits)]
                 if len(skipped):
-                    passed = np.cumsum(ours[skipped], axis=0)  # up to and including each of the ignored
+                    passed = np.cumsum(weights[found.images[skipped]], axis=0)  # up to and including each of them
                     first = np.searchsorted(skipped, hits)  # how many of them come before each hit
                     counted[first > 0] -= passed[first[first > 0] - 1]
-                sums += exists * self._average_precision(ours[hits], counted, np.maximum(num_objects, 1))
+                ours = weights[found.images[hits]]
+                sums += exists * self._average_precision(ours, counted, np.maximum(num_objects, 1))
         with np.errstate(invalid="ignore"):
             return 100 * sums / (num_classes * len(THRESHOLDS_OF[name]))
 
