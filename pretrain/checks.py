@@ -79,7 +79,7 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
         yield f"model.position_resampling is for ViTs, not for {backbone}: leave it at official"
     for key, side in _values(recipe, PATCHED_SIZES):
         if is_vit and side % VIT_PATCH:
-            yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}"
+            yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}: set {-(-side // VIT_PATCH) * VIT_PATCH}"
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {backbone}: leave it at 0"
     if recipe.run.track != "none" and importlib.util.find_spec(recipe.run.track) is None:

@@ -54,5 +54,5 @@ def test_bunch_larger_than_an_accumulated_part_is_refused() -> None:
 
 
 def test_crops_that_are_no_whole_patches_are_refused_for_vits() -> None:
-    with pytest.raises(UserError, match=r"crops\.local_size is 90, deit_small takes multiples of 16"):
+    with pytest.raises(UserError, match=r"crops\.local_size is 90, deit_small takes multiples of 16: set 96"):
         checks.check(recipe("crops.local_size=90", name="deit_s"))
