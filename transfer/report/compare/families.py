@@ -107,9 +107,7 @@ def _with_differences(suite: Sequence[BenchmarkResult], wanted: float, margin: f
         p_holm, p_equivalence = next(corrected), next(equivalent)
         verdict = _verdict(result.sign(metric) * (summary.mean or 0.0), p_holm, p_equivalence)
         baseline = next(each for each in result.rows if each.label == row.baseline and each.procedure == row.procedure)
-        # Survivors of failed trials may be the lucky ones: they show at most that they are behind all the same.
-        if (row.failed and verdict != "worse") or (baseline.failed and verdict != "better"):
-            verdict = "undecided"
+        verdict = without_survivors(verdict, has_failed=bool(row.failed), other_has_failed=bool(baseline.failed))
         return replace(
             difference,
             p_holm=p_holm,
@@ -155,6 +153,15 @@ def _verdict(gain: float, p_holm: float | None, p_equivalence: float | None) -> 
     if p_holm is None or p_holm >= ALPHA:
         return "undecided"
     return "better" if gain > 0 else "worse"
+
+
+def without_survivors(verdict: Verdict, *, has_failed: bool, other_has_failed: bool) -> Verdict:
+    """The verdict, unless it is in favour of a side with failed trials, whose survivors may be the lucky ones.
+
+    They show at most that they are behind all the same.
+    """
+    in_favour = (has_failed and verdict != "worse") or (other_has_failed and verdict != "better")
+    return "undecided" if in_favour else verdict
 
 
 def _with_leaders(suite: Sequence[BenchmarkResult]) -> list[BenchmarkResult]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transfer.report.compare.families import difference_range
+from transfer.report.compare.families import difference_range, without_survivors
 from transfer.report.compare.images import Draws
 from transfer.report.compare.model import BenchmarkKey, BenchmarkResult, Report, ResultRow
 from transfer.report.compare.power import ALPHA
@@ -152,9 +152,10 @@ def _difference(
     verdict = "undecided"
     if min(len(ours.means), len(theirs.means)) == 1:
         verdict = ONE_RUN
-    # Survivors of failed trials may be the lucky ones: they show at most that they are behind all the same.
-    elif p_holm is not None and p_holm < ALPHA and not (ours if gain > 0 else theirs).has_failed:
-        verdict = "better" if gain > 0 else "worse"
+    elif p_holm is not None and p_holm < ALPHA:
+        verdict = without_survivors(
+            "better" if gain > 0 else "worse", has_failed=ours.has_failed, other_has_failed=theirs.has_failed
+        )
     bounds = difference_range(result.main_metric)
     return MethodDifference(
         key=result.key,
