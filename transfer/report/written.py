@@ -15,7 +15,6 @@ from transfer.report.read.trials import FoundTrial, trial_name
 from transfer.report.write.forms import REPORT_JSON, TEXTS, render_files
 from transfer.report.write.pack import REPORT
 from twist_common.errors import UserError
-from twist_common.files import sha256_bytes
 from twist_common.strict_json import read_bounded
 
 
@@ -81,11 +80,8 @@ def missing_outcomes(trials: Sequence[FoundTrial]) -> list[str]:
 def changed_files(trials: Sequence[FoundTrial]) -> Iterator[str]:
     """A line for each file beside a record that is not the trial's, and each figure that outcomes contradict."""
     for trial in trials:
-        for name, sha256 in trial.record.files.items():
-            content = trial.read(name)
-            if content is None:  # work folders are cleaned up, and archives have only the pictures that are shown
-                continue
-            if sha256_bytes(content) != sha256:
+        for name, content, is_own in trial.files():
+            if not is_own:
                 yield f"{trial_name(trial.record)}: {name} is not the trial's"
             elif name == OUTCOMES_NAME:
                 metrics = {metric: each.value for metric, each in trial.record.metrics.items()}

@@ -22,7 +22,6 @@ from transfer.report.read.trials import (
     trial_key,
 )
 from twist_common.errors import UserError
-from twist_common.files import sha256_bytes
 from twist_common.strict_json import read_bounded
 
 REPORT_PAGE = "report.html"
@@ -119,9 +118,8 @@ def _check(trial: FoundTrial) -> None:
     """Raises UserError if the record is not what its trial wrote, or if what is beside it is not the trial's."""
     if broken := broken_seals([trial.record]):
         raise UserError(f"{trial.where} was edited after its trial: {broken[0]}")
-    for name, sha256 in trial.record.files.items():
-        content = trial.read(name)
-        if content is not None and sha256_bytes(content) != sha256:
+    for name, _, is_own in trial.files():
+        if not is_own:
             raise UserError(f"{name} beside {trial.where} is not the file that the record names")
 
 

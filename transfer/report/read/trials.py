@@ -50,6 +50,16 @@ class FoundTrial:
         content = self.read(name)
         return content if content and len(content) <= MAX_PICTURE_BYTES and media_type(content) else None
 
+    def files(self) -> Iterator[tuple[str, bytes, bool]]:
+        """Name and content of each file that is still beside the record, and whether it is the one that it names.
+
+        Work folders are cleaned up, and archives have only the pictures that are shown.
+        """
+        for name, sha256 in self.record.files.items():
+            content = self.read(name)
+            if content is not None:
+                yield name, content, sha256_bytes(content) == sha256
+
     def outcomes(self) -> Outcomes | None:
         """The outcomes of the test images beside the record; None if there are none.
 
