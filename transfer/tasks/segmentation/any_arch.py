@@ -67,7 +67,7 @@ def fit(config: Any, arch: str, settings: Mapping[str, Any]) -> None:
             finest = 2 if spec.strides[0] < 3 * FINEST_STRIDE else 4  # the neck can do no other
             model.neck.rescales = [finest, finest / 2, finest / 4, finest / 8]
     if spec.patch_size is not None:
-        _pad_to_patches(model, spec.patch_size[0])
+        _pad_to_patches(model, arch, spec.patch_size[0])
     crop = tuple(model.data_preprocessor.size)
     if isinstance(spec, TimmSpec) and not spec.any_size and crop != spec.image_size:
         raise UserError(
@@ -91,16 +91,12 @@ def _fill(settings: Any, values: Mapping[str, Any]) -> None:
         settings[name] = values[name]
 
 
-def _pad_to_patches(model: Any, patch: int) -> None:
+def _pad_to_patches(model: Any, arch: str, patch: int) -> None:
     """Lets MMSegmentation pad images and masks to whole patches, so that the maps cover what the masks do.
 
     A backbone that padded by itself would have its maps squeezed into the image afterwards.
     """
-
-    def padded(size: Any) -> tuple[int, ...]:
-        return tuple(-(-side // patch) * patch for side in size)
-
-    model.data_preprocessor.size = padded(model.data_preprocessor.size)
+    model.data_preprocessor.size = architecture.whole_patches(model.data_preprocessor.size, arch)
     model.data_preprocessor.test_cfg = {"size_divisor": patch}
     if "crop_size" in model.test_cfg:
-        model.test_cfg.crop_size = padded(model.test_cfg.crop_size)
+        model.test_cfg.crop_size = architecture.whole_patches(model.test_cfg.crop_size, arch)

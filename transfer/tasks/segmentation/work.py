@@ -95,7 +95,7 @@ def step_memory(settings: Mapping[str, Any], arch: str | None) -> StepMemory | N
     is_frozen = backbone.get("frozen_stages", -1) >= ALL_STAGES or bool(backbone.get("frozen"))
     network, kind = None, "frozen" if is_frozen else "ResNet"
     if backbone["type"] != "ResNet" and arch:
-        height, width = _whole_patches((height, width), arch)
+        height, width = architecture.whole_patches((height, width), arch)
     if backbone["type"] != "ResNet" and not is_frozen:
         if not arch:
             return None
@@ -124,14 +124,6 @@ def _has_batch_norm(model: Mapping[str, Any]) -> bool:
     return any(has_one(part) for name, part in model.items() if name != "backbone" or not is_fixed)
 
 
-def _whole_patches(size: Sequence[int], arch: str) -> tuple[int, int]:
-    """Sides padded to the network's patches, as training and test images are."""
-    patch_size = architecture.get(arch).patch_size
-    patch = patch_size[0] if patch_size else 1
-    height, width = (-(-side // patch) * patch for side in size)
-    return height, width
-
-
 def _with_network(
     settings: Mapping[str, Any], benchmark: Benchmark, arch: str
 ) -> tuple[ModelCost, NetworkPass, NetworkPass]:
@@ -141,7 +133,7 @@ def _with_network(
     counted = without_network(benchmark.counted_as, arch, is_frozen=is_frozen)
 
     def through(size: Sequence[int], times: int, flop: Flop) -> NetworkPass:
-        height, width = _whole_patches(size, arch)
+        height, width = architecture.whole_patches(size, arch)
         return NetworkPass(arch=arch, height=height, width=width, times=times, rest=flop)
 
     in_training = through(model["data_preprocessor"]["size"], 1 if is_frozen else 3, counted.train)

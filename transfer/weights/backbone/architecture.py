@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -239,6 +240,18 @@ def has_batch_norm(arch: str) -> bool:
         UserError: the architecture is unknown.
     """
     return any(key.endswith("running_mean") for key in expected_shapes(arch))
+
+
+def whole_patches(size: Sequence[int], arch: str) -> tuple[int, int]:
+    """Height and width, padded to the architecture's patches where it has some.
+
+    Raises:
+        UserError: the architecture is unknown.
+    """
+    patch_size = get(arch).patch_size
+    patch = patch_size[0] if patch_size else 1
+    height, width = (-(-side // patch) * patch for side in size)
+    return height, width
 
 
 def num_elements(arch: str) -> int:
