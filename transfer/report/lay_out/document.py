@@ -13,6 +13,7 @@ from transfer.report.draw.plot import Plot
 from transfer.report.lay_out import format as fmt
 from transfer.report.lay_out import tables
 from transfer.report.lay_out.claims import claim, outlier_notes
+from transfer.report.lay_out.evidence_tables import near_duplicates_sentence
 from transfer.report.lay_out.figures import overview_plots, trial_plot
 from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import ONE_RUN, methods_tables
@@ -20,7 +21,6 @@ from transfer.report.lay_out.paper_tables import paper_tables
 from transfer.report.lay_out.provenance import (
     Card,
     cards,
-    near_duplicates_sentence,
     notes,
     provenance_tables,
     scored_again,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from transfer.record import TrialRecord
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
 from transfer.report.compare.paper import averages
 from transfer.report.compare.seeds import seed_notes
 from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out.evidence_tables import near_duplicates_table, preflight_tables
 from transfer.report.lay_out.paper_tables import average_anchor, measured_label, place_title
 from transfer.report.lay_out.seals import seal_cell
 from transfer.report.lay_out.tables import (
@@ -28,10 +28,6 @@ from transfer.report.lay_out.tables import (
     text_columns,
     trial_value,
 )
-
-if TYPE_CHECKING:
-    from transfer.report.read.near_duplicates import NearDuplicateCount
-    from transfer.report.read.preflights import Preflight
 
 ERROR_CHARACTERS = 300  # of a failed trial's reason; the CSV and JSON files have the whole of it
 UNKNOWN_ARCH = "unknown"  # of trials that failed before the weights were read
@@ -50,10 +46,10 @@ class Card:
 
 def provenance_tables(report: Report) -> tuple[Table, ...]:
     """What the figures come from, over all benchmarks; without records, the near-duplicates alone."""
-    near_duplicates = _near_duplicates_table(report.evidence.near_duplicates)
+    near_duplicates = near_duplicates_table(report.evidence.near_duplicates)
     if not report.benchmarks:
         return near_duplicates
-    preflights = _preflight_tables(report.evidence.preflights)
+    preflights = preflight_tables(report.evidence.preflights)
     return (_weights_table(report), _runs_table(report), *near_duplicates, *preflights, _packages_table(report))
 
 
@@ -122,48 +118,6 @@ def _runs_table(report: Report) -> Table:
 def _commit(record: TrialRecord) -> str:
     """Short commit, ``+dirty`` where the checkout had changes that are in no commit."""
     return record.git_commit[:10] + ("+dirty" if record.git_dirty else "")
-
-
-def _near_duplicates_table(found: Sequence[NearDuplicateCount]) -> tuple[Table, ...]:
-    """Every count that was found; nothing without any."""
-    columns = text_columns("Data set")
-    columns += number_columns("Test images", "Near-duplicates", "Same file", "Pre-training images")
-    columns += text_columns("Source", "Hash")
-    rows = [
-        (
-            each.data_set,
-            *map(fmt.count, (each.test_images, each.near_duplicates, each.exact, each.training_images)),
-            each.training_source,
-            f"{each.hash}, distance up to {each.threshold}",
-        )
-        for each in found
-    ]
-    caption = "Near-duplicates of test images among pre-training images"
-    return (plain_table(caption, columns, rows),) if rows else ()
-
-
-def near_duplicates_sentence(counted: NearDuplicateCount) -> str:
-    """E.g. ``"Of 1 000 test images 3 have a near-duplicate among the 3 823 pre-training images (…)."``"""
-    verb = "has" if counted.near_duplicates == 1 else "have"
-    exact = f", {fmt.count(counted.exact)} of them the same file" if counted.exact else ""
-    return (
-        f"Of {fmt.count(counted.test_images)} test images {fmt.count(counted.near_duplicates)} {verb} a near-duplicate "
-        f"among the {fmt.count(counted.training_images)} pre-training images of {counted.training_source}{exact} "
-        f"({counted.hash}, distance up to {counted.threshold})."
-    )
-
-
-def _preflight_tables(found: Sequence[Preflight]) -> tuple[Table, ...]:
-    """What each machine was checked for before its runs; nothing without any."""
-    columns = (*text_columns("Check", "Status"), *number_columns("Seconds"), *text_columns("Found"))
-    return tuple(
-        plain_table(
-            f"Preflight: {each.device}",
-            columns,
-            [(check.name, check.status, fmt.number(check.seconds, digits=1), check.detail) for check in each.checks],
-        )
-        for each in found
-    )
 
 
 def _packages_table(report: Report) -> Table:
