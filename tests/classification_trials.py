@@ -17,6 +17,10 @@ from transfer.trial import Trial, WeightsRef
 from twist_common.files import sha256_text
 
 
+def _unheard(done: int, total: int, what: str) -> None:
+    """Progress of which nobody is told."""
+
+
 def make_trial(
     name: str,
     *overrides: str,
@@ -25,7 +29,7 @@ def make_trial(
     seed: int = 0,
     arch: str = "resnet18",
     labels: Path | None = None,
-    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    progress: Callable[[int, int, str], None] = _unheard,
 ) -> Trial:
     """A trial of a benchmark from a random initialisation, on CPU."""
     source = f"random:{arch}"
@@ -44,20 +48,27 @@ def make_trial(
     )
 
 
-def run_until_killed(trial: Trial, step: int) -> None:
-    """Runs the trial in a process of its own, with a checkpoint a step, until SIGKILL strikes after so many steps."""
-    process = multiprocessing.get_context("fork").Process(target=_killed_at, args=(step, trial))
+def run_until_killed(trial: Trial, step: int, of: str = "") -> None:
+    """Runs the trial in a process of its own, with a checkpoint a step, until SIGKILL strikes after so many steps.
+
+    That process is spawned: a forked one cannot differentiate where this one's autograd has threads of its own.
+
+    Args:
+        of: how the name of what has these steps begins.
+    """
+    trial = dataclasses.replace(trial, progress=_unheard)  # which can be pickled
+    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(step, of, trial))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
 
 
-def _killed_at(step: int, trial: Trial) -> None:
+def _killed_at(step: int, of: str, trial: Trial) -> None:
     torch.set_num_threads(1)
     training.INTERVAL_SECONDS = 0.0
 
     def progress(done: int, total: int, what: str) -> None:
-        if done == step:
+        if done == step and what.startswith(of):
             os.kill(os.getpid(), signal.SIGKILL)
 
     task.run(dataclasses.replace(trial, progress=progress))

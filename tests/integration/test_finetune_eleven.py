@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import multiprocessing
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.classification_fixtures import FIXTURES, Written
-from tests.classification_trials import make_trial
+from tests.classification_trials import make_trial, run_until_killed
 from tests.untouched import Asked, Watched, assert_untouched_until_scoring, watch
 from transfer import benchmarks
 from transfer.datasets import DATASETS
 from transfer.tasks.classification import grid_task, task
 from transfer.tasks.classification.protocol import load_protocol
-from transfer.trial import Trial
 
 QUICK = (
     "lrs=0.01,0.1",
@@ -85,17 +80,6 @@ def test_official_validation_images_are_used_where_there_are_some(eleven: Finetu
             assert num_val == len(written.images["val"]), name
 
 
-def _killed_after(point: int, trial: Trial) -> None:
-    """Runs the trial in this process until SIGKILL strikes in the training of this point."""
-    torch.set_num_threads(1)
-
-    def progress(done: int, total: int, what: str) -> None:
-        if what.startswith(f"point {point} "):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    task.run(dataclasses.replace(trial, progress=progress))
-
-
 def test_a_killed_grid_goes_on_with_its_next_point_and_two_processes_share_it(tmp_path: Path) -> None:
     FIXTURES["pets"](tmp_path / "pets")
     trial = make_trial("pets-finetune", *QUICK, data=tmp_path / "pets", work_dir=tmp_path / "whole")
@@ -108,10 +92,7 @@ def test_a_killed_grid_goes_on_with_its_next_point_and_two_processes_share_it(tm
         work_dir=tmp_path / "killed",
         progress=lambda done, total, what: steps.append(what),
     )
-    process = multiprocessing.get_context("fork").Process(target=_killed_after, args=(2, trial))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    run_until_killed(trial, 1, of="point 2 ")
     assert task.run(trial) == whole
     assert not [what for what in steps if what.startswith("point 1 ")]
     shared = make_trial("pets-finetune", *QUICK, data=tmp_path / "pets", work_dir=tmp_path / "shared")
