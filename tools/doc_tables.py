@@ -40,8 +40,7 @@ def _benchmark_line(row: Benchmark) -> str:
     variants = [other for other in BENCHMARKS.values() if other.variant_of == row.name]
     typed = f"`{row.group or row.typed}`" + "".join(f" `[{other.option}]`" for other in variants)
     title = f"eleven data sets, {row.title.rpartition(', ')[2]}" if row.group else row.title
-    protocol = "" if row.summary in title else row.summary
-    protocol += "".join(f"; `{other.option}`: {other.summary}" for other in variants)
+    protocol = row.summary + "".join(f"; `{other.option}`: {other.summary}" for other in variants)
     return f"| {typed} | {title} | {protocol.replace('->', '→')} |"
 
 

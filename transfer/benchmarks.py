@@ -51,7 +51,10 @@ def _parts_of_labels(prefix: str, dataset: str, title: str, configs: str, **fiel
     lists = {"1pct": "1percent.txt", "10pct": "10percent.txt"} if prefix == "imagenet" else {}
     rows = []
     for part, what in (("1pct", "1 % of the labels"), ("10pct", "10 % of the labels"), ("100pct", "all labels")):
-        fields |= {"title": f"{title}, fine-tuning with {what}", "summary": f"fine-tuning with {what}"}
+        fields |= {
+            "title": f"{title}, fine-tuning with {what}",
+            "summary": "network and head, each at its own learning rate; the last epoch counts",
+        }
         config, labels_list = f"{configs}_{part}", lists.get(part)
         rows.append(_classification(f"{prefix}-{part}", dataset, config, labels_list=labels_list, **fields))
     return rows
