@@ -34,6 +34,11 @@ class Args:
 
     settings, as rn50 has them (`twist_configs/pretrain` says why, pretrain/recipe.py what each is):
     {settings}
+
+    examples:
+      tools/pretrain.sh rn50 --data /data/imagenet
+      tools/pretrain.sh rn50 --plan --gpu h100 --gpus 8
+      tools/pretrain.sh small --data /data/photographs epochs=50 crops.global_size=224
     """
 
     recipe: Annotated[
@@ -42,13 +47,13 @@ class Args:
     ]
     overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change, e.g. epochs=20 data.batch_size=512 optim.lr=0.1 run.num_workers=4."""
+    #: Folder with train/<class>/<image>, with unlabelled images or WebDataset shards (*.tar), or a list of images.
+    #: Default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one.
     data: Path | None = None
-    """Folder with train/<class>/<image>, with unlabelled images or WebDataset shards (*.tar), or a list of images.
-    Default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one."""
     out: Path | None = None
     """Where everything goes; default runs/pretrain/<recipe>."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Auto takes the GPUs if there are any; start with torchrun to use several."""
+    """Auto takes all GPUs of the machine, a process for each, or the CPU where there is none."""
     momentum_encoder: bool | None = None
     """Match the views to a moving average of the network: the recipe's choice, which is yes for ViTs."""
     plan: bool = False
@@ -68,6 +73,8 @@ def main(args: Args) -> int:
     num_images = known_images(args.recipe, data)
     if num_images and os.environ.get("RANK", "0") == "0":
         print(sizes_line(recipe, num_images))
+    if args.gpus is not None and args.gpus < 1:
+        raise UserError(f"--gpus is {args.gpus}: give a whole number from 1 up")
     if args.plan:
         from pretrain import planner
 

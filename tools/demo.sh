@@ -22,11 +22,14 @@ Kill it at any moment and start it again: it resumes where it was, also after --
 nothing.
 HELP
 }
+value() { # of an option
+  [[ "${2:-}" ]] || { echo "error: $1 needs a value; tools/demo.sh --help says more" >&2 && exit 2; }
+}
 while [[ $# -gt 0 ]]; do
   case "$1" in
     --quick) quick=yes && shift ;;
-    --trials) trials="${2:?--trials needs a number}" && shift 2 ;;
-    --out) out="${2:?--out needs a folder}" && shift 2 ;;
+    --trials) value "$@" && trials=$2 && shift 2 ;;
+    --out) value "$@" && out=$2 && shift 2 ;;
     -h | --help) usage && exit 0 ;;
     *) echo "error: unknown argument '$1' for tools/demo.sh: known are --quick, --trials N, --out DIR" >&2 && exit 2 ;;
   esac

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
+usage() {
   cat <<'HELP'
 usage: tools/setup.sh [--force]
 
@@ -14,8 +14,16 @@ older than requirements.lock. --force rebuilds it in any case.
 
 A build of your own (official Detectron2 with compiled ops, full mmcv): see docs/install.md.
 HELP
-  exit 0
-fi
+}
+
+force=
+for word in "$@"; do
+  case "$word" in
+    --force) force=yes ;;
+    -h | --help) usage && exit 0 ;;
+    *) echo "error: unknown argument '$word' for tools/setup.sh: known is --force" >&2 && exit 2 ;;
+  esac
+done
 
 fail() { echo "setup: $*" >&2; exit 2; }
 
@@ -39,20 +47,28 @@ find_python() {
 }
 
 show_progress() { # on a slow disk it takes minutes, in which the installer says nothing
-  while sleep "${PROGRESS_SECONDS:-15}" >/dev/null 2>&1; do
+  # $$ is the set-up, which may have been killed
+  while sleep "${PROGRESS_SECONDS:-15}" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
     echo "setup: $(du -sh .venv 2>/dev/null | cut -f1) of 6 GB are there after ${SECONDS} s" >&2
   done
 }
 
+if [[ ! "$force" ]] && complete 2>/dev/null; then exit 0; fi # a checkout that cannot be written to may be complete
+[[ -w . ]] || fail "cannot write to $PWD, where .venv belongs: run it as the owner of the checkout, or make a clone of your own"
 exec 9>.venv.lock
-if command -v flock >/dev/null; then flock 9; fi # two set-ups at once: the second waits and finds it done
-if [[ "${1:-}" != --force ]] && complete; then exit 0; fi
+# Two set-ups at once: the second waits and finds it done. The installer of one that was killed ends first.
+if command -v flock >/dev/null && ! flock --nonblock 9; then
+  echo "setup: another set-up of this .venv is at work; waiting for its end" >&2
+  flock 9
+fi
+if [[ ! "$force" ]] && complete; then exit 0; fi
 
 python=$(find_python)
 echo "setup: making .venv with $("$python" --version): 6 GB to install, one to ten minutes" >&2
 show_progress 9>&- &
 watcher=$!
 trap 'kill "$watcher" 2>/dev/null || true' EXIT
+rm -f .venv/.complete # first: a removal that is cut off leaves no complete one
 rm -rf .venv
 "$python" -m venv .venv || fail "'$python -m venv' failed; on Debian or Ubuntu: apt-get install python3-venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/bootstrap.lock

@@ -77,10 +77,10 @@ class GpuArgs:
     """with --plan and --tflops: its memory in GiB"""
     bandwidth: float | None = None
     """with --plan and --tflops: its memory's bandwidth in GB/s"""
+    #: with --plan: share of the GPU's peak that was measured on it, over 0 and up to 1, e.g. 0.11; the peak is that of
+    #: the precision that is computed in (pre-training: 16 bits; transfer: TF32 for convolutions, FP32 for the rest);
+    #: default: assumed, from arithmetic and bandwidth
     efficiency: float | None = None
-    """with --plan: share of the GPU's peak that was measured on it, over 0 and up to 1, e.g. 0.11; the peak is that
-    of the precision that is computed in (pre-training: 16 bits; transfer: TF32 for convolutions, FP32 for the rest);
-    default: assumed, from arithmetic and bandwidth"""
 
     def given(self) -> list[str]:
         """The options that were given."""

@@ -24,7 +24,8 @@ def one_sentence(box: str, args_type: type, prog: str) -> str:
     said = " ".join(rows[:end]).partition(" Got errors:")[0]
     more = f"{prog} --help says more"
     if found := re.match(r"Unrecognized options: (.*)", said):
-        return f"{_unknown(found[1].split(', '), args_type)}; {more}"
+        unknown = _unknown(found[1].split(", "), args_type)
+        return f"{unknown} {more}" if unknown.endswith("?") else f"{unknown}; {more}"
     if found := re.match(r"Error parsing (\S+): (?:no type matching )?(.*)", said):
         values = re.findall(r"'([^']*)'", found[2])
         kind = next((text for name, text in TYPES.items() if name in found[2]), None) or (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,12 @@ from typing import Any, TypeVar
 from twist_common.errors import UserError, unknown_name
 
 Config = TypeVar("Config")
+# Settings with which 0 would train or score nothing, of pre-training, the tasks and their frameworks.
+AT_LEAST_ONE = (
+    "epochs", "steps", "grid_steps", "max_iter", "batch_size", "test_batch_size", "num_neighbors", "SOLVER.MAX_ITER",
+    "SOLVER.IMS_PER_BATCH", "train_cfg.max_iters", "train_dataloader.batch_size", "test_dataloader.batch_size",
+)  # fmt: skip
+MAY_BE_NEGATIVE = (".interval",)  # MMEngine's -1: never
 
 
 def split(override: str) -> tuple[str, str]:
@@ -55,7 +62,8 @@ def settings(config: Any, prefix: str = "") -> Iterator[str]:
 def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
     names = [field.name for field in dataclasses.fields(config)]
     if path[0] not in names:
-        raise unknown_name(f"override (in {key!r})", path[0], names)
+        group = key.removesuffix(".".join(path))
+        raise unknown_name("setting", f"{group}{path[0]}", [f"{group}{name}" for name in names])
     current = getattr(config, path[0])
     if len(path) > 1:
         if not dataclasses.is_dataclass(current):
@@ -65,7 +73,35 @@ def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
     if dataclasses.is_dataclass(field_type):
         inner = ", ".join(f"{key}.{field.name}" for field in dataclasses.fields(field_type))
         raise UserError(f"override {key!r} names a group of settings: set one of {inner}")
-    return dataclasses.replace(config, **{path[0]: parse(value, field_type, key)})
+    parsed = parse(value, field_type, key)
+    check_numbers(key, 0 if current is None else current, parsed)
+    return dataclasses.replace(config, **{path[0]: parsed})
+
+
+def check_numbers(key: str, before: Any, after: Any) -> None:
+    """Refuses what a setting's number, or one of several, cannot be whatever the setting is.
+
+    Args:
+        before: the protocol's or recipe's value, which tells whether the setting may be below 0; None: anything may.
+
+    Raises:
+        UserError: it is not finite, below 0 where the value before is not, or below 1 where nothing would be trained.
+    """
+    if any(not math.isfinite(number) for number in _numbers(after)):
+        raise UserError(f"{key} is {after}, it has to be finite")
+    if key in AT_LEAST_ONE and any(number < 1 for number in _numbers(after)):
+        raise UserError(f"{key} is {after}, it must be at least 1")
+    is_free = before is None or key.endswith(MAY_BE_NEGATIVE) or any(number < 0 for number in _numbers(before))
+    if not is_free and any(number < 0 for number in _numbers(after)):
+        raise UserError(f"{key} is {after}, it cannot be negative")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, (int, float)):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _numbers(each)
 
 
 def parse(text: str, wanted: Any, key: str) -> Any:

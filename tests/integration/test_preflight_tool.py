@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +40,10 @@ def failed(name: str, site: Site, run: Callable[[Site], str] | None = None) -> s
     found = outcome(Check(run, "") if run else CHECKS[name], site)
     assert found["status"] == "fail", found
     return str(found["detail"])
+
+
+def test_help_lists_every_check() -> None:
+    assert re.findall(r"^  (\w+) {2,}", inspect.getdoc(main.Args) or "", re.MULTILINE) == list(CHECKS)
 
 
 def test_quick_checks_pass_and_the_rest_says_why_it_is_skipped(

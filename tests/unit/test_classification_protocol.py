@@ -60,7 +60,9 @@ def test_evaluations_are_in_fp32_and_the_record_says_so(name: str) -> None:
         load_protocol(benchmark, ("precision=fp16",))
 
 
-@pytest.mark.parametrize("override", ["labels_per_clas=3", "labels_per_class=many", "labels_per_class"])
+@pytest.mark.parametrize(
+    "override", ["labels_per_clas=3", "labels_per_class=many", "labels_per_class", "max_iter=0", "tolerance=-1"]
+)
 def test_a_wrong_override_is_a_user_error(override: str) -> None:
     with pytest.raises(UserError):
         load_protocol(benchmarks.get("demo-linear"), (override,))

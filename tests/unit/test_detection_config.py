@@ -159,6 +159,8 @@ def test_how_a_trial_runs_is_no_difference_of_protocol(key: str) -> None:
         ("SOLVR.MAX_ITER=3", "did you mean 'SOLVER.MAX_ITER'"),
         ("solver.base_lr=3", "unknown setting"),
         ("SOLVER.MAX_ITER=many", "expected a value of type int"),
+        ("SOLVER.MAX_ITER=-1", "SOLVER.MAX_ITER is -1, it must be at least 1"),
+        ("SOLVER.BASE_LR=-1", "SOLVER.BASE_LR is -1.0, it cannot be negative"),
         ("SOLVER.MAX_ITER=2.5", "expected a value of type int"),
         ("SOLVER.BASE_LR=high", "expected a value of type float"),
         ("MODEL.MASK_ON=1", "expected a value of type bool"),

@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,15 +100,48 @@ esac
 """
 
 
-def test_set_up_shows_that_it_moves(tmp_path: Path) -> None:
-    """With a Python and an installer that do nothing but wait."""
+@pytest.fixture
+def set_up(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a set-up whose Python and installer do nothing but wait."""
     (tmp_path / "tools").mkdir()
     for name in ("tools/setup.sh", "tools/bootstrap.lock", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "python").write_text(STUB)
     (tmp_path / "python").chmod(0o755)
     environment = {**os.environ, "PYTHON": str(tmp_path / "python"), "PROGRESS_SECONDS": "0.3"}
-    done = subprocess.run([tmp_path / "tools/setup.sh"], env=environment, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"setup: \S+ of 6 GB are there after \d+ s", done.stderr)) >= 2
-    assert "setup: done in" in done.stderr.splitlines()[-1]
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [tmp_path / "tools/setup.sh", *options], env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+def test_set_up_shows_that_it_moves(set_up: Callable[..., subprocess.Popen[str]]) -> None:
+    process = set_up()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert len(re.findall(r"setup: \S+ of 6 GB are there after \d+ s", said)) >= 2
+    assert "setup: done in" in said.splitlines()[-1]
+
+
+def test_a_killed_set_up_leaves_nothing_that_goes_on_and_one_of_the_next_two_waits(
+    set_up: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    killed = set_up()
+    while not (tmp_path / ".venv/bin/uv").exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    killed.kill()
+    killed.wait()
+    began = time.monotonic()
+    killed.communicate(timeout=30)  # returns when nothing of it is left that could write
+    assert time.monotonic() - began < 5
+    both = set_up(), set_up()
+    said = "".join(process.communicate(timeout=30)[1] for process in both)
+    assert [process.returncode for process in both] == [0, 0], said
+    assert said.count("setup: done in") == said.count("waiting for its end") == 1, said
+    assert set_up().communicate(timeout=30)[1] == ""  # complete
+    unknown = set_up("--forse")
+    assert "unknown argument '--forse'" in unknown.communicate(timeout=30)[1] and unknown.returncode == 2

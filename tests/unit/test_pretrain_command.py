@@ -31,7 +31,7 @@ def test_help_lists_the_recipes_and_imports_no_torch() -> None:
     ("args", "says"),
     [
         (command.Args(recipe="rn5"), "did you mean 'rn50'"),
-        (command.Args(recipe="demo", overrides=("optim.lrr=1",)), "did you mean 'lr'"),
+        (command.Args(recipe="demo", overrides=("optim.lrr=1",)), "did you mean 'optim.lr'"),
         (command.Args(recipe="demo", overrides=("epochs=many",)), "expected a value of type int"),
         (command.Args(recipe="demo", overrides=("epochs",)), "key=value"),
         (command.Args(recipe="demo", data=Path("nowhere"), device="cpu"), "no data at nowhere"),

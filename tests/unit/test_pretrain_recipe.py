@@ -132,7 +132,7 @@ def test_hash_covers_what_changes_the_weights_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("model.num_clases=10", "did you mean 'num_classes'"),
+        ("model.num_clases=10", "did you mean 'model.num_classes'"),
         ("optim.name=sgd", "known are adamw, lars"),
     ],
 )

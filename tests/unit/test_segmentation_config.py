@@ -158,8 +158,13 @@ def test_decay_that_is_set_itself_is_left_alone() -> None:
     ("override", "message"),
     [
         ("train_cfg.max_iter=10", "did you mean 'max_iters'"),
-        ("crop_size=512", "unknown override"),  # a variable of the config file: to set it would do nothing
+        (
+            "crop_size=512",
+            "unknown setting of MMSegmentation",
+        ),  # a variable of the config file: to set it would do nothing
         ("train_cfg.max_iters=many", "expected a value of type int"),
+        ("train_cfg.max_iters=0", "train_cfg.max_iters is 0, it must be at least 1"),
+        ("optim_wrapper.optimizer.lr=-1", "optim_wrapper.optimizer.lr is -1.0, it cannot be negative"),
         ("train_cfg.max_iters=true", "expected a value of type int"),
         ("optim_wrapper.optimizer.lr=fast", "expected a value of type float"),
         ("model=small", "names a group of settings"),

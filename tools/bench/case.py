@@ -32,7 +32,8 @@ class Args:
     """
 
     cases: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help=f"Some of {', '.join(CASES)}; none means all.")
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(metavar="CASE ...", help=f"Some of {', '.join(CASES)}; none means all."),
     ] = ()
     threads: int | None = None
     """Threads of both ways; default as many as there are cores for this process, 1 for linear."""
@@ -40,9 +41,9 @@ class Args:
     """Measurements of each way, apart from ways that take minutes: those run once."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where loss, lars and step are measured; all others are always on the CPU."""
+    #: How many images. coco-metrics: for boxes, masks take a quarter (200); matching (50,000); linear: for the path,
+    #: probing takes a fifth (1,000).
     images: int | None = None
-    """How many images. coco-metrics: for boxes, masks take a quarter (200); matching (50,000); linear: for the path,
-    probing takes a fifth (1,000)."""
     classes: int = 1000
     """matching: how many classes, and as many clusters."""
     weights: str = "random:resnet18"

@@ -25,6 +25,20 @@ class Args:
     """Runs every path at small size on this machine's devices, in about five minutes, before the first long run.
 
     Prints what passed, failed and was skipped, and what to do; writes OUT/preflight.json; exits with 1 on a failure.
+
+    checks:
+      driver     torch sees every GPU
+      gradients  a step's gradient in bf16 is the one in fp32 but for rounding
+      jitter     colours on the device are those that the loading processes make
+      resume     a run that continues from a checkpoint ends with the weights of one that was not stopped
+      ddp        all GPUs train together, over NCCL; on CPU two processes over gloo
+      syncbn     batch norm over several processes is batch norm over the whole batch
+      fork       a process forked from one with all frameworks can use the device
+      trials     a short trial of each task, and of fine-tuning, ends in a record
+      loaders    one core decodes and augments about as many images as the plan says
+      speed      a step of rn50 runs about as fast as the plan says
+
+    example: tools/preflight.sh driver ddp --out /scratch/preflight
     """
 
     checks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CHECK ...")] = ()
@@ -65,5 +79,9 @@ def main(args: Args) -> int:
     return cli.EXIT_DONE
 
 
-if __name__ == "__main__":
+def run() -> None:
     cli.run(Args, main, prog="tools/preflight.sh")
+
+
+if __name__ == "__main__":
+    run()

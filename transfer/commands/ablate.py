@@ -38,7 +38,9 @@ class Args:
     example: tools/ablate.sh terms --data data/digits/imagefolder --seeds 3
     """
 
-    study: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=f"One of {', '.join(ablations.STUDIES)}.")]
+    study: Annotated[
+        tyro.conf.Positional[str], tyro.conf.arg(metavar="STUDY", help=f"One of {', '.join(ablations.STUDIES)}.")
+    ]
     overrides: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="KEY=VALUE ...")] = ()
     """Settings of the recipe to change in all runs, e.g. epochs=3 data.batch_size=512."""
     recipe: str = "demo"

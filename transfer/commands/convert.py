@@ -55,9 +55,9 @@ class Args:
       --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
     """
 
+    #: the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache,
+    #: hf://OWNER/NAME[/FILE][@REVISION] for others there
     checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")]
-    """the checkpoint; timm:NAME@FILE for a network of timm, timm:NAME for timm's own weights in the hub's cache,
-    hf://OWNER/NAME[/FILE][@REVISION] for others there"""
     to: Literal["detectron2", "detectron2-any", "mmseg", "mmseg-any", "mmseg-last", "torchvision", "timm", "all"] = (
         "all"
     )

@@ -25,6 +25,7 @@ COMMANDS = {
     "ablate": ("transfer.commands.ablate", "TWIST with one thing changed at a time"),
     "publish": ("transfer.commands.publish", "a model folder with a card, for a hub"),
 }
+HELP = ("-h", "--help")
 PLAN = "plan"  # twist-transfer plan det ... is twist-transfer det ... --plan
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     os.environ[cli.INSTALLED] = "1"
     os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts: what lies in the current folder is data
     words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in HELP or (words[0] == PLAN and words[1:2] in [[each] for each in HELP]):
         print(usage())
         sys.exit(cli.EXIT_DONE if words else cli.EXIT_BAD_USE)
     if words[0] == PLAN and len(words) > 1:

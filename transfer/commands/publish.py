@@ -77,6 +77,8 @@ class ConvertedWeights:
 
 
 def main(args: Args) -> None:
+    if not args.report.is_file():
+        raise UserError(f"there is no {args.report}: write the report with tools/report.sh first")
     report = read_json(args.report)
     signature = report_signature(args.report, args.sign)
     path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)

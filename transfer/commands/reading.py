@@ -22,9 +22,9 @@ class ReadingArgs:
     every tensor below the prefix is the network's or dropped, and the network's are all there. A refusal prints them.
     """
 
+    #: the network to take where a checkpoint holds both; default: the one that the method's authors evaluate (DINO's
+    #: teacher)
     which: Literal["student", "teacher"] | None = None
-    """the network to take where a checkpoint holds both; default: the one that the method's authors evaluate (DINO's
-    teacher)"""
     arch: str | None = None
     """the architecture, only where the checkpoint does not show it: ours or any of timm; another is refused"""
     mean: Annotated[tuple[float, float, float] | None, arg(metavar="R G B")] = None

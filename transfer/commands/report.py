@@ -38,9 +38,9 @@ class Args:
       tools/report.sh --board results                    a leaderboard of a folder of records and archives
     """
 
+    #: Folders that hold records, at any depth, and archives of them. What else they hold is shown too, also where there
+    #: is no record: curves of pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates.
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUNS_DIR|ARCHIVE...")]]
-    """Folders that hold records, at any depth, and archives of them. What else they hold is shown too, also where
-    there is no record: curves of pre-training runs, outcomes of tools/ablate.sh, counts of near-duplicates."""
     out: Path | None = None
     """Where the report goes; by default the first folder, or report/ where only archives are given."""
     baseline: str | None = None
@@ -51,24 +51,27 @@ class Args:
     """Differences below this, in percentage points, do not matter: shown to be so, two weights are "equivalent"."""
     declared: Annotated[tuple[str, ...], arg(name="as", metavar="WEIGHTS=METHOD")] = ()
     """Weights that are a method of the paper, e.g. mine=TWIST: its tables show measured − published, with a verdict."""
+    #: Says what of this report, in any of its forms, does not follow from its records, or from those in RUNS_DIR if
+    #: given; and which records, files beside them and lines of the runs' ledger contradict each other.
     verify: Annotated[Path | None, arg(metavar="REPORT.JSON|FOLDER|ARCHIVE")] = None
-    """Says what of this report, in any of its forms, does not follow from its records, or from those in RUNS_DIR if
-    given; and which records, files beside them and lines of the runs' ledger contradict each other."""
+    #: Writes FOLDER/board.html, a leaderboard of all records and archives below FOLDER that hold; those that do not are
+    #: named. --verify FOLDER/board.html renders it anew.
     board: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    """Writes FOLDER/board.html, a leaderboard of all records and archives below FOLDER that hold; those that do not are
-    named. --verify FOLDER/board.html renders it anew."""
     pack: Annotated[Path | None, arg(metavar="ARCHIVE.tar.gz")] = None
     """Writes the records with their report into this file."""
     sign: Annotated[Path | None, arg(metavar="KEY")] = None
     """Signs report.json, which holds the hash of every record, with this SSH key (ssh-keygen -Y sign)."""
+    #: With --verify: who may have signed, lines of a name and a public SSH key; without a signature of one of them the
+    #: report does not hold.
     signers: Annotated[Path | None, arg(metavar="FILE")] = None
-    """With --verify: who may have signed, lines of a name and a public SSH key; without a signature of one of them the
-    report does not hold."""
 
 
 def main(args: Args) -> int:
     from transfer.report.write.board import BOARD_HTML
 
+    for asked in args.declared:
+        if "=" not in asked:
+            raise UserError(f"--as takes WEIGHTS=METHOD, not {asked!r}: folders and archives come before it")
     if args.board is not None:
         return _board(args.board, args)
     if args.verify is not None and args.verify.name == BOARD_HTML:

@@ -52,9 +52,9 @@ class Args(RunArgs):
 
     suite: Annotated[Positional[str], arg(metavar="SUITE")]
     """which suite: demo or paper"""
+    #: what to start from: paths of checkpoints or random:ARCH; NAME is what reports call it, by default the file's;
+    #: twist@run0=a.pth twist@run1=b.pth are two pre-training runs of one method
     checkpoints: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME=]CKPT ...")] = ()
-    """what to start from: paths of checkpoints or random:ARCH; NAME is what reports call it, by default the file's;
-    twist@run0=a.pth twist@run1=b.pth are two pre-training runs of one method"""
     weights: Annotated[tuple[str, ...], arg(metavar="[NAME=]CKPT ...")] = ()
     """more of them, as an option"""
     read: Annotated[tuple[str, ...], arg(metavar="NAME=OPTIONS ...")] = ()

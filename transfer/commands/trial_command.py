@@ -46,9 +46,9 @@ class TrialArgs(RunArgs):
 
     bench: Annotated[Positional[str], arg(metavar="BENCH")]
     """which benchmark"""
+    #: a checkpoint's path, timm:NAME[@FILE] or hf://OWNER/NAME[/FILE][@REVISION] (see tools/convert.sh --help), or
+    #: random:ARCH (random:resnet18, random:resnet50) for a fresh initialisation
     checkpoint: Annotated[Positional[str], arg(metavar="CKPT")]
-    """a checkpoint's path, timm:NAME[@FILE] or hf://OWNER/NAME[/FILE][@REVISION] (see tools/convert.sh --help), or
-    random:ARCH (random:resnet18, random:resnet50) for a fresh initialisation"""
     overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="KEY=VALUE ...")] = ()
     """settings that differ from the protocol, in the framework's own names; their rows are marked "off protocol" """
     suite: str | None = None

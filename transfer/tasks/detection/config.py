@@ -129,6 +129,7 @@ def apply_overrides(cfg: CfgNode, overrides: Sequence[str]) -> None:
         except ValueError:
             kind = type(current).__name__
             raise UserError(f"override {key}={text}: expected a value of type {kind}, like {current!r}") from None
+        override_syntax.check_numbers(key, current, dict(leaves(cfg))[key])
 
 
 def _check_key(key: str, known: dict[str, Any]) -> None:

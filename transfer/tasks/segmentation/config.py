@@ -187,6 +187,7 @@ def _set(config: Config, key: str, text: str) -> None:
         inner = ", ".join(f"{key}.{name}" for name in current)
         raise UserError(f"override {key!r} names a group of settings: set one of {inner}")
     value = _parse(text, current, key)
+    override_syntax.check_numbers(key, current, value)
     group[int(last) if isinstance(group, (list, tuple)) else last] = value
 
 
@@ -198,7 +199,7 @@ def _item(group: Any, name: str, key: str) -> Any:
     if not hasattr(group, "keys"):
         raise UserError(f"override {key!r}: what comes before {name!r} has no settings of its own")
     if name not in group:
-        raise unknown_name(f"override (in {key!r})", name, group.keys())
+        raise unknown_name(f"setting of MMSegmentation in {key!r}", name, group.keys())
     return group[name]
 
 
