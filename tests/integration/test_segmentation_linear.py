@@ -11,7 +11,7 @@ import torch
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from tests.backbones import trained_like
-from tests.integration.test_segmentation_full_width import NO_WARMUP, SMALL, ade20k, cityscapes
+from tests.integration.test_segmentation_full_width import NO_WARMUP, SMALL, ade20k, cityscapes, voc
 from transfer import benchmarks
 from transfer.commands.report import write_report
 from transfer.doctor.check import examine
@@ -52,6 +52,7 @@ def test_the_stages_of_a_pyramid_are_proved_as_for_other_protocols(tmp_path: Pat
     ("name", "arch", "layout", "channels"),
     [
         ("seg-ade20k-linear", "test_vit", ade20k, [64]),
+        ("seg-voc-linear", "test_vit", voc, [64]),
         ("seg-cityscapes-linear4", "resnet10t", cityscapes, [64, 128, 256, 512]),
         ("seg-ade20k", "resnet50", ade20k, [256] * 4),
     ],
