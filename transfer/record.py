@@ -30,7 +30,7 @@ LATER_FIELDS = ("processor", "data_remarks", "norm_batch", "repeats", "files", "
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One figure. ``value`` is in percent, as the published tables print it (:mod:`transfer.record_bounds`)."""
+    """One figure. ``value`` is in percent, as published tables print it, or as :mod:`transfer.record_bounds` says."""
 
     value: float
     direction: Literal["higher", "lower"] = "higher"
@@ -179,7 +179,7 @@ class TrialRecord(TrialResult):
         if self.status == "failed" and (self.metrics or not self.error):
             raise ValueError("a failed trial has a metric" if self.metrics else "a failed trial has no error")
         for name, value in self.unfit().items():
-            raise ValueError(f"{name} is {value}, not a figure in percent")
+            raise ValueError(f"{name} is {value}, not a figure of this metric")
         for problem in out_of_bounds(self):
             raise ValueError(problem)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from twist_common.strict_json import brief
 
@@ -15,6 +15,9 @@ MAX_TEXT = 1_000_000  # characters of a config, an error, a path or a remark
 MAX_COUNT = 2**31 - 1  # of seeds, versions and batches
 MAX_COST = 2**60  # seconds, hours and bytes
 SIGNED_METRICS = frozenset({"silhouette", "ari", "ami", "ami_max"})  # chance is 0, and worse than chance is below
+# Errors, of which a lower figure is better, with the highest: in cm, of depths up to 10 m; and in percent of depths
+# from 1 mm on.
+ERRORS = {"rmse_cm": 1_000.0, "abs_rel": 1_000_000.0}
 STANDINGS = ("", "on protocol", "rescaled", "off protocol")
 COLLECTIONS = (
     "metrics", "references", "inflated", "choices", "packages", "files",
@@ -23,12 +26,17 @@ COLLECTIONS = (
 
 
 def metric_range(metric: str) -> tuple[float, float]:
-    """Lowest and highest figure, in percent: 0 and 100, or from -100 for :data:`SIGNED_METRICS`."""
-    return -100.0 if metric in SIGNED_METRICS else 0.0, 100.0
+    """Lowest and highest figure: 0 and 100 percent, from -100 for :data:`SIGNED_METRICS`, up to another for errors."""
+    return -100.0 if metric in SIGNED_METRICS else 0.0, ERRORS.get(metric, 100.0)
+
+
+def direction_of(metric: str) -> Literal["higher", "lower"]:
+    """Which figures of a metric are better."""
+    return "lower" if metric in ERRORS else "higher"
 
 
 def out_of_range(metric: str, value: float) -> bool:
-    """Whether no figure in percent can be this, by :func:`metric_range`; NaN is none."""
+    """Whether no figure of the metric can be this, by :func:`metric_range`; NaN is none."""
     lowest, highest = metric_range(metric)
     return not lowest - 1e-6 <= value <= highest + 1e-6  # means of many figures round
 

@@ -235,7 +235,9 @@ class DenseDataset(DatasetRow):
 
 @dataclass(frozen=True, kw_only=True)
 class Band:
-    """The range in which a canary's main metric must end, in percent; ``low`` itself is outside.
+    """The range in which a canary's main metric must end; the end at which nothing was learned is itself outside.
+
+    That is ``low``, or ``high`` of errors (:func:`transfer.record_bounds.direction_of`).
 
     Attributes:
         source: how it was measured, or where it is published.

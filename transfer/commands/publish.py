@@ -222,8 +222,8 @@ def _body(weights: ConvertedWeights, measured: Sequence[Measured]) -> list[str]:
         f"{largest:.3g}, rule {rule}.",
         "## Measured",
         _table(measured),
-        "In percent, mean ± sample standard deviation (trials), on protocol. Differences are paired by seed, with "
-        f"their 95 % interval. Every trial is in [{REPORT}]({REPORT}).",
+        "In percent unless a metric names its unit, mean ± sample standard deviation (trials), on protocol. "
+        f"Differences are paired by seed, with their 95 % interval. Every trial is in [{REPORT}]({REPORT}).",
         "## Files",
         f"- {escape(weights.path.name)}: SHA-256 `{proof['weights_sha256']}`\n"
         f"- `{PROOF}`: the conversion's proof; source SHA-256 `{source['sha256']}`\n"

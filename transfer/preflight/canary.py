@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transfer.benchmarks import BENCHMARKS
 from transfer.record import TrialRecord
+from transfer.record_bounds import direction_of
 from transfer.rows import Benchmark
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
 from transfer.weights.of_trial import arch_of
@@ -94,20 +95,23 @@ def missed(benchmark: Benchmark, figures: dict[str, float]) -> str | None:
     """The first band that was missed, as a sentence without its full stop; None if all is well.
 
     Args:
-        figures: main metric in percent, by :data:`RANDOM` and :data:`SUPERVISED`.
+        figures: of the main metric, by :data:`RANDOM` and :data:`SUPERVISED`.
     """
     canary = benchmark.canary
     assert canary is not None, "benchmarks without a canary are refused before"
     bands = {RANDOM: canary.random, SUPERVISED: canary.supervised}
+    is_error = direction_of(benchmark.main_metric) == "lower"
     for kind, figure in figures.items():
         band = bands[kind]
         assert band is not None, "supervised weights without a band are refused before"
-        if not band.low < figure <= band.high:
+        if not (band.low <= figure < band.high if is_error else band.low < figure <= band.high):
+            expected = "from {:g} to below {:g}" if is_error else "above {:g} and up to {:g}"
             return (
                 f"the canary of {benchmark.name} from {kind} ended at {benchmark.main_metric} {figure:.2f}, but should "
-                f"have ended above {band.low:g} and up to {band.high:g} ({band.source})"
+                f"have ended {expected.format(band.low, band.high)} ({band.source})"
             )
-    if SUPERVISED in figures and figures[SUPERVISED] <= figures[RANDOM]:
+    gain = figures[SUPERVISED] - figures[RANDOM] if SUPERVISED in figures else None
+    if gain is not None and (-gain if is_error else gain) <= 0:
         return (
             f"the canary of {benchmark.name} from {SUPERVISED} ended at {benchmark.main_metric} "
             f"{figures[SUPERVISED]:.2f}, no better than {figures[RANDOM]:.2f} from {RANDOM}"

@@ -141,7 +141,7 @@ def make_record(
     """
     found = outcome or Outcome(metrics={}, resolved_config="", arch="unknown", source_format="unknown")
     if not error and (broken := found.unfit()):
-        error = f"not a figure in percent: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
+        error = f"no figure of the metric: {', '.join(f'{name} = {value}' for name, value in broken.items())}"
     if not error and not found.metrics:
         error = "the task returned no metric"
     if error:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 TITLE, EVIDENCE_TITLE = "Transfer report", "Pre-training report"
 
 READING = (
-    "Figures are in percent, differences in percentage points. Mean ± sample standard deviation (number of trials); a "
-    "trial is one process with one seed, and every trial's value is listed. A figure opens the card of its trials: "
-    "seeds, hashes, code, versions, device, hours.",
+    "Figures are in percent and differences in percentage points, unless a metric names its unit. Mean ± sample "
+    "standard deviation (number of trials); a trial is one process with one seed, and every trial's value is listed. A "
+    "figure opens the card of its trials: seeds, hashes, code, versions, device, hours.",
     "95 % intervals are Student's t; below three trials there is neither an interval nor a test. Differences are "
     "paired: weights minus baseline for the same seed, over the seeds that both have. p: two-sided paired t test, "
     "whatever the data; sign flips: the exact permutation test, which does not assume a normal distribution and "

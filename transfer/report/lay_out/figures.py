@@ -55,7 +55,8 @@ def overview_plots(report: Report) -> tuple[Plot, ...]:
             parts.append([])
         parts[-1] += marks
     baselines = sorted({row.baseline for row in report.rows if row.baseline})
-    unit = f"difference to {' or '.join(baselines)} (percentage points)"
+    unit = fmt.in_units((result.main_metric for result in report.benchmarks), "percentage points")
+    unit = f"difference to {' or '.join(baselines)} ({unit})"
     plots: list[Plot] = []
     for marks in filter(None, parts):
         alt = f"Paired {unit}, with simultaneous 95 % intervals: " + "; ".join(

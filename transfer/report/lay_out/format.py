@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from transfer.report.compare.power import MAX_TRIALS_NEEDED
 from transfer.report.compare.statistics import MIN_TRIALS, ImagesInterval, Interval, SampleSummary
@@ -33,12 +34,22 @@ METRIC_TITLES = {
     "silhouette": "Silhouette",
     "top1_chosen": "Top-1, chosen head",
     "top5_chosen": "Top-5, chosen head",
+    "rmse_cm": "RMSE in cm",
+    "abs_rel": "AbsRel",
+    "delta1": "δ1",
 }
+NAMED_UNIT = re.compile(r" in \w+$")
 
 
 def metric_title(name: str) -> str:
     """The field's spelling of a metric's name; an unknown one stays as it is."""
     return METRIC_TITLES.get(name, name)
+
+
+def in_units(metrics: Iterable[str], unit: str = "in percent") -> str:
+    """What the figures of a table are in, if a title of :data:`METRIC_TITLES` names no other unit."""
+    others = any(NAMED_UNIT.search(metric_title(name)) for name in metrics)
+    return f"{unit} where no other unit is named" if others else unit
 
 
 def number(value: float | None, *, digits: int = 2) -> str:

@@ -154,7 +154,7 @@ def results_table(result: BenchmarkResult) -> Table:
             TableRow(cells(row.label, (fmt.number(row.values.get(name), digits=1) for name in names)), "published")
             for row in result.published.rows
         ]
-    caption = "Mean ± sample standard deviation (trials), in percent"
+    caption = f"Mean ± sample standard deviation (trials), {fmt.in_units(names)}"
     filled = (RowGroup(heading, tuple(rows)) for heading, rows in groups.items() if rows)
     return Table(caption, tuple(columns), tuple(filled))
 
@@ -215,7 +215,8 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 _pairing(compared),
             )
             rows.append(TableRow(cells, card=card_anchor(result, row)))
-    caption = "Paired differences over common seeds, in percentage points"
+    unit = fmt.in_units((metric.name for metric in result.metrics), "in percentage points")
+    caption = f"Paired differences over common seeds, {unit}"
     return Table(caption, tuple(columns), (RowGroup(None, tuple(rows)),)) if rows else None
 
 
@@ -244,7 +245,7 @@ def trials_table(result: BenchmarkResult) -> Table:
         cells += [(f"{trial.seed} (failed)", *[fmt.NOTHING] * len(names)) for trial in row.failed]
         card = card_anchor(result, row)
         groups.append(RowGroup(row_label(row), tuple(TableRow(each, card=card) for each in cells)))
-    return Table("Every trial, in percent", (*number_columns("Seed"), *columns), tuple(groups))
+    return Table(f"Every trial, {fmt.in_units(names)}", (*number_columns("Seed"), *columns), tuple(groups))
 
 
 def trial_value(trial: TrialRecord, metric: str) -> str:
