@@ -138,6 +138,13 @@ def test_a_machines_preflight_is_shown_and_kept_and_its_failures_are_a_warning(r
     assert "The preflight of 8 x NVIDIA L4 failed: ddp." in document.warnings
     for page in (render_html(document), render_markdown(document)):
         assert "Preflight: 8 x NVIDIA L4" in page and "exit code 1: no route" in page and "31.5" in page
+    write_report([runs])
+    path = runs / "report.json"
+    assert verify(path).holds
+    path.write_text(path.read_text().replace('"status": "fail"', '"status": "pass"'))
+    assert verify(path).differing == (
+        'preflight 0, 8 x NVIDIA L4 0, status: the report says "pass", the records give "fail"',
+    )
     packed = tmp_path / "all.tar.gz"
     assert main(Args(runs=(runs,), pack=packed)) == 0
     assert find_evidence([packed, runs]) == find_evidence([packed]) == find_evidence([runs])

@@ -17,7 +17,8 @@ from transfer.report.compare.method_differences import ONE_RUN, method_differenc
 from transfer.report.compare.model import ResultRow
 from transfer.report.compare.results import build_report
 from transfer.report.compare.runs import methods
-from transfer.report.lay_out.tables import IMAGES_TOO
+from transfer.report.lay_out import format as fmt
+from transfer.report.lay_out.tables import IMAGES_TOO, P_IMAGES_TOO
 from transfer.report.verify import verify
 from twist_common.errors import UserError
 from twist_common.files import sha256_bytes
@@ -67,6 +68,10 @@ def test_every_form_shows_the_interval_for_new_images(runs: Path) -> None:
         assert (IMAGES_TOO.replace("%", r"\%") if name == "report.tex" else IMAGES_TOO) in text or name == "report.json"
     report, _ = write_report([runs])
     assert IMAGES_TOO in summary_text(report)
+    p_images = fmt.p_value(twist.differences["miou"].p_images)
+    shown = (runs / "report.md").read_text().replace("&lt;", "<").replace("\\", "").split(f"{P_IMAGES_TOO} |")[1]
+    (line,) = (line for line in shown.splitlines() if "twist − random-resnet18" in line and "mIoU" in line)
+    assert p_images in [cell.strip() for cell in line.split("|")]
     assert f"[+{difference.interval.low:.2f}, +{difference.interval.high:.2f}]" in summary_text(report)
     assert not twist.differences["macc"].with_images  # of the main metric alone
 
@@ -184,4 +189,4 @@ def test_with_one_run_of_each_the_report_says_so(runs: Path) -> None:
     """As of all records that name no run."""
     write_report([runs])
     assert "holds for these checkpoints only" in (runs / "report.md").read_text()
-    assert methods(write_report([runs])[0]) == []
+    assert methods(write_report([runs])[0]) == ()

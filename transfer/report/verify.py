@@ -252,6 +252,8 @@ def _cells(content: dict[str, Any]) -> Cells:
             cells |= dict(_leaves(setting, f"{where}, {setting['setting']}"))
     for entry in content["pretraining"]:
         cells |= dict(_leaves(entry, f"pre-training, {entry['label']}"))
+    for index, entry in enumerate(content["preflights"]):
+        cells |= dict(_leaves(entry["checks"], f"preflight {index}, {entry['device']}"))
     for entry in content["records"]:
         cells[f"{_stated_name(entry)}, status"] = entry["status"]
     return cells

@@ -7,6 +7,7 @@ them, of the two methods less that between them, as in :mod:`~transfer.report.co
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -69,10 +70,11 @@ class _Runs:
     has_failed: bool
 
 
-def method_differences(report: Report) -> list[MethodDifference]:
+@functools.lru_cache(maxsize=1)
+def method_differences(report: Report) -> tuple[MethodDifference, ...]:
     """All pairs of methods on every benchmark, on protocol; none where no method has several runs."""
     if not methods(report):
-        return []
+        return ()
     found = []
     for suite in report.suites:
         results = [result for result in report.benchmarks if result.key.suite == suite]
@@ -81,7 +83,7 @@ def method_differences(report: Report) -> list[MethodDifference]:
         corrected = holm([each.p_value if each else None for each in over_runs])
         for (result, ours, theirs), each, p_holm in zip(pairs, over_runs, corrected, strict=True):
             found.append(_difference(result, ours, theirs, each, p_holm))
-    return found
+    return tuple(found)
 
 
 def difference_over_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -174,7 +175,7 @@ def _printed(benchmarks: Iterable[str], averages: Mapping[str, float]) -> tuple[
     )
 
 
-def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
+def _measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
     """One row for each weights, baselines first, off protocol last; none if no benchmark of the form was run."""
     found: dict[tuple[bool, bool, str, str], dict[str, tuple[BenchmarkResult, ResultRow]]] = {}
     for result in report.benchmarks:
@@ -188,7 +189,7 @@ def measured_rows(report: Report, suite: str, form: Form) -> list[MeasuredRow]:
     return [MeasuredRow(runs, mark) for (*_, mark), runs in sorted(found.items(), key=lambda each: each[0])]
 
 
-def average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
+def _average(suite: str, form: Form, row: MeasuredRow) -> Average | None:
     """None unless every column of the form was measured, with at least one seed in common."""
     columns = [row.values(place) for place in form.places]
     seeds = sorted(set.intersection(*(set(values) for values in columns))) if columns else []
@@ -211,7 +212,7 @@ class AverageDifference:
     difference: PairedDifference
 
 
-def average_differences(found: Sequence[Average]) -> list[AverageDifference]:
+def _average_differences(found: Sequence[Average]) -> list[AverageDifference]:
     """Of each average whose baseline, of all columns the same, has one in the same form; on protocol alone."""
     on_protocol = [each for each in found if all(row.procedure.on_protocol for row in each.row.rows)]
     by_label = {(each.suite, each.form.title, each.label): each for each in on_protocol}
@@ -225,10 +226,35 @@ def average_differences(found: Sequence[Average]) -> list[AverageDifference]:
     return compared
 
 
+@dataclass(frozen=True)
+class FilledForm:
+    """A form with what a suite measured of it.
+
+    Attributes:
+        averages: of each of the rows.
+        differences: of the averages.
+    """
+
+    suite: str
+    form: Form
+    rows: tuple[MeasuredRow, ...]
+    averages: tuple[Average | None, ...]
+    differences: tuple[AverageDifference, ...]
+
+
+@functools.lru_cache(maxsize=1)
+def filled_forms(report: Report) -> tuple[FilledForm, ...]:
+    """For each suite, the paper's tables of which at least one benchmark was run."""
+    forms, found = paper_forms(), []
+    for suite in report.suites:
+        for form in forms:
+            if rows := _measured_rows(report, suite, form):
+                averages = tuple(_average(suite, form, row) for row in rows)
+                differences = _average_differences([each for each in averages if each])
+                found.append(FilledForm(suite, form, tuple(rows), averages, tuple(differences)))
+    return tuple(found)
+
+
 def averages(report: Report) -> Iterator[Average]:
     """Every average that the tables in the paper's form show."""
-    for suite in report.suites:
-        for form in paper_forms():
-            for row in measured_rows(report, suite, form):
-                if found := average(suite, form, row):
-                    yield found
+    return (each for filled in filled_forms(report) for each in filled.averages if each)

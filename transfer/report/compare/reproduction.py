@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transfer.report.compare.model import Report
-from transfer.report.compare.paper import Form, MeasuredRow, Place, PrintedRow, measured_rows, paper_forms
+from transfer.report.compare.paper import Form, MeasuredRow, Place, PrintedRow, filled_forms, paper_forms
 from transfer.report.compare.power import ALPHA
 from transfer.report.compare.statistics import MIN_TRIALS, SampleSummary
 from twist_common.errors import UserError, unknown_name
@@ -112,7 +112,6 @@ def reproductions(report: Report, suite: str, form: Form, row: MeasuredRow) -> I
 
 
 def all_reproductions(report: Report) -> Iterator[Reproduction]:
-    for suite in report.suites:
-        for form in paper_forms():
-            for row in measured_rows(report, suite, form):
-                yield from reproductions(report, suite, form, row)
+    for filled in filled_forms(report):
+        for row in filled.rows:
+            yield from reproductions(report, filled.suite, filled.form, row)

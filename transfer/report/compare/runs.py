@@ -7,6 +7,7 @@ for new runs counts each run once, by its mean over the seeds (:mod:`~transfer.r
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,10 +65,11 @@ def is_drawn(row: ResultRow) -> bool:
     return row.trials[0].weights.source.startswith(RANDOM_PREFIX)
 
 
-def methods(report: Report) -> list[MethodSummary]:
+@functools.lru_cache(maxsize=1)
+def methods(report: Report) -> tuple[MethodSummary, ...]:
     """Every method on every benchmark, on protocol; none where no method has several runs."""
     found = [summary for result in report.benchmarks for summary in _of_benchmark(result)]
-    return found if any(len(each.runs) > 1 for each in found) else []
+    return tuple(found) if any(len(each.runs) > 1 for each in found) else ()
 
 
 def runs_of_methods(result: BenchmarkResult) -> dict[str, list[ResultRow]]:

@@ -50,6 +50,7 @@ READING = (
     "verdict, equivalence, bold and simultaneous intervals are for new images too, since a difference that the images "
     "alone can explain is none. The other interval, p of the t test and of sign flips, the smallest detectable "
     "difference and the number of trials are for new seeds on these very images, and without outcomes everything is. "
+    "p, images too: of the interval for both; Holm's p is made from the larger of the two. "
     "AMI and accuracy of clusters are not drawn anew, and have no such interval. Images alone: one trial, or a figure "
     "on which the seed has no influence.",
     "Pre-training runs of one method are weights named METHOD@RUN. Between runs and between seeds: standard deviations "
@@ -70,9 +71,9 @@ READING = (
     "in 80 % of cases (two-sided, 5 %; in a family of m comparisons, 5 % / m). A smaller true difference is likely to "
     "be missed. More trials: how many would have to be added to find the difference in the column's title. With "
     "--margin, equivalent: two one-sided tests show the difference to be smaller than the margin.",
-    "Failed trials are counted but excluded from averages: (3 of 4) marks the mean of survivors. Off-protocol trials "
-    "are averaged and compared only with trials that ran the same procedure. tools/report.sh --verify report.json "
-    "recomputes every figure from the records.",
+    "Failed trials are counted but excluded from averages: (3 of 4) marks the mean of survivors, which is undecided "
+    "where it is ahead, whatever its p. Off-protocol trials are averaged and compared only with trials that ran the "
+    "same procedure. tools/report.sh --verify report.json recomputes every figure from the records.",
 )
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transfer.report.compare.model import Report
 from transfer.report.compare.paper import (
     Average,
     AverageDifference,
+    FilledForm,
     Form,
     MeasuredRow,
     Place,
     PrintedRow,
-    average,
-    average_differences,
-    measured_rows,
-    paper_forms,
+    filled_forms,
 )
 from transfer.report.compare.reproduction import Reproduction, reproductions
 from transfer.report.lay_out import format as fmt
@@ -47,13 +45,7 @@ DIFFERENCE_OF_AVERAGES = (
 
 def paper_tables(report: Report) -> tuple[Table, ...]:
     """For each suite, the paper's tables of which at least one benchmark was run."""
-    forms = paper_forms()
-    return tuple(
-        _table(report, suite, form, rows)
-        for suite in report.suites
-        for form in forms
-        if (rows := measured_rows(report, suite, form))
-    )
+    return tuple(_table(report, filled) for filled in filled_forms(report))
 
 
 def measured_label(row: MeasuredRow) -> str:
@@ -72,19 +64,18 @@ def average_anchor(found: Average) -> str:
     return f"average-{fmt.slug(found.suite, title, measured_label(found.row))}"
 
 
-def _table(report: Report, suite: str, form: Form, rows: Sequence[MeasuredRow]) -> Table:
-    averages = [average(suite, form, row) for row in rows]
-    averaged = any(averages)
+def _table(report: Report, filled: FilledForm) -> Table:
+    suite, form, rows = filled.suite, filled.form, filled.rows
+    averaged = any(filled.averages)
     main = {result.key.benchmark: result.main_metric for result in report.benchmarks if result.key.suite == suite}
     columns = text_columns("Method")
     columns += [Column(FACT_TITLES[name], numeric=name == "epochs") for name in form.facts]
     columns += [Column(place_title(form, each), strong=main.get(each.benchmark) == each.metric) for each in form.places]
     columns += [Column("Average")] if averaged else []
-    measured = (_measured(report, form, row, found, averaged) for row, found in zip(rows, averages, strict=True))
+    measured = (_measured(report, form, row, found, averaged) for row, found in zip(rows, filled.averages, strict=True))
     groups = [RowGroup("Measured", tuple(measured))]
-    compared = average_differences([each for each in averages if each])
-    if compared:
-        lines = (_difference_of_averages(each, len(columns)) for each in compared)
+    if filled.differences:
+        lines = (_difference_of_averages(each, len(columns)) for each in filled.differences)
         groups.append(RowGroup(DIFFERENCE_OF_AVERAGES, tuple(lines)))
     if form.printed:
         printed = []

@@ -14,6 +14,7 @@ from twist_common.files import sha256_text
 
 MAX_SIDE_BY_SIDE = 6
 IMAGES_TOO = "95 %, seeds and images"
+P_IMAGES_TOO = "p, images too"
 INFLATED = "Inflated references, not results: what the choice that is best on the test images would have given"
 Kind = Literal["measured", "baseline", "inflated", "floor", "published"]
 
@@ -191,7 +192,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     columns = text_columns("Metric", "Weights − baseline")
     any_images = has_images(result)
     columns += number_columns("Difference", "95 % interval", *([IMAGES_TOO] if any_images else []))
-    columns += number_columns("p, t test", "p, Holm", "p, sign flips")
+    columns += number_columns("p, t test", *([P_IMAGES_TOO] if any_images else []), "p, Holm", "p, sign flips")
     columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds", "r, efficiency")
     rows = []
     for metric in main_first(result):
@@ -207,6 +208,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 fmt.signed_interval(compared.summary.interval),
                 *([images_interval(compared)] if any_images else []),
                 fmt.p_value(compared.p_value),
+                *([fmt.p_value(compared.p_images)] if any_images else []),
                 fmt.p_value(compared.p_holm),
                 fmt.p_value(compared.p_sign_flip),
                 fmt.number(compared.smallest_detectable),

@@ -16,7 +16,7 @@ from transfer.report.compare import power
 from transfer.report.compare import statistics as stats
 from transfer.report.compare.method_differences import method_differences
 from transfer.report.compare.model import BenchmarkResult, Report, ResultRow
-from transfer.report.compare.paper import Form, MeasuredRow, average_differences, averages
+from transfer.report.compare.paper import Form, MeasuredRow, averages, filled_forms
 from transfer.report.compare.ranking import rankings
 from transfer.report.compare.reproduction import all_reproductions
 from transfer.report.compare.runs import methods
@@ -29,7 +29,7 @@ from twist_common.strict_json import loads, read_bounded, reason
 if TYPE_CHECKING:
     from transfer.report.read.ablation_files import Ablation
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 
 def render_csv(report: Report) -> str:
@@ -132,7 +132,8 @@ def json_content(report: Report) -> dict[str, Any]:
         "average_differences": [
             _place(each.average.suite, each.average.form, each.average.row)
             | {"baseline": measured_label(each.baseline.row), "difference": asdict(each.difference)}
-            for each in average_differences([*averages(report)])
+            for filled in filled_forms(report)
+            for each in filled.differences
         ],
         "rankings": [
             {
@@ -178,6 +179,9 @@ def json_content(report: Report) -> dict[str, Any]:
                 "last": {name: points[-1][1] for name, points in run.curves.items()},
             }
             for run in evidence.pretraining
+        ],
+        "preflights": [
+            {"device": each.device, "checks": [asdict(check) for check in each.checks]} for each in evidence.preflights
         ],
         "ledger": asdict(report.ledger) | {"heads": [each.ledger.head for each in evidence.ledgers]},
         "records": [
