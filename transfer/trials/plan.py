@@ -211,7 +211,7 @@ def data_root(row: DatasetRow, given: Path | None, *, must_exist: bool = True) -
     if not root.is_dir() and not given and detectron2_root and row.in_detectron2_root:
         root = Path(detectron2_root)
     if must_exist and not root.is_dir():
-        how = "run tools/demo_data.sh" if row.embedded else "give --data DIR or set DATA_ROOT"
+        how = "run tools/demo_data.sh" if row.embedded else "give --data DIR or set DATA_ROOT (docs/data.md)"
         raise UserError(f"no folder {root} with the data of {row.name}: {how}")
     return root.resolve()
 
