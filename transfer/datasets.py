@@ -6,13 +6,10 @@ unpacked archive may also be in the sub-folder in which torchvision keeps it.
 
 from __future__ import annotations
 
-from transfer.rows import (
+from transfer.layouts import (
     AdeMasks,
     CityscapesMasks,
     CocoBoxes,
-    DatasetRow,
-    DenseDataset,
-    LabelledDataset,
     MaskFolders,
     MaskList,
     OwnMasks,
@@ -20,6 +17,7 @@ from transfer.rows import (
     VocList,
     VocMasks,
 )
+from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from twist_common.errors import unknown_name
 
 HELD_OUT = "official train and test; validation images are held out from train"

@@ -36,7 +36,7 @@ from transfer.doctor import stamp
 from transfer.doctor.boxes import box_problem, check_coco, check_voc
 from transfer.doctor.check import check_dataset
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
-from transfer.rows import CocoBoxes, VocBoxes, VocList
+from transfer.layouts import CocoBoxes, VocBoxes, VocList
 from transfer.trial import silent
 from twist_common.errors import UserError
 

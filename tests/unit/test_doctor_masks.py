@@ -13,7 +13,7 @@ from tests.doctor_damage import save_image, save_mask, sentences
 from transfer import datasets
 from transfer.doctor.findings import Findings
 from transfer.doctor.masks import check_ade20k, check_cityscapes, check_voc
-from transfer.rows import AdeMasks, CityscapesMasks
+from transfer.layouts import AdeMasks, CityscapesMasks
 from transfer.trial import silent
 
 

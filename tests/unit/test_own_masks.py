@@ -18,7 +18,8 @@ from tests.own_masks import COLOURS, NUM_TEST, NUM_TRAIN, make_masks
 from transfer import benchmarks
 from transfer.doctor.check import examine
 from transfer.doctor.own_data import completed
-from transfer.rows import DenseDataset, OwnMasks
+from transfer.layouts import OwnMasks
+from transfer.rows import DenseDataset
 from transfer.tasks.own_files import NOT_NAMED, NamedFiles
 from transfer.tasks.segmentation.config import judged, protocol_of, resolve_config, schedule
 from transfer.tasks.segmentation.masks import class_indices, mask_pairs

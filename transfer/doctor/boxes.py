@@ -21,7 +21,7 @@ from transfer.doctor.findings import (
     UNREADABLE_ANNOTATION,
     Findings,
 )
-from transfer.rows import CocoBoxes, VocBoxes, VocList
+from transfer.layouts import CocoBoxes, VocBoxes, VocList
 from transfer.tasks.detection.coco_files import image_path, read_coco
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from twist_common.progress import Progress

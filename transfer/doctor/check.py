@@ -10,18 +10,8 @@ from typing import Any
 
 from transfer.doctor import boxes, classification, masks, stamp
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
-from transfer.rows import (
-    AdeMasks,
-    CityscapesMasks,
-    CocoBoxes,
-    DatasetRow,
-    DenseDataset,
-    LabelledDataset,
-    Layout,
-    OwnMasks,
-    VocBoxes,
-    VocMasks,
-)
+from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, Layout, OwnMasks, VocBoxes, VocMasks
+from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from transfer.trial import silent
 from twist_common.errors import UserError
 from twist_common.files import sha256_text

@@ -21,7 +21,7 @@ from transfer.doctor.findings import (
     SEVERAL_COLUMNS,
     Findings,
 )
-from transfer.rows import AdeMasks, CityscapesMasks, MaskList, OwnMasks, VocMasks
+from transfer.layouts import AdeMasks, CityscapesMasks, MaskList, OwnMasks, VocMasks
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from twist_common.progress import Progress
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from transfer.doctor.own_masks import find_masks
 from transfer.doctor.stamp import remembered
-from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, LabelledDataset, OwnMasks
+from transfer.layouts import CocoBoxes, OwnMasks
+from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.detection.own_coco import find_coco

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from transfer.doctor.stamp import remembered
-from transfer.rows import MaskFolders, OwnMasks
+from transfer.layouts import MaskFolders, OwnMasks
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
 from transfer.tasks.segmentation.masks import COLOUR, IGNORED, distinct, mask_pairs, pixels, written
 from twist_common.errors import UserError

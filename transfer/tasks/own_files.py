@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.layouts import Layout
 from transfer.protocol_lock import BatchSchedule
-from transfer.rows import DenseDataset, Layout
+from transfer.rows import DenseDataset
 from twist_common.errors import UserError
 
 

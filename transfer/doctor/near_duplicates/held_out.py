@@ -13,17 +13,8 @@ from transfer.doctor.findings import Findings
 from transfer.doctor.masks import ade20k_images, cityscapes_images, voc_pairs
 from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
-from transfer.rows import (
-    AdeMasks,
-    CityscapesMasks,
-    CocoBoxes,
-    DatasetRow,
-    DenseDataset,
-    LabelledDataset,
-    OwnMasks,
-    VocBoxes,
-    VocMasks,
-)
+from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, OwnMasks, VocBoxes, VocMasks
+from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.detection.coco_files import image_path
 from transfer.tasks.detection.voc_files import image_of

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transfer.layouts import CocoBoxes, VocBoxes
 from transfer.protocol_lock import BatchSchedule
-from transfer.rows import CocoBoxes, DatasetRow, DenseDataset, VocBoxes
+from transfer.rows import DatasetRow, DenseDataset
 from transfer.tasks.detection.splits import OWN_TEST, OWN_TRAIN
 from transfer.tasks.own_files import described, schedule_for
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transfer.rows import CocoBoxes, CocoFile
+from transfer.layouts import CocoBoxes, CocoFile
 from transfer.tasks.detection.coco_files import image_path, read_coco
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
 from twist_common.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from transfer.rows import VocBoxes, VocList
+from transfer.layouts import VocBoxes, VocList
 from transfer.tasks.detection.splits import OWN_YEAR
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained

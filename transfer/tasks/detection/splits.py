@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfer.datasets import DATASETS
-from transfer.rows import CocoBoxes, CocoFile, DenseDataset, VocBoxes
+from transfer.layouts import CocoBoxes, CocoFile, VocBoxes
+from transfer.rows import DenseDataset
 
 OWN_TRAIN, OWN_TEST = "own_train", "own_test"
 OWN_YEAR = 2012  # average precision is the area under the curve, as in VOC from 2010 on
@@ -19,7 +20,7 @@ class VocSplit:
 
     Attributes:
         num_images: None for a part of a split.
-        folder: see :class:`transfer.rows.VocList`.
+        folder: see :class:`transfer.layouts.VocList`.
     """
 
     year: int

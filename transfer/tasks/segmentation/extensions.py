@@ -20,7 +20,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 from torch import nn
 
-from transfer.rows import MaskFolders
+from transfer.layouts import MaskFolders
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from transfer.tasks.segmentation.preprocessing import PinnedPreProcessor
 from transfer.weights.backbone.layers import parameter_groups

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.rows import MaskFolders
+from transfer.layouts import MaskFolders
 from twist_common.images import IMAGE_SUFFIXES, images_below
 
 IGNORED = 255  # the class index of pixels that are not labelled

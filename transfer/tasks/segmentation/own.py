@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfer.layouts import OwnMasks
 from transfer.protocol_lock import BatchSchedule
-from transfer.rows import DatasetRow, DenseDataset, OwnMasks
+from transfer.rows import DatasetRow, DenseDataset
 from transfer.tasks.own_files import described, schedule_for
 from transfer.tasks.segmentation.masks import palette
 
