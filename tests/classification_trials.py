@@ -14,6 +14,7 @@ import torch
 from transfer import benchmarks
 from transfer.tasks.classification import task, training
 from transfer.trial import Trial, WeightsRef
+from twist_common.background import BackgroundWriter
 from twist_common.files import sha256_text
 
 
@@ -63,9 +64,17 @@ def run_until_killed(trial: Trial, step: int, of: str = "") -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
+class _Waits(BackgroundWriter):
+    """So that the checkpoint of the step that the kill comes after is there."""
+
+    def start(self, write: Callable[[], None]) -> None:
+        super().start(write)
+        self.wait()
+
+
 def _killed_at(step: int, of: str, trial: Trial) -> None:
     torch.set_num_threads(1)
-    training.INTERVAL_SECONDS = 0.0
+    training.INTERVAL_SECONDS, training.BackgroundWriter = 0.0, _Waits  # type: ignore[misc]
 
     def progress(done: int, total: int, what: str) -> None:
         if done == step and what.startswith(of):

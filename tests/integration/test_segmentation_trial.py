@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import errno
 import math
 import shutil
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from tests.outcome_checks import assert_metrics_follow
 from tests.segmentation_trials import CHECKPOINTS, NUM_TEST, make_trial
 from transfer import benchmarks
-from transfer.tasks.segmentation import task
+from transfer.tasks.segmentation import hooks, task
 from transfer.tasks.segmentation.config import load_protocol, resolve_config
 from transfer.tasks.segmentation.extensions import MergeForeground, register_extensions
 from transfer.tasks.segmentation.hooks import VerifyBackbone
@@ -26,6 +30,7 @@ from transfer.tasks.segmentation.runner import SegmentationJob, build_runner, na
 from transfer.trial import Trial
 from transfer.weights.convert.convert import converted_weights
 from twist_common.errors import UserError
+from twist_common.files import atomic_path
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
@@ -141,7 +146,6 @@ def test_resumed_trial_ends_as_an_uninterrupted_one(scenes: Path, weights_dir: P
     killed = tmp_path / "killed"
     shutil.copytree(tmp_path / "whole", killed)
     (killed / "iter_4.pth").unlink()
-    (killed / "last_checkpoint").write_text(str(killed / "iter_2.pth"))
     steps: list[tuple[int, int, str]] = []
     trial = make_trial(scenes, weights_dir, killed, CHECKPOINTS)
     resumed = task.run(replace(trial, progress=lambda *step: steps.append(step)))
@@ -151,6 +155,42 @@ def test_resumed_trial_ends_as_an_uninterrupted_one(scenes: Path, weights_dir: P
         torch.load(folder / "iter_4.pth", weights_only=True)["state_dict"] for folder in (killed, tmp_path / "whole")
     )
     assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_checkpoint_is_written_beside_the_next_iterations(
+    scenes: Path, weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def progress(done: int, total: int, what: str) -> None:
+        if (done, what) == (3, "training"):
+            assert not (tmp_path / "iter_2.pth").exists()
+            goes_on.set()
+
+    @contextlib.contextmanager
+    def slow_path(path: Path) -> Iterator[Path]:
+        assert goes_on.wait(60), "the training waited for the file"
+        with atomic_path(path) as temporary:
+            yield temporary
+
+    monkeypatch.setattr(hooks, "atomic_path", slow_path)
+    task.run(replace(make_trial(scenes, weights_dir, tmp_path, CHECKPOINTS), progress=progress))
+    early, late = (torch.load(tmp_path / f"iter_{i}.pth", weights_only=True)["state_dict"] for i in (2, 4))
+    assert any(not torch.equal(early[name], late[name]) for name in late)
+
+
+def test_full_disk_ends_the_training_at_the_next_iteration(
+    scenes: Path, weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def full(path: Path) -> Iterator[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        yield path
+
+    monkeypatch.setattr(hooks, "atomic_path", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*iter_2\.pth'"):
+        task.run(make_trial(scenes, weights_dir, tmp_path, CHECKPOINTS))
+    assert not list(tmp_path.glob("iter_*"))
 
 
 def test_two_initialisations_with_one_seed_share_neck_and_head(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:

@@ -51,6 +51,21 @@ def test_with_all_classes_the_figures_are_mmsegmentations() -> None:
     assert scored("ExistingClassesIoU", predicted, truth) == scored("IoUMetric", predicted, truth)
 
 
+@pytest.mark.parametrize(("num_classes", "dtype"), [(2, torch.uint8), (3, torch.long), (150, torch.long)])
+def test_areas_are_mmsegmentations_to_the_pixel(num_classes: int, dtype: torch.dtype) -> None:
+    from mmseg.evaluation import IoUMetric
+
+    from transfer.tasks.segmentation.extensions import ExistingClassesIoU
+
+    generator = torch.Generator().manual_seed(0)
+    predicted, label = (torch.randint(num_classes, (300, 200), generator=generator).to(dtype) for _ in range(2))
+    label[:50], label[60, :7] = 255, 254  # not labelled; and no class
+    args = predicted, label, num_classes, 255
+    ours, theirs = ExistingClassesIoU.intersect_and_union(*args), IoUMetric.intersect_and_union(*args)
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert theirs[2].sum() == 250 * 200 and theirs[0].sum() > 0
+
+
 def test_images_are_read_as_they_are_stored(digits: Path, tmp_path: Path) -> None:
     config, _ = resolve_config(load_protocol(benchmarks.get("demo-seg").config_path))
     point_to_data(config, digits)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from transfer.processes import Report, launch
 from transfer.trial import Trial, silent
 from twist_common import gpus
+from twist_common.background import BackgroundWriter, host_copy
 from twist_common.files import atomic_path, sha256_text
 
 INTERVAL_SECONDS = 60.0  # between checkpoints: what a kill costs at most; a ResNet-50 is written in a second
@@ -74,6 +76,8 @@ def _train(job: tuple[Callable[[Trial, Any], object], Trial, Any], report: Repor
 class Training:
     """One training by steps. Its state is saved from time to time, and resumed only by the very same training.
 
+    The file is written while the next steps run, and is whole when the training ends, however it does.
+
     Args:
         checkpoint: the file of its state; the last one holds the result.
         identity: text that determines the training's result. A file with another identity is not used, but replaced.
@@ -114,6 +118,7 @@ class Training:
 
         Raises:
             FloatingPointError: a loss is not a number.
+            OSError: the state was not written, e.g. on a full disk.
         """
         first_step = 0
         if self._checkpoint.is_file():
@@ -126,7 +131,7 @@ class Training:
         from torch.utils.tensorboard import SummaryWriter
 
         last_saved = time.monotonic()
-        with contextlib.ExitStack() as stack:
+        with BackgroundWriter() as background, contextlib.ExitStack() as stack:
             if self._group.is_first:  # of a killed run, the points from the first step on are hidden
                 writer = SummaryWriter(str(self._curves), purge_step=first_step)
                 stack.callback(writer.close)
@@ -140,8 +145,13 @@ class Training:
                         writer.add_scalar(f"train/{name}", value, step)
                 if not self._group.is_first:
                     continue
+                background.check()
                 if is_last or time.monotonic() - last_saved >= INTERVAL_SECONDS:
-                    with atomic_path(self._checkpoint) as temporary, temporary.open("wb") as file:
-                        torch.save({"identity": self._identity, "state": {**state(), "step": step}}, file)
+                    content = {"identity": self._identity, "state": host_copy({**state(), "step": step})}
+                    background.start(partial(self._write, content))
                     last_saved = time.monotonic()
                 self._done(step, self.num_steps)
+
+    def _write(self, content: dict[str, Any]) -> None:
+        with atomic_path(self._checkpoint) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)  # given a path, torch would hide what the system refuses

@@ -1,5 +1,5 @@
 """What our trials use and MMSegmentation lacks: any backbone, a linear head, a user's own masks, a transform of
-masks, a metric, and layer-wise learning rates."""
+masks, a metric, layer-wise learning rates, and checkpoints that are written beside the work."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.transforms import BaseTransform
+from mmengine.fileio import register_backend
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.evaluation import IoUMetric
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import resize
-from mmseg.registry import DATASETS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
+from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 from torch import nn
 
 from transfer.layouts import MaskFolders
+from transfer.tasks.segmentation.hooks import BackgroundBackend, BackgroundCheckpoints
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from transfer.tasks.segmentation.preprocessing import PinnedPreProcessor
 from transfer.weights.backbone.layers import parameter_groups
@@ -30,6 +32,8 @@ from transfer.weights.convert.mmseg_backbone import register_backbone
 def register_extensions() -> None:
     """Makes them known to configs by their names. Idempotent."""
     register_backbone()
+    register_backend(BackgroundBackend.__name__, BackgroundBackend, force=True)
+    HOOKS.register_module(module=BackgroundCheckpoints, force=True)
     MODELS.register_module(module=LinearPyramidHead, force=True)
     MODELS.register_module(module=PinnedPreProcessor, force=True)
     DATASETS.register_module(module=OwnMasksDataset, force=True)
@@ -101,10 +105,33 @@ class ExistingClassesIoU(IoUMetric):
 
     A class of which no pixel is to be found would enter the mean as 0 where the model predicts it once, and not at all
     where it never does. ``areas`` are the pixels of each image and class that were scored last: right, in the union,
-    predicted, labelled.
+    predicted, labelled. On GPUs the host waits for those of no image, but for all together after the last.
     """
 
     areas: list[tuple[torch.Tensor, ...]]
+    results: list[tuple[torch.Tensor, ...]]
+
+    @staticmethod
+    def intersect_and_union(
+        pred_label: torch.Tensor, label: torch.Tensor, num_classes: int, ignore_index: int
+    ) -> tuple[torch.Tensor, ...]:
+        """MMSegmentation's areas (classes,), on the device of the predictions, by no index of unknown length."""
+        is_labelled = label != ignore_index
+
+        def area(of: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+            """Pixels of each class; the others are counted as -1."""
+            return torch.histc(torch.where(where, of.float(), -1.0), num_classes + 1, min=-1, max=num_classes - 1)[1:]
+
+        right = area(label, is_labelled & (pred_label == label))
+        predicted, labelled = area(pred_label, is_labelled), area(label, is_labelled)
+        return right, predicted + labelled - right, predicted, labelled
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """MMEngine's, of areas on the host."""
+        if self.results:
+            self.results = [tuple(each) for each in torch.stack([torch.stack(each) for each in self.results]).cpu()]
+        figures: dict[str, float] = super().evaluate(size)
+        return figures
 
     def compute_metrics(self, results: list[tuple[torch.Tensor, ...]]) -> dict[str, float]:
         self.areas = results

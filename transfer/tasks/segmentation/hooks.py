@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from transfer.weights.convert.target import ConversionError, check_same_tensors
+from twist_common.background import BackgroundWriter
 from twist_common.errors import UserError
+from twist_common.files import atomic_path, named_in_errors
 
 
 class ReportProgress(Hook):
@@ -89,3 +93,47 @@ class SeedEachIteration(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         torch.manual_seed((self._seed << 32) + (runner.rank << 24) + batch_idx)
+
+
+class BackgroundBackend(LocalBackend):
+    """MMEngine's local files, written while the work goes on, whole or not at all.
+
+    MMEngine makes an instance for each file; of a process all write in one thread.
+    """
+
+    writer: ClassVar = BackgroundWriter()
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Starts to write; the file before this one is waited for, and its error raised."""
+        self.writer.start(partial(_write, obj, Path(filepath)))
+
+    def isfile(self, filepath: str | Path) -> bool:
+        """Whether there is such a file once all is written."""
+        self.writer.wait()
+        return bool(super().isfile(filepath))
+
+
+def _write(content: bytes, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+class BackgroundCheckpoints(CheckpointHook):
+    """MMEngine's checkpoints, by :class:`BackgroundBackend`: one is removed only when those after it are whole.
+
+    Args:
+        settings: of MMEngine's hook.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "backend_args": {"backend": BackgroundBackend.__name__}})
+        BackgroundBackend.writer = BackgroundWriter()  # without an error of an earlier training
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
+        BackgroundBackend.writer.check()
+        with named_in_errors(Path(runner.work_dir)):  # MMEngine writes the last one's path there
+            super().after_train_iter(runner, batch_idx, *args, **kwargs)
+
+    def after_train(self, runner: Runner) -> None:
+        BackgroundBackend.writer.wait()
+        super().after_train(runner)

@@ -29,7 +29,13 @@ from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
 from transfer.tasks.segmentation.extensions import register_extensions  # noqa: E402
-from transfer.tasks.segmentation.hooks import ReadLossesOnce, ReportProgress, SeedEachIteration, VerifyBackbone  # noqa: E402
+from transfer.tasks.segmentation.hooks import (  # noqa: E402
+    BackgroundCheckpoints,
+    ReadLossesOnce,
+    ReportProgress,
+    SeedEachIteration,
+    VerifyBackbone,
+)
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
 from twist_common.errors import UserError  # noqa: E402
 
@@ -134,6 +140,9 @@ def build_runner(job: SegmentationJob, report: Report) -> Runner:
     config.model.backbone.init_cfg = {"type": "Pretrained", "checkpoint": str(job.weights)}
     if config.test_evaluator.type == "IoUMetric":
         config.test_evaluator.type = "ExistingClassesIoU"
+    checkpoints = config.default_hooks.get("checkpoint")
+    if checkpoints and checkpoints.type == "CheckpointHook":
+        checkpoints.type = BackgroundCheckpoints.__name__
     if job.device == "cuda":
         config.model.data_preprocessor.type = "PinnedPreProcessor"
         if config.optim_wrapper.optimizer.type in ("AdamW", "SGD"):

@@ -18,7 +18,6 @@ from twist_common.gpus import num_processes
 __all__ = ["resolve_config", "run"]
 
 IDENTITY = "identity.txt"
-POINTER = "last_checkpoint"  # MMEngine writes the path of a checkpoint here once that is complete
 
 
 def run(trial: Trial) -> Outcome:
@@ -94,22 +93,17 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
 
 
 def last_checkpoint(work_dir: Path, identity: str) -> Path | None:
-    """The newest complete checkpoint that this very trial left in ``work_dir``, or None.
+    """The newest checkpoint that this very trial left in ``work_dir``, or None.
 
     What another trial left (other settings, weights, data or seed) is removed.
 
     Args:
         identity: text of all that determines the trial's result.
     """
-    mark, pointer = work_dir / IDENTITY, work_dir / POINTER
+    mark, checkpoints = work_dir / IDENTITY, list(work_dir.glob("iter_*.pth"))  # each is whole
     if not mark.is_file() or mark.read_text(encoding="utf-8") != identity:
-        pointer.unlink(missing_ok=True)
-        for stale in work_dir.glob("iter_*.pth"):
+        for stale in checkpoints:
             stale.unlink()
         write_text(mark, identity)
         return None
-    if not pointer.is_file():
-        return None
-    # by name: the folder may have been moved since
-    checkpoint = work_dir / Path(pointer.read_text(encoding="utf-8").strip()).name
-    return checkpoint if checkpoint.is_file() else None
+    return max(checkpoints, key=lambda path: int(path.stem.removeprefix("iter_")), default=None)
