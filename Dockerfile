@@ -7,12 +7,14 @@
 # --ipc=host (or --shm-size=16g): loader processes pass images through /dev/shm, of which Docker gives 64 MB.
 FROM python:3.11-slim-bookworm
 
+# Not pinned: Debian's mirrors keep no older versions, so what is pinned would soon not install.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git procps \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /suite
 COPY requirements.lock pyproject.toml ./
 COPY tools tools
-RUN tools/setup.sh
+RUN tools/setup.sh && rm -rf /root/.cache
 COPY . .
 CMD ["tools/demo.sh", "--quick"]

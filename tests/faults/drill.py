@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.kills import differences
@@ -67,6 +67,10 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
     few = "train_cfg.max_iters=2"
     return {
         "data": Command("-m twist_common.digits --out {out}/digits", 10),
+        "publish": Command(
+            f"-m transfer.commands.publish {checkpoint} --arch resnet18 --report {runs}/report.json --out {{out}}/card",
+            8,
+        ),
         "report": Command(f"-m transfer.commands.report {runs} --out {{out}}", 14),
         "check_data": Command(f"-m transfer.commands.check_data digits --data {data}", 10),
         "convert": Command(f"-m transfer.commands.convert {checkpoint} --arch resnet18 --to all --out {{out}}", 12),
@@ -88,7 +92,7 @@ def drill(command: Command, out: Path, *, seed: int) -> Drilled:
     """Runs it undisturbed, then killed and asked to stop at moments spread over its time, then to its end."""
     moments, found, whole, killed = random.Random(seed), Drilled(), out / "whole", out / "killed"
     began = time.monotonic()
-    if code := _start(command, whole).wait():
+    if code := start(command, whole).wait():
         return Drilled(wrong=[f"undisturbed it ends with {code}"])
     found.seconds = time.monotonic() - began
     signals = [signal.SIGKILL] * command.kills + list(POLITE)
@@ -96,7 +100,7 @@ def drill(command: Command, out: Path, *, seed: int) -> Drilled:
     while signals:
         log = out / "stderr.txt"
         with log.open("w") as stderr:
-            process = _start(command, killed, stderr)
+            process = start(command, killed, stderr)
             try:
                 process.wait(moments.uniform(0.0, found.seconds))
             except subprocess.TimeoutExpired:
@@ -111,8 +115,8 @@ def drill(command: Command, out: Path, *, seed: int) -> Drilled:
                 if process.returncode:
                     found.wrong.append(f"started again it ends with {process.returncode}: {log.read_text()[-300:]!r}")
                 shutil.rmtree(killed)  # it came to its end: once more from nothing
-        found.wrong += [f"still runs: {line}" for line in _orphans(killed)]
-    last = [_start(command, killed) for _ in range(command.at_once)]
+        found.wrong += [f"still runs: {line}" for line in orphans(killed)]
+    last = [start(command, killed) for _ in range(command.at_once)]
     found.wrong += [f"in the end it ends with {code}" for process in last if (code := process.wait())]
     ignored = re.compile(command.measures)
     found.wrong += [
@@ -122,16 +126,19 @@ def drill(command: Command, out: Path, *, seed: int) -> Drilled:
     return found
 
 
-def _start(command: Command, out: Path, stderr: object = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+def start(
+    command: Command, out: Path, stderr: object = subprocess.DEVNULL, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """The command, with ``out`` for its ``{out}``, its cache and whatever else the environment says."""
     out.mkdir(parents=True, exist_ok=True)
     line = [word.replace("{out}", str(out)) for word in command.line.split()]
     own = {"XDG_CACHE_HOME": str(out / "cache"), "MPLCONFIGDIR": str(out.parent / "matplotlib")}
     usual = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment: Mapping[str, str] = os.environ | own | usual
-    return subprocess.Popen([sys.executable, *line], env=environment, stdout=subprocess.DEVNULL, stderr=stderr)  # type: ignore[call-overload,no-any-return]
+    whole = {**os.environ, **own, **usual, **(environment or {})}
+    return subprocess.Popen([sys.executable, *line], env=whole, stdout=subprocess.DEVNULL, stderr=stderr)  # type: ignore[call-overload,no-any-return]
 
 
-def _orphans(out: Path) -> Sequence[str]:
+def orphans(out: Path) -> Sequence[str]:
     """Processes that work in the folder after the command has ended, and do not end by themselves."""
     deadline = time.monotonic() + ORPHAN_SECONDS
     while found := [each for each in _processes() if f"XDG_CACHE_HOME={out / 'cache'}" in each[1]]:
@@ -154,15 +161,16 @@ def _processes() -> list[tuple[str, str, str]]:
     return found
 
 
-def main() -> int:
+def commands_with_inputs(inputs: Path) -> dict[str, Command]:
+    """The commands, and in the folder what they read."""
     import torch
     from torchvision.models import resnet18
 
     from tests.report_records import trials
+    from transfer.commands.report import write_report
     from twist_common.digits import generate
+    from twist_common.files import sha256_file
 
-    out = Path(sys.argv[1]).resolve()
-    inputs = out / "inputs"
     generate(inputs / "digits")
     for split in ("train", "val"):
         for name in "017":
@@ -171,10 +179,19 @@ def main() -> int:
                 shutil.copy(path, inputs / "few" / split / name)
     torch.manual_seed(0)
     torch.save(resnet18(num_classes=10).state_dict(), inputs / "resnet18.pth")
+    measured = sha256_file(inputs / "resnet18.pth")
     for record in [*trials([50.0, 51.0, 52.0], weights="random-resnet18"), *trials([60.0, 61.0, 62.5])]:
+        if record.weights.name == "twist":  # what publish finds in the report
+            record = replace(record, weights=replace(record.weights, sha256=measured)).sealed()
         record.save(inputs / "runs" / record.weights.name / f"trial-{record.seed}" / "record.json")
+    write_report([inputs / "runs"])
+    return commands(inputs / "digits", inputs / "resnet18.pth", inputs / "runs")
+
+
+def main() -> int:
+    out = Path(sys.argv[1]).resolve()
     drilled: dict[str, Drilled] = {}
-    for name, command in commands(inputs / "digits", inputs / "resnet18.pth", inputs / "runs").items():
+    for name, command in commands_with_inputs(out / "inputs").items():
         if sys.argv[2:] and name not in sys.argv[2:]:
             continue
         found = drilled[name] = drill(command, out / name, seed=len(drilled))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.faults import drill
+from tests.faults import drill, refusals
 from tests.report_records import trials
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are found through /proc")
@@ -41,6 +43,39 @@ def test_the_drill_sees_what_is_lost_left_over_or_still_runs(tmp_path: Path) -> 
     assert any("missing after the kills" in line for line in found.wrong)
 
 
+WRITES = """
+import dataclasses, sys
+from pathlib import Path
+from twist_common import cli
+from twist_common.files import write_text
+@dataclasses.dataclass
+class Args:
+    "Writes."
+    out: Path
+def main(args: Args) -> None:
+    for number in range(3):
+        path = args.out / f"{number}.txt"
+        KIND
+cli.run(Args, main, prog="program")
+"""
+WELL, BADLY = "write_text(path, 'x')", "path.with_suffix('.tmp').touch(); path.write_text('x')"
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) for what refuses")
+def test_what_the_system_refuses_is_one_sentence_and_what_is_left_over_is_seen(tmp_path: Path) -> None:
+    library, wrong = refusals.compiled(tmp_path), {}
+    for kind in (WELL, BADLY):
+        program = tmp_path / f"program{len(wrong)}.py"
+        program.write_text(WRITES.replace("KIND", kind))
+        found = refusals.Refusing(drill.Command(f"{program} --out {{out}}", 0), tmp_path / program.stem, library)
+        found.refuse(errno.EDQUOT, 1)
+        wrong[kind] = found.wrong
+    assert wrong[WELL] == []
+    assert any(line.startswith("EDQUOT from call") and "left: " in line for line in wrong[BADLY])
+
+
 @pytest.mark.skipif("DRILL" not in os.environ, reason="DRILL names no folder for the long form")
-def test_a_hundred_kills_spread_over_all_commands() -> None:
-    assert not subprocess.run([sys.executable, "-m", "tests.faults.drill", os.environ["DRILL"]]).returncode
+@pytest.mark.parametrize("form", ["drill", "refusals", "set_up"])
+def test_a_hundred_kills_and_refusals_spread_over_all_commands(form: str) -> None:
+    folder = Path(os.environ["DRILL"]) / form
+    assert not subprocess.run([sys.executable, "-m", f"tests.faults.{form}", folder]).returncode

@@ -73,6 +73,16 @@ def test_the_demo_is_made_of_commands(tmp_path: Path) -> None:
     assert {name for name, _ in steps} <= set(COMMANDS)
 
 
+def test_the_demo_in_a_checkout_of_somebody_elses_says_where_data_may_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_ROOT", str(tmp_path / "theirs/data"))
+    monkeypatch.setattr(demo.os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UserError, match=r"cannot write to .*: set DATA_ROOT to a folder for data"):
+        demo.main(demo.Args(out=tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def plans(benchmark: str, tmp_path: Path) -> list[TrialPlan]:
     weights = [weights_ref("random:resnet18", name=None)]
     chosen = [BENCHMARKS[benchmark]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Args:
 def main(args: Args) -> int:
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials is {args.trials}: give a whole number from 1 up")
+    check_place(data_root() / "digits")
     failed = 0
     for name, arguments in steps(args):
         code = run_module(COMMANDS[name][0], [*map(str, arguments)])
@@ -42,6 +44,13 @@ def main(args: Args) -> int:
             return code
         failed = failed or code  # a failed trial is reported, not hidden: the report is written all the same
     return failed
+
+
+def check_place(digits: Path) -> None:
+    """Raises UserError where the embedded data are not and cannot be written, as in a checkout of somebody else's."""
+    nearest = next(folder for folder in (digits.resolve(), *digits.resolve().parents) if folder.exists())
+    if not digits.exists() and not os.access(nearest, os.W_OK):
+        raise UserError(f"cannot write to {nearest}, where the digits belong: set DATA_ROOT to a folder for data")
 
 
 def steps(args: Args) -> list[tuple[str, list[str | Path]]]:
