@@ -64,7 +64,8 @@ import sys
 from twist_common import cli
 from transfer.benchmarks import BENCHMARKS, SEGMENTATION
 from transfer.datasets import DATASETS
-from transfer.rows import Benchmark, DenseDataset, MaskList, VocMasks
+from transfer.layouts import MaskList, VocMasks
+from transfer.rows import Benchmark, DenseDataset
 
 DATASETS["shapes"] = DenseDataset(
     name="shapes", title="Shapes", source="this test", guide="draw them again into {root}", parts=("shapes",),

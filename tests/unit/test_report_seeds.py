@@ -9,7 +9,7 @@ from transfer.record import TrialRecord
 from transfer.report.compare.results import build_report
 from transfer.report.compare.seeds import seed_notes
 from transfer.report.lay_out.document import build_document
-from transfer.report.lay_out.tables import results_table
+from transfer.report.lay_out.tables import overview_table, results_table
 
 
 def notes(records: list[TrialRecord]) -> list[str]:
@@ -40,6 +40,13 @@ def test_a_seed_that_other_weights_have_is_missing_and_unequal_numbers_are_said(
     found = notes([*of_seeds(0, 1, 2, 3, 4), *of_seeds(0, 1, 2, weights="random-resnet18")])
     assert found[0] == "random-resnet18: seeds 3, 4 are missing."
     assert "differ in their number of trials (3 to 5)" in found[1]
+
+
+@pytest.mark.parametrize(("ours", "said"), [(3, False), (5, True)])
+def test_a_difference_over_fewer_pairs_than_trials_says_so(ours: int, *, said: bool) -> None:
+    report = build_report([*of_seeds(*range(ours)), *trials([50.0, 51.5, 52.0], weights="random-a")])
+    (row,) = (row for row in overview_table(report).groups[0].rows if row.cells[0] == "twist")
+    assert ("(3 pairs)" in row.cells[2]) == said
 
 
 def test_a_failed_trial_is_not_missing() -> None:

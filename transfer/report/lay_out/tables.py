@@ -93,7 +93,7 @@ def overview_table(report: Report) -> Table:
         rows = []
         for row in result.rows:
             compared = row.differences.get(result.main_metric)
-            difference = fmt.difference(compared.summary) if compared else "no baseline"
+            difference = _difference(row, compared, result) if compared else "no baseline"
             cells = (
                 row_label(row),
                 fmt.summary(row.metrics.get(result.main_metric), len(row.failed)),
@@ -107,6 +107,14 @@ def overview_table(report: Report) -> Table:
             rows.append(TableRow(cells, row_kind(row), best, card_anchor(result, row)))
         groups.append(RowGroup(f"{benchmark_label(report, result)}: {main_metric_label(result)}", tuple(rows)))
     return Table("Main metric of every benchmark", (*text_columns("Weights"), *numbers), tuple(groups))
+
+
+def _difference(row: ResultRow, compared: PairedDifference, result: BenchmarkResult) -> str:
+    """With the number of pairs where one of the two means is over more trials."""
+    pair = [each for each in result.rows if each is row or (each.is_baseline and each.procedure == row.procedure)]
+    pairs, shown = compared.summary.n, fmt.difference(compared.summary)
+    is_said = not compared.summary.interval or pairs == max(len(each.done) for each in pair)
+    return shown if is_said else f"{shown} ({fmt.plural(pairs, 'pair')})"
 
 
 def results_table(result: BenchmarkResult) -> Table:
