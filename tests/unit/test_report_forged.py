@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +140,50 @@ def test_a_records_hash_that_was_emptied_in_the_report_is_named(written: Path, t
     path = tmp_path / "report.json"
     path.write_text(re.sub(r'"record_sha256": "\w+"', '"record_sha256": ""', (written / "report.json").read_text()))
     assert len(verify(path, [written]).edited) == 4
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda content: content["records"][0].update(seal="0" * 64), "records 0, seal"),
+        (lambda content: content["ledger"].update(num_lines=12), "ledger, num_lines"),
+        (lambda content: content["benchmarks"].append(content["benchmarks"][0]), "benchmarks 1, suite"),
+        (lambda content: content.update(state_of_the_art=True), "state_of_the_art"),
+    ],
+)
+def test_what_no_page_shows_of_the_json_is_verified_too(
+    written: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None], named: str
+) -> None:
+    content = json.loads((written / "report.json").read_text())
+    edit(content)
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    first, *_ = verify(tmp_path / "report.json", [written]).differing
+    assert first.startswith(f"report.json, {named}: the report says ")
+
+
+def swapped(first: Path, second: Path) -> None:
+    ours, theirs = first.read_bytes(), second.read_bytes()
+    first.write_bytes(theirs)
+    second.write_bytes(ours)
+
+
+def test_outcomes_and_records_that_changed_places_are_named(tmp_path: Path) -> None:
+    for seed in range(2):
+        hits = Hits(np.array([0, 1, 1, 0]), {"top1": np.array([True, True, False, seed == 0])})
+        record = done(hits.metrics(), seed=seed, benchmark="demo-linear")
+        path = folder_of(record, tmp_path) / OUTCOMES_NAME
+        path.parent.mkdir(parents=True)
+        path.write_bytes(packed(hits))
+        save([dataclasses.replace(record, files={OUTCOMES_NAME: sha256_file(path)}).sealed()], tmp_path)
+    write_report([tmp_path])
+    for name in (OUTCOMES_NAME, "record.json"):
+        swapped(*tmp_path.glob(f"demo/demo-linear/twist-*/trial-*/{name}"))
+        edited = verify(tmp_path).edited
+        assert [line.split(", ", 2)[2] for line in edited[:2]] == [
+            f"seed {seed}: {OUTCOMES_NAME} is not the trial's" for seed in ((0, 1) if name == OUTCOMES_NAME else (1, 0))
+        ]
+        swapped(*tmp_path.glob(f"demo/demo-linear/twist-*/trial-*/{name}"))
+    assert verify(tmp_path).holds
 
 
 def test_a_protocol_difference_that_was_emptied_is_named(tmp_path: Path) -> None:

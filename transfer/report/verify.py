@@ -90,7 +90,8 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
         if stated.hashes.get(trial_name(record)) not in (None, sha256_text(record.to_text()))
     ]
     copied = (line for _, line in copies(records))
-    differing = tuple(_differences(stated.cells, _cells(json_content(report))))
+    computed = json_content(report)
+    differing = tuple(_differences(stated.cells, _cells(computed)))
     # Where figures differ, so does every form, and nothing is said by that.
     forms = [] if differing else changed_forms(written, report, stated.sources, found)
     lines = {sha256 for each in evidence.ledgers for sha256 in each.ledger.hashes}
@@ -99,6 +100,8 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
         for head in stated.heads
         if head not in lines
     )
+    if not (differing or changed):
+        differing = tuple(_rest(stated.content, computed))
     signed_by, unsigned = _signature(written, signers) if signers else ("", "")
     return Verification(
         num_cells=len(stated.cells),
@@ -111,6 +114,13 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
         unsigned=unsigned,
         signed_by=signed_by,
     )
+
+
+def _rest(stated: dict[str, Any], computed: dict[str, Any]) -> Iterator[str]:
+    """What else a program may read in a ``report.json``; a ledger that has grown since is told by its last line."""
+    if stated["ledger"]["heads"] != computed["ledger"]["heads"]:
+        stated, computed = ({**each, "ledger": None} for each in (stated, computed))
+    return _differences(*(dict(_leaves(each, REPORT_JSON)) for each in (stated, computed)))
 
 
 def _signature(written: WrittenReport, signers: Path) -> tuple[str, str]:
@@ -127,12 +137,14 @@ class _Stated:
     """What a ``report.json`` says.
 
     Attributes:
+        content: all of it but where the records are.
         options: of :func:`build_report`.
         hashes: of the records' files, by trial.
         heads: hashes of the last lines of the ledgers.
     """
 
     sources: list[str]
+    content: dict[str, Any]
     options: dict[str, Any]
     cells: Cells
     hashes: dict[str, str]
@@ -157,6 +169,7 @@ def _read_stated(written: WrittenReport) -> _Stated:
         }
         return _Stated(
             sources=[text({"sources": each}, "sources") for each in stated["sources"]],
+            content={name: each for name, each in stated.items() if name not in ("schema_version", "sources")},
             options=options,
             cells=_cells(stated),
             hashes={_stated_name(entry): entry["record_sha256"] for entry in stated["records"]},
