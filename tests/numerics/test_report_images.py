@@ -10,6 +10,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from tests.report_records import done
+from transfer.outcomes.clusters import Clusters
 from transfer.outcomes.labels import Hits
 from transfer.outcomes.objects import Detections, Matches
 from transfer.outcomes.pixels import Confusion
@@ -82,6 +83,23 @@ def test_coverage_of_one_deterministic_figure() -> None:
         interval = interval_of(values, resampled)
         assert interval and interval.degrees is None and interval.se_seeds == 0
         covered += holds(interval.interval, expected(0.8, 0))
+    assert 0.93 <= covered / NUM_EXPERIMENTS <= 0.97
+
+
+def test_coverage_of_normalised_mutual_information() -> None:
+    """Of 30 labels with 20 images each, where NMI of drawn images would cover 91 %."""
+    rng = np.random.default_rng(9)
+    shares = rng.dirichlet(np.full(30, 0.3), 30) / 2 + np.eye(30) / 2
+    intervals, values = [], []
+    for _ in range(NUM_EXPERIMENTS):
+        labels, clusters = np.divmod(rng.choice(900, 600, p=shares.ravel() / 30), 30)
+        outcomes = Clusters(labels, clusters, np.ones(600, dtype=bool))
+        values.append(float(outcomes.resampled("nmi", np.ones((1, 600)))[0]))
+        resampled = resample(outcomes, "nmi")
+        interval = interval_of({0: values[-1]}, {0: resampled}) if resampled else None
+        assert interval
+        intervals.append(interval.interval)
+    covered = sum(holds(each, float(np.mean(values))) for each in intervals)
     assert 0.93 <= covered / NUM_EXPERIMENTS <= 0.97
 
 

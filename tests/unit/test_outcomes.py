@@ -70,8 +70,6 @@ def test_images_that_count_twice_are_images_twice(kind: str) -> None:
     found = KINDS[kind]
     twice = np.full((2, found.num_images), 2.0)
     for metric in found.resamplable:
-        if metric == "ari":  # corrected for the chance of pairs, which are not four times as many
-            continue
         once = found.resampled(metric, twice / 2)
         assert found.resampled(metric, twice) == pytest.approx(once, rel=1e-12)
 
@@ -96,11 +94,23 @@ def test_weights_are_numbers_of_copies() -> None:
     expected = figures(SCORES[drawn], LABELS[drawn], "mean_per_class")
     for metric, value in expected.items():
         assert single.resampled(metric, weights) == pytest.approx(value, rel=1e-12)
-    clusters = KINDS["clusters"]
-    assert isinstance(clusters, Clusters)
-    scores = cluster_scores(clusters.labels[drawn], clusters.clusters[drawn])
-    for metric in ("nmi", "ari"):
-        assert clusters.resampled(metric, weights) == pytest.approx(100 * scores[metric], rel=1e-9)
+
+
+def test_normalised_mutual_information_is_drawn_by_what_each_image_adds_to_it() -> None:
+    """Equal to the jackknife written out: scikit-learn's NMI without one image after the other."""
+    found = KINDS["clusters"]
+    assert isinstance(found, Clusters)
+
+    def nmi(rows: np.ndarray) -> float:
+        return cluster_scores(found.labels[rows], found.clusters[rows])["nmi"]
+
+    rows = np.arange(60)
+    without = np.array([nmi(np.delete(rows, row)) for row in rows])
+    weights = RNG.multinomial(60, np.full(60, 1 / 60), 3).astype(float)
+    expected = nmi(rows) + weights @ (59 * (without.mean() - without)) / 60
+    assert found.resampled("nmi", weights) == pytest.approx(100 * expected, rel=1e-9)
+    one_group = Clusters(np.zeros(4, dtype=int), np.zeros(4, dtype=int), np.ones(4, dtype=bool))
+    assert one_group.resampled("nmi", np.array([[1.0, 2.0, 0.0, 1.0]])) == 100.0
 
 
 def test_what_does_not_follow_is_named() -> None:
