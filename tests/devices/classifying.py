@@ -20,8 +20,9 @@ from torch import Tensor
 from pretrain.model.head import ProjectionHead
 from tests.devices.fake_cuda import fake_cuda
 from tests.devices.watch import Counts, Watch
+from tools.first_hour import gpu_steps
 from transfer import benchmarks
-from transfer.tasks.classification import finetune, finetune_task, heads_task, loader, scoring
+from transfer.tasks.classification import finetune, finetune_task, heads_task, knn, loader, logistic, scoring
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.protocol import Precision
 from transfer.tasks.clustering import network
@@ -29,6 +30,7 @@ from transfer.trial import silent
 from transfer.weights.backbone import IMAGENET
 from transfer.weights.backbone.network import build_network
 from twist_configs.classification import imagenet_1pct, imagenet_linear
+from twist_configs.classification import knn as knn_config
 
 NUM_STEPS, COUNTED = 3, 1  # steps, and which of them is counted: the last is logged
 SHARE = 16  # images of one process
@@ -52,7 +54,7 @@ class Loader:
 
 
 def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None) -> Counts:
-    """What one step does, or one batch that is read.
+    """What one step does, or one batch that is read; where none is read, all.
 
     Args:
         name: a key of :data:`WORK`.
@@ -75,7 +77,7 @@ def work(name: str, arch: str, num_processes: int = 1, fault: str | None = None)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(watch)
         WORK[name](_trial(arch, folder), num_processes)
-    return seen[0]
+    return seen[0] if seen else watch.counts()
 
 
 def _trial(arch: str, folder: Path) -> Any:
@@ -148,6 +150,29 @@ def _estimate_norms(trial: Any, num_processes: int) -> None:
     network.estimate_statistics(_backbone(trial)[0], batches, num_batches=NUM_STEPS, device="cuda")
 
 
+def _find_neighbors(trial: Any, num_processes: int) -> None:
+    """Of test images in two parts."""
+    train, test = (np.zeros((rows, 8), np.float32) for rows in (32, 2))
+    labels = np.arange(len(train)) % 3
+    with mock.patch.object(knn, "SIMILARITIES", len(train)):
+        knn.votes(train, labels, test, knn_config.CONFIG, num_classes=3, device="cuda")
+
+
+def _fit_logistic(trial: Any, num_processes: int, labels: Any) -> None:
+    """Two strengths of l2; each gradient is too long, since those of fake tensors would have none."""
+    features = np.ones((32, 8), np.float32)
+    norm = logistic._Problem.gradient_norm
+    with mock.patch.object(logistic._Problem, "gradient_norm", lambda *args: 1 + norm(*args)):
+        found = list(logistic.fit_path(features, labels, 3, (1.0, 2.0), tolerance=0.0, max_iter=2, device="cuda"))
+    assert all(solution.weight.device.type == "cuda" for solution in found)
+
+
+def _preflight(trial: Any, num_processes: int) -> None:
+    """The passes that are timed on a new machine."""
+    with mock.patch.multiple(gpu_steps, WARM_UP=1, STEPS=1):
+        gpu_steps.pass_speed(torch.device("cuda"), is_half=True, is_last=True, is_tuned=True)
+
+
 WORK: dict[str, Callable[[Any, int], None]] = {
     "heads": _train_heads,
     "fine-tuning": _finetune,
@@ -156,6 +181,10 @@ WORK: dict[str, Callable[[Any, int], None]] = {
     "clusters": _cluster,
     "features for k-means": _features,
     "precise norms": _estimate_norms,
+    "neighbours": _find_neighbors,
+    "the preflight's passes": _preflight,
+    "logistic regression": partial(_fit_logistic, labels=np.arange(32) % 3),
+    "logistic regression of several labels": partial(_fit_logistic, labels=np.arange(96).reshape(32, 3) % 2),
 }
 summed_loss, make_optimizer = finetune.summed_loss, finetune.make_optimizer
 

@@ -40,15 +40,26 @@ NUM_STEPS = 2  # of each kind; the first is counted: the last of training is wri
 SHARE = 2  # images of one process
 
 
-def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None = None) -> Seen:
+def work(
+    name: str,
+    *,
+    arch: str = "",
+    num_processes: int = 1,
+    parts: int = 1,
+    is_half: bool = False,
+    fault: str | None = None,
+) -> Seen:
     """Trains, takes the norms' precise statistics where the protocol does, and tests where there is one process.
 
     Args:
         name: of the benchmark.
         arch: the network, where the protocol takes any.
+        parts: of each batch, which have two images each.
+        is_half: whether in mixed precision.
         fault: a key of :data:`FAULTS`.
     """
     cfg = _config(name, arch)
+    cfg.SOLVER.AMP.ENABLED = is_half
     seen = Seen()
     with contextlib.ExitStack() as stack:
         watch = stack.enter_context(fake_cuda(num_processes))
@@ -59,12 +70,13 @@ def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None
         model = seeded_model(cfg, 0)
         model.register_forward_hook(lambda model, inputs, outputs: _note_losses(seen, outputs))
         kinds = iter(("training", "precise norms"))
-        loaders = {"train_loader": lambda *args, **kwargs: _batches(next(kinds), cfg, model, watch, seen)}
+        loaders = {"train_loader": lambda *args, **kwargs: _batches(next(kinds), cfg, model, parts, watch, seen)}
         stack.enter_context(mock.patch.multiple(trainer, **loaders))
         if fault:
             stack.enter_context(FAULTS[fault](model))
         stack.enter_context(watch)
-        trainer.train(cfg, model, [], seed=0, work_dir=folder, fingerprint="", progress=lambda done, total: None)
+        unheard = {"work_dir": folder, "fingerprint": "", "progress": lambda done, total: None}
+        trainer.train(cfg, model, [], seed=0, parts=parts, **unheard)
         if num_processes == 1:
             stack.enter_context(_test_set(cfg, watch, seen))
             evaluate.evaluate(cfg, model, folder, progress=lambda done, total: None)
@@ -82,19 +94,28 @@ def _config(name: str, arch: str) -> Any:
     return cfg
 
 
-def _batches(kind: str, cfg: Any, model: nn.Module, watch: Watch, seen: Seen) -> Iterator[list[dict[str, Any]]]:
-    """Batches without end, as Detectron2's; what is done with one is counted until the next is asked for."""
+def _batches(
+    kind: str, cfg: Any, model: nn.Module, parts: int, watch: Watch, seen: Seen
+) -> Iterator[list[dict[str, Any]]]:
+    """Batches without end, as Detectron2's; what is done with the first is counted until the next is asked for."""
     watch.clear()
-    yield [scene(cfg, 1), scene(cfg, 2)]
+    for part in range(parts):
+        if kind == "training" and part > 0:
+            _note_gradients(model, seen)  # of the part before: a step in parts begins without
+        yield [scene(cfg, 1), scene(cfg, 2)]
     seen.counts[kind] = watch.counts()
-    if kind == "training":
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and parameter.grad is None:
-                seen.without_gradient.append(name)
-            elif parameter.grad is not None and layout(parameter.grad) != layout(parameter):
-                seen.moved.append(name)
+    if kind == "training" and parts == 1:
+        _note_gradients(model, seen)
     while True:
         yield [scene(cfg, 1), scene(cfg, 2)]
+
+
+def _note_gradients(model: nn.Module, seen: Seen) -> None:
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            seen.without_gradient.append(name)
+        elif parameter.grad is not None and layout(parameter.grad) != layout(parameter):
+            seen.moved.append(name)
 
 
 def _note_losses(seen: Seen, outputs: Any) -> None:

@@ -40,18 +40,19 @@ NUM_STEPS = 2  # of each kind; the first is counted: the last of training is log
 SHARE, SIZE = 2, 160  # images of one process, and their sides: more bytes than CUDA stages
 
 
-def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None = None) -> Seen:
+def work(name: str, *, arch: str = "", num_processes: int = 1, parts: int = 1, fault: str | None = None) -> Seen:
     """Trains, and tests where there is one process.
 
     Args:
         name: of the benchmark.
         arch: the network, where the protocol takes any.
+        parts: of each process's batch.
         fault: a key of :data:`FAULTS`.
     """
     seen = Seen()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        job = _job(name, arch, num_processes, folder)
+        job = _job(name, arch, num_processes, parts, folder)
         watch = stack.enter_context(fake_cuda(num_processes))
         for owner, attribute, value in _replaced(watch, seen):
             stack.enter_context(mock.patch.object(owner, attribute, value))
@@ -67,7 +68,7 @@ def work(name: str, *, arch: str = "", num_processes: int = 1, fault: str | None
     return seen
 
 
-def _job(name: str, arch: str, num_processes: int, folder: Path) -> runner_module.SegmentationJob:
+def _job(name: str, arch: str, num_processes: int, parts: int, folder: Path) -> runner_module.SegmentationJob:
     config = load_protocol(benchmarks.get(name).config_path)
     if arch:
         fit(config, arch, mmseg_any.settings(arch, IMAGENET))
@@ -76,7 +77,14 @@ def _job(name: str, arch: str, num_processes: int, folder: Path) -> runner_modul
     config.model.data_preprocessor.size = (SIZE, SIZE)
     config.default_hooks.checkpoint = None
     return runner_module.SegmentationJob(
-        config=config, weights=folder, checkpoint=None, name="fake", seed=0, device="cuda", work_dir=folder
+        config=config,
+        weights=folder,
+        checkpoint=None,
+        name="fake",
+        seed=0,
+        device="cuda",
+        work_dir=folder,
+        parts=parts,
     )
 
 

@@ -23,13 +23,16 @@ class Seen:
     moved: list[str] = field(default_factory=list)
     without_gradient: list[str] = field(default_factory=list)
 
-    def problems(self, waits: Mapping[str, int], collectives: Mapping[str, int], kinds: list[str]) -> list[str]:
+    def problems(
+        self, waits: Mapping[str, int], collectives: Mapping[str, int], kinds: list[str], *, half: str = "float32"
+    ) -> list[str]:
         """What is not as it should be.
 
         Args:
             waits: at most, by kind of step.
             collectives: exactly, by kind of step.
             kinds: the steps that are to be done, in their order.
+            half: type of the convolutions in training.
         """
         found = [f"{list(self.counts)} were done"] * (list(self.counts) != kinds)
         for kind, counts in self.counts.items():
@@ -37,7 +40,8 @@ class Seen:
                 found.append(f"{kind}: {counts.num_waits} waits: {counts.waits}")
             if counts.num_collectives != collectives[kind]:
                 found.append(f"{kind}: {counts.num_collectives} collectives: {counts.collectives}")
-            if any(not each.endswith("float32") for each in counts.convolutions):
+            dtype = half if kind == "training" else "float32"
+            if any(each.split()[-1] != dtype for each in counts.convolutions):
                 found.append(f"{kind}: convolutions: {counts.convolutions}")
         if self.dtypes != {"float32"}:
             found.append(f"losses are in {self.dtypes}")

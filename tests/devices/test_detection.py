@@ -15,6 +15,7 @@ from tests.devices.steps import Seen
 TRAINS, TESTS = 73, 29
 MASKS_TRAIN, MASKS_TEST = 13, 7
 BACKWARD, LOSSES = 2, 1  # of a training step alone
+SCALED = 1  # for gradients of a scaled loss, which have to be finite
 MASKED = 3  # of a norm of torch's over several processes, with regions for a batch
 # Batch norms of ResNet-50, its pyramid, and the heads of boxes and masks.
 RESNET, PYRAMID, BOXES, MASKS = 53, 8, 4, 4
@@ -28,6 +29,8 @@ class Case(NamedTuple):
     num_processes: int = 1
     norms: int = 0
     head_norms: int = 0
+    parts: int = 1
+    is_half: bool = False
 
 
 CASES = {
@@ -36,7 +39,9 @@ CASES = {
     "voc-frozen, 16": Case("voc-frozen", "", 16, PYRAMID, BOXES),
     "coco": Case("coco"),
     "coco-any, deit_s, 16": Case("coco-any", "deit_small", 16, 0, BOXES + MASKS),
-    "voc-any-frozen, deit_s": Case("voc-any-frozen", "deit_small"),
+    "own-voc-any-frozen, deit_s": Case("own-voc-any-frozen", "deit_small"),  # as voc-any-frozen but for its schedule
+    "voc, two parts": Case("voc", parts=2),
+    "voc-any, deit_s, fp16": Case("voc-any", "deit_small", is_half=True),
 }
 
 
@@ -45,20 +50,21 @@ def problems(case: Case, seen: Seen) -> list[str]:
     has_masks, norms = case.benchmark.startswith("coco"), case.norms + case.head_norms
     passes = TRAINS + MASKS_TRAIN * has_masks + MASKED * case.head_norms
     waits = {
-        "training": passes + BACKWARD + LOSSES,
-        "precise norms": passes,
+        "training": case.parts * (passes + BACKWARD) + LOSSES + SCALED * case.is_half,
+        "precise norms": case.parts * passes,
         "test": TESTS + MASKS_TEST * has_masks,
     }
     # Norms gather forward and sum backward; one bucket of gradients, and the losses.
     collectives = {"training": 2 * norms + 2 * (case.num_processes > 1), "precise norms": norms, "test": 0}
     kinds = ["training", "precise norms", "test"] if case.num_processes == 1 else ["training", "precise norms"]
-    return seen.problems(waits, collectives, kinds)
+    return seen.problems(waits, collectives, kinds, half="float16" if case.is_half else "float32")
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_computes_where_and_as_it_should(on_fake_cuda: Callable[..., Any], name: str) -> None:
     case = CASES[name]
-    seen = on_fake_cuda(detecting.work, case.benchmark, arch=case.arch, num_processes=case.num_processes)
+    settings = {name: getattr(case, name) for name in ("arch", "num_processes", "parts", "is_half")}
+    seen = on_fake_cuda(detecting.work, case.benchmark, **settings)
     assert problems(case, seen) == []
 
 

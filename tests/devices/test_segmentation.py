@@ -12,6 +12,7 @@ from tests.devices.steps import Seen
 
 # MMSegmentation selects the labelled pixels for its accuracy twice.
 ACCURACY, LOSSES = 2, 1
+SLIDES = 1  # of a test image that is seen through windows: each pixel has to be in one
 # Batch norms of ResNet-50, the head of a pyramid, what makes a pyramid of a plain network, and the linear head.
 RESNET, HEAD, PYRAMID, LINEAR = 53, 7, 1, 4
 
@@ -23,6 +24,7 @@ class Case(NamedTuple):
     arch: str = ""
     num_processes: int = 1
     norms: int = 0
+    parts: int = 1
 
 
 CASES = {
@@ -30,16 +32,19 @@ CASES = {
     "seg-voc, 16": Case("seg-voc", "", 16, RESNET + HEAD),
     "seg-voc-any, deit_s, 16": Case("seg-voc-any", "deit_small", 16, HEAD + PYRAMID),
     "seg-voc-frozen": Case("seg-voc-frozen"),
-    "seg-voc-any-frozen, deit_s, 16": Case("seg-voc-any-frozen", "deit_small", 16, LINEAR),
+    "own-masks-any-frozen, deit_s, 16": Case("own-masks-any-frozen", "deit_small", 16, LINEAR),
+    "seg-voc-linear4, deit_s": Case("seg-voc-linear4", "deit_small"),
+    "seg-voc-linear, deit_s, 16": Case("seg-voc-linear", "deit_small", 16, 1),
+    "seg-voc, two parts": Case("seg-voc", parts=2),
 }
 
 
 def problems(case: Case, seen: Seen) -> list[str]:
     """What is not as it should be."""
-    waits = {"training": ACCURACY + LOSSES, "test": 0}
-    # Norms gather forward, and those with parameters or something to learn before them sum backward; one bucket.
-    is_frozen, is_alone = "frozen" in case.benchmark, case.num_processes == 1
-    collectives = {"training": (1 if is_frozen else 2) * case.norms + (not is_alone), "test": 0}
+    waits = {"training": case.parts * ACCURACY + LOSSES, "test": SLIDES * ("linear" in case.benchmark)}
+    # Norms gather forward, and those with something to learn before them sum backward; one bucket.
+    is_alone, is_probe = case.num_processes == 1, "frozen" in case.benchmark or "linear" in case.benchmark
+    collectives = {"training": (1 if is_probe else 2) * case.norms + (not is_alone), "test": 0}
     kinds = ["training", "test"] if is_alone else ["training"]
     return seen.problems(waits, collectives, kinds)
 
@@ -47,7 +52,8 @@ def problems(case: Case, seen: Seen) -> list[str]:
 @pytest.mark.parametrize("name", CASES)
 def test_a_step_computes_where_and_as_it_should(on_fake_cuda: Callable[..., Any], name: str) -> None:
     case = CASES[name]
-    seen = on_fake_cuda(segmenting.work, case.benchmark, arch=case.arch, num_processes=case.num_processes)
+    settings = {name: getattr(case, name) for name in ("arch", "num_processes", "parts")}
+    seen = on_fake_cuda(segmenting.work, case.benchmark, **settings)
     assert problems(case, seen) == []
 
 

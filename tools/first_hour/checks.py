@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,10 @@ from pretrain.data.dataset import TwistDataset
 from pretrain.data.device_augment import prepare
 from pretrain.distributed import Process
 from pretrain.model.twist_model import build_model
-from pretrain.recipe import Recipe
 from pretrain.run import checkpoint, trainer
 from pretrain.run.optim import build_optimizer
 from pretrain.run.step import TrainStep
+from tools.first_hour.gpu_steps import images_per_second, layouts, memory
 from tools.first_hour.processes import norms_over_processes
 from tools.first_hour.site import NUM_IMAGES, CheckError, Site, SkippedError
 from transfer import benchmarks
@@ -237,24 +236,6 @@ def speed(site: Site) -> str:
     return f"{found}; --efficiency {measured * planned.flop_per_image / (GPUS[kind].tflops * TERA):.2g}"
 
 
-def images_per_second(recipe: Recipe, device: torch.device, batch_size: int = 64, steps: int = 5) -> float:
-    """Of steps without loading, after two that warm up."""
-    data, network = replace(recipe.data, batch_size=batch_size), replace(recipe.model, bunch_size=None)
-    small = replace(recipe, data=data, model=network)
-    process = Process(device)
-    model = build_model(small, process)
-    step = TrainStep(small, model, None, build_optimizer(small.optim, model), process, steps_per_epoch=100)
-    views = [torch.randn(batch_size, 3, size, size, device=device) for size in small.crops.view_sizes]
-    start = math.inf
-    for number in range(2 + steps):
-        if number == 2:
-            torch.cuda.synchronize(device)
-            start = time.monotonic()
-        step([views], number)
-    torch.cuda.synchronize(device)
-    return batch_size * steps / (time.monotonic() - start)
-
-
 CHECKS: dict[str, Check] = {
     "driver": Check(driver, "install the driver that torch needs, or name the GPUs that work in CUDA_VISIBLE_DEVICES"),
     "gradients": Check(gradients, "train with precision=fp32, and report the GPU and torch's version"),
@@ -266,6 +247,8 @@ CHECKS: dict[str, Check] = {
     "trials": Check(trials, "look at log.txt and error.txt of the trial in the preflight's folder"),
     "loaders": Check(loaders, "more cores per GPU, or augmentation.jitter_on=device; is the machine busy with others?"),
     "speed": Check(speed, "look at nvidia-smi: clocks, power limit, other processes on the GPU"),
+    "memory": Check(memory, "where a plan is close to the GPU's memory, take data.accumulation; report the GPU"),
+    "layouts": Check(layouts, "results are the same, steps slower than need be: report the GPU and torch's version"),
 }  # fmt: skip
 
 

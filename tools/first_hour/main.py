@@ -37,6 +37,8 @@ class Args:
       trials     a short trial of each task, and of fine-tuning, ends in a record
       loaders    one core decodes and augments about as many images as the plan says
       speed      a step of rn50 runs about as fast as the plan says
+      memory     a step of rn50 takes about the memory that the plan says
+      layouts    channels last and cuDNN's fastest algorithm, as bf16 has them, are not slower than without
 
     example: tools/preflight.sh driver ddp --out /scratch/preflight
     """

@@ -86,13 +86,14 @@ def votes(
     Returns:
         (M, num_classes).
     """
-    known = functional.normalize(torch.from_numpy(train).to(device)).T
+    known = torch.from_numpy(train).to(device, copy=True)
+    functional.normalize(known, out=known)  # in place: there is not always room for them twice
     classes = torch.from_numpy(labels).to(device, torch.int64)
     scores = np.zeros((len(test), num_classes))
     rows = max(1, SIMILARITIES // len(train))
     for start in range(0, len(test), rows):
         part = functional.normalize(torch.from_numpy(test[start : start + rows]).to(device))
-        similarity, neighbors = (part @ known).topk(protocol.num_neighbors)
+        similarity, neighbors = (part @ known.T).topk(protocol.num_neighbors)
         weights = (similarity.double() / protocol.temperature).exp()
         summed = torch.zeros(len(part), num_classes, dtype=torch.float64, device=device)
         scores[start : start + rows] = summed.scatter_add_(1, classes[neighbors], weights).cpu().numpy()

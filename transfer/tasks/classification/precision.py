@@ -39,8 +39,8 @@ def computed_in(precision: Precision, device: str) -> Iterator[None]:
 def place(network: nn.Module, precision: Precision, device: str) -> None:
     """Moves the network to the device, in the layout for passes that are :func:`computed_in` this precision.
 
-    Channels last is for tensor cores, which convolutions in single precision do not use.
-    https://docs.nvidia.com/deeplearning/performance/dl-performance-convolutional/index.html#tensor-layout
+    Channels last is for tensor cores, which convolutions in single precision do not use ("Tensor Layouts In Memory" of
+    https://docs.nvidia.com/deeplearning/performance/dl-performance-convolutional/index.html).
     """
     network.to(device)
     if precision == "bf16" and torch.device(device).type == "cuda":
