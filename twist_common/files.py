@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 left.unlink()
     temporary = path.with_name(temporary_name(path.stem, path.suffix))
     try:
-        with named_in_errors(path):
+        with named_in_errors(path, temporary):
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
@@ -48,11 +48,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def named_in_errors(path: Path) -> Iterator[None]:
+def named_in_errors(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Makes every error of the system's, when the block writes to ``path``, an OSError that names it.
 
-    Python's say no path when a write fails, torch's are RuntimeErrors that hide them, and those of safetensors have
-    the number in their text.
+    Those that name ``temporary`` are among them: that name says nothing to the user. Python's say no path when a write
+    fails, torch's are RuntimeErrors that hide them, and those of safetensors have the number in their text.
     """
     try:
         yield
@@ -65,7 +65,7 @@ def named_in_errors(path: Path) -> Iterator[None]:
         number = cause.errno if isinstance(cause, OSError) else None
         if found := re.search(r"\(os error (\d+)\)", str(error)):
             number = int(found[1])
-        if number is None or (isinstance(error, OSError) and error.filename not in (None, str(path))):
+        if number is None or (isinstance(error, OSError) and error.filename not in (None, str(path), str(temporary))):
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
 

@@ -81,6 +81,9 @@ def test_an_error_that_is_not_the_systems_stays_what_it_is(tmp_path: Path) -> No
     with pytest.raises(RuntimeError, match=r"^a proof failed$"), atomic_path(tmp_path / "file") as temporary:
         temporary.touch()
         raise RuntimeError("a proof failed")
+    with pytest.raises(OSError) as raised, atomic_path(tmp_path / "file") as temporary:
+        raise OSError(errno.EMFILE, "Too many open files", str(temporary))
+    assert raised.value.filename == str(tmp_path / "file")
     for kept, after in ((UserError, None), (RuntimeError, None), (UserError, OSError())):
         with pytest.raises(kept, match="a better word"), atomic_path(tmp_path / "file"):
             try:
