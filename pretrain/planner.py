@@ -239,12 +239,14 @@ def text(plan: TrainingPlan) -> str:
     work = f"{plan.flop_per_image / 1e9:.1f} GFLOP an image, {plan.flop:.2e} FLOP in {recipe.total_epochs} epochs"
     if plan.flop_per_image_self_labeling != plan.flop_per_image and recipe.self_labeling.epochs:
         work += f" ({plan.flop_per_image_self_labeling / 1e9:.1f} GFLOP an image in the last ones)"
+    hours = f"{plan.gpu_hours:,.0f}" if plan.gpu_hours >= 10 else f"{plan.gpu_hours:.2g}"
+    lasts = f"{plan.days:.1f} days" if plan.days >= 1 else f"{24 * plan.days:.2g} hours"
     parts = {name.replace("_", " "): size / GIB for name, size in vars(plan.memory).items()}
     rows = {
         "network": f"{counts.num_parameters / 1e6:.1f} M parameters; multiply-accumulates of a view: {views}, "
         f"{counts.head.macs / 1e9:.3f} G for the head",
         "work": work,
-        "time": f"{plan.gpu_hours:,.0f} GPU-hours, {plan.days:.1f} days at {plan.images_per_second:,.0f} images/s",
+        "time": f"{hours} GPU-hours, {lasts} at {plan.images_per_second:,.0f} images/s",
         "speed": speed,
         "memory": f"{plan.memory.total / GIB:.1f} of {gpu.memory_gib:g} GiB, {plan.images_per_gpu} images per GPU at a "
         f"time: {', '.join(f'{name} {size:.1f}' for name, size in parts.items() if size >= 0.05)}",

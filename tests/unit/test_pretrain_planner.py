@@ -1,6 +1,7 @@
 """The planner: counts against another counter and by hand, the formulas, what it says about memory."""
 
 import dataclasses
+import re
 import warnings
 
 import pytest
@@ -171,6 +172,11 @@ def test_text_says_so_when_nothing_fits() -> None:
     assert "more GPUs" in planner.text(
         planner.plan(recipe("model.num_classes=4000000"), gpu=GPUS["rtx4090"], num_gpus=1)
     )
+
+
+def test_text_does_not_call_a_short_run_no_time() -> None:
+    shown = planner.text(planner.plan(recipe(), gpu=GPUS["h100"], num_gpus=1, efficiency=0.1, num_images=1000))
+    assert re.search(r"time +0\.\d+ GPU-hours, 0\.\d+ hours at", shown), shown
 
 
 def test_text_shows_every_figure() -> None:
