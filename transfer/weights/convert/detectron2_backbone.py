@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from detectron2.modeling.backbone import Backbone
 from detectron2.utils import comm
-from timm.layers import convert_sync_batchnorm
 from torch import Tensor
 
 from transfer.weights.backbone import architecture
@@ -33,6 +32,8 @@ class AnyBackbone(Backbone):
         self.frozen = frozen
         self.network = build_dense_network(arch, drop_path)
         if sync_norm and comm.get_world_size() > 1:
+            from timm.layers import convert_sync_batchnorm  # timm takes a second that ResNets need not spend
+
             self.network = convert_sync_batchnorm(self.network)
         self.network.requires_grad_(not frozen)
         self._out_features = list(spec.stages[-NUM_MAPS:])  # the stem of a ResNet comes before them
