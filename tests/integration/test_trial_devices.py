@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -58,6 +59,28 @@ def test_a_forked_process_sees_the_gpus_that_it_was_given(tmp_path: Path) -> Non
     before = _visible()
     assert call(context, _visible, gpus=("2", "GPU-ab")) == "2,GPU-ab"
     assert call(context, _visible) == before == _visible()
+
+
+def _collection() -> tuple[bool, int]:
+    return gc.isenabled(), gc.get_freeze_count()
+
+
+FROZEN = """
+from pathlib import Path
+from tests.integration.test_trial_devices import _collection
+from tests.trial_runs import plans
+from transfer.trials.process import call, fork_server
+
+if __name__ == "__main__":
+    print(*call(fork_server(plans(Path.cwd())), _collection))
+"""
+
+
+def test_a_forked_process_collects_its_own_garbage_alone(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(FROZEN)  # a fork server of its own, as a command has it
+    done = run_program(tmp_path / "program.py")
+    enabled, frozen = done.stdout.split()
+    assert enabled == "True" and int(frozen) > 1000, done.stderr
 
 
 def _first_gpu() -> tuple[int, float]:

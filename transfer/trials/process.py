@@ -54,7 +54,8 @@ def fork_server(plans: Sequence[TrialPlan]) -> Any:
         # variables).
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(sorted({task_of(plan.benchmark).preload for plan in plans}))
+    frameworks = sorted({task_of(plan.benchmark).preload for plan in plans})
+    context.set_forkserver_preload(["transfer.trials.gc_off", *frameworks, "transfer.trials.gc_frozen"])
     return context
 
 
