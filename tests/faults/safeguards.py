@@ -46,6 +46,27 @@ MUTATIONS = (
         "tests/unit/test_edges.py",
     ),
     Mutation(
+        "checkpoint beside the work: from a copy",
+        "transfer/tasks/classification/training.py",
+        'host_copy({**state(), "step": step})',
+        '{**state(), "step": step}',
+        "tests/unit/test_classification_training.py",
+    ),
+    Mutation(
+        "checkpoint beside the work: its error ends the work",
+        "twist_common/background.py",
+        "        with self._thread:\n            self.wait()",
+        "        self._thread.shutdown()",
+        "tests/unit/test_background.py",
+    ),
+    Mutation(
+        "checkpoint beside the work: MMEngine's whole or not at all",
+        "transfer/tasks/segmentation/hooks.py",
+        "    with atomic_path(path) as temporary:\n        temporary.write_bytes(content)",
+        "    path.write_bytes(content)",
+        "tests/integration/test_segmentation_trial.py -k full_disk",
+    ),
+    Mutation(
         "weights-only reading: pre-training's checkpoints",
         "pretrain/run/checkpoint.py",
         "weights_only=True",
