@@ -7,7 +7,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -123,12 +122,12 @@ def used_device(device: str) -> tuple[str, int, int]:
 
     The name is e.g. ``"NVIDIA H200 x 1"`` or ``"cpu x86_64, 1 thread"``.
     """
+    from transfer.processes import peak_bytes  # imports torch
+
     if device == "cuda":
         import torch
 
         num_gpus = num_processes(device)
-        return f"{torch.cuda.get_device_name()} x {num_gpus}", num_gpus, torch.cuda.max_memory_allocated()
+        return f"{torch.cuda.get_device_name()} x {num_gpus}", num_gpus, peak_bytes(device)
     threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak_bytes = peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
-    return f"cpu {platform.machine()}, {threads} thread{'' if threads == '1' else 's'}", 1, peak_bytes
+    return f"cpu {platform.machine()}, {threads} thread{'' if threads == '1' else 's'}", 1, peak_bytes(device)

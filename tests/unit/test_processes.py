@@ -1,0 +1,42 @@
+"""Processes of one group: what the one that started them knows of the first one's memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from transfer import processes
+from transfer.trials.provenance import used_device
+from twist_common import gpus
+
+BYTES = 2**29
+
+
+def fill(job: int, report: Any) -> int:
+    """Has so many bytes resident in the first process, for a moment."""
+    if dist.get_rank() == 0:
+        np.ones(job, np.uint8)
+    return dist.get_world_size()
+
+
+def test_the_first_process_tells_its_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_peaks", [])
+    assert processes.launch(fill, BYTES, num_processes=2, device="cpu", progress=lambda *step: None) == 2
+    (peak,) = processes._peaks
+    assert BYTES < peak < 4 * BYTES
+    monkeypatch.setattr(processes, "_peaks", [2**50])
+    assert used_device("cpu")[2] == 2**50
+
+
+def test_a_trial_on_several_gpus_has_the_memory_of_its_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = tuple(gpus.Card("NVIDIA H100 80GB HBM3", f"GPU-{number}") for number in "ab")
+    monkeypatch.setattr(gpus, "cards", lambda: cards)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 0)  # this process trains nothing itself
+    monkeypatch.setattr(processes, "_peaks", [7, 5])
+    assert used_device("cuda") == ("NVIDIA H100 80GB HBM3 x 2", 2, 7)
