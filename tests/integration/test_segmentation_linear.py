@@ -12,15 +12,8 @@ import torch
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from tests.backbones import trained_like
 from tests.integration.test_segmentation_full_width import NO_WARMUP, SMALL, ade20k, cityscapes, voc
+from tests.walks import walk
 from transfer import benchmarks
-from transfer.commands.report import write_report
-from transfer.doctor.check import examine
-from transfer.doctor.findings import WRONG_COUNT
-from transfer.planner.devices import Machine
-from transfer.planner.planning import Planner
-from transfer.record import TrialRecord
-from transfer.trials.plan import plan_trials, weights_ref
-from transfer.trials.run_one import run_trial
 from transfer.weights.backbone import random_backbone
 from transfer.weights.convert.convert import convert, get_target
 
@@ -55,6 +48,7 @@ def test_the_stages_of_a_pyramid_are_proved_as_for_other_protocols(tmp_path: Pat
         ("seg-voc-linear", "test_vit", voc, [64]),
         ("seg-cityscapes-linear4", "resnet10t", cityscapes, [64, 128, 256, 512]),
         ("seg-ade20k", "resnet50", ade20k, [256] * 4),
+        ("seg-ade20k-frozen", "resnet50", ade20k, [256, 512, 1024, 2048]),
     ],
 )
 def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
@@ -66,31 +60,10 @@ def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    data, runs, benchmark = tmp_path / "data", tmp_path / "runs", benchmarks.get(name)
-    overrides = (*SMALL, *layout(data), *(NO_WARMUP if benchmark.arch is None else ()))
-    assert examine(benchmark.dataset, data).kinds() == {WRONG_COUNT}
-
-    (plan,) = plan_trials(
-        runs=runs,
-        suite="transfer",
-        benchmarks=[benchmark],
-        weights=[weights_ref(f"random:{arch}")],
-        seeds=[0],
-        data=data,
-        overrides=overrides,
-    )
-    machine = Machine(device="cpu", name="a CPU", num_devices=1)
-    (row,) = Planner(past_trials=(), machine=machine).plan([plan]).rows
-    assert (row.arch, row.num_to_run) == (arch, 1)
-
-    run_trial(plan, lambda *step: None)
-    record = TrialRecord.load(plan.record_path)
-    assert (record.status, record.weights.arch) == ("done", arch), record.error
+    data = tmp_path / "data"
+    overrides = (*SMALL, *layout(data), *(NO_WARMUP if benchmarks.get(name).arch is None else ()))
+    record, text = walk(name, arch, data, overrides, tmp_path / "runs")
     head = json.loads(record.resolved_config)["model"]["decode_head"]
     assert head["in_channels"] == channels
     assert not [line for line in record.protocol_difference if line.startswith(("model.backbone", "model.decode_head"))]
-
-    _, page = write_report([runs])
-    text = page.with_suffix(".md").read_text()
-    assert benchmark.title in text and f"{record.metrics['miou'].value:.1f}" in text
     assert ("arXiv:2304.07193" in text) == name.endswith("-linear")
