@@ -13,6 +13,7 @@ from twist_common.errors import UserError
 
 # What counts as an image among the files in a folder; compared in lower case. torchvision's IMG_EXTENSIONS.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+HIDDEN = ("__MACOSX", "@eaDir")  # what macOS packs beside files, and the thumbnails of Synology's file stations
 ORIENTATION = 0x0112  # the tag of Exif 2.3, section 4.6.4, by which a camera says how to turn the image
 
 
@@ -92,11 +93,13 @@ def is_image(name: str) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether file managers and notebooks hide what they keep under this name."""
-    return name.startswith(".")
+    return name.startswith(".") or name in HIDDEN
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
     entered = set()
+    if folder.is_dir():  # a link from a class's folder to what holds it would bring all other classes' images
+        entered = {(status.st_dev, status.st_ino) for status in map(Path.stat, folder.resolve().parents)}
     for parent, folders, names in os.walk(folder, followlinks=True):
         status = Path(parent).stat()
         if (status.st_dev, status.st_ino) in entered:

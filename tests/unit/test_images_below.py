@@ -27,6 +27,8 @@ def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
         "cat/._1.png",
         ".ipynb_checkpoints/2.png",
         "dog/3.JPG",
+        "__MACOSX/cat/._1.png",
+        "dog/@eaDir/3.JPG/SYNOPHOTO_THUMB_M.jpg",
     ]
     touch(*(tmp_path / name for name in [*names, "cat/Thumbs.db", "cat/.DS_Store", "dog/4.jfif"]))
     assert class_folders(tmp_path) == ["cat", "dog"]
@@ -39,6 +41,7 @@ def test_loops_of_links_end_and_nothing_is_found_twice(tmp_path: Path) -> None:
     (tmp_path / "a/loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "c").symlink_to(tmp_path / "b", target_is_directory=True)
     assert [Path(name).name for name in images_below(tmp_path)] == ["1.png", "2.png"]
+    assert images_below(tmp_path / "a") == ["1.png"], "what holds the folder is not in it"
 
 
 def test_the_order_is_that_of_torchvision(tmp_path: Path) -> None:

@@ -22,12 +22,13 @@ from transfer.doctor.findings import (
     Findings,
 )
 from transfer.layouts import CocoBoxes, VocBoxes, VocList
-from transfer.tasks.detection.coco_files import image_path, read_coco
+from transfer.tasks.detection.coco_files import image_path, read_coco, run_lengths, why_unreadable
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from twist_common.progress import Progress
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
+FRACTIONS = "in fractions of the image's size, not pixels"
 
 
 def check_voc(layout: VocBoxes, findings: Findings, progress: Progress) -> None:
@@ -81,7 +82,8 @@ def _check_voc_image(home: Path, name: str, class_names: Collection[str], findin
         if each.name not in class_names:
             findings.add(UNKNOWN_CLASS, f"{each.name} in {findings.name(path)}")
         x0, y0, x1, y1 = each.box  # from 1, the last pixel included
-        if problem := box_problem(x0 - 1, y0 - 1, x1, y1, *size):
+        in_fractions = max(each.box) <= 1 and not all(side.is_integer() for side in each.box)
+        if problem := FRACTIONS if in_fractions else box_problem(x0 - 1, y0 - 1, x1, y1, *size):
             findings.add(BROKEN_BOX, f"{each.name} in {findings.name(path)} ({problem})")
     check_image(image, size, findings)
 
@@ -128,11 +130,13 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
             ]
             for_each(files, lambda image: check_image(*image, findings), progress, f"images of {split}")
             paths = {path for path, _ in files}
+            for path in repeated(path for path, _ in files):
+                findings.add(REPEATED, f"{findings.name(path)} in {findings.name(file)}")
             for path in seen & paths:
                 findings.add(LEAK, path)
             seen |= paths
-        except (ValueError, KeyError, TypeError, AttributeError):
-            findings.add(UNREADABLE_ANNOTATION, file)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            findings.add(UNREADABLE_ANNOTATION, f"{findings.name(file)} ({why_unreadable(error)})")
 
 
 def _check_coco_annotations(
@@ -146,6 +150,8 @@ def _check_coco_annotations(
     for kind in ("images", "annotations"):
         for repeated_id in repeated(item["id"] for item in content[kind]):
             findings.add(REPEATED, f"{kind} id {repeated_id} in {name}")
+    if content["annotations"] and all(max(each["bbox"]) <= 1 for each in content["annotations"]):
+        findings.add(BROKEN_BOX, f"all of {name} ({FRACTIONS})")
     without_masks = not layout.has_masks or not any(each.get("segmentation") for each in content["annotations"])
     if without_masks and layout.has_masks and content["annotations"]:
         findings.add(NO_MASK, name)
@@ -167,10 +173,24 @@ def _check_coco_annotations(
 
 def _is_mask(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Polygons of three corners or more, or run lengths that fill the image."""
+    width, height = image["width"], image["height"]
     if isinstance(segmentation, dict):
-        height, width = segmentation["size"]
-        counts = segmentation["counts"]
-        fills = isinstance(counts, str) or sum(counts) == height * width
-        return fills and (width, height) == (image["width"], image["height"])
+        lengths = run_lengths(segmentation["counts"])
+        return segmentation["size"] == [height, width] and sum(lengths) == height * width and min(lengths) >= 0
     polygons = segmentation or []
-    return bool(polygons) and all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in polygons)
+    return bool(polygons) and all(_is_polygon(polygon, width, height) for polygon in polygons)
+
+
+def _is_polygon(polygon: Any, width: int, height: int) -> bool:
+    """A list of three corners or more, of which not all are beyond the same edge of the image."""
+    if not isinstance(polygon, list) or not all(isinstance(each, int | float) for each in polygon):
+        return False
+    xs, ys = polygon[::2], polygon[1::2]
+    return (
+        len(xs) == len(ys) >= 3
+        and all(map(math.isfinite, polygon))
+        and min(xs) < width
+        and min(ys) < height
+        and max(xs) > 0
+        and max(ys) > 0
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,8 @@ from twist_common.progress import Progress
 Item = TypeVar("Item")
 
 CHUNK = 4096  # items that wait at a time
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises on damaged files
+# What Pillow raises on damaged files; RuntimeError is that of AVIF's decoder, and NotImplementedError is one.
+BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 
 
 def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Progress, what: str) -> None:
@@ -45,23 +46,34 @@ def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Pro
                 progress(done, len(items), what)
 
 
-def check_image(path: Path, wanted: tuple[int, int] | None, findings: Findings) -> None:
-    """Decodes the whole image, and compares its size with the (width, height) that its annotation gives."""
+def check_image(
+    path: Path, wanted: tuple[int, int] | None, findings: Findings, *, formats: Collection[str] = ()
+) -> None:
+    """Decodes the whole image, and compares its size with the (width, height) that its annotation gives.
+
+    Args:
+        formats: the only ones that trials can read, by Pillow's names; none: all that Pillow reads.
+    """
     if not path.is_file():
         findings.add(MISSING, path)
         return
     try:
         with path.open("rb") as file, Image.open(file) as image:
             width, height = image.size
-            problem, turned = unusable(image), is_turned(image)
+            problem, turned, form = unusable(image), is_turned(image), image.format
             image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work
             image.load()
-    except BROKEN:
-        findings.add(UNREADABLE_IMAGE, path)
+    except BROKEN as error:
+        reason = f" ({error})" if isinstance(error, Image.DecompressionBombError) else ""
+        findings.add(UNREADABLE_IMAGE, f"{findings.name(path)}{reason}")
         return
+    if turned and form == "TIFF" and wanted:
+        problem = "a TIFF that libraries turn as its tag says, but not its boxes or mask: save it without orientation"
+    if formats and form not in formats:
+        problem = f"its format is {form}, whatever its name says: save it as JPEG or PNG"
     if problem:
         findings.add(UNUSABLE_PIXELS, f"{findings.name(path)} ({problem})")
-    if turned:
+    if turned and form != "TIFF":
         findings.note("images that a camera would have turned; they are read as they are stored", path)
     if wanted not in (None, (width, height)):
         findings.add(WRONG_SIZE, f"{findings.name(path)} ({width} x {height}, not {wanted[0]} x {wanted[1]})")

@@ -24,13 +24,13 @@ class Kind:
 
 UNPACK_AGAIN = "fetch and unpack the archive that holds them again"
 
-OWN_LISTS = "name each image once"
+OWN_LISTS = "list each once"
 
 MISSING = Kind("missing files or folders", "add what belongs there (docs/data.md)")
 EMPTY_CLASS = Kind("classes without an image", UNPACK_AGAIN, "fill their folders or remove them")
 WRONG_COUNT = Kind("splits of the wrong size", "complete them: a result on other images is not the protocol's")
 UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN, "save them again or remove them")
-UNUSABLE_PIXELS = Kind("images that cannot become 8-bit RGB", "convert them, in the same way for all images")
+UNUSABLE_PIXELS = Kind("images that cannot be used as they are", "convert them, in the same way for all images")
 UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN, "mend them")
 WRONG_SIZE = Kind(
     "images whose size is not what their annotation or mask says",

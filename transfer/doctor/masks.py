@@ -26,6 +26,8 @@ from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from twist_common.progress import Progress
 
 ADE20K = "ADEChallengeData2016"
+# By Pillow's names, what OpenCV reads too, which decodes the images of trials: each was tried with opencv 5.0.
+OPENCV = frozenset({"JPEG", "MPO", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000"})
 
 
 def check_voc(layout: VocMasks, findings: Findings, progress: Progress) -> None:
@@ -117,6 +119,8 @@ def check_own(layout: OwnMasks, findings: Findings, progress: Progress) -> None:
         listed[split] = {image for image, _ in pairs}
         for image in repeated([image for image, _ in pairs]):
             findings.add(REPEATED, f"{findings.name(image)} in {part.names}")
+        for mask in repeated(mask for _, mask in dict(pairs).items()):
+            findings.add(REPEATED, f"{findings.name(mask)}, of several images")
         _check_pairs(split, pairs, count, len(layout.values), findings, progress, read=read)
     for image in listed["train"] & listed["test"]:
         findings.add(LEAK, image)
@@ -145,7 +149,8 @@ def _check_pairs(
 
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        check_image(image, _check_mask(mask, num_classes, blank, findings, unlabelled, read), findings)
+        size = _check_mask(mask, num_classes, blank, findings, unlabelled, read)
+        check_image(image, size, findings, formats=OPENCV)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")

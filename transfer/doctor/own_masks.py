@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
-from PIL import Image
-
+from transfer.doctor.files import BROKEN
 from transfer.doctor.stamp import remembered
 from transfer.layouts import MaskFolders, OwnMasks
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
@@ -45,7 +44,13 @@ def find_masks(root: Path, named: NamedFiles) -> FoundData:
     used = {split: _values([mask for _, mask in each]) for split, each in pairs.items()}
     values = sorted({value for each in used.values() for value in each})
     if not values:
-        raise UserError(f"no mask of {root} can be read, the first is {pairs['train'][0][1]}: give each image a mask")
+        first = pairs["train"][0][1]
+        raise UserError(f"no mask of {root} can be read, the first is {first}{_why(first)}: give each image a mask")
+    if values[0] < COLOUR <= values[-1]:
+        raise UserError(
+            f"some masks of {root} hold ids ({written(values[0])} and others) and some colours ({written(values[-1])} "
+            "and others): save all of them in one way"
+        )
     path = _class_file(root, named.classes)
     listed = _read_classes(path) if path else None
     ignored = _ignored(named.ignored, values, listed or {})
@@ -129,7 +134,7 @@ def _values(masks: Sequence[Path]) -> list[int]:
     def of_one(mask: Path) -> list[int]:
         try:
             return distinct(pixels(mask))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except BROKEN:
             return []
 
     def of_all() -> str:
@@ -138,6 +143,17 @@ def _values(masks: Sequence[Path]) -> list[int]:
 
     values: list[int] = json.loads(remembered("mask-values", masks, of_all))
     return values
+
+
+def _why(mask: Path) -> str:
+    """What keeps a mask from being read, in brackets, where that can be said."""
+    try:
+        pixels(mask)
+    except ValueError as error:
+        return f" ({error})"
+    except BROKEN:
+        pass
+    return ""
 
 
 def _class_file(root: Path, named: Path | None) -> Path | None:

@@ -105,7 +105,11 @@ def load_dicts(
     registered = [register_dataset(name, root, cfg) for name in names]
     try:
         dicts = get_detection_dataset_dicts(registered, filter_empty=filter_empty)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except AssertionError:
+        raise UserError(
+            f"{', '.join(names)} below {root} has no image with an object that counts: complete lists and annotations"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"the annotations of {', '.join(names)} below {root} cannot be read ({type(error).__name__}: {error}): "
             "mend them, or unpack the data set again"

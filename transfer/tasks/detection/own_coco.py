@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer.layouts import CocoBoxes, CocoFile
-from transfer.tasks.detection.coco_files import image_path, read_coco
+from transfer.tasks.detection.coco_files import image_path, read_coco, why_unreadable
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
 from twist_common.errors import UserError
 from twist_common.images import files_below
@@ -105,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
         strays = [each["id"] for each in content["annotations"] if each["category_id"] not in ids]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is not of COCO's form ({type(error).__name__}: {error}): it needs images, annotations and "
+            f"{path} is not of COCO's form ({why_unreadable(error)}): it needs images, annotations and "
             "categories as in instances_train2017.json"
         ) from None
     if repeated := sorted({name for name in names if names.count(name) > 1}):
@@ -137,7 +137,7 @@ def _images_of(home: Path, file: Path, content: Mapping[str, Any]) -> Path:
     places = (home / split, home / "images" / split, file.parent, file.parent / "images", home / "images", home)
     first = content["images"][0]["file_name"]
     for folder in places:
-        if image_path(folder, first).is_file():
+        if folder.is_dir() and image_path(folder, first).is_file():
             return folder
     tried = ", ".join(dict.fromkeys(f"{folder.relative_to(home)}/" for folder in places))
     raise UserError(f"no image {first} of {file} in {tried} below {home}: put the images of this file into one of them")

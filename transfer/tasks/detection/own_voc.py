@@ -35,8 +35,16 @@ def find_voc(root: Path, named: NamedFiles) -> FoundData:
     files: list[Path] = list(lists)
     counts, classes = [], []
     for path in lists:
-        names = read_names(path, home / "JPEGImages")
+        try:
+            names = read_names(path, home / "JPEGImages")
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is no text: give a list of images, one per line, in UTF-8") from None
         annotations = [home / f"Annotations/{name}.xml" for name in names]
+        if not any(annotation.is_file() for annotation in annotations):
+            what = f"no file {annotations[0]}" if annotations else "no name in it"
+            raise UserError(
+                f"{path} names no annotated image ({what}): list names without folder and suffix, one per line"
+            )
         files += [*annotations, *(image_of(home / "JPEGImages", name) for name in names)]
         counts.append(len(names))
         classes.append({each for annotation in annotations for each in _classes(annotation)})

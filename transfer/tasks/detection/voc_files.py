@@ -57,14 +57,14 @@ def read_annotation(path: Path) -> VocAnnotation:
         raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
     try:
         root = ET.fromstring(content)  # Expat itself refuses entities that grow a hundredfold (from 2.4.0 on)
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # an encoding that Expat does not know
         raise ValueError(f"no XML ({error})") from None
     return VocAnnotation(
         width=int(_number(root, "size/width")),
         height=int(_number(root, "size/height")),
         objects=tuple(
             VocObject(
-                name=_text(item, "name"),
+                name=_name(item),
                 box=_box(item),
                 difficult=item.find("difficult") is not None and _number(item, "difficult") != 0,
             )
@@ -104,6 +104,12 @@ def _box(element: ET.Element) -> tuple[float, float, float, float]:
     if box is None:
         raise ValueError("no bndbox")
     return tuple(_number(box, side, "bndbox/") for side in SIDES)  # type: ignore[return-value] # four
+
+
+def _name(element: ET.Element) -> str:
+    if name := _text(element, "name"):
+        return name
+    raise ValueError("a name is empty")
 
 
 def _text(element: ET.Element, path: str, within: str = "") -> str:

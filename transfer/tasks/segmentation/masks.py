@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfer.layouts import MaskFolders
-from twist_common.images import IMAGE_SUFFIXES, images_below
+from twist_common.images import IMAGE_SUFFIXES, images_below, is_turned
 
 IGNORED = 255  # the class index of pixels that are not labelled
 COLOUR = 1 << 24  # values from here on are colours, and below it ids
@@ -62,6 +62,8 @@ def pixels(path: Path) -> NDArray[np.int32]:
     with Image.open(path) as image:
         if image.format == "JPEG":
             raise ValueError("it is a JPEG, whose pixels are not what was saved: save masks as PNG")
+        if image.format == "TIFF" and is_turned(image):
+            raise ValueError("it is a TIFF with an orientation: save masks as PNG")
         if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):
             ids = np.asarray(image).astype(np.int32)
             if ids.min() < 0 or ids.max() >= COLOUR:
