@@ -56,7 +56,7 @@ def text(report: Report) -> str:
 class Tags(HTMLParser):
     """Collects tags with their attributes, and notices tags that are closed in the wrong order."""
 
-    VOID = frozenset({"meta", "br", "link", "img"})
+    VOID = frozenset({"meta", "br", "wbr", "link", "img"})
 
     def __init__(self) -> None:
         super().__init__()

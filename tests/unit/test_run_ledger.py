@@ -141,6 +141,22 @@ def test_a_line_taken_out_breaks_the_chain(runs: Path) -> None:
     assert "line 5 does not follow from the line before it" in faults(runs)
 
 
+def test_a_ledger_cut_at_a_lines_end_lacks_the_lines_of_the_last_trial(runs: Path) -> None:
+    path = runs / LEDGER_NAME
+    lines = path.read_bytes().splitlines(keepends=True)
+    for kept in (12, 13):  # without the last trial's lines, and without its end alone
+        path.write_bytes(b"".join(lines[:kept]))
+        assert faults(runs).endswith("trial-2 has a record of which no ledger has a line")
+
+
+def test_the_ledger_of_another_run_has_no_line_of_these_records(runs: Path, tmp_path: Path) -> None:
+    noted(trials([70.0, 71.0, 72.0], weights="moco_v2"), tmp_path / "other")
+    shutil.copy(tmp_path / "other" / LEDGER_NAME, runs / LEDGER_NAME)
+    found = faults(runs).splitlines()
+    assert sum("has a record of which no ledger has a line" in line for line in found) == 7
+    assert sum("its record is gone" in line for line in found) == 3
+
+
 def test_a_ledger_chained_again_does_not_have_the_lines_that_the_records_name(runs: Path) -> None:
     entries = read_ledger((runs / LEDGER_NAME).read_bytes(), "here").entries
     stated = verify(runs / "report.json")

@@ -197,20 +197,20 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     Args:
         wanted: the difference that the number of trials is given for, in percentage points.
     """
-    columns = text_columns("Metric", "Weights − baseline")
+    columns = text_columns("Weights − baseline")
     any_images = has_images(result)
     columns += number_columns("Difference", "95 % interval", *([IMAGES_TOO] if any_images else []))
     columns += number_columns("p, t test", *([P_IMAGES_TOO] if any_images else []), "p, Holm", "p, sign flips")
     columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds", "r, efficiency")
-    rows = []
+    groups = []
     for metric in main_first(result):
+        rows = []
         for row in result.rows:
             if row.baseline is None:
                 continue
             compared = row.differences[metric.name]
             tested = compared.smallest_detectable is not None
             cells = (
-                fmt.metric_title(metric.name),
                 f"{row.label} − {row.baseline}" + ("" if row.procedure.on_protocol else f" ({fmt.OFF_PROTOCOL})"),
                 fmt.signed(compared.summary.mean),
                 fmt.signed_interval(compared.summary.interval),
@@ -225,9 +225,10 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
                 _pairing(compared),
             )
             rows.append(TableRow(cells, card=card_anchor(result, row)))
+        groups.append(RowGroup(metric_label(metric), tuple(rows)))
     unit = fmt.in_units((metric.name for metric in result.metrics), "in percentage points")
     caption = f"Paired differences over common seeds, {unit}"
-    return Table(caption, tuple(columns), (RowGroup(None, tuple(rows)),)) if rows else None
+    return Table(caption, tuple(columns), tuple(groups)) if any(group.rows for group in groups) else None
 
 
 def _num_pairs(row: ResultRow, compared: PairedDifference) -> str:
