@@ -7,9 +7,12 @@ unpacked archive may also be in the sub-folder in which torchvision keeps it.
 from __future__ import annotations
 
 from transfer.layouts import (
+    DIGIT_CLASSES,
+    VOC_CLASSES,
     AdeMasks,
     CityscapesMasks,
     CocoBoxes,
+    DepthLists,
     MaskFolders,
     MaskList,
     OwnMasks,
@@ -22,13 +25,6 @@ from twist_common.errors import unknown_name
 
 HELD_OUT = "official train and test; validation images are held out from train"
 OFFICIAL = "official train, val and test"
-
-VOC_CLASSES = (
-    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
-    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
-)  # fmt: skip
-DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
 
 _ROWS: tuple[DatasetRow, ...] = (
     DenseDataset(
@@ -88,6 +84,13 @@ _ROWS: tuple[DatasetRow, ...] = (
             "unpack ADEChallengeData2016.zip (MIT's scene parsing benchmark) into {root}, so that "
             "{root}/ADEChallengeData2016 holds images and annotations, each with training and validation"
         ),
+    ),
+    DenseDataset(
+        name="nyu-depth", title="NYUv2, depths", folder="nyu", source="BTS's `sync.zip`; NYU's labelled `.mat`",
+        layouts=(DepthLists(num_train=24231, num_test=654, train="nyu_train.txt", test="nyu_test.txt"),),
+        guide="unpack BTS's sync.zip into {root}, so that {root}/<scene>/rgb_*.jpg and sync_depth_*.png are there; put "
+        "beside them the test folders that BTS's utils/extract_official_train_test_set_from_mat.py makes, and "
+        "nyu_train.txt and nyu_test.txt of the Monocular-Depth-Estimation-Toolbox",
     ),
     DenseDataset(
         name="digits", title="the embedded digits as scenes", embedded=True,

@@ -61,6 +61,20 @@ def _linear_probes(base: str, dataset: str, title: str, weakest: float, low: flo
     ]  # fmt: skip
 
 
+def _depth_probes() -> list[Benchmark]:
+    """DINOv2's linear probe of depth: on the last map, and on four. Where a short trial ends is not measured."""
+    last = "1x1 convolution on the last map with the class token, 256 depths, 38.4k iterations at batch 16"
+    return [
+        benchmark_row(
+            SEGMENTATION, f"nyu-depth-linear{suffix}", "nyu-depth", f"segmentation/nyu_depth_linear{suffix}.py",
+            "rmse_cm", title=f"NYUv2 monocular depth, DINOv2's linear probe{what}", summary=summary,
+        )
+        for suffix, what, summary in (
+            ("", "", last), ("4", " on four maps", "as nyu-depth-linear on the maps after each quarter of the blocks"),
+        )
+    ]  # fmt: skip
+
+
 DENSE = (
     _detection(
         "voc", "voc", "voc", suite="paper", canary=canaries.VOC,
@@ -136,6 +150,7 @@ DENSE = (
     *_linear_probes("voc", "seg-voc", "VOC12", 66.4, 0.0),
     *_linear_probes("cityscapes", "cityscapes", "Cityscapes", 56.9, 0.0),
     *_linear_probes("ade20k", "ade20k", "ADE20K", 31.8, canaries.ALL_WALL),
+    *_depth_probes(),
     _segmentation(
         "seg-voc-frozen", "seg-voc", "voc_frozen", typed="voc", variant_of="seg-voc", option="--frozen",
         title="VOC12 segmentation on a frozen R50, linear head",

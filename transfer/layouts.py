@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+DIGIT_CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
 
 @dataclass(frozen=True)
 class VocList:
@@ -102,6 +108,14 @@ class CityscapesMasks(Layout):
 @dataclass(frozen=True, kw_only=True)
 class AdeMasks(Layout):
     """ADE20K's scene parsing, ``ADEChallengeData2016``: 150 classes from 1, and 0 for all else, which is ignored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthLists(Layout):
+    """Images with depths, by lists below the data root (:mod:`transfer.tasks.segmentation.depth_files`)."""
+
+    train: str
+    test: str
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -27,3 +28,12 @@ class Backbone(nn.Module, ABC):
     def forward_last(self, images: Tensor) -> list[Tensor]:
         """The four maps of a linear probe: a pyramid's stages; of plain ViTs the last four blocks', after the norm."""
         return list(self.forward_stages(images).values())[-4:]
+
+    def forward_joined(self, images: Tensor) -> list[Tensor]:
+        """The last four of :meth:`forward_stages`, a class token joined to each patch token: twice the channels."""
+        return list(self.forward_stages(images).values())[-4:]
+
+
+def joined(patches: Tensor, prefix: Tensor) -> Tensor:
+    """(B, C, h, w) patch tokens and (B, 1 or more, C) others, the class token first, to (B, 2 C, h, w)."""
+    return torch.cat([patches, prefix[:, 0, :, None, None].expand_as(patches)], dim=1)

@@ -9,7 +9,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from pretrain.model.backbone import Backbone
+from pretrain.model.backbone import Backbone, joined
 from pretrain.recipe import Resampling
 
 PATCH_SIZE = 16
@@ -76,10 +76,19 @@ class ViTBackbone(VisionTransformer, Backbone):
         Returns:
             ``block3``, ``block6``, ``block9`` and ``block12`` for a depth of 12, all (B, num_features, H / 16, W / 16).
         """
-        depths = [round(quarter * len(self.blocks) / 4) for quarter in (1, 2, 3, 4)]
-        indices = [depth - 1 for depth in depths]
+        indices = self._quarters()
         maps = self.forward_intermediates(images, indices, norm=False, output_fmt="NCHW", intermediates_only=True)
-        return {f"block{depth}": tokens for depth, tokens in zip(depths, cast(list[Tensor], maps), strict=True)}
+        return {f"block{index + 1}": tokens for index, tokens in zip(indices, cast(list[Tensor], maps), strict=True)}
+
+    def forward_joined(self, images: Tensor) -> list[Tensor]:
+        pairs = self.forward_intermediates(
+            images, self._quarters(), norm=False, output_fmt="NCHW", return_prefix_tokens=True, intermediates_only=True
+        )
+        return [joined(*pair) for pair in cast(list[tuple[Tensor, Tensor]], pairs)]
+
+    def _quarters(self) -> list[int]:
+        """The blocks with which a quarter, half, three quarters and all of the depth end."""
+        return [round(quarter * len(self.blocks) / 4) - 1 for quarter in (1, 2, 3, 4)]
 
     def forward_last(self, images: Tensor) -> list[Tensor]:
         """Patch tokens as maps after each of the last four blocks, through the last norm; shapes as above."""

@@ -13,7 +13,7 @@ from tests.backbones import trained_like
 from tests.conftest import ROOT, run_module, run_program
 from tests.integration.test_own_walk import SHORT
 from tests.layouts import moco
-from transfer.datasets import VOC_CLASSES
+from transfer.layouts import VOC_CLASSES
 from transfer.record import TrialRecord
 
 LISTS = {(2007, "trainval"): slice(0, 2), (2012, "trainval"): slice(2, 4), (2007, "test"): slice(4, 6)}

@@ -30,7 +30,7 @@ def test_every_protocol_and_recipe_of_the_paper_has_a_table() -> None:
         for row in benchmarks.BENCHMARKS.values()
         if row.option in ("--grid cheap", "--kmeans") and benchmarks.get(str(row.variant_of)).suite == "paper"
     }
-    of_others = {"voc-c4", "coco-c4", "seg-ade20k", "seg-ade20k-linear"}
+    of_others = {"voc-c4", "coco-c4", "seg-ade20k", "seg-ade20k-linear", "nyu-depth-linear"}
     assert {side.name for side in SIDES} == paper | variants | of_others | (set(RECIPES) - {"demo", "small"})
 
 

@@ -31,12 +31,12 @@ from tests.doctor_damage import (
     truncate_image,
 )
 from transfer import benchmarks
-from transfer.datasets import DATASETS, VOC_CLASSES
+from transfer.datasets import DATASETS
 from transfer.doctor import stamp
 from transfer.doctor.boxes import box_problem, check_coco, check_voc
 from transfer.doctor.check import check_dataset
 from transfer.doctor.findings import MAX_NAMES, UNREADABLE_IMAGE, Findings
-from transfer.layouts import CocoBoxes, VocBoxes, VocList
+from transfer.layouts import VOC_CLASSES, CocoBoxes, VocBoxes, VocList
 from transfer.trial import silent
 from twist_common.errors import UserError
 

@@ -11,6 +11,7 @@ import pytest
 
 from transfer.outcomes.cluster_scores import cluster_scores
 from transfer.outcomes.clusters import Clusters
+from transfer.outcomes.depths import Depths
 from transfer.outcomes.file import metrics_of, not_following, packed, read_outcomes
 from transfer.outcomes.kind import Outcomes
 from transfer.outcomes.labels import Hits, Ranks
@@ -50,6 +51,7 @@ KINDS: dict[str, Outcomes] = {
     "clusters": Clusters(LABELS, (LABELS + RNG.integers(0, 2, 60)) % 9, LABELS > 1),
     "confusion": confusion(),
     "matches": matches(),
+    "depths": Depths(RNG.random((6, 3)) * 90, np.array([9, 0, 4, 200, 5, 1]), RNG.integers(1, 9_000, 6)),
 }
 
 

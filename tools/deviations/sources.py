@@ -63,6 +63,30 @@ SOURCES = {
         "https://github.com/facebookresearch/dinov2/blob/7c503b3e8bc1ab4cddb0bf4f925cf663dd213e4e/dinov2/eval/"
         "segmentation/models/decode_heads/linear_head.py",
     ),
+    "dinov2 depth": (
+        "DINOv2's NYU linear, a copy",
+        "https://github.com/Jiawei-Yang/Denoising-ViT/blob/2d08bd84c5188314fb599e48858ca5d422395777/evaluation/configs/"
+        "vitb_nyu_linear_config.py",
+    ),
+    "dinov2 depther": (
+        "DINOv2's depthers",
+        "https://github.com/facebookresearch/dinov2/blob/5b0e833ea5f9fd9ba5442e767ac5fe752a7002e4/dinov2/hub/depthers.py",
+    ),
+    "dinov2 sigloss": (
+        "DINOv2's SigLoss",
+        "https://github.com/facebookresearch/dinov2/blob/d5c376b5b303c9fed6ac3e1bd987e8a6e51317ee/dinov2/eval/depth/"
+        "models/losses/sigloss.py",
+    ),
+    "depth crop": (
+        "the depth toolbox's transforms",
+        "https://github.com/zhyever/Monocular-Depth-Estimation-Toolbox/blob/"
+        "6f18fb8f1a198e8fd80ec87e88ab2da5d376f4ad/depth/datasets/pipelines/transforms.py",
+    ),
+    "depth toolbox": (
+        "the depth toolbox's NYU data",
+        "https://github.com/zhyever/Monocular-Depth-Estimation-Toolbox/blob/"
+        "b3df83fe70aefed71143c43d51e8b3538c705367/depth/datasets/nyu.py",
+    ),
     "160k": ("schedule_160k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_160k.py"),
     "20k": ("schedule_20k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_20k.py"),
     "40k": ("schedule_40k", f"{_MMSEG}/v1.2.2/configs/_base_/schedules/schedule_40k.py"),

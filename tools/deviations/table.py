@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tools.deviations import classification, detection, pretraining, segmentation
+from tools.deviations import classification, depth, detection, pretraining, segmentation
 from tools.deviations.rows import NotStated, Setting, Side, same
 from tools.deviations.sources import SOURCES
 
-SIDES = (*detection.SIDES, *segmentation.SIDES, *classification.SIDES, *pretraining.SIDES)
+SIDES = (*detection.SIDES, *segmentation.SIDES, *depth.SIDES, *classification.SIDES, *pretraining.SIDES)
 
 
 def deviation_tables() -> str:

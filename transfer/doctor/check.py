@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transfer.doctor import boxes, classification, masks, stamp
+from transfer.doctor import boxes, classification, depths, masks, stamp
 from transfer.doctor.findings import MISSING, UNREADABLE_ANNOTATION, WRONG_COUNT, Findings
-from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, Layout, OwnMasks, VocBoxes, VocMasks
+from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, DepthLists, Layout, OwnMasks, VocBoxes, VocMasks
 from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from transfer.trial import silent
 from twist_common.errors import UserError
@@ -27,6 +27,7 @@ CHECKS: dict[type, Callable[[Any, Findings, Progress], None]] = {
     CityscapesMasks: masks.check_cityscapes,
     AdeMasks: masks.check_ade20k,
     OwnMasks: masks.check_own,
+    DepthLists: depths.check_lists,
 }
 
 

@@ -42,6 +42,7 @@ IMPOSSIBLE_LABEL = Kind(
     "convert them again, as the data set's guide says",
     "correct them, or give these values a class (--classes-file) or none (--ignore-value)",
 )
+UNUSABLE_DEPTHS = Kind("depths that are not millimetres in 16 bits", "convert them again, as the data set's guide says")
 NOTHING_LABELLED = Kind("test masks without a labelled pixel, all of them", "convert them again: nothing can be scored")
 BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN, "mend them")
 NO_MASK = Kind(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.outcomes.clusters import Clusters
+from transfer.outcomes.depths import Depths
 from transfer.outcomes.kind import Outcomes
 from transfer.outcomes.labels import Hits, Ranks
 from transfer.outcomes.objects import Matches
@@ -42,6 +43,7 @@ KINDS: dict[str, type[Outcomes]] = {
     "clusters": Clusters,
     "confusion": Confusion,
     "matches": Matches,
+    "depths": Depths,
 }
 
 

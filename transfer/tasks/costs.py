@@ -204,6 +204,25 @@ REST: dict[str, dict[str, ModelCost]] = {
             train=Flop(2.831e09, 0), test=Flop(1.887e09, 0), num_parameters=467_094, num_trained=467_094
         ),
     },
+    "nyu-depth-linear": {
+        "pyramid": ModelCost(
+            train=Flop(4.635e08, 3.621e06), test=Flop(6.291e08, 4.915e06), num_parameters=524_544, num_trained=524_544
+        ),
+        "plain": ModelCost(
+            train=Flop(1.39e09, 1.448e07), test=Flop(1.887e09, 1.966e07), num_parameters=393_472, num_trained=393_472
+        ),
+    },
+    "nyu-depth-linear4": {
+        "pyramid": ModelCost(
+            train=Flop(6.952e09, 1.448e07), test=Flop(9.437e09, 1.966e07), num_parameters=983_296, num_trained=983_296
+        ),
+        "plain": ModelCost(
+            train=Flop(5.562e09, 1.448e07),
+            test=Flop(7.55e09, 1.966e07),
+            num_parameters=1_573_120,
+            num_trained=1_573_120,
+        ),
+    },
     "demo-seg-linear": {
         "pyramid": ModelCost(
             train=Flop(3.244e07, 0), test=Flop(1.081e07, 0), num_parameters=49_931, num_trained=49_931

@@ -70,7 +70,7 @@ class Maps(nn.Module):
 
     def __init__(self, arch: str, *, is_trained: bool) -> None:
         super().__init__()
-        self._spec, self._is_trained = architecture.get(arch), is_trained
+        self._arch, self._spec, self._is_trained = arch, architecture.get(arch), is_trained
 
     def forward_stages(self, images: Tensor) -> dict[str, Tensor]:
         height, width = images.shape[-2:]
@@ -82,6 +82,10 @@ class Maps(nn.Module):
 
     def forward_last(self, images: Tensor) -> list[Tensor]:
         return list(self.forward_stages(images).values())[-NUM_MAPS:]
+
+    def forward_joined(self, images: Tensor) -> list[Tensor]:
+        times = 2 if architecture.has_class_token(self._arch) else 1
+        return [torch.cat([each] * times, dim=1) for each in self.forward_last(images)]
 
 
 def _on_meta(arch: str) -> Any:

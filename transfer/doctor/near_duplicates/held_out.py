@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from transfer.doctor.boxes import coco_home, voc_images
+from transfer.doctor.depths import listed_pairs
 from transfer.doctor.findings import Findings
 from transfer.doctor.masks import ade20k_images, cityscapes_images, voc_pairs
 from transfer.doctor.near_duplicates.hashes import Hashes, hash_image, hash_test
 from transfer.doctor.near_duplicates.stored import stored_file
-from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, OwnMasks, VocBoxes, VocMasks
+from transfer.layouts import AdeMasks, CityscapesMasks, CocoBoxes, DepthLists, OwnMasks, VocBoxes, VocMasks
 from transfer.rows import DatasetRow, DenseDataset, LabelledDataset
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.detection.coco_files import image_path
@@ -82,6 +83,8 @@ def paths_of(row: DenseDataset, root: Path, split: Literal["train", "test"]) -> 
             paths = cityscapes_images(root, "val" if split == "test" else split)
         case AdeMasks():
             paths = ade20k_images(root, "validation" if split == "test" else "training")
+        case DepthLists() as layout:
+            paths = [image for image, _ in listed_pairs(getattr(layout, split), findings)]
         case OwnMasks() as layout:
             paths = [image for image, _ in mask_pairs(root, getattr(layout, split))]
         case layout:

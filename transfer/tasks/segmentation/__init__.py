@@ -1,4 +1,4 @@
-"""Semantic segmentation with MMSegmentation. Importing this imports no framework."""
+"""Semantic segmentation and monocular depth with MMSegmentation. Importing this imports no framework."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Segmentation(Task):
     """FCN trials on FPN maps, and linear probes."""
 
     preload = "transfer.tasks.segmentation.preload"
-    metrics = "mIoU, mAcc, aAcc"
-    picture_sides = "image left, annotated mask in the middle, predicted mask right"
+    metrics = "mIoU, mAcc, aAcc; of depth RMSE in cm, AbsRel, δ1"
+    picture_sides = "image left, annotated mask or depths in the middle, predicted ones right"
     target = "mmseg"
     uses_all_gpus = True
     precision = "fp32, convolutions in TF32 where the GPU has it"  # PyTorch's default, as in the frameworks

@@ -53,7 +53,11 @@ def fit(config: Any, arch: str, settings: Mapping[str, Any]) -> None:
     _fill(model.backbone, settings)
     _fill(model.data_preprocessor, settings)
     channels = list(spec.channels[-NUM_MAPS:])
-    model.decode_head.in_channels = [channels[index] for index in model.decode_head.in_index]
+    head = model.decode_head
+    times = 2 if model.backbone.get("class_token") and architecture.has_class_token(arch) else 1
+    head.in_channels = [times * channels[index] for index in head.in_index]
+    if "upsample" in head and spec.is_pyramid:
+        head.upsample = min(head.upsample, spec.strides[-NUM_MAPS:][head.in_index[0]] // FINEST_STRIDE)
     if by_kind := config.pop("by_kind", None):
         kind = by_kind["pyramid" if spec.is_pyramid else "plain"]
         model.backbone.drop_path = kind.drop_path

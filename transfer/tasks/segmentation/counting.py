@@ -44,7 +44,10 @@ def count(benchmark: Benchmark, arch: str | None = None) -> ModelCost:
     if arch is not None:
         model.backbone.network = Maps(arch, is_trained=not model.backbone.frozen)
     height, width = config.model.data_preprocessor.size
-    truth = SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, height, width, dtype=torch.long)))
+    truth = SegDataSample(
+        gt_sem_seg=PixelData(data=torch.zeros(1, height, width, dtype=torch.long)),
+        gt_depth_map=PixelData(data=torch.ones(1, height, width)),
+    )
     with FlopCounterMode(display=False) as counter:
         losses = model.train()(torch.rand(NUM_IMAGES, 3, height, width), [truth] * NUM_IMAGES, mode="loss")
         sum(value for name, value in losses.items() if "loss" in name).backward()

@@ -22,6 +22,9 @@ from mmseg.registry import DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONST
 from torch import nn
 
 from transfer.layouts import MaskFolders
+from transfer.tasks.segmentation.depth_data import DepthListDataset, FixedCrop, GammaAndColour
+from transfer.tasks.segmentation.depth_head import LinearDepthHead
+from transfer.tasks.segmentation.depth_scores import DepthErrors
 from transfer.tasks.segmentation.hooks import BackgroundBackend, BackgroundCheckpoints
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from transfer.tasks.segmentation.preprocessing import PinnedPreProcessor
@@ -40,6 +43,11 @@ def register_extensions() -> None:
     TRANSFORMS.register_module(module=LoadOwnMask, force=True)
     TRANSFORMS.register_module(module=MergeForeground, force=True)
     METRICS.register_module(module=ExistingClassesIoU, force=True)
+    MODELS.register_module(module=LinearDepthHead, force=True)
+    DATASETS.register_module(module=DepthListDataset, force=True)
+    TRANSFORMS.register_module(module=FixedCrop, force=True)
+    TRANSFORMS.register_module(module=GammaAndColour, force=True)
+    METRICS.register_module(module=DepthErrors, force=True)
     OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecay, force=True)
 
 

@@ -28,6 +28,8 @@ from transfer.outcomes.pixels import Confusion  # noqa: E402
 from transfer.processes import Report  # noqa: E402
 from transfer.tasks.segmentation.accumulation import accumulate  # noqa: E402
 from transfer.tasks.segmentation.checks import check_counts  # noqa: E402
+from transfer.tasks.segmentation.depth_scores import draw_depths, mean_everywhere  # noqa: E402
+from transfer.tasks.segmentation.depth_scores import outcomes_of as outcomes_of_depths  # noqa: E402
 from transfer.tasks.segmentation.extensions import register_extensions  # noqa: E402
 from transfer.tasks.segmentation.hooks import (  # noqa: E402
     BackgroundCheckpoints,
@@ -68,14 +70,15 @@ class SegmentationResult:
     """What comes out of a trial.
 
     Attributes:
-        scores, floor: ``miou``, ``macc``, ``aacc`` in percent, of the trained model and of background everywhere.
+        scores: metrics of the trained model.
+        references: the same of what never learned anything, by what that is.
         pictures: below the job's ``work_dir``; none in processes other than the main one.
         absent: classes that no test mask has, which are not averaged over.
         outcomes: of the test images; empty in processes other than the main one.
     """
 
     scores: dict[str, float]
-    floor: dict[str, float]
+    references: dict[str, dict[str, float]]
     pictures: list[Path]
     absent: list[str]
     outcomes: bytes
@@ -95,13 +98,23 @@ def train_and_test(job: SegmentationJob, report: Report) -> SegmentationResult:
         num_train=len(runner.train_loop.dataloader.dataset),
         num_test=len(runner.test_loop.dataloader.dataset),
     )
-    floor, absent = all_background(runner)
+    is_depth = job.config.model.type == "DepthEstimator"
+    absent: list[str] = []
+    if is_depth:
+        references = {"mean depth everywhere": mean_everywhere(runner)}
+    else:
+        background, absent = all_background(runner)
+        references = {"all background": background}
     if job.checkpoint is None or int(job.checkpoint.stem.removeprefix("iter_")) < runner.max_iters:
         runner.train()
-    scores = named(runner.test())
-    pictures = draw_pictures(runner, job.work_dir / "pictures") if is_main_process() else []
-    outcomes = outcomes_of(runner.test_loop.evaluator.metrics[0].areas) if is_main_process() else b""
-    return SegmentationResult(scores=scores, floor=floor, pictures=pictures, absent=absent, outcomes=outcomes)
+    measured = runner.test()
+    pictures: list[Path] = []
+    outcomes = b""
+    if is_main_process():
+        outcomes = outcomes_of_depths(runner) if is_depth else outcomes_of(runner.test_loop.evaluator.metrics[0].areas)
+        pictures = (draw_depths if is_depth else draw_pictures)(runner, job.work_dir / "pictures")
+    scores = dict(measured) if is_depth else named(measured)
+    return SegmentationResult(scores=scores, references=references, pictures=pictures, absent=absent, outcomes=outcomes)
 
 
 def outcomes_of(areas: list[tuple[torch.Tensor, ...]]) -> bytes:

@@ -8,6 +8,7 @@ from transfer.compat import prepare_mmseg
 from transfer.processes import launch
 from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
+from transfer.record_bounds import direction_of
 from transfer.tasks.segmentation.any_arch import fitting_weights
 from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, protocol_of, resolve_config
@@ -76,8 +77,8 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
     norm_processes = num_processes if trial.device == "cpu" else 1  # that normalise each by itself
     return Outcome(
-        metrics={name: Metric(value=value) for name, value in result.scores.items()},
-        references={"all background": result.floor},
+        metrics={name: Metric(value=value, direction=direction_of(name)) for name, value in result.scores.items()},
+        references=result.references,
         pictures=result.pictures,
         outcomes=result.outcomes,
         data_remarks=remarks,

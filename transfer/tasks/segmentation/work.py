@@ -101,7 +101,7 @@ def step_memory(settings: Mapping[str, Any], arch: str | None) -> StepMemory | N
             return None
         kind = "pyramid and head"
         network = NetworkMemory(arch=arch, height=height, width=width, times=ROUNDED_UP)
-    of_class = CLASS_BYTES * max(model["decode_head"]["num_classes"] - 21, 0)
+    of_class = CLASS_BYTES * max(model["decode_head"].get("num_classes", 0) - 21, 0)
     return StepMemory(
         batch_size=settings["train_dataloader"]["batch_size"],
         image_bytes=(of_class + PIXEL_BYTES[kind]) * height * width,
@@ -121,6 +121,7 @@ def _has_batch_norm(model: Mapping[str, Any]) -> bool:
 
     backbone = model["backbone"]
     is_fixed = backbone.get("norm_eval", False) or backbone.get("frozen_stages", -1) >= ALL_STAGES
+    is_fixed = is_fixed or bool(backbone.get("frozen"))
     return any(has_one(part) for name, part in model.items() if name != "backbone" or not is_fixed)
 
 
@@ -142,12 +143,16 @@ def _with_network(
         sides = zip(size, windows["crop_size"], windows["stride"], strict=True)
         num_windows = math.prod(math.ceil(max(side - crop, 0) / stride) + 1 for side, crop, stride in sides)
         size = windows["crop_size"]
+    elif windows["mode"] == "slide_flip":
+        num_windows = 2  # the image, and the image mirrored
     return counted, in_training, through(size, num_windows, counted.test)
 
 
 def test_size(settings: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of an image of the data set's shape in the scale of the test pipeline, or the training size."""
-    height, width = settings["model"]["data_preprocessor"]["size"]
+    model = settings["model"]
+    is_whole = model["test_cfg"]["mode"] == "slide_flip"  # in one window
+    height, width = model["test_cfg"]["crop_size"] if is_whole else model["data_preprocessor"]["size"]
     for step in settings["test_dataloader"]["dataset"]["pipeline"]:
         if step["type"] == "Resize":
             long_edge, short_edge = max(step["scale"]), min(step["scale"])

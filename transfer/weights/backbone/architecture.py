@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transfer.timm_source import TIMM_PREFIX
-from transfer.weights.backbone.timm_network import TimmSpec, is_timm, timm_spec
+from transfer.weights.backbone.timm_network import TimmSpec, is_timm, timm_has_class_token, timm_spec
 from twist_common.errors import unknown_name
 
 Shape = tuple[int, ...]
@@ -231,6 +231,12 @@ def expected_shapes(arch: str) -> dict[str, Shape]:
         UserError: the architecture is unknown.
     """
     return get(arch).shapes()
+
+
+def has_class_token(arch: str) -> bool:
+    """Whether :meth:`pretrain.model.Backbone.forward_joined` gives maps of twice the channels."""
+    spec = get(arch)
+    return timm_has_class_token(spec.name) if isinstance(spec, TimmSpec) else isinstance(spec, ViTSpec)
 
 
 def has_batch_norm(arch: str) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pretrain.model import Backbone, build_backbone
+from pretrain.model.backbone import joined
 from transfer.weights.backbone.architecture import ResNetSpec, canonical, get, proved_blocks
 from transfer.weights.backbone.timm_network import TimmSpec, create
 from transfer.weights.backbone.types import Backbone as BackboneWeights
@@ -113,6 +114,19 @@ class TimmBackbone(Backbone):
             self._fitting(images), indices=4, norm=True, output_fmt="NCHW", intermediates_only=True
         )
         return maps
+
+    def forward_joined(self, images: Tensor) -> list[Tensor]:
+        if getattr(self, "cls_token", None) is None:
+            return super().forward_joined(images)
+        pairs: list[tuple[Tensor, Tensor]] = self.forward_intermediates(  # type: ignore[operator] # timm's
+            self._fitting(images),
+            indices=list(self.spec.indices),
+            norm=False,
+            output_fmt="NCHW",
+            return_prefix_tokens=True,
+            intermediates_only=True,
+        )
+        return [joined(*pair) for pair in pairs]
 
     def _fitting(self, images: Tensor) -> Tensor:
         """Images of whole patches: zeros, the mean colour, are added below and on the right."""

@@ -210,6 +210,12 @@ def _on_meta(name: str) -> nn.Module:
 
 
 @functools.cache
+def timm_has_class_token(name: str) -> bool:
+    """Whether one of the network's tokens stands for the whole image."""
+    return getattr(_on_meta(name), "cls_token", None) is not None
+
+
+@functools.cache
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     """timm's keys in their order, each with its shape; no classifier."""
     return {key: tuple(tensor.shape) for key, tensor in _on_meta(name).state_dict().items()}

@@ -23,6 +23,7 @@ class AnyBackbone(BaseModule):
         drop_path: rate of stochastic depth in the last block.
         frozen: whether nothing of it learns and batch norms stay in eval mode.
         last_blocks: whether plain ViTs give their last four blocks through the last norm, not those after each quarter.
+        class_token: whether the maps are those after each quarter with the class token joined, where there is one.
         norm_cfg: of type ``SyncBN`` where batch norms are taken over all processes.
         init_cfg: mmengine's.
     """
@@ -33,11 +34,12 @@ class AnyBackbone(BaseModule):
         drop_path: float = 0.0,
         frozen: bool = False,
         last_blocks: bool = False,
+        class_token: bool = False,
         norm_cfg: Mapping[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.arch, self.frozen, self.last_blocks = arch, frozen, last_blocks
+        self.arch, self.frozen, self.last_blocks, self.class_token = arch, frozen, last_blocks, class_token
         self.network = build_dense_network(arch, drop_path, last_blocks=last_blocks)
         if norm_cfg and norm_cfg["type"] == "SyncBN" and get_world_size() > 1:
             self.network = convert_sync_batchnorm(self.network)
@@ -47,6 +49,8 @@ class AnyBackbone(BaseModule):
         """The maps (B, channels, H / stride, W / stride)."""
         if self.last_blocks:
             return tuple(self.network.forward_last(images))
+        if self.class_token:
+            return tuple(self.network.forward_joined(images))
         return tuple(self.network.forward_stages(images).values())[-NUM_MAPS:]  # the stem of a ResNet comes before them
 
     def train(self, mode: bool = True) -> AnyBackbone:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.datasets import VOC_CLASSES
+from transfer.layouts import VOC_CLASSES
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import Home
 from transfer.tasks.classification.datasets.labelled import LabelledImages

@@ -1,0 +1,80 @@
+"""Pairs of an image and its depths: NYUv2 by BTS's lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfer.doctor.files import BROKEN, check_count, check_image, for_each, repeated
+from transfer.doctor.findings import (
+    LEAK,
+    MISSING,
+    NOTHING_LABELLED,
+    REPEATED,
+    UNREADABLE_ANNOTATION,
+    UNUSABLE_DEPTHS,
+    Findings,
+)
+from transfer.layouts import DepthLists
+from transfer.tasks.segmentation.depth_files import depth_pairs, stored_depths
+from twist_common.progress import Progress
+
+
+def check_lists(layout: DepthLists, findings: Findings, progress: Progress) -> None:
+    """Checks both lists, and every image and depth map of them."""
+    listed: dict[str, set[Path]] = {}
+    for split, count, names in (("train", layout.num_train, layout.train), ("test", layout.num_test, layout.test)):
+        pairs = listed_pairs(names, findings)
+        listed[split] = {image for image, _ in pairs}
+        if pairs:
+            _check_pairs(split, pairs, count, findings, progress)
+    for image in listed["train"] & listed["test"]:
+        findings.add(LEAK, image)
+
+
+def listed_pairs(names: str, findings: Findings) -> list[tuple[Path, Path]]:
+    """The images of a list with their depths; none, and noted, if it cannot be read."""
+    path = findings.root / names
+    try:
+        pairs = depth_pairs(findings.root, names)
+    except FileNotFoundError:
+        findings.add(MISSING, path)
+        return []
+    except (OSError, ValueError) as error:
+        findings.add(UNREADABLE_ANNOTATION, f"{names} ({error})")
+        return []
+    for image in repeated([image for image, _ in pairs]):
+        findings.add(REPEATED, f"{findings.name(image)} in {names}")
+    return pairs
+
+
+def _check_pairs(
+    split: str, pairs: list[tuple[Path, Path]], count: int, findings: Findings, progress: Progress
+) -> None:
+    blank: list[Path] = []
+
+    def check(pair: tuple[Path, Path]) -> None:
+        image, depths = pair
+        check_image(image, _check_depths(depths, blank, findings), findings)
+
+    check_count(split, len(pairs), count, findings)
+    for_each(pairs, check, progress, f"images and depths of {split}")
+    if split == "test" and len(pairs) == len(blank):
+        findings.add(NOTHING_LABELLED, blank[0].parent)
+    for path in blank:
+        findings.note("depth maps without a depth", path)
+
+
+def _check_depths(path: Path, blank: list[Path], findings: Findings) -> tuple[int, int] | None:
+    """Notes what is wrong with a depth map; returns its (width, height) if it can be read."""
+    if not path.is_file():
+        findings.add(MISSING, path)
+        return None
+    try:
+        depths = stored_depths(path)
+    except BROKEN as error:
+        problem = error if isinstance(error, ValueError) else "cannot be read"
+        findings.add(UNUSABLE_DEPTHS, f"{findings.name(path)} ({problem})")
+        return None
+    if not depths.any():
+        blank.append(path)
+    return depths.shape[1], depths.shape[0]
