@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -182,10 +182,10 @@ class TwistDataset(Dataset[Batch]):
 
 def load_steps(
     recipe: Recipe, dataset: TwistDataset, order: TrainingOrder, *, pin_memory: bool
-) -> Iterator[list[Batch]]:
+) -> Generator[list[Batch], None, None]:
     """Yields the accumulated parts of each step of ``order``, to its end without a pause between epochs.
 
-    ``run.num_workers`` processes make them.
+    ``run.num_workers`` processes make them, and end when it is closed.
 
     Raises:
         UserError: see :meth:`TwistDataset.__getitems__` and :func:`twist_common.shared_memory.check_shared_memory`.

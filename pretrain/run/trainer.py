@@ -162,11 +162,14 @@ class Trainer:
             return
         recipe, process = self.recipe, self.process
         order = TrainingOrder(recipe, self.dataset, step=self.step, rank=process.rank, world_size=process.world_size)
-        stopwatch = Stopwatch(load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda"))
+        steps = load_steps(recipe, self.dataset, order, pin_memory=process.device.type == "cuda")
+        stopwatch = Stopwatch(steps)
         progress = TrainingProgress(self.num_steps, self.step, recipe.data.batch_size, process.is_first)
         if process.is_first:
             self.curves = monitor.Curves(self.out, self.step, open_tracker(recipe, self.out))
-        with self.writer, progress, contextlib.closing(self.curves) if self.curves else contextlib.nullcontext():
+        curves = contextlib.closing(self.curves) if self.curves else contextlib.nullcontext()
+        # Loaders end with their iterator alone: one that an error's traceback keeps would keep this process for ever.
+        with contextlib.closing(steps), self.writer, progress, curves:
             for batches in stopwatch:
                 epoch = self.epoch
                 self.probe.is_on = is_logged = (self.step + 1) % recipe.run.log_steps == 0 or self.step == 0

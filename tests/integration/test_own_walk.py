@@ -1,4 +1,7 @@
-"""The page about one's own data: each of its commands in turn, on small data of each kind, from nothing to a report."""
+"""The page about one's own data: each of its commands in turn, on small data of each kind, from nothing to a report.
+
+In a folder with an odd name, and in an ASCII locale.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from tests.conftest import ROOT, run_module
+from tests.integration.test_places import ODD
 from tests.own_boxes import make_coco
 from tests.own_masks import make_masks
 from transfer.record import TrialRecord
@@ -87,17 +91,19 @@ def make_classes(digits: Path, root: Path) -> None:
 
 
 def test_every_command_of_the_page_runs_from_images_to_a_report(digits: Path, tmp_path: Path) -> None:
-    make_photographs(tmp_path / "photographs")
-    make_masks(tmp_path / "leaves", is_coloured=True)
-    make_coco(digits, tmp_path / "shapes")
-    make_classes(digits, tmp_path / "pets")
+    root = tmp_path / ODD
+    root.mkdir()
+    make_photographs(root / "photographs")
+    make_masks(root / "leaves", is_coloured=True)
+    make_coco(digits, root / "shapes")
+    make_classes(digits, root / "pets")
     said = {}
     for line in page():
         tool, *arguments = shlex.split(line)
         name = Path(tool).stem
         place, settings, options = SHORT.get(name, (0, (), ()))
         words = [*arguments[:place], *settings, *arguments[place:], *options]
-        done = run_module(MODULES[name], *words, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        done = run_module(MODULES[name], *words, cwd=root, XDG_CACHE_HOME=str(root / "cache"), LC_ALL="C")
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         said[line] = done.stdout
 
@@ -106,11 +112,11 @@ def test_every_command_of_the_page_runs_from_images_to_a_report(digits: Path, tm
     assert all("leaves: 3 classes (ground, square, disc), 12 training and 3 test images" in text for text in leaves)
     assert "0 of 3 test images have a near-duplicate among the training images" in leaves[-1]
     assert "1 to be run" in leaves[1] and "schedule: 2 iterations" in leaves[1]
-    records = [TrialRecord.load(path) for path in tmp_path.rglob("record.json")]
+    records = [TrialRecord.load(path) for path in root.rglob("record.json")]
     assert {record.benchmark for record in records} == {"own-masks-any-frozen", "own-coco-any-frozen", "folder-knn"}
     assert all(record.repeats for record in records)
     (boxes,) = [record for record in records if record.benchmark == "own-coco-any-frozen"]
     assert "mask_ap" in boxes.metrics and boxes.data_remarks[0].startswith("shapes: 10 classes (")
     assert not any(line.startswith(("DATASETS", "MODEL.ROI_HEADS.NUM")) for line in boxes.protocol_difference)
-    report = (tmp_path / "runs/report.md").read_text()
+    report = (root / "runs/report.md").read_text()
     assert all(text in report for text in ("leaves: 3 classes", "shapes: 10 classes", "random-resnet18"))

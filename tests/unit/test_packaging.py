@@ -20,8 +20,10 @@ from transfer import compat
 from transfer.benchmarks import BENCHMARKS
 from transfer.commands import demo
 from transfer.commands.main import COMMANDS
+from transfer.commands.main import main as twist_transfer
 from transfer.preflight.check import check_frameworks
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
+from twist_common import cli
 from twist_common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +67,17 @@ def test_every_package_that_is_imported_is_declared() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_a_module_that_runs(name: str) -> None:
     assert callable(importlib.import_module(COMMANDS[name][0]).run)
+
+
+def test_help_of_plans_is_that_of_all_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (cli.INSTALLED, "PYTHONSAFEPATH"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(sys, "argv", ["twist-transfer", "plan", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        twist_transfer()
+    assert stop.value.code == 0 and "plan det voc CKPT" in capsys.readouterr().out
 
 
 def test_the_demo_is_made_of_commands(tmp_path: Path) -> None:

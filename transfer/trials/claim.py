@@ -111,7 +111,7 @@ def take(path: Path) -> Claim | None:
         for _ in range(100):
             make_dir(candidate.parent)
             with contextlib.suppress(FileNotFoundError):  # others may remove the folder as often as it is made
-                with named_in_errors(path):
+                with named_in_errors(path, candidate):
                     candidate.write_text(json.dumps(asdict(owner)), encoding="utf-8")
                 break
         else:
