@@ -31,6 +31,7 @@ from transfer import benchmarks
 from transfer.tasks.segmentation import runner as runner_module
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
+from transfer.tasks.segmentation.depth_scores import DepthErrors
 from transfer.tasks.segmentation.extensions import ExistingClassesIoU
 from transfer.tasks.segmentation.hooks import VerifyBackbone
 from transfer.weights.backbone import IMAGENET
@@ -111,6 +112,7 @@ def _replaced(watch: Watch, seen: Seen) -> list[tuple[Any, str, Any]]:
         (runner_module.TrialRunner, "_init_model_weights", lambda runner: None),
         (VerifyBackbone, "verify", lambda hook, backbone: None),
         (ExistingClassesIoU, "compute_metrics", lambda metric, results: {}),
+        (DepthErrors, "compute_metrics", lambda metric, results: {}),
         (BaseModel, "parse_losses", parse),
         (OptimWrapper, "step", take_step),
     ]
@@ -146,9 +148,13 @@ def _batch(num_images: int) -> dict[str, Any]:
     size = (SIZE, SIZE)
     meta = {"img_shape": size, "ori_shape": size, "pad_shape": size, "img_path": "", "flip": False}
     masks = torch.zeros(num_images, 1, SIZE, SIZE, dtype=torch.long)
+    depths = torch.ones(num_images, 1, SIZE, SIZE)
     return {
         "inputs": [torch.zeros(3, SIZE, SIZE, dtype=torch.uint8) for _ in range(num_images)],
-        "data_samples": [SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=mask)) for mask in masks],
+        "data_samples": [
+            SegDataSample(metainfo=meta, gt_sem_seg=PixelData(data=mask), gt_depth_map=PixelData(data=depth))
+            for mask, depth in zip(masks, depths, strict=True)
+        ],
     }
 
 

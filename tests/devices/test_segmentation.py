@@ -10,9 +10,10 @@ import pytest
 from tests.devices import segmenting
 from tests.devices.steps import Seen
 
-# MMSegmentation selects the labelled pixels for its accuracy twice.
-ACCURACY, LOSSES = 2, 1
+# MMSegmentation selects the labelled pixels for its accuracy twice; MMEngine reads the norm of gradients that it clips.
+ACCURACY, NORM, LOSSES = 2, 1, 1
 SLIDES = 1  # of a test image that is seen through windows: each pixel has to be in one
+KNOWN = 3  # of a test image with depths: how many are known, which, and their sum
 # Batch norms of ResNet-50, the head of a pyramid, what makes a pyramid of a plain network, and the linear head.
 RESNET, HEAD, PYRAMID, LINEAR = 53, 7, 1, 4
 
@@ -36,12 +37,18 @@ CASES = {
     "seg-voc-linear4, deit_s": Case("seg-voc-linear4", "deit_small"),
     "seg-voc-linear, deit_s, 16": Case("seg-voc-linear", "deit_small", 16, 1),
     "seg-voc, two parts": Case("seg-voc", parts=2),
+    "nyu-depth-linear4, deit_s": Case("nyu-depth-linear4", "deit_small"),
+    "nyu-depth-linear, deit_s, 16": Case("nyu-depth-linear", "deit_small", 16),
 }
 
 
 def problems(case: Case, seen: Seen) -> list[str]:
     """What is not as it should be."""
-    waits = {"training": case.parts * ACCURACY + LOSSES, "test": SLIDES * ("linear" in case.benchmark)}
+    has_depths = "depth" in case.benchmark
+    waits = {
+        "training": LOSSES + (NORM if has_depths else case.parts * ACCURACY),
+        "test": SLIDES * ("linear" in case.benchmark) + KNOWN * has_depths,
+    }
     # Norms gather forward, and those with something to learn before them sum backward; one bucket.
     is_alone, is_probe = case.num_processes == 1, "frozen" in case.benchmark or "linear" in case.benchmark
     collectives = {"training": (1 if is_probe else 2) * case.norms + (not is_alone), "test": 0}
