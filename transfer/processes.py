@@ -8,8 +8,6 @@ and torchrun's environment variables in place, both frameworks have nothing left
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -19,13 +17,13 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from transfer import peak_memory
+
 Result = TypeVar("Result")
 Report = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
 
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 RESULT, PROGRESS, PEAK, END = "result", "progress", "peak", "end"
-
-_peaks: list[int] = []  # of the first processes that were launched
 
 
 def launch(
@@ -56,7 +54,7 @@ def launch(
             if kind == PROGRESS:
                 progress(*content)
             elif kind == PEAK:
-                _peaks.append(content)
+                peak_memory.of_launched.append(content)
             else:
                 results.append(content)
 
@@ -71,17 +69,6 @@ def launch(
         messages.put((END, None))
         listener.join()
     return results[0]
-
-
-def peak_bytes(device: str) -> int:
-    """The peak of this process or a first one that :func:`launch` started: allocated on its GPU, or resident on CPU."""
-    own = torch.cuda.max_memory_allocated() if device == "cuda" else _resident_bytes()
-    return max([own, *_peaks])
-
-
-def _resident_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 def _process(
@@ -100,7 +87,7 @@ def _process(
     try:
         result = function(job, lambda *step: messages.put((PROGRESS, step)) if rank == 0 else None)
         if rank == 0:
-            messages.put((PEAK, peak_bytes(device)))
+            messages.put((PEAK, peak_memory.peak_bytes(device)))
             messages.put((RESULT, result))
     finally:
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from transfer import processes
+from transfer import peak_memory, processes
 from transfer.trials.provenance import used_device
 from twist_common import gpus
 
@@ -24,11 +24,11 @@ def fill(job: int, report: Any) -> int:
 
 
 def test_the_first_process_tells_its_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_peaks", [])
+    monkeypatch.setattr(peak_memory, "of_launched", [])
     assert processes.launch(fill, BYTES, num_processes=2, device="cpu", progress=lambda *step: None) == 2
-    (peak,) = processes._peaks
-    assert BYTES < peak < 4 * BYTES
-    monkeypatch.setattr(processes, "_peaks", [2**50])
+    (peak,) = peak_memory.of_launched
+    assert BYTES < peak < 4 * BYTES  # however much this process has
+    monkeypatch.setattr(peak_memory, "of_launched", [2**50])
     assert used_device("cpu")[2] == 2**50
 
 
@@ -38,5 +38,5 @@ def test_a_trial_on_several_gpus_has_the_memory_of_its_first_process(monkeypatch
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 0)  # this process trains nothing itself
-    monkeypatch.setattr(processes, "_peaks", [7, 5])
+    monkeypatch.setattr(peak_memory, "of_launched", [7, 5])
     assert used_device("cuda") == ("NVIDIA H100 80GB HBM3 x 2", 2, 7)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer.peak_memory import peak_bytes
 from transfer.task import task_of
 from transfer.trials.plan import TrialPlan
 from twist_common.gpus import described, num_processes
@@ -42,7 +43,7 @@ def provenance(device: str, wall_seconds: float) -> dict[str, Any]:
         device: ``"cpu"`` or ``"cuda"``.
     """
     commit, is_dirty = git_state()
-    name, num_devices, peak_bytes = used_device(device)
+    name, num_devices, peak = used_device(device)
     return {
         "git_commit": commit,
         "git_dirty": is_dirty,
@@ -51,7 +52,7 @@ def provenance(device: str, wall_seconds: float) -> dict[str, Any]:
         "processor": processor(),
         "wall_seconds": round(wall_seconds, 6),  # no two trials take the same time: copies are found by it
         "device_hours": round(wall_seconds / 3600 * num_devices, 6),
-        "peak_bytes": peak_bytes,
+        "peak_bytes": peak,
     }
 
 
@@ -122,8 +123,6 @@ def used_device(device: str) -> tuple[str, int, int]:
 
     The name is e.g. ``"NVIDIA H200 x 1"`` or ``"cpu x86_64, 1 thread"``.
     """
-    from transfer.processes import peak_bytes  # imports torch
-
     if device == "cuda":
         import torch
 
