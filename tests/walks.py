@@ -40,5 +40,5 @@ def walk(name: str, arch: str, data: Path, overrides: Sequence[str], runs: Path)
 
     _, page = write_report([runs])
     text = page.with_suffix(".md").read_text()
-    assert benchmark.title in text and f"{record.metrics[benchmark.main_metric].value:.1f}" in text
+    assert benchmark.title in text and f"{record.metrics[benchmark.main_metric].value:.2f}" in text
     return record, text

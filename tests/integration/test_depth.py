@@ -12,8 +12,8 @@ from PIL import Image
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from tests.integration.test_segmentation_full_width import NO_WARMUP
+from tests.walks import walk
 from transfer import benchmarks
-from transfer.commands.report import write_report
 from transfer.doctor.check import examine
 from transfer.doctor.findings import (
     LEAK,
@@ -26,16 +26,12 @@ from transfer.doctor.findings import (
 )
 from transfer.doctor.near_duplicates.held_out import paths_of
 from transfer.outcomes.file import metrics_of, read_outcomes
-from transfer.planner.devices import Machine
-from transfer.planner.planning import Planner
-from transfer.record import OUTCOMES_NAME, TrialRecord
+from transfer.record import OUTCOMES_NAME
 from transfer.rows import DenseDataset
 from transfer.tasks.segmentation.accumulation import uses_batch_norm
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.tasks.segmentation.depth_files import depth_pairs, stored_depths
-from transfer.trials.plan import plan_trials, weights_ref
-from transfer.trials.run_one import run_trial
 from transfer.weights.backbone.types import IMAGENET
 from transfer.weights.convert.mmseg_any import settings
 
@@ -108,26 +104,9 @@ def test_maps_have_a_class_token_where_there_is_one_and_end_at_stride_4(
 def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arch, benchmark = "test_vit", benchmarks.get("nyu-depth-linear4")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    data, runs = nyu(tmp_path / "nyu"), tmp_path / "runs"
-    assert found_in(data).kinds() == {WRONG_COUNT}
-    (plan,) = plan_trials(
-        runs=runs,
-        suite="transfer",
-        benchmarks=[benchmark],
-        weights=[weights_ref(f"random:{arch}")],
-        seeds=[0],
-        data=data,
-        overrides=SMALL,
-    )
-    machine = Machine(device="cpu", name="a CPU", num_devices=1)
-    (planned,) = Planner(past_trials=(), machine=machine).plan([plan]).rows
-    assert (planned.arch, planned.num_to_run) == (arch, 1)
-
-    run_trial(plan, lambda *step: None)
-    record = TrialRecord.load(plan.record_path)
-    assert (record.status, record.weights.arch) == ("done", arch), record.error
+    runs = tmp_path / "runs"
+    record, text = walk("nyu-depth-linear4", "test_vit", nyu(tmp_path / "nyu"), SMALL, runs)
     assert json.loads(record.resolved_config)["model"]["decode_head"]["in_channels"] == [128] * 4
     assert record.norm_batch is None
     assert not [line for line in record.protocol_difference if line.startswith("model.")]
@@ -140,12 +119,11 @@ def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
     floor = record.references["mean depth everywhere"]
     assert floor["rmse_cm"] == pytest.approx(100 * np.linspace(0.8, 9, WIDTH)[41:601].std(), rel=1e-3)
     assert len(record.pictures) == 2
-    outcomes = read_outcomes((plan.trial_dir / OUTCOMES_NAME).read_bytes(), "beside the record")
+    (kept,) = runs.rglob(OUTCOMES_NAME)
+    outcomes = read_outcomes(kept.read_bytes(), "beside the record")
     assert metrics_of(outcomes) == errors and outcomes.num_images == 2
 
-    _, page = write_report([runs])
-    text = page.with_suffix(".md").read_text()
-    assert benchmark.title in text and "RMSE in cm (lower is better)" in text and f"{errors['rmse_cm']:.2f}" in text
+    assert "RMSE in cm (lower is better)" in text and f"{errors['rmse_cm']:.2f}" in text
     assert "NYU-Depth v2, linear, 4 layers" in text and "29.8" in text
 
 

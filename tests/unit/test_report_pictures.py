@@ -61,7 +61,7 @@ def test_each_initialisation_shows_its_first_done_trial_baseline_first_in_the_re
 @pytest.mark.parametrize(
     ("benchmark", "words"),
     [
-        ("demo-seg", "predicted mask right"),
+        ("demo-seg", "annotation in the middle, prediction right"),
         ("demo-voc", "as many detections right"),
         ("unheard-of", "truth left, prediction right"),
     ],

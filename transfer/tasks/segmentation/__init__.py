@@ -15,7 +15,7 @@ class Segmentation(Task):
 
     preload = "transfer.tasks.segmentation.preload"
     metrics = "mIoU, mAcc, aAcc; of depth RMSE in cm, AbsRel, δ1"
-    picture_sides = "image left, annotated mask or depths in the middle, predicted ones right"
+    picture_sides = "image left, annotation in the middle, prediction right"
     target = "mmseg"
     uses_all_gpus = True
     precision = "fp32, convolutions in TF32 where the GPU has it"  # PyTorch's default, as in the frameworks

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from mmseg.evaluation import DepthMetric
 from numpy.typing import NDArray
@@ -16,10 +15,10 @@ from PIL import Image
 
 from transfer.outcomes.depths import METRICS, Depths
 from transfer.outcomes.file import packed
-from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
+from transfer.tasks.pictures import HEIGHT, save_side_by_side
 from transfer.tasks.segmentation.depth_files import FARTHEST, MILLIMETRE, stored_depths
+from transfer.tasks.segmentation.pictures import tested_images
 from twist_common.errors import UserError
-from twist_common.images import rgb
 
 # MMSegmentation's names, and by what each is multiplied: centimetres and percent
 SOURCES = {"rmse_cm": ("rmse", 100.0), "abs_rel": ("abs_rel", 100.0), "delta1": ("d1", 100.0)}
@@ -98,16 +97,10 @@ def draw_depths(runner: Runner, folder: Path) -> list[Path]:
         runner: after its test.
         folder: where the pictures go, as JPEG files named after the image and its folder.
     """
-    dataset = runner.test_loop.dataloader.dataset
     files = []
-    for index in drawn_indices(len(dataset)):
-        sample = dataset[index]
-        with torch.no_grad():
-            (result,) = runner.model.test_step(pseudo_collate([sample]))
-        path = Path(sample["data_samples"].img_path)
-        truth = sample["data_samples"].gt_depth_map.data[0].numpy()
-        with Image.open(path) as image:
-            sides = [rgb(image), _greys(truth), _greys(result.pred_depth_map.data[0].cpu().numpy())]
+    for path, image, result in tested_images(runner):
+        truth, prediction = (each.data[0].cpu().numpy() for each in (result.gt_depth_map, result.pred_depth_map))
+        sides = [image, _greys(truth), _greys(prediction)]
         size = (max(1, round(truth.shape[1] * HEIGHT / truth.shape[0])), HEIGHT)
         files.append(folder / f"{path.parent.name}-{path.stem}.jpg")
         save_side_by_side([side.resize(size, Image.Resampling.NEAREST) for side in sides], files[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
+from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -29,20 +31,24 @@ def draw_pictures(runner: Runner, folder: Path) -> list[Path]:
     Returns:
         The files, in the test set's order.
     """
-    dataset = runner.test_loop.dataloader.dataset
+    palette = runner.test_loop.dataloader.dataset.metainfo["palette"]
     files = []
-    for index in drawn_indices(len(dataset)):
-        sample = dataset[index]
-        with torch.no_grad():
-            (result,) = runner.model.test_step(pseudo_collate([sample]))
-        path = Path(sample["data_samples"].img_path)
-        truth = sample["data_samples"].gt_sem_seg.data[0].numpy()
-        prediction = result.pred_sem_seg.data[0].cpu().numpy()
-        with Image.open(path) as image:
-            sides = draw(rgb(image), truth, prediction, dataset.metainfo["palette"])
+    for path, image, result in tested_images(runner):
+        truth, prediction = (each.data[0].cpu().numpy() for each in (result.gt_sem_seg, result.pred_sem_seg))
         files.append(folder / f"{path.stem}.jpg")
-        save_side_by_side(sides, files[-1])
+        save_side_by_side(draw(image, truth, prediction, palette), files[-1])
     return files
+
+
+def tested_images(runner: Runner) -> Iterator[tuple[Path, Image.Image, SegDataSample]]:
+    """File, image and what was annotated and predicted, for images spread evenly over the test set."""
+    dataset = runner.test_loop.dataloader.dataset
+    for index in drawn_indices(len(dataset)):
+        with torch.no_grad():
+            (result,) = runner.model.test_step(pseudo_collate([dataset[index]]))
+        path = Path(result.img_path)
+        with Image.open(path) as image:
+            yield path, rgb(image), result
 
 
 def draw(
