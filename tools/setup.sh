@@ -49,7 +49,7 @@ find_python() {
 show_progress() { # on a slow disk it takes minutes, in which the installer says nothing
   # $$ is the set-up, which may have been killed
   while sleep "${PROGRESS_SECONDS:-15}" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
-    echo "setup: $(du -sh .venv 2>/dev/null | cut -f1) of 6 GB are there after ${SECONDS} s" >&2
+    echo "setup: $(du -sh .venv 2>/dev/null | cut -f1) of 7 GB are there after ${SECONDS} s" >&2
   done
 }
 
@@ -64,7 +64,7 @@ fi
 if [[ ! "$force" ]] && complete; then exit 0; fi
 
 python=$(find_python)
-echo "setup: making .venv with $("$python" --version): 6 GB to install, one to ten minutes" >&2
+echo "setup: making .venv with $("$python" --version): 7 GB to install, one to ten minutes" >&2
 show_progress 9>&- &
 watcher=$!
 trap 'kill "$watcher" 2>/dev/null || true' EXIT

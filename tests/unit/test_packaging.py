@@ -145,7 +145,7 @@ def test_set_up_shows_that_it_moves(set_up: Callable[..., subprocess.Popen[str]]
     process = set_up()
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said
-    assert len(re.findall(r"setup: \S+ of 6 GB are there after \d+ s", said)) >= 2
+    assert len(re.findall(r"setup: \S+ of 7 GB are there after \d+ s", said)) >= 2
     assert "setup: done in" in said.splitlines()[-1]
 
 
