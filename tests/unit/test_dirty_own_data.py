@@ -110,6 +110,8 @@ def test_whatever_the_ids_are_the_truth_scores_a_hundred(edit: Edit, coco: Path)
         (first_object(segmentation=[4, 5, 6, 7, 8, 9]), r"broken masks of objects \(2\): annotation \d+ in"),
         (first_object(segmentation=[[4, 5, float("nan"), 7, 8, 9]]), r"broken masks of objects \(2\)"),
         (first_object(segmentation=[[900, 5, 999, 7, 950, 9]]), r"broken masks of objects \(2\)"),
+        (first_object(segmentation=[[4, 5, True, 7, 8, 9]]), r"broken masks of objects \(2\)"),
+        (first_object(segmentation=[[4, 5, 10**400, 7, 8, 9]]), r"cannot be read.*OverflowError"),
         (first_object(segmentation={"size": [128, 128], "counts": "zzz]]]qq"}), r"broken masks of objects \(2\)"),
         (
             first_object(segmentation={"size": [128, 128], "counts": [128 * 128 + 1, -1]}, area=None),

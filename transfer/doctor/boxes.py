@@ -135,7 +135,7 @@ def check_coco(layout: CocoBoxes, findings: Findings, progress: Progress) -> Non
             for path in seen & paths:
                 findings.add(LEAK, path)
             seen |= paths
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             findings.add(UNREADABLE_ANNOTATION, f"{findings.name(file)} ({why_unreadable(error)})")
 
 
@@ -183,7 +183,7 @@ def _is_mask(segmentation: Any, image: Mapping[str, Any]) -> bool:
 
 def _is_polygon(polygon: Any, width: int, height: int) -> bool:
     """A list of three corners or more, of which not all are beyond the same edge of the image."""
-    if not isinstance(polygon, list) or not all(isinstance(each, int | float) for each in polygon):
+    if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
         return False
     xs, ys = polygon[::2], polygon[1::2]
     return (
