@@ -27,7 +27,8 @@ from twist_common.progress import Progress
 
 Item = TypeVar("Item")
 
-CHUNK = 4096  # items that wait at a time
+BATCH = 16  # items that a thread takes at a time: handing over a single one takes as long as decoding a small image
+WAITING = 256  # batches at a time: a million waiting tasks would take a gigabyte
 # What Pillow raises on damaged files; RuntimeError is that of AVIF's decoder, and NotImplementedError is one.
 BROKEN = (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 
@@ -37,13 +38,18 @@ def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Pro
 
     Warnings of decoders are not shown; they cannot be turned off in each thread, as all threads share their filters.
     """
-    done = 0
+
+    def check_batch(start: int) -> None:
+        for item in items[start : start + BATCH]:
+            check(item)
+
+    starts = range(0, len(items), BATCH)
     with warnings.catch_warnings(), ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         warnings.simplefilter("ignore")
-        for start in range(0, len(items), CHUNK):  # a million waiting tasks would take a gigabyte
-            for _ in threads.map(check, items[start : start + CHUNK]):
-                done += 1
-                progress(done, len(items), what)
+        for first in range(0, len(starts), WAITING):
+            waiting = starts[first : first + WAITING]
+            for start, _ in zip(waiting, threads.map(check_batch, waiting), strict=True):
+                progress(min(start + BATCH, len(items)), len(items), what)
 
 
 def check_image(
