@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.doctor.files import BROKEN, check_count, check_image, for_each, repeated
+from transfer.doctor.files import check_count, check_image, for_each, read_or_note, repeated
 from transfer.doctor.findings import (
     LEAK,
     MISSING,
@@ -66,14 +66,7 @@ def _check_pairs(
 
 def _check_depths(path: Path, blank: list[Path], findings: Findings) -> tuple[int, int] | None:
     """Notes what is wrong with a depth map; returns its (width, height) if it can be read."""
-    if not path.is_file():
-        findings.add(MISSING, path)
-        return None
-    try:
-        depths = stored_depths(path)
-    except BROKEN as error:
-        problem = error if isinstance(error, ValueError) else "cannot be read"
-        findings.add(UNUSABLE_DEPTHS, f"{findings.name(path)} ({problem})")
+    if (depths := read_or_note(path, stored_depths, UNUSABLE_DEPTHS, findings)) is None:
         return None
     if not depths.any():
         blank.append(path)

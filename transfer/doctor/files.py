@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
 from PIL import Image
 
 from transfer.doctor.findings import (
@@ -21,6 +22,7 @@ from transfer.doctor.findings import (
     WRONG_COUNT,
     WRONG_SIZE,
     Findings,
+    Kind,
 )
 from twist_common.images import is_turned, unusable
 from twist_common.progress import Progress
@@ -50,6 +52,25 @@ def for_each(items: Sequence[Item], check: Callable[[Item], None], progress: Pro
             waiting = starts[first : first + WAITING]
             for start, _ in zip(waiting, threads.map(check_batch, waiting), strict=True):
                 progress(min(start + BATCH, len(items)), len(items), what)
+
+
+def read_or_note(
+    path: Path, read: Callable[[Path], NDArray[Any]], broken: Kind, findings: Findings
+) -> NDArray[Any] | None:
+    """What belongs to each pixel of an image; None, and noted, if its file is missing or ``broken``.
+
+    Args:
+        read: raises ValueError, which says why, where the file holds something else.
+    """
+    if not path.is_file():
+        findings.add(MISSING, path)
+        return None
+    try:
+        return read(path)
+    except BROKEN as error:
+        problem = error if isinstance(error, ValueError) else "cannot be read"
+        findings.add(broken, f"{findings.name(path)} ({problem})")
+        return None
 
 
 def check_image(

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.doctor.files import BROKEN, check_count, check_image, for_each, has_folders, read_list, repeated
+from transfer.doctor.files import check_count, check_image, for_each, has_folders, read_list, read_or_note, repeated
 from transfer.doctor.findings import (
     IMPOSSIBLE_LABEL,
     LEAK,
-    MISSING,
     NOTHING_LABELLED,
     REPEATED,
     SEVERAL_COLUMNS,
@@ -119,7 +118,7 @@ def check_own(layout: OwnMasks, findings: Findings, progress: Progress) -> None:
         listed[split] = {image for image, _ in pairs}
         for image in repeated([image for image, _ in pairs]):
             findings.add(REPEATED, f"{findings.name(image)} in {part.names}")
-        for mask in repeated(mask for _, mask in dict(pairs).items()):
+        for mask in repeated(dict(pairs).values()):
             findings.add(REPEATED, f"{findings.name(mask)}, of several images")
         _check_pairs(split, pairs, count, len(layout.values), findings, progress, read=read)
     for image in listed["train"] & listed["test"]:
@@ -174,14 +173,7 @@ def _check_mask(
         blank: gets the masks without a labelled pixel.
         read: gives class indices; raises ValueError where a mask holds none.
     """
-    if not path.is_file():
-        findings.add(MISSING, path)
-        return None
-    try:
-        mask = read(path)
-    except BROKEN as error:
-        problem = error if isinstance(error, ValueError) else "cannot be read"
-        findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({problem})")
+    if (mask := read_or_note(path, read, IMPOSSIBLE_LABEL, findings)) is None:
         return None
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     if unlabelled.issuperset(present.tolist()):

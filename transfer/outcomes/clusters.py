@@ -58,9 +58,10 @@ class Clusters(Outcomes):
         of_pairs = np.divmod(pairs, num_clusters)
         sizes = [np.bincount(ids, shared)[ids] for ids in of_pairs]  # of each pair's label and cluster
         sums = [float(_ordered(np.bincount(ids, shared)).sum()) for ids in of_pairs]
-        whole = _nmi(self.num_images, float(_ordered(shared).sum()), sum(sums))
+        joint = float(_ordered(shared).sum())
+        whole = _nmi(self.num_images, joint, sum(sums))
         apart = sum(total - _step(size) for total, size in zip(sums, sizes, strict=True))
-        without = _nmi(self.num_images - 1, float(_ordered(shared).sum()) - _step(shared), apart)
+        without = _nmi(self.num_images - 1, joint - _step(shared), apart)
         adds = (self.num_images - 1) * (shared @ without / self.num_images - without)
         found: NDArray[np.float64] = 100 * (whole + weights @ adds[index] / self.num_images)
         return found

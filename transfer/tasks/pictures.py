@@ -20,6 +20,12 @@ def drawn_indices(num_images: int) -> list[int]:
     return [index * num_images // number for index in range(number)]
 
 
+def drawn_size(shape: Sequence[int]) -> tuple[int, int]:
+    """(width, height) in which a side of (height, width) is drawn: :data:`HEIGHT` high."""
+    height, width = shape
+    return max(1, round(width * HEIGHT / height)), HEIGHT
+
+
 def save_side_by_side(sides: Sequence[Image.Image], path: Path) -> None:
     """Writes pictures of one height as a JPEG, in a row with white between them; makes the folder."""
     width = sum(side.width for side in sides) + GAP * (len(sides) - 1)

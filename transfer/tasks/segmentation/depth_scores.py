@@ -15,13 +15,12 @@ from PIL import Image
 
 from transfer.outcomes.depths import METRICS, Depths
 from transfer.outcomes.file import packed
-from transfer.tasks.pictures import HEIGHT, save_side_by_side
+from transfer.tasks.pictures import drawn_size, save_side_by_side
 from transfer.tasks.segmentation.depth_files import FARTHEST, MILLIMETRE, stored_depths
 from transfer.tasks.segmentation.pictures import tested_images
 from twist_common.errors import UserError
 
-# MMSegmentation's names, and by what each is multiplied: centimetres and percent
-SOURCES = {"rmse_cm": ("rmse", 100.0), "abs_rel": ("abs_rel", 100.0), "delta1": ("d1", 100.0)}
+SOURCES = {"rmse_cm": "rmse", "abs_rel": "abs_rel", "delta1": "d1"}  # MMSegmentation's names, in metres and shares
 assert tuple(SOURCES) == METRICS
 
 
@@ -48,7 +47,7 @@ class DepthErrors(DepthMetric):
         if not count:
             return [0.0] * len(SOURCES), (0, 0)
         found = self._calc_all_metrics(truth[known], depths[known])
-        return [factor * found[name] for name, factor in SOURCES.values()], (count, total)
+        return [100.0 * found[name] for name in SOURCES.values()], (count, total)
 
     def compute_metrics(self, results: list[tuple[list[float], tuple[int, int]]]) -> dict[str, float]:
         """Means in cm and percent."""
@@ -101,7 +100,7 @@ def draw_depths(runner: Runner, folder: Path) -> list[Path]:
     for path, image, result in tested_images(runner):
         truth, prediction = (each.data[0].cpu().numpy() for each in (result.gt_depth_map, result.pred_depth_map))
         sides = [image, _greys(truth), _greys(prediction)]
-        size = (max(1, round(truth.shape[1] * HEIGHT / truth.shape[0])), HEIGHT)
+        size = drawn_size(truth.shape)
         files.append(folder / f"{path.parent.name}-{path.stem}.jpg")
         save_side_by_side([side.resize(size, Image.Resampling.NEAREST) for side in sides], files[-1])
     return files

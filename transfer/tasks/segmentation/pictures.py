@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
+from transfer.tasks.pictures import drawn_indices, drawn_size, save_side_by_side
 from twist_common.images import rgb
 
 OPACITY = 0.6
@@ -54,19 +54,18 @@ def tested_images(runner: Runner) -> Iterator[tuple[Path, Image.Image, SegDataSa
 def draw(
     image: Image.Image, truth: NDArray[Any], prediction: NDArray[Any], palette: list[list[int]]
 ) -> list[Image.Image]:
-    """Image, true mask and predicted mask at :data:`HEIGHT`; ignored pixels are white in both masks.
+    """Image, true mask and predicted mask as high as all pictures; ignored pixels are white in both masks.
 
     Args:
         image: of the masks' size, RGB.
         truth, prediction: (H, W) class indices; 255 is ignored.
         palette: a colour (red, green, blue) for each class.
     """
-    height, width = truth.shape
-    size = (max(1, round(width * HEIGHT / height)), HEIGHT)
+    size = drawn_size(truth.shape)
     ignored = truth == IGNORED
     sides = [image.resize(size, Image.Resampling.BILINEAR)]
     for mask in (truth, prediction):
-        colours = np.full((height, width, 3), 255, dtype=np.uint8)
+        colours = np.full((*truth.shape, 3), 255, dtype=np.uint8)
         colours[~ignored] = np.asarray(palette, dtype=np.uint8)[mask[~ignored]]
         mask_picture = Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
         sides.append(Image.blend(sides[0], mask_picture, OPACITY))
