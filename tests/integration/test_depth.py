@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
-from tests.integration.test_segmentation_full_width import NO_WARMUP
+from tests.integration.test_segmentation_full_width import NO_WARMUP, ONE_STEP
 from tests.walks import walk
 from transfer import benchmarks
 from transfer.doctor.check import examine
@@ -38,16 +38,7 @@ from transfer.weights.convert.mmseg_any import settings
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 HEIGHT, WIDTH = 480, 640  # of all of NYUv2: the crop is of fixed rows and columns
-SMALL = (
-    "train_cfg.max_iters=1",
-    "train_dataloader.batch_size=2",
-    "train_dataloader.num_workers=0",
-    "train_dataloader.persistent_workers=false",
-    "test_dataloader.num_workers=0",
-    "num_images.train=2",
-    "num_images.test=2",
-    *NO_WARMUP,
-)
+SMALL = (*ONE_STEP, "num_images.test=2", *NO_WARMUP)
 TRAIN = (("kitchen_0028b", 45), ("living_room_0019", 111))
 TEST = (("bathroom", 45), ("office", 8))
 

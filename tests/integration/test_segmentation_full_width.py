@@ -23,13 +23,16 @@ pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
 SIZE = 64
 # What needs the whole data set or a GPU; the model is the protocol's.
-SMALL = (
+ONE_STEP = (
     "train_cfg.max_iters=1",
     "train_dataloader.batch_size=2",
     "train_dataloader.num_workers=0",
     "train_dataloader.persistent_workers=false",
     "test_dataloader.num_workers=0",
     "num_images.train=2",
+)
+SMALL = (
+    *ONE_STEP,
     "num_images.test=1",
     f"model.data_preprocessor.size={SIZE},{SIZE}",
     f"test_dataloader.dataset.pipeline.1.scale={2 * SIZE},{SIZE}",
