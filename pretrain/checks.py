@@ -18,6 +18,11 @@ AT_LEAST_ONE = (
     "epochs", "data.batch_size", "data.accumulation", "crops.global_size", "crops.local_size", "model.hidden",
     "model.num_classes", "model.bunch_size", "run.checkpoint_epochs", "run.keep_epochs", "run.log_steps",
 )  # fmt: skip
+# Of recipes in files and from Python; overrides are held against what any number can be when they are read.
+NOT_NEGATIVE = (
+    "crops.num_local", "run.num_workers", "self_labeling.epochs", "optim.lr", "optim.weight_decay", "loss.alpha",
+    "loss.beta",
+)  # fmt: skip
 SHARES = (
     "model.drop_path", "momentum_encoder.start", "momentum_encoder.end", "augmentation.flip", "augmentation.jitter",
     "augmentation.gray",
@@ -43,6 +48,9 @@ def _range_problems(recipe: Recipe) -> Iterator[str]:
     for key, value in _values(recipe, AT_LEAST_ONE):
         if value is not None and value < 1:
             yield f"{key} is {value}, it must be at least 1"
+    for key, value in _values(recipe, NOT_NEGATIVE):
+        if value < 0:
+            yield f"{key} is {value}, it cannot be negative"
     for key, value in (*_values(recipe, SHARES), ("self_labeling.keep", max(recipe.self_labeling.keep))):
         if not 0 <= value <= 1:
             yield f"{key} is {value}, it must be within 0 to 1"

@@ -1,5 +1,6 @@
 """Recipes: the official settings, overrides, the hash that guards a resume."""
 
+import dataclasses
 import re
 
 import pytest
@@ -22,6 +23,13 @@ def test_every_recipe_is_listed_under_its_own_name(name: str) -> None:
     assert recipe.name == name
     doc = twist_configs.pretrain.RECIPES[name].__doc__ or ""
     assert f"tools/pretrain.sh {name}" in doc and "Expect:" in doc
+
+
+def test_a_recipe_that_no_override_made_is_held_against_the_ranges_too() -> None:
+    recipe = twist_configs.pretrain.get("rn50")
+    negative = dataclasses.replace(recipe, optim=dataclasses.replace(recipe.optim, lr=-0.5))
+    with pytest.raises(UserError, match=r"recipe rn50: optim\.lr is -0\.5, it cannot be negative"):
+        checks.check(negative)
 
 
 def test_rn50_has_the_official_settings() -> None:
