@@ -252,8 +252,8 @@ def test_test_images_among_the_training_images_are_counted(root: Path, tmp_path:
 
 def test_values_are_not_read_again_while_the_masks_stay_as_they_are(root: Path, tmp_path: Path) -> None:
     found(root)
-    (cached, *_) = (tmp_path / "cache").rglob("mask-values/*")
-    assert json.loads(cached.read_text()) == [0, 1, 2]
-    for path in (tmp_path / "cache").rglob("mask-values/*"):
-        path.write_text("[0, 1]")
+    (cached, *_) = (tmp_path / "cache").rglob("mask-value-sets/*")
+    assert json.loads(cached.read_text()) == [[0, 1, 2]]
+    for path in (tmp_path / "cache").rglob("mask-value-sets/*"):
+        path.write_text("[[0, 1]]")
     assert found(root)[1].values == (0, 1)

@@ -42,6 +42,16 @@ IMPOSSIBLE_LABEL = Kind(
     "convert them again, as the data set's guide says",
     "correct them, or give these values a class (--classes-file) or none (--ignore-value)",
 )
+SMOOTHED = Kind(
+    "masks whose edges were smoothed, where blends of two classes count as a third",
+    UNPACK_AGAIN,
+    "make them again: resize masks by nearest neighbours, and never save them as JPEG",
+)
+OTHER_PALETTE = Kind(
+    "masks whose palettes have one colour at several indices, of which the index is the class",
+    UNPACK_AGAIN,
+    "save all with one palette, or as colours (RGB)",
+)
 UNUSABLE_DEPTHS = Kind("depths that are not millimetres in 16 bits", "convert them again, as the data set's guide says")
 NOTHING_LABELLED = Kind("test masks without a labelled pixel, all of them", "convert them again: nothing can be scored")
 BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN, "mend them")

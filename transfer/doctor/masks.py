@@ -20,6 +20,8 @@ from transfer.doctor.findings import (
     SEVERAL_COLUMNS,
     Findings,
 )
+from transfer.doctor.palettes import Palettes
+from transfer.doctor.smoothed import Edges
 from transfer.layouts import AdeMasks, CityscapesMasks, MaskList, OwnMasks, VocMasks
 from transfer.tasks.segmentation.masks import IGNORED, class_indices, mask_pairs
 from twist_common.progress import Progress
@@ -145,16 +147,19 @@ def _check_pairs(
     read: Callable[[Path], NDArray[Any]] = _stored_indices,
 ) -> None:
     blank: list[Path] = []
+    edges, palettes = Edges(), Palettes()
 
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        size = _check_mask(mask, num_classes, blank, findings, unlabelled, read)
+        size = _check_mask(mask, num_classes, blank, (edges, palettes), findings, unlabelled, read)
         check_image(image, size, findings, formats=OPENCV)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")
     if split == "test" and 0 < len(pairs) == len(blank):
         findings.add(NOTHING_LABELLED, blank[0].parent)
+    edges.report(split, findings)
+    palettes.report(findings)
     for path in blank:
         findings.note("masks without a labelled pixel", path)
 
@@ -163,6 +168,7 @@ def _check_mask(
     path: Path,
     num_classes: int,
     blank: list[Path],
+    collected: Sequence[Edges | Palettes],
     findings: Findings,
     unlabelled: frozenset[int],
     read: Callable[[Path], NDArray[Any]],
@@ -171,6 +177,7 @@ def _check_mask(
 
     Args:
         blank: gets the masks without a labelled pixel.
+        collected: get all masks.
         read: gives class indices; raises ValueError where a mask holds none.
     """
     if (mask := read_or_note(path, read, IMPOSSIBLE_LABEL, findings)) is None:
@@ -181,4 +188,6 @@ def _check_mask(
     impossible = [int(label) for label in present if num_classes <= label != IGNORED]
     if impossible:
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({', '.join(map(str, impossible[:3]))})")
+    for each in collected:
+        each.look_at(path, mask)
     return mask.shape[1], mask.shape[0]

@@ -41,8 +41,9 @@ def find_masks(root: Path, named: NamedFiles) -> FoundData:
     if parts["train"] == parts["test"]:
         raise UserError(f"{parts['train'].names} is both the training and the test list: name two lists")
     pairs = {split: _pairs(root, split, part) for split, part in parts.items()}
-    used = {split: _values([mask for _, mask in each]) for split, each in pairs.items()}
-    values = sorted({value for each in used.values() for value in each})
+    sets = {split: _value_sets([mask for _, mask in each]) for split, each in pairs.items()}
+    used = {split: {value for each in found for value in each} for split, found in sets.items()}
+    values = sorted(set.union(*used.values()))
     if not values:
         first = pairs["train"][0][1]
         raise UserError(f"no mask of {root} can be read, the first is {first}{_why(first)}: give each image a mask")
@@ -51,6 +52,7 @@ def find_masks(root: Path, named: NamedFiles) -> FoundData:
             f"some masks of {root} hold ids ({written(values[0])} and others) and some colours ({written(values[-1])} "
             "and others): save all of them in one way"
         )
+    _check_whites(root, [each for found in sets.values() for each in found], named.ignored)
     path = _class_file(root, named.classes)
     listed = _read_classes(path) if path else None
     ignored = _ignored(named.ignored, values, listed or {})
@@ -58,7 +60,7 @@ def find_masks(root: Path, named: NamedFiles) -> FoundData:
     if not 1 < len(classes) <= MAX_CLASSES:
         raise UserError(
             f"the masks of {root} have {len(classes)} classes: a segmentation has 2 to {MAX_CLASSES}, of which masks "
-            "hold the ids or colours"
+            "hold the ids or colours, which no resizing with interpolation and no JPEG keeps"
         )
     only_tested = [classes[value] for value in used["test"] if value in classes and value not in used["train"]]
     remarks = never_trained(only_tested)
@@ -128,8 +130,11 @@ def _pairs(root: Path, split: str, part: MaskFolders) -> list[tuple[Path, Path]]
     return pairs
 
 
-def _values(masks: Sequence[Path]) -> list[int]:
-    """What the pixels of these masks hold, but for those that cannot be read, which the check of the data names."""
+def _value_sets(masks: Sequence[Path]) -> list[list[int]]:
+    """What pixels of these masks hold, but for those that cannot be read, which the check of the data names.
+
+    Of masks of two values alone, each of the sets that occur; of all others their union.
+    """
 
     def of_one(mask: Path) -> list[int]:
         try:
@@ -139,10 +144,24 @@ def _values(masks: Sequence[Path]) -> list[int]:
 
     def of_all() -> str:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:  # decoding releases Python's lock
-            return json.dumps(sorted({value for each in threads.map(of_one, masks) for value in each}))
+            found = {tuple(values) for values in threads.map(of_one, masks)}
+        of_two = {values for values in found if len(values) <= 2}
+        others = {value for values in found - of_two for value in values}
+        return json.dumps([*sorted(of_two), sorted(others)])
 
-    values: list[int] = json.loads(remembered("mask-values", masks, of_all))
-    return values
+    sets: list[list[int]] = json.loads(remembered("mask-value-sets", masks, of_all))
+    return sets
+
+
+def _check_whites(root: Path, sets: Sequence[Sequence[int]], ignored: str | None) -> None:
+    """Refuses masks of 0 and 1 beside masks of 0 and 255: a PNG of one bit says 1 where one of eight says 255."""
+    values = {value for each in sets for value in each}
+    is_mixed = values == {0, 1, IGNORED} and [0, IGNORED] in sets and not any({1, IGNORED} <= {*each} for each in sets)
+    if is_mixed and ignored is None:
+        raise UserError(
+            f"some masks of {root} hold 0 and 1 alone and some 0 and 255: if they mean the same, save all of them with "
+            "0 and 1; if 255 is not labelled, say --ignore-value 255"
+        )
 
 
 def _why(mask: Path) -> str:
@@ -213,6 +232,16 @@ def _ignored(given: str | None, values: Sequence[int], classes: Mapping[int, str
         ignored.append(int(given) if len(channels) == 1 else _colour(*channels))
         if ignored[0] in classes:
             raise UserError(f"--ignore-value {given} is the class {classes[ignored[0]]}: leave it out of the list")
-    if IGNORED not in classes and IGNORED not in ignored and (classes or not set(values) <= {0, IGNORED}):
-        ignored.append(IGNORED)
-    return tuple(ignored)
+    if IGNORED in classes or IGNORED in ignored or not (classes or set(values) - set(ignored) - {0, IGNORED}):
+        return tuple(ignored)
+    steps = len(values) - 1
+    if (
+        not classes
+        and steps > 1
+        and all(abs(value - place * IGNORED / steps) < 1 for place, value in enumerate(values))
+    ):
+        raise UserError(
+            f"the masks hold {', '.join(map(str, values[:3]))} and more up to 255, as levels of grey: say "
+            "--ignore-value 255 if 255 is not labelled, else name the classes with --classes-file"
+        )
+    return (*ignored, IGNORED)

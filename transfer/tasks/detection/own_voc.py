@@ -10,6 +10,7 @@ from transfer.tasks.detection.splits import OWN_YEAR
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
 from twist_common.errors import UserError
+from twist_common.images import images_below
 
 LISTS = "ImageSets/Main"
 
@@ -20,7 +21,8 @@ def find_voc(root: Path, named: NamedFiles) -> FoundData:
     Trained is on ``trainval`` and tested on ``test``; without a list of the test on ``train`` and ``val``.
 
     Raises:
-        UserError: there is no such folder, or several; lists or annotations are missing or cannot be read.
+        UserError: there is no such folder, or several; lists or annotations are missing or cannot be read; a name may
+            mean two images.
     """
     home = _home(root)
     by_convention = ("trainval", "test") if (home / LISTS / "test.txt").is_file() else ("train", "val")
@@ -33,6 +35,7 @@ def find_voc(root: Path, named: NamedFiles) -> FoundData:
     if lists[0].resolve() == lists[1].resolve():
         raise UserError(f"{lists[0]} is both the training and the test list: name two lists")
     files: list[Path] = list(lists)
+    images = _images_by_name(home / "JPEGImages")
     counts, classes = [], []
     for path in lists:
         try:
@@ -45,6 +48,9 @@ def find_voc(root: Path, named: NamedFiles) -> FoundData:
             raise UserError(
                 f"{path} names no annotated image ({what}): list names without folder and suffix, one per line"
             )
+        for name in names:
+            if len(found := images.get(name, [])) > 1:
+                raise UserError(f"{name} of {path} may be {' or '.join(found)} in {home / 'JPEGImages'}: keep one")
         files += [*annotations, *(image_of(home / "JPEGImages", name) for name in names)]
         counts.append(len(names))
         classes.append({each for annotation in annotations for each in _classes(annotation)})
@@ -76,6 +82,13 @@ def _home(root: Path) -> Path:
     if len(found) > 1:
         raise UserError(f"{root} has several years, {', '.join(map(str, found))}: give one with --data")
     return found[0]
+
+
+def _images_by_name(folder: Path) -> dict[str, list[str]]:
+    images: dict[str, list[str]] = {}
+    for image in images_below(folder):
+        images.setdefault(image.rpartition(".")[0], []).append(image)
+    return images
 
 
 def _classes(path: Path) -> set[str]:

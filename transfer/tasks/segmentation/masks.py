@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfer.layouts import MaskFolders
-from twist_common.images import IMAGE_SUFFIXES, images_below, is_turned
+from twist_common.errors import UserError
+from twist_common.images import images_below, is_image, is_turned
 
 IGNORED = 255  # the class index of pixels that are not labelled
 COLOUR = 1 << 24  # values from here on are colours, and below it ids
@@ -22,35 +23,59 @@ def mask_pairs(root: Path, part: MaskFolders) -> list[tuple[Path, Path]]:
 
     A list has an image in each line: its name in the folder, with or without a suffix; or, below the data root, the
     paths of an image and of its mask.
+
+    Raises:
+        UserError: two files may be meant by one name.
     """
-    images, masks = root / part.images, root / part.masks
+    images, masks, files = root / part.images, root / part.masks, _Files()
     if not part.names:
-        return [(images / name, _mask_of(masks, name, part.ending)) for name in images_below(images)]
+        return [(images / name, files.mask_of(masks, name, part.ending)) for name in images_below(images)]
     pairs = []
     for line in (root / part.names).read_text(encoding="utf-8-sig").splitlines():
         if not (name := line.strip()):
             continue
-        image = _with_suffix(images, name)
         both = re.split(r"[\t,; ]+", name)
-        if len(both) == 2 and not image.is_file():
+        if len(both) == 2 and not files.find(images, name).is_file():
             pairs.append((root / both[0], root / both[1]))
         else:
-            pairs.append((image, _mask_of(masks, name, part.ending)))
+            pairs.append((files.find(images, name), files.mask_of(masks, name, part.ending)))
     return pairs
 
 
-def _mask_of(masks: Path, image: str, ending: str) -> Path:
-    stem = re.sub(r"\.\w+$", "", image) if image.lower().endswith(IMAGE_SUFFIXES) else image
-    return _with_suffix(masks, f"{stem}{ending}", usual=".png")
+class _Files:
+    """Images by their names without suffix; each folder is listed once."""
 
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, list[str]]] = {}
 
-def _with_suffix(folder: Path, name: str, usual: str = ".jpg") -> Path:
-    """The image of this name, with its suffix or without; the usual one where there is none."""
-    if name.lower().endswith(IMAGE_SUFFIXES) and (folder / name).is_file():
-        return folder / name
-    suffixes = (each for suffix in (usual, *IMAGE_SUFFIXES) for each in (suffix, suffix.upper()))
-    places = (folder / f"{name}{suffix}" for suffix in suffixes)
-    return next((place for place in places if place.is_file()), folder / f"{name}{usual}")
+    def mask_of(self, masks: Path, image: str, ending: str) -> Path:
+        """The mask of an image, which need not exist."""
+        stem = re.sub(r"\.\w+$", "", image) if is_image(image) else image
+        return self.find(masks, f"{stem}{ending}", usual=".png")
+
+    def find(self, folder: Path, name: str, usual: str = ".jpg") -> Path:
+        """The image of this name, with its suffix or without; with the usual one where there is none.
+
+        Raises:
+            UserError: several files have the name.
+        """
+        if is_image(name) and (folder / name).is_file():
+            return folder / name
+        path = folder / f"{name}{usual}"
+        found = self._below(path.parent).get(path.stem, [])
+        if len(found) > 1:
+            raise UserError(
+                f"{path.parent} has {' and '.join(sorted(found))}, of which only one can be meant: keep that"
+            )
+        return path.parent / found[0] if found else path
+
+    def _below(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._listed:
+            self._listed[folder] = {}
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if is_image(path.name) and path.is_file():
+                    self._listed[folder].setdefault(path.stem, []).append(path.name)
+        return self._listed[folder]
 
 
 def pixels(path: Path) -> NDArray[np.int32]:
