@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 
 from twist_common.places import CODE, is_checkout
 
@@ -28,6 +29,21 @@ def process_start(pid: int) -> str | None:
         return None if fields[0] in "ZX" else fields[19]
     shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True)
     return shown.stdout.strip() or None
+
+
+@contextlib.contextmanager
+def without_main() -> Iterator[None]:
+    """Keeps processes that multiprocessing starts in the block from running the program's main file again.
+
+    They import it to find functions of it by name, of which there are none here; a user's script without
+    ``if __name__ == "__main__":`` would start the same trials again in each of them.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def run_module(module: str, arguments: Sequence[str]) -> int:

@@ -36,6 +36,7 @@ def refused(path: Path) -> str:
 
 def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nowhere.pth")
+    assert "has no file: each trial draws these weights anew" in refused(Path("random:resnet18"))
     assert "is a folder without model.safetensors" in refused(tmp_path)
 
 

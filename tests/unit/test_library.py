@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import transfer
 from tests.conftest import ROOT
 from tests.report_records import done
 from tests.unit.test_report_images import with_outcomes
+from transfer import compat
 from transfer.report.compare.reproduction import all_reproductions
 from twist_common.errors import UserError
 
@@ -32,6 +34,35 @@ def test_a_target_is_named_by_its_name(tmp_path: Path) -> None:
     assert converted.path == tmp_path / "backbone.timm.safetensors" and converted.path.is_file()
     with pytest.raises(UserError, match="did you mean 'timm'"):
         transfer.convert(backbone, "tim", out=tmp_path)
+    for name in ("", "../elsewhere"):
+        with pytest.raises(UserError, match="give the beginning of a file's name"):
+            transfer.convert(backbone, "timm", out=tmp_path, name=name)
+
+
+def test_a_checkpoint_is_named_wherever_a_backbone_is_meant(tmp_path: Path) -> None:
+    assert transfer.convert("random:resnet18", "timm", out=tmp_path).proof["target"] == "timm"
+    assert not transfer.build_network("random:resnet18").training
+
+
+def test_a_framework_that_is_not_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="Detectron2 is not installed"):
+        transfer.convert("random:resnet18", "detectron2", out=tmp_path)
+
+
+def test_a_plain_script_runs_trials(digits: Path, tmp_path: Path) -> None:
+    """Without ``if __name__ == "__main__":`` each process of multiprocessing would run all of it again."""
+    (tmp_path / "script.py").write_text(
+        "import transfer\nprint('once')\n"
+        f"[record] = transfer.run_trials('demo-knn', 'random:resnet18', seeds=3, data={str(digits)!r}, "
+        f"out={str(tmp_path / 'runs')!r}, device='cpu')\n"
+        "print(record.seed, record.status)\n"
+    )
+    line = [sys.executable, "-W", "ignore", tmp_path / "script.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("once") == 1 and shown.stdout.splitlines()[-1] == "3 done"
 
 
 def test_a_network_has_its_weights_and_does_not_train() -> None:
@@ -46,6 +77,19 @@ def test_mistakes_are_the_sentences_of_the_commands(tmp_path: Path) -> None:
         transfer.run_trials("demo-lineal", "random:resnet18")
     with pytest.raises(UserError, match="does not exist"):
         transfer.load_backbone(tmp_path / "nothing.pth")
+    for wrong, sentence in (
+        ({"trials": 1.5}, "trials is 1.5: give a whole number"),
+        ({"seeds": (0, 0)}, "--seeds names seed 0 twice"),
+        ({"seeds": "a"}, "--seeds 'a' is neither"),
+        ({"suite": "../elsewhere"}, "--suite is '../elsewhere': give the name of one folder"),
+        ({"suite": ""}, "--suite is ''"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            transfer.run_trials("demo-linear", "random:resnet18", data=tmp_path, out=tmp_path / "runs", **wrong)
+    with pytest.raises(UserError, match="the checkpoint is a Backbone: give its path or name"):
+        transfer.run_trials("demo-linear", transfer.load_backbone("random:resnet18"))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"'runs' is no list of records: give read_records\('runs'\)"):
+        transfer.compare("runs")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="colour"):
         transfer.load_backbone("x.pth", colour="BGR")  # type: ignore[call-arg]
 

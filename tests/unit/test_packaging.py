@@ -112,6 +112,9 @@ def test_a_framework_that_is_not_installed_is_one_sentence(tmp_path: Path, monke
     with pytest.raises(UserError, match=r"MMSegmentation is not installed: .*segmentation"):
         check_frameworks(plans("demo-seg", tmp_path))
     check_frameworks(plans("demo-linear", tmp_path))
+    with pytest.raises(UserError, match="MMSegmentation is not installed"):
+        demo.main(demo.Args(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
     assert compat.missing_framework("mmseg-any") and compat.missing_framework("torchvision") is None
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from transfer.record import TrialRecord
 from transfer.report.compare.model import WANTED_DIFFERENCE
@@ -36,14 +36,14 @@ class ReadingOptions(TypedDict, total=False):
     std: tuple[float, float, float]
     entry: str
     prefix: str
-    drop: tuple[str, ...]
+    drop: Sequence[str] | str
 
 
 class TrialOptions(ReadingOptions, total=False):
     """Which trials and where: the options of ``tools/transfer_cls.sh --help``."""
 
     trials: int
-    seeds: tuple[str, ...]
+    seeds: Sequence[int | str] | int | str
     data: str | Path
     device: Literal["auto", "cpu", "cuda"]
     jobs: int
@@ -65,35 +65,48 @@ def load_backbone(checkpoint: str | Path, **options: Unpack[ReadingOptions]) -> 
     from transfer.trial import RANDOM_PREFIX
     from transfer.weights.backbone import load, random_backbone
 
-    said = ReadingArgs(**options)
+    options["drop"] = tuple(_several(options.get("drop", ())))
+    said = ReadingArgs(**options)  # type: ignore[arg-type]
     if str(checkpoint).startswith(RANDOM_PREFIX):
         return random_backbone(str(checkpoint).removeprefix(RANDOM_PREFIX), seed=0)
     return load.load_backbone(checkpoint, said.which, said.arch, said.reading())
 
 
-def build_network(backbone: Backbone) -> nn.Module:
+def build_network(backbone: Backbone | str | Path) -> nn.Module:
     """The backbone as a module in evaluation mode, with its weights. It maps images ``(N, 3, H, W)`` to features.
 
     Images are RGB, scaled as ``backbone.preprocessing`` says.
+
+    Args:
+        backbone: or what :func:`load_backbone` takes.
     """
     from transfer.weights.backbone.network import loaded_network
 
-    return loaded_network(backbone).eval()
+    return loaded_network(_loaded(backbone)).eval()
 
 
-def convert(backbone: Backbone, target: str, out: str | Path = ".", name: str = "backbone") -> Converted:
+def convert(backbone: Backbone | str | Path, target: str, out: str | Path = ".", name: str = "backbone") -> Converted:
     """Writes the weights for another framework, ``out/<name>.<target>.*``, once they are proved.
 
     Args:
+        backbone: or what :func:`load_backbone` takes.
         target: as ``--to`` of ``tools/convert.sh``.
 
     Raises:
-        UserError: no such target, or one that lacks this architecture.
+        UserError: no such target, one that lacks this architecture, a framework that is not installed, or a name with
+            folders in it.
         ConversionError: the framework's network did not give the source's features; nothing is in place then.
     """
     from transfer.weights.convert.convert import convert as write
+    from twist_common.errors import UserError
 
-    return write(backbone, target, Path(out), name)
+    if not name or Path(name).name != name:
+        raise UserError(f"name is {name!r}: give the beginning of a file's name; folders go into out")
+    return write(_loaded(backbone), str(target), Path(out), name)
+
+
+def _loaded(backbone: Backbone | str | Path) -> Backbone:
+    return load_backbone(backbone) if isinstance(backbone, str | Path) else backbone
 
 
 def run_trials(
@@ -101,7 +114,7 @@ def run_trials(
     checkpoint: str | Path,
     *,
     out: str | Path = "runs",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | str = (),
     **options: Unpack[TrialOptions],
 ) -> list[TrialRecord]:
     """Runs the trials that have no record yet, with all checks of the commands, and returns the records of all of them.
@@ -125,18 +138,25 @@ def run_trials(
     from transfer.commands.reading import ReadingArgs
     from transfer.commands.trial_command import TrialArgs, check_and_launch, plan_benchmarks
     from transfer.trials.states import recorded_state
-    from twist_common.errors import unknown_name
+    from twist_common.errors import UserError, unknown_name
 
     if benchmark not in BENCHMARKS:
-        raise unknown_name("benchmark", benchmark, BENCHMARKS)
+        raise unknown_name("benchmark", str(benchmark), BENCHMARKS)
+    if not isinstance(checkpoint, str | Path):
+        raise UserError(f"the checkpoint is a {type(checkpoint).__name__}: give its path or name, which records keep")
     given = dict(options)
     if "data" in given:
         given["data"] = Path(str(given["data"]))
+    given["seeds"] = tuple(map(str, _several(options.get("seeds", ()))))
+    given["drop"] = tuple(_several(options.get("drop", ())))
+    for name in ("trials", "jobs"):
+        if not isinstance(given.get(name, 1), int):
+            raise UserError(f"{name} is {given[name]!r}: give a whole number")
     reading = {each.name: given.pop(each.name) for each in fields(ReadingArgs) if each.name in given}
     args = TrialArgs(
         bench=benchmark,
         checkpoint=str(checkpoint),
-        overrides=tuple(overrides),
+        overrides=tuple(_several(overrides)),
         out=Path(out),
         reading=ReadingArgs(**reading),  # type: ignore[arg-type]
         **given,  # type: ignore[arg-type]
@@ -144,6 +164,11 @@ def run_trials(
     plans = plan_benchmarks(args, {benchmark: (benchmark,)})
     check_and_launch(plans, args)
     return [record for plan in plans if (record := recorded_state(plan).record) is not None]
+
+
+def _several(given: Any) -> Sequence[Any]:
+    """One thing in place of a list of them is a list of one."""
+    return [given] if isinstance(given, str | int | Path) else given
 
 
 def read_records(*sources: str | Path) -> list[TrialRecord]:
@@ -164,7 +189,7 @@ def compare(
     difference: float = WANTED_DIFFERENCE,
     margin: float | None = None,
     published: Mapping[str, str] | None = None,
-    sources: Sequence[str | Path] = (),
+    sources: Sequence[str | Path] | str | Path = (),
 ) -> Report:
     """What ``tools/report.sh`` computes: summaries, paired differences, verdicts, and the best of each benchmark.
 
@@ -183,8 +208,11 @@ def compare(
     """
     from transfer.report.compare.results import build_report
     from transfer.report.read.trials import find_trials, outcomes_of
+    from twist_common.errors import UserError
 
-    found = find_trials([Path(source) for source in sources]) if sources else []
+    if isinstance(records, str | Path):
+        raise UserError(f"{str(records)!r} is no list of records: give read_records({str(records)!r})")
+    found = find_trials([Path(source) for source in _several(sources)]) if sources else []
     return build_report(
         records,
         baseline=baseline,

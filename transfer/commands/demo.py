@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer import compat
 from transfer.commands.main import COMMANDS
 from twist_common import cli
 from twist_common.errors import UserError
@@ -36,6 +37,9 @@ class Args:
 def main(args: Args) -> int:
     if args.trials is not None and args.trials < 1:
         raise UserError(f"--trials is {args.trials}: give a whole number from 1 up")
+    for framework in ("mmseg",) if args.quick else ("mmseg", "detectron2"):
+        if reason := compat.missing_framework(framework):
+            raise UserError(reason)
     check_place(data_root() / "digits")
     failed = 0
     for name, arguments in steps(args):

@@ -162,7 +162,7 @@ def plan_benchmarks(
     )
     plans = plan_trials(
         runs=args.out,
-        suite=args.suite or default_suite(chosen[0], args.data),
+        suite=default_suite(chosen[0], args.data) if args.suite is None else args.suite,
         benchmarks=chosen,
         weights=[weights],
         seeds=chosen_seeds(args.trials, args.seeds, chosen[0].num_trials),

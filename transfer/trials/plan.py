@@ -99,8 +99,10 @@ def plan_trials(
         must_exist: whether data and labels have to be there; False only to look at what would be run.
 
     Raises:
-        UserError: a data set's folder or the list of labelled images is missing.
+        UserError: a data set's folder or the list of labelled images is missing, or the suite names no single folder.
     """
+    if Path(suite).name != suite or suite in ("", ".."):
+        raise UserError(f"--suite is {suite!r}: give the name of one folder, which will be below --out")
     settings = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
         if must_exist and not labels.is_file():

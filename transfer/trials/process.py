@@ -24,7 +24,7 @@ from transfer.trials.run_one import TakenError, run_trial
 from twist_common.cli import EXIT_BAD_USE, EXIT_TRIAL_FAILED
 from twist_common.errors import UserError, system_sentence
 from twist_common.gpus import VISIBLE
-from twist_common.process import process_start
+from twist_common.process import process_start, without_main
 
 DEATH_SECONDS = 5.0  # a killed process is gone once its memory is freed, which takes a moment
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -74,7 +74,8 @@ def start(
     """
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_in_fork, args=(function, arguments, tuple(gpus), sender))
-    process.start()
+    with without_main():
+        process.start()
     sender.close()  # so that the connection ends when the process does
     return process, receiver
 

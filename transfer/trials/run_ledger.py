@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def _of_trial(lines: list[bytes], plan: TrialPlan) -> Ledger:
 
 def _append(lines: list[bytes], plan: TrialPlan, **facts: Any) -> str:
     """Writes a line, and adds it to ``lines``; returns its hash."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     previous = sha256_bytes(lines[-1]) if lines else ""
     content = Entry(
         trial=_trial(plan), inputs_sha256=plan.inputs_sha256, time=now, previous=previous, **facts

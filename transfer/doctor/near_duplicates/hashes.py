@@ -24,6 +24,7 @@ from transfer.doctor.stamp import cache_path
 from twist_common.errors import UserError
 from twist_common.files import atomic_path
 from twist_common.images import eight_bits
+from twist_common.process import without_main
 from twist_common.progress import Progress
 
 HASH = "phash, 64 bits; test images also mirrored"
@@ -123,7 +124,7 @@ def _hash_all(items: Sequence[Stored], mirrored: bool, report: Callable[[int], N
     if len(items) >= FEW:
         workers = ProcessPoolExecutor(num_cores, mp_context=multiprocessing.get_context("forkserver"))
     values: list[Values | None] = []
-    with workers:
+    with without_main(), workers:
         for found in workers.map(functools.partial(hash_stored, mirrored=mirrored), items, chunksize=PART):
             values.append(found)
             report(len(values))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from transfer.hub_source import HUB_FILES
+from transfer.trial import RANDOM_PREFIX
 from transfer.weights.backbone.mapped import MAX_JSON, mapped, read_safetensors
 from transfer.weights.backbone.rebuild import DamagedError
 from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
@@ -40,6 +41,8 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     Raises:
         UserError: no file, another kind of file (named, with the next step), damaged, or made to do harm.
     """
+    if str(path).startswith(RANDOM_PREFIX):
+        raise UserError(f"{path} has no file: each trial draws these weights anew; name them in a transfer command")
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a .pth file")
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfer import compat
 from transfer.trial import Trial
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.timm_network import TimmSpec
@@ -110,10 +111,13 @@ def convert(
 
     Raises:
         ConversionError: the proof failed; nothing is in place then.
-        UserError: the target has no such architecture, or the folder cannot be written to.
+        UserError: the target has no such architecture, its framework is not installed, or the folder cannot be
+            written to.
     """
     known = get_target(target if isinstance(target, str) else target.name, backbone.arch)
     target = known if isinstance(target, str) else target
+    if reason := compat.missing_framework(target.name):
+        raise UserError(reason)
     table = key_table(target, backbone.arch)
     settings = settings or target.default_settings(backbone.arch, backbone.preprocessing)
     path, proof_path = _paths(target, out, stem)
