@@ -65,13 +65,17 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
     small += " model.num_classes=4 crops.num_local=0 crops.global_size=28 run.keep_epochs=1 run.num_workers=1"
     trial = f"random:resnet18 --trials 1 --device cpu --data {data} --out {{out}}"
     few = "train_cfg.max_iters=2"
+    publish = f"-m transfer.commands.publish {checkpoint} --arch resnet18 --report {runs}/report.json"
+    two = "random=random:resnet18 --only demo-linear demo-cluster --report"
     return {
         "data": Command("-m twist_common.digits --out {out}/digits", 10),
-        "publish": Command(
-            f"-m transfer.commands.publish {checkpoint} --arch resnet18 --report {runs}/report.json --out {{out}}/card",
-            8,
-        ),
+        "publish": Command(f"{publish} --out {{out}}/card", 8),
+        "publish_timm": Command(f"{publish} --to timm --out {{out}}/card", 2),
         "report": Command(f"-m transfer.commands.report {runs} --out {{out}}", 14),
+        "pack": Command(f"-m transfer.commands.report {runs} --out {{out}} --pack {{out}}/trials.tar.gz", 2),
+        "verify": Command(f"-m transfer.commands.report {runs} --verify {runs}/report.json", 2),
+        "plan": Command(f"-m transfer.commands.transfer_cls demo-linear {trial} --plan --from {runs}", 2),
+        "preflight": Command("-m tools.first_hour.main driver --device cpu --out {out}", 2, measures="preflight.json"),
         "check_data": Command(f"-m transfer.commands.check_data digits --data {data}", 10),
         "convert": Command(f"-m transfer.commands.convert {checkpoint} --arch resnet18 --to all --out {{out}}", 12),
         "pretrain": Command(
@@ -82,6 +86,12 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
         "linear": Command(f"-m transfer.commands.transfer_cls demo-linear {trial}", 10, at_once=2),
         "knn": Command(f"-m transfer.commands.transfer_cls demo-knn {trial}", 8),
         "finetune": Command(f"-m transfer.commands.transfer_cls demo-1pct {trial}", 6),
+        "suite": Command(f"-m transfer.commands.suite demo {two} {trial.partition(' ')[2]}", 2, measures=r"report\..*"),
+        "ablate": Command(
+            f"-m transfer.commands.ablate nbs --device cpu --data {data.parent / 'few'} --out {{out}} {small}",
+            2,
+            measures=r"metrics\.jsonl|checkpoint.*\.pth|\.lock|report\..*|ablation\.json",
+        ),
         "cluster": Command(f"-m transfer.commands.cluster demo {trial}", 6),
         "segmentation": Command(f"-m transfer.commands.transfer_seg demo {trial} {few}", 4),
         "detection": Command(f"-m transfer.commands.transfer_det demo-voc {trial} SOLVER.MAX_ITER=2", 4),

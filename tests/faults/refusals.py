@@ -31,7 +31,13 @@ NUMBERS = {
     errno.EACCES: TIMES,
     errno.EROFS: 1,
     errno.EMFILE: TIMES,
+    errno.EOPNOTSUPP: 1,  # for hard links alone
 }
+# These refuse the same calls as another, so a command makes as many of them.
+SAME_CALLS = {errno.EDQUOT: errno.ENOSPC, errno.EFBIG: errno.ENOSPC, errno.EROFS: errno.EACCES}
+# A claim is a hard link; what else makes one can copy the file instead.
+ONE_SENTENCE = re.compile(r".*error: .*/")
+NEEDS_LINKS = re.compile("error: .* is on a file system without hard links ")
 
 
 def compiled(folder: Path) -> Path:
@@ -46,13 +52,18 @@ class Refusing:
 
     Attributes:
         wrong: everything that should not be, a line each.
+        refused: how often it was started on a system that refuses.
+        calls: that it makes undisturbed, by error, of those that the error refuses.
     """
 
     def __init__(self, command: drill.Command, out: Path, library: Path) -> None:
         self.command, self.out, self.library = command, out, library
         self.wrong: list[str] = []
+        self.refused = self._told = 0
         out.mkdir(parents=True)
-        if code := self._run(out / "whole", errno.ENOSPC, first=0)[0]:
+        code, _, calls = self._run(out / "whole", errno.ENOSPC, first=0)
+        self.calls = {errno.ENOSPC: calls}
+        if code:
             self.wrong.append(f"undisturbed it ends with {code}")
 
     def _run(self, folder: Path, number: int, first: int) -> tuple[int, str, int]:
@@ -61,7 +72,8 @@ class Refusing:
         calls.write_bytes(bytes(8))
         fault = {
             "LD_PRELOAD": str(self.library),
-            "REFUSE_BELOW": str(folder),
+            # what a command reads beside its folder needs a descriptor too
+            "REFUSE_BELOW": str(self.out.parent if number == errno.EMFILE else folder),
             "REFUSE_COUNT": str(calls),
             "REFUSE_FROM": str(first or 2**60),
             "REFUSE_ERRNO": str(number),
@@ -73,36 +85,54 @@ class Refusing:
 
     def refuse(self, number: int, times: int) -> None:
         """Refuses with the error from ``times`` calls on that are spread over the command's; then lets it end."""
-        calls = self._run(self.out / "counted", number, first=0)[2]
-        shutil.rmtree(self.out / "counted")
+        kind = SAME_CALLS.get(number, number)
+        if kind not in self.calls:
+            self.calls[kind] = self._run(self.out / "counted", number, first=0)[2]
+            shutil.rmtree(self.out / "counted")
+        calls = self.calls[kind]
         draw = random.Random(number)
-        for first in sorted(draw.randint(1, max(calls, 1)) for _ in range(times)):
+        for first in sorted(draw.randint(1, calls) for _ in range(times if calls else 0)):
             where = f"{errno.errorcode[number]} from call {first} of {calls} on"
             folder = self.out / "refused"
             code, said, _ = self._run(folder, number, first)
-            last = said.strip().rpartition("\n")[2]
-            # what a command can do without, such as its memory of checked files, it may pass over
-            is_whole = code == 0 and not differences(self.out / "whole", folder)
-            is_said = code in (1, 2) and re.match(r".*error: .*/", last) and "Traceback" not in said
-            if not is_whole and not is_said:
-                self.wrong.append(f"{where}: exit code {code}, {said[-700:]!r}")
-            self.wrong += [f"{where}: still runs: {line}" for line in drill.orphans(folder)]
+            self.refused += 1
+            is_claim = number == errno.EOPNOTSUPP
+            self.judge(where, folder, code, said, NEEDS_LINKS if is_claim else ONE_SENTENCE)
             if number != errno.EMFILE:  # a folder that cannot be opened cannot be removed: the next start does
-                self._look_for_left(folder, where)
-            if again := drill.start(self.command, folder).wait():
-                self.wrong.append(f"{where}: started again it ends with {again}")
-            self._look_for_left(folder, f"{where}, again")
-            ignored = re.compile(self.command.measures)
-            self.wrong += [
-                f"{where}: {line}"
-                for line in differences(self.out / "whole", folder)
-                if not ignored.search(line.split()[1].rpartition("/")[2])
-            ]
+                self.look_for_left(folder, where)
+            self.start_again(where, folder)
             shutil.rmtree(folder)
 
-    def _look_for_left(self, folder: Path, where: str) -> None:
+    def tell(self, name: str) -> None:
+        """Prints figures so far, and what is wrong since it was last called."""
+        print(f"{name}: {self.refused} times refused, {len(self.wrong)} things wrong", flush=True)
+        print("".join(f"  {line}\n" for line in self.wrong[self._told :]), end="", flush=True)
+        self._told = len(self.wrong)
+
+    def judge(self, where: str, folder: Path, code: int, said: str, sentence: re.Pattern[str]) -> None:
+        """Notes what should not be in how the command ended; what it can do without it may pass over, as a cache."""
+        last = said.strip().rpartition("\n")[2]
+        is_whole = code == 0 and not differences(self.out / "whole", folder)
+        is_said = code in (1, 2) and sentence.match(last) and "Traceback" not in said
+        if not is_whole and not is_said:
+            self.wrong.append(f"{where}: exit code {code}, {said[-700:]!r}")
+        self.wrong += [f"{where}: still runs: {line}" for line in drill.orphans(folder)]
+
+    def look_for_left(self, folder: Path, where: str) -> None:
         left = [path for path in folder.rglob("*") if re.search(r"\.tmp|claim", path.name)]
         self.wrong += [f"{where}: left: {path.relative_to(folder)}" for path in left]
+
+    def start_again(self, where: str, folder: Path) -> None:
+        """Lets it end on a system that refuses nothing, and compares."""
+        if again := drill.start(self.command, folder).wait():
+            self.wrong.append(f"{where}: started again it ends with {again}")
+        self.look_for_left(folder, f"{where}, again")
+        ignored = re.compile(self.command.measures)
+        self.wrong += [
+            f"{where}: {line}"
+            for line in differences(self.out / "whole", folder)
+            if not ignored.search(line.split()[1].rpartition("/")[2])
+        ]
 
 
 def main() -> int:
@@ -115,8 +145,7 @@ def main() -> int:
         refusing = Refusing(command, out / name, library)
         for number, times in NUMBERS.items():
             refusing.refuse(number, times)
-        print(f"{name}: {len(refusing.wrong)} things wrong", flush=True)
-        print("".join(f"  {line}\n" for line in refusing.wrong), end="", flush=True)
+            refusing.tell(name)
         wrong += len(refusing.wrong)
     return bool(wrong)
 

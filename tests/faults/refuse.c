@@ -1,7 +1,7 @@
 /* Preloaded (LD_PRELOAD), refuses what a process does below a folder, from some call on, as a full disk or a lost right would.
 
 REFUSE_BELOW: the folder. REFUSE_COUNT: a file of 8 bytes in which all processes count their calls. REFUSE_FROM: the first call that is refused.
-REFUSE_ERRNO: with what; EROFS, EACCES and EPERM refuse what opens for writing, EMFILE what opens, all others what writes or makes.
+REFUSE_ERRNO: with what; EROFS, EACCES and EPERM refuse what opens for writing, EMFILE what opens, EOPNOTSUPP hard links, all others what writes or makes.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,7 +16,7 @@ REFUSE_ERRNO: with what; EROFS, EACCES and EPERM refuse what opens for writing, 
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OPENS = 1, OPENS_TO_WRITE = 2, MAKES = 4, WRITES = 8 };
+enum { OPENS = 1, OPENS_TO_WRITE = 2, MAKES = 4, WRITES = 8, LINKS = 16 };
 
 static unsigned long *count;
 static unsigned long from;
@@ -33,7 +33,7 @@ __attribute__((constructor)) static void begin(void) {
     snprintf(below, sizeof below, "%s/", folder);
     from = strtoul(getenv("REFUSE_FROM"), 0, 10);
     number = atoi(getenv("REFUSE_ERRNO"));
-    kinds = number == EMFILE ? OPENS : number == EROFS || number == EACCES || number == EPERM ? OPENS_TO_WRITE | MAKES : MAKES | WRITES;
+    kinds = number == EMFILE ? OPENS : number == EOPNOTSUPP ? LINKS : number == EROFS || number == EACCES || number == EPERM ? OPENS_TO_WRITE | MAKES : MAKES | WRITES;
     count = shared;
 }
 
@@ -106,9 +106,9 @@ int mkdir(const char *path, mode_t mode) { return refused(MAKES, path) ? -1 : RE
 int mkdirat(int folder, const char *path, mode_t mode) {
     return folder == AT_FDCWD && refused(MAKES, path) ? -1 : REAL(mkdirat)(folder, path, mode);
 }
-int link(const char *path, const char *other) { return refused(MAKES, other) ? -1 : REAL(link)(path, other); }
+int link(const char *path, const char *other) { return refused(MAKES | LINKS, other) ? -1 : REAL(link)(path, other); }
 int linkat(int a, const char *path, int b, const char *other, int flags) {
-    return b == AT_FDCWD && refused(MAKES, other) ? -1 : REAL(linkat)(a, path, b, other, flags);
+    return b == AT_FDCWD && refused(MAKES | LINKS, other) ? -1 : REAL(linkat)(a, path, b, other, flags);
 }
 int symlink(const char *path, const char *other) { return refused(MAKES, other) ? -1 : REAL(symlink)(path, other); }
 int symlinkat(const char *path, int folder, const char *other) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import multiprocessing
@@ -12,12 +13,13 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from transfer.trials import claim
 from transfer.trials.claim import STALE_SECONDS, Claim, Owner, live_owner, take
+from twist_common.errors import UserError
 from twist_common.files import temporary_name
 from twist_common.process import process_start
 
@@ -198,3 +200,18 @@ def test_a_dead_hosts_claim_from_a_clock_that_is_ahead_is_taken_over(tmp_path: P
     assert time.time() - path.stat().st_mtime < 60
     lay(path, remote_owner(), seconds_old=STALE_SECONDS + 60)  # no beat came
     assert take(path)
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.EPERM, UserError), (errno.ENOSPC, OSError)])
+def test_a_file_system_without_hard_links_is_told_from_one_that_is_full(
+    number: int, raised: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> NoReturn:
+        raise OSError(number, os.strerror(number), str(target), None, str(self))  # os.link names its first first
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with pytest.raises(raised) as said:
+        take(tmp_path / "trial" / ".claim")
+    assert ("without hard links" in str(said.value)) == (raised is UserError)
+    assert str(tmp_path / "trial") in str(said.value) and ".tmp" not in str(said.value)
+    assert not list((tmp_path / "trial").iterdir())

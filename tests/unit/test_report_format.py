@@ -42,3 +42,10 @@ def test_plots_of_different_benchmarks_never_share_a_file() -> None:
     slugs = [fmt.slug(*pair) for pair in pairs]
     assert len(set(slugs)) == len(pairs)
     assert all(re.fullmatch(r"[a-z0-9_.-]+", name) for name in slugs)
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_plot_of_many_overrides_has_a_name_that_a_file_may_have(letter: str) -> None:
+    slugs = {fmt.slug("ablation", letter * 300 + end) for end in ("a", "b")}
+    assert len(slugs) == 2
+    assert max(map(len, slugs)) < 120

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from twist_common.errors import UserError
-from twist_common.files import is_unfinished, make_dir, named_in_errors, temporary_name
+from twist_common.files import NO_LINKS, is_unfinished, make_dir, named_in_errors, temporary_name
 from twist_common.process import process_start
 from twist_common.slurm import own_job_id, own_restarts
 
@@ -188,10 +188,13 @@ def _take_over(candidate: Path, path: Path) -> bool:
 
 def _link(candidate: Path, path: Path) -> bool:
     try:
-        path.hardlink_to(candidate)
+        with named_in_errors(path, candidate):
+            path.hardlink_to(candidate)
     except FileExistsError:
         return candidate.stat().st_nlink == 2  # over NFS a link may be made and its confirmation lost
     except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
         raise UserError(
             f"{path.parent} is on a file system without hard links ({error.strerror}), which keep runners apart: "
             "choose another --out"

@@ -38,6 +38,7 @@ METRIC_TITLES = {
     "abs_rel": "AbsRel",
     "delta1": "δ1",
 }
+MAX_SLUG = 100  # characters: a file's name has at most 255 bytes, of which hidden temporary ones take some
 NAMED_UNIT = re.compile(r" in \w+$")
 
 
@@ -174,9 +175,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def slug(*names: str) -> str:
-    """A file name and HTML id; different names have different ones, whatever characters they hold."""
+    """Part of a file name and HTML id; different names have different ones, however long, whatever they hold."""
     plain = ".".join(names)
-    if all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
+    if len(plain) <= MAX_SLUG and all(re.fullmatch(r"[a-z0-9_-]+", name) for name in names):
         return plain
-    readable = re.sub(r"[^a-z0-9_.-]+", "-", plain.lower())
+    readable = re.sub(r"[^a-z0-9_.-]+", "-", plain.lower())[:MAX_SLUG]
     return f"{readable}-{sha256_text(repr(names))[:8]}"
