@@ -93,7 +93,7 @@ def _answers(watch: Watch) -> list[tuple[Any, str, Any]]:
         "get_device_capability": lambda *args: (9, 0),
         "get_device_name": lambda *args: PROPERTIES.name,
         "max_memory_allocated": lambda *args, **kwargs: 0,
-        "reset_peak_memory_stats": lambda *args: None,
+        "reset_peak_memory_stats": _forget,
         "manual_seed_all": lambda seed: None,
         "is_bf16_supported": lambda *args, **kwargs: True,
     }
@@ -111,6 +111,10 @@ def _answers(watch: Watch) -> list[tuple[Any, str, Any]]:
         (torch._C, "_select_conv_backend", lambda *args, **kwargs: torch._C._ConvBackend.Cudnn),
         (torch._C, "_conv_determine_backend_memory_format", _cudnn_layout),
     ]
+
+
+def _forget(*args: Any) -> None:
+    raise AssertionError("the record's peak of memory is forgotten")
 
 
 def _copied(tensor: FakeTensor, memo: dict[int, Any]) -> Tensor:

@@ -24,7 +24,13 @@ class Seen:
     without_gradient: list[str] = field(default_factory=list)
 
     def problems(
-        self, waits: Mapping[str, int], collectives: Mapping[str, int], kinds: list[str], *, half: str = "float32"
+        self,
+        waits: Mapping[str, int],
+        collectives: Mapping[str, int],
+        kinds: list[str],
+        *,
+        row_major: int,
+        half: str = "float32",
     ) -> list[str]:
         """What is not as it should be.
 
@@ -32,6 +38,7 @@ class Seen:
             waits: at most, by kind of step.
             collectives: exactly, by kind of step.
             kinds: the steps that are to be done, in their order.
+            row_major: convolutions in training whose input is not channels last.
             half: type of the convolutions in training.
         """
         found = [f"{list(self.counts)} were done"] * (list(self.counts) != kinds)
@@ -43,6 +50,9 @@ class Seen:
             dtype = half if kind == "training" else "float32"
             if any(each.split()[-1] != dtype for each in counts.convolutions):
                 found.append(f"{kind}: convolutions: {counts.convolutions}")
+        turned = self.counts["training"].convolutions.get(f"row-major {half}", 0)
+        if turned != row_major:
+            found.append(f"{turned} convolutions of row-major maps")
         if self.dtypes != {"float32"}:
             found.append(f"losses are in {self.dtypes}")
         if self.moved or self.without_gradient:

@@ -22,7 +22,11 @@ RESNET, PYRAMID, BOXES, MASKS = 53, 8, 4, 4
 
 
 class Case(NamedTuple):
-    """A protocol, and the norms that are over all processes: of backbone and pyramid, and of the heads."""
+    """A protocol, and the norms that are over all processes: of backbone and pyramid, and of the heads.
+
+    Attributes:
+        row_major: convolutions of such maps: images, regions of a head, or tokens.
+    """
 
     benchmark: str
     arch: str = ""
@@ -31,17 +35,18 @@ class Case(NamedTuple):
     head_norms: int = 0
     parts: int = 1
     is_half: bool = False
+    row_major: int = 2
 
 
 CASES = {
     "voc": Case("voc"),
     "voc, 16": Case("voc", "", 16, RESNET + PYRAMID, BOXES),
     "voc-frozen, 16": Case("voc-frozen", "", 16, PYRAMID, BOXES),
-    "coco": Case("coco"),
-    "coco-any, deit_s, 16": Case("coco-any", "deit_small", 16, 0, BOXES + MASKS),
-    "own-voc-any-frozen, deit_s": Case("own-voc-any-frozen", "deit_small"),  # as voc-any-frozen but for its schedule
-    "voc, two parts": Case("voc", parts=2),
-    "voc-any, deit_s, fp16": Case("voc-any", "deit_small", is_half=True),
+    "coco": Case("coco", row_major=3),
+    "coco-any, deit_s, 16": Case("coco-any", "deit_small", 16, 0, BOXES + MASKS, row_major=7),
+    "own-voc-any-frozen, deit_s": Case("own-voc-any-frozen", "deit_small", row_major=6),  # voc-any-frozen, shorter
+    "voc, two parts": Case("voc", parts=2, row_major=4),
+    "voc-any, deit_s, fp16": Case("voc-any", "deit_small", is_half=True, row_major=6),
 }
 
 
@@ -57,7 +62,8 @@ def problems(case: Case, seen: Seen) -> list[str]:
     # Norms gather forward and sum backward; one bucket of gradients, and the losses.
     collectives = {"training": 2 * norms + 2 * (case.num_processes > 1), "precise norms": norms, "test": 0}
     kinds = ["training", "precise norms", "test"] if case.num_processes == 1 else ["training", "precise norms"]
-    return seen.problems(waits, collectives, kinds, half="float16" if case.is_half else "float32")
+    half = "float16" if case.is_half else "float32"
+    return seen.problems(waits, collectives, kinds, row_major=case.row_major, half=half)
 
 
 @pytest.mark.parametrize("name", CASES)

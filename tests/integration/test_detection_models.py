@@ -166,3 +166,25 @@ def test_mixed_precision_in_parts_is_refused() -> None:
     model = torch.nn.Linear(1, 1)
     with pytest.raises(UserError, match="accumulated in 2 parts"):
         make_trainer(cfg, model, torch.optim.SGD(model.parameters(), lr=0.1), [], parts=2)
+
+
+def test_channels_last_changes_losses_and_gradients_by_rounding_alone() -> None:
+    """The layout that GPUs compute in, here on CPU."""
+    from detectron2.utils.events import EventStorage
+
+    cfg = protocol_config(benchmarks.get("demo-coco").config_path, device="cpu")
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = seeded_model(cfg, seed=0).to(memory_format=layout)
+        torch.manual_seed(5)  # the model draws anchors and regions
+        with EventStorage():
+            losses = model([scene(cfg, 1), scene(cfg, 2)])
+        sum(losses.values()).backward()
+        gradients = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+        assert gradients["backbone.fpn_output2.weight"].is_contiguous(memory_format=layout)
+        found.append((losses, gradients))
+    (losses, gradients), (others, turned) = found
+    torch.testing.assert_close(others, losses, rtol=1e-5, atol=1e-6)
+    assert gradients.keys() == turned.keys() and len(gradients) > 20
+    for name, gradient in gradients.items():
+        assert (turned[name] - gradient).norm() <= 1e-3 * gradient.norm(), name

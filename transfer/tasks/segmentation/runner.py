@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.dist import get_world_size, is_main_process  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
-from mmengine.runner import Runner  # noqa: E402
+from mmengine.runner import LogProcessor, Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
 
 from pretrain.model.even_sync_norm import without_waits  # noqa: E402
@@ -123,8 +123,27 @@ def outcomes_of(areas: list[tuple[torch.Tensor, ...]]) -> bytes:
     return packed(Confusion.of_areas(right, predicted, labelled))
 
 
+class KeepPeak(LogProcessor):
+    """Logs the most memory since the start; MMEngine's own forgets it with each line, and the record with it."""
+
+    def _get_max_memory(self, runner: Runner) -> int:
+        return torch.cuda.max_memory_allocated() // 2**20
+
+
 class TrialRunner(Runner):
-    """A Runner that logs to its file alone; the trial's owner shows progress."""
+    """A Runner that logs to its file alone, as the trial's owner shows progress, and whose GPUs compute channels last.
+
+    On an H100 a step of ``seg-voc`` took 0.86 of the time so. Whatever wraps the model looks at its layout.
+    """
+
+    def build_log_processor(self, log_processor: dict[str, Any]) -> LogProcessor:
+        return KeepPeak(**log_processor)
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: torch.nn.Module) -> torch.nn.Module:
+        if mmengine.device.utils.DEVICE == "cuda":
+            model.to(memory_format=torch.channels_last)
+        wrapped: torch.nn.Module = super().wrap_model(model_wrapper_cfg, model)
+        return wrapped
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
