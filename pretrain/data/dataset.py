@@ -26,7 +26,7 @@ from pretrain.recipe import Recipe
 from twist_common.errors import UserError
 from twist_common.files import sha256_bytes, sha256_text
 from twist_common.process import STOP_SIGNALS
-from twist_common.shared_memory import check_shared_memory
+from twist_common.shared_memory import check_shared_memory, without_lost_batches
 
 NUM_SIZES = 64  # images whose sizes are compared between processes
 
@@ -202,7 +202,7 @@ def load_steps(
         pin_memory=pin_memory,
     )
     parts = []
-    for batch in loader:
+    for batch in without_lost_batches(loader):
         if isinstance(batch, UserError):
             raise batch
         parts.append(batch)

@@ -29,6 +29,7 @@ from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
 from twist_common.errors import UserError, unknown_name
 from twist_common.images import eight_bits
+from twist_common.shared_memory import check_shared_memory, without_lost_batches
 
 
 def register_dataset(name: str, root: Path, cfg: CfgNode | None = None) -> str:
@@ -260,12 +261,20 @@ def train_loader(
         seed=seed,
         start=start * parts,
     )
-    return torch.utils.data.DataLoader(
+    loader = torch.utils.data.DataLoader(
         SeededMapper(dicts, DatasetMapper(cfg, is_train=True), seed),
         batch_sampler=batches,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=trivial_batch_collator,
     )
+    return without_lost_batches(loader)
+
+
+def check_room(cfg: CfgNode, *, num_processes: int, parts: int) -> None:
+    """:func:`twist_common.shared_memory.check_shared_memory` for training on the config's largest images."""
+    images = cfg.SOLVER.IMS_PER_BATCH // (num_processes * parts)
+    bytes_of_image = 3 * max(cfg.INPUT.MIN_SIZE_TRAIN) * cfg.INPUT.MAX_SIZE_TRAIN
+    check_shared_memory(cfg.DATALOADER.NUM_WORKERS * num_processes, images * bytes_of_image)
 
 
 def derived_seed(*keys: int) -> int:

@@ -28,6 +28,7 @@ from transfer.tasks.detection.coco_metrics import IouType, coco_figures, stdout_
 from transfer.tasks.detection.data import load_test_dicts, register_dataset, scored_labels, splits_of
 from transfer.tasks.detection.matches import coco_matches, voc_matches
 from transfer.tasks.detection.splits import VocSplit
+from twist_common.shared_memory import without_lost_batches
 
 TASK_PREFIX = {"bbox": "box", "segm": "mask"}
 METRICS = {"AP": "ap", "AP50": "ap50", "AP75": "ap75"}
@@ -82,8 +83,10 @@ def evaluate(
     """
     (name,) = cfg.DATASETS.TEST
     dicts = load_test_dicts(cfg, root)
-    loader = build_detection_test_loader(
-        dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
+    loader = without_lost_batches(
+        build_detection_test_loader(
+            dicts, mapper=DatasetMapper(cfg, is_train=False), num_workers=cfg.DATALOADER.NUM_WORKERS
+        )
     )
     count = _Count(len(dicts), progress if comm.is_main_process() else lambda done, total: None)
     registered = register_dataset(name, root, cfg)

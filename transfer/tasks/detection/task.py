@@ -19,7 +19,7 @@ from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
 from transfer.tasks.detection.accumulation import parts_of_batch, uses_batch_norm
 from transfer.tasks.detection.config import judged, protocol_of, resolve_config, resolved_text
-from transfer.tasks.detection.data import check_before_training, load_train_dicts, remarks_on_data
+from transfer.tasks.detection.data import check_before_training, check_room, load_train_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
 from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
@@ -58,7 +58,7 @@ def run(trial: Trial) -> Outcome:
 
     Raises:
         UserError: bad overrides, missing or broken data, weights that do not fit the protocol's model, a GPU that is
-            too small for one image.
+            too small for one image, a shared memory that is too small for batches.
         NothingDetectedError: the trained model detects nothing.
         FloatingPointError: the loss became infinite or NaN.
     """
@@ -76,6 +76,7 @@ def run(trial: Trial) -> Outcome:
         uses_batch_norm(cfg),
     )
     verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
+    check_room(cfg, num_processes=num_processes, parts=parts)
     resolved = resolved_text(cfg)
 
     job = DetectionJob(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from transfer.tasks.segmentation.any_arch import takes_any
 from transfer.weights.convert.convert import Converted, verify_config
 from twist_common.errors import UserError
+from twist_common.shared_memory import check_shared_memory
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -21,6 +22,15 @@ def check_divisible(config: Config, num_processes: int) -> None:
             f"train_dataloader.batch_size={batch_size} cannot be divided among {num_processes} GPUs: "
             "show a number of GPUs that divides it (CUDA_VISIBLE_DEVICES)"
         )
+
+
+def check_room(config: Config, *, num_processes: int, parts: int) -> None:
+    """:func:`twist_common.shared_memory.check_shared_memory` for training on the config's crops."""
+    loader = config.train_dataloader
+    if crop := config.model.data_preprocessor.get("size"):
+        height, width = crop  # handed over as three channels of one byte, and labels of eight
+        images = loader.batch_size // (num_processes * parts)
+        check_shared_memory(loader.num_workers * num_processes, images * height * width * (3 + 8))
 
 
 def point_to_data(config: Config, root: Path) -> None:

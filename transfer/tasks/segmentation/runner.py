@@ -21,6 +21,7 @@ from mmengine.dist import get_world_size, is_main_process  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from mmengine.runner import LogProcessor, Runner  # noqa: E402
 from mmseg.datasets.transforms import LoadAnnotations  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
 
 from pretrain.model.even_sync_norm import without_waits  # noqa: E402
 from transfer.outcomes.file import packed  # noqa: E402
@@ -40,6 +41,7 @@ from transfer.tasks.segmentation.hooks import (  # noqa: E402
 )
 from transfer.tasks.segmentation.pictures import draw_pictures  # noqa: E402
 from twist_common.errors import UserError  # noqa: E402
+from twist_common.shared_memory import without_lost_batches  # noqa: E402
 
 METRIC_NAMES = {"mIoU": "miou", "mAcc": "macc", "aAcc": "aacc"}
 
@@ -151,6 +153,10 @@ class TrialRunner(Runner):
             if type(handler) is logging.StreamHandler:  # a FileHandler is one too
                 logger.removeHandler(handler)
         return logger
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        return without_lost_batches(Runner.build_dataloader(*args, **kwargs))
 
 
 def build_runner(job: SegmentationJob, report: Report) -> Runner:

@@ -10,7 +10,7 @@ from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
 from transfer.record_bounds import direction_of
 from transfer.tasks.segmentation.any_arch import fitting_weights
-from transfer.tasks.segmentation.checks import check_divisible, check_weights, point_to_data
+from transfer.tasks.segmentation.checks import check_divisible, check_room, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, protocol_of, resolve_config
 from transfer.trial import Outcome, Trial
 from twist_common.files import sha256_file, write_text
@@ -28,8 +28,8 @@ def run(trial: Trial) -> Outcome:
     and dropout depend on the seed alone, so that two initialisations with one seed are a pair.
 
     Raises:
-        UserError: bad overrides, missing data, weights that do not fit the model, or a GPU that is too small for one
-            image.
+        UserError: bad overrides, missing data, weights that do not fit the model, a GPU that is too small for one
+            image, or a shared memory that is too small for batches.
     """
     return run_in_processes(trial, num_processes(trial.device))
 
@@ -50,6 +50,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     converted = fitting_weights(config, trial)
     resolved = dump(config)
     parts = parts_of_batch(config, device=trial.device, num_processes=num_processes)
+    check_room(config, num_processes=num_processes, parts=parts)
     point_to_data(config, trial.data)
     check_weights(converted, config)
     identity = (
