@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -41,7 +42,13 @@ def work_of(name: str, *overrides: str, rescale: int | None = None, arch: str | 
 
 def question(name: str, *overrides: str, machine: Machine = CPU) -> Question:
     work = work_of(name, *overrides)
-    return Question(benchmark=benchmarks.get(name), on_protocol=not overrides, work=work, machine=machine)
+    return Question(
+        benchmark=benchmarks.get(name),
+        on_protocol=not overrides,
+        work=work,
+        machine=machine,
+        num_devices=machine.num_devices,
+    )
 
 
 def past(wall_seconds: float, **changes: Any) -> PastTrial:
@@ -186,6 +193,22 @@ def test_the_gpu_table_is_asked_for_by_name_and_says_what_it_assumes() -> None:
     assert found.source.startswith("estimate: ") and "assumed" in found.source
     said = assumptions(named)
     assert "50.4 of 494 TFLOP/s" in said and "at worst the speed of a V100" in said and "not measured" in said
+
+
+def test_one_gpu_with_a_dense_trials_whole_batch_is_planned_as_one_was_measured() -> None:
+    """Steps of 16 images of ``voc`` took 400 ms on an H100: 24,000 are 2.7 hours."""
+    named = Machine(device="cuda", name="H100 80GB", num_devices=1, gpu=GPUS["h100"])
+    found = estimate(question("voc", machine=named), [])
+    assert found.low and found.device_seconds == pytest.approx(found.low / 0.8)
+    assert found.device_seconds / 3600 == pytest.approx(24_000 * 0.4 / 3600, rel=0.1)
+    linear = dataclasses.replace(
+        question("imagenet-linear", machine=named), work=work_of("imagenet-linear", arch="resnet50")
+    )
+    classifier = estimate(linear, [])
+    assert classifier.low and classifier.high
+    assert classifier.device_seconds == pytest.approx((classifier.low * classifier.high) ** 0.5)
+    v100 = estimate(question("voc", machine=dataclasses.replace(named, gpu=GPUS["v100"])), [])
+    assert v100.device_seconds == v100.low == v100.high
 
 
 def test_a_named_gpu_with_nothing_counted_is_unknown_and_no_probe_is_offered() -> None:

@@ -15,6 +15,10 @@ from transfer.rows import Benchmark
 from transfer.work import Flop, Work
 from twist_common.gpu_kinds import FP32_EFFICIENCY, TERA, V100, Gpu, convolution_tflops
 
+# Of the speed of a well-fed classifier, what steps of dense tasks reach with their whole batch on one H100: voc 0.82,
+# coco 0.85, seg-voc 1.0 (docs/log.md, 2026-11-27).
+WHOLE_BATCH = 0.8
+
 Kind = Literal["recorded", "recorded, scaled", "probe", "GPU table", "unknown"]
 
 
@@ -47,12 +51,14 @@ class Question:
     Attributes:
         on_protocol: neither overrides nor another batch.
         work: what it computes; without phases where nobody described it.
+        num_devices: GPUs that share its steps.
     """
 
     benchmark: Benchmark
     on_protocol: bool
     work: Work
     machine: Machine
+    num_devices: int = 1
 
 
 def estimate(
@@ -129,10 +135,13 @@ def from_table(question: Question) -> Estimate | None:
         source = f"{work} {100 * machine.efficiency:.3g} % of one {machine.name} (--efficiency){without}"
         return Estimate(kind="GPU table", device_seconds=seconds, source=source)
     fast, slow = gpu_seconds(counted, machine.gpu)
+    is_dense = question.benchmark.task in ("transfer.tasks.detection", "transfer.tasks.segmentation")
+    is_whole = is_dense and question.num_devices == 1
+    seconds = min(fast / WHOLE_BATCH, slow) if is_whole else (fast * slow) ** 0.5
     low, high = (counted.total / seconds / TERA for seconds in (slow, fast))
     speed = f"{low:.2g} to {high:.2g}" if high > low else f"{low:.2g}"
     source = f"{work} an assumed {speed} TFLOP/s of one {machine.name}{without}"
-    return Estimate(kind="GPU table", device_seconds=(fast * slow) ** 0.5, source=source, low=fast, high=slow)
+    return Estimate(kind="GPU table", device_seconds=seconds, source=source, low=fast, high=slow)
 
 
 def gpu_seconds(counted: Flop, gpu: Gpu) -> tuple[float, float]:
@@ -142,7 +151,8 @@ def gpu_seconds(counted: Flop, gpu: Gpu) -> tuple[float, float]:
     matrix products in single precision. What ResNet-50 reaches with large batches is the most to hope for. Dense
     tasks have two images per GPU, small kernels and much to do between them, which a faster GPU does not speed up: on
     a V100 they reach what ResNet-50 does (Detectron2's docs/notes/benchmarks.md: 62 images/s of Mask R-CNN on eight).
-    The geometric mean of both is the estimate; a GPU that is slower than a V100 at its best has no range.
+    The geometric mean of both is the estimate, but for a dense trial on a single GPU, which sees the whole batch
+    (:data:`WHOLE_BATCH`); a GPU that is slower than a V100 at its best has no range.
     """
     v100 = V100.fp32_tflops * FP32_EFFICIENCY
     products = gpu.fp32_tflops * FP32_EFFICIENCY
@@ -180,7 +190,8 @@ def assumptions(machine: Machine) -> str:
     )
     return (
         f"assumed utilisation of one {gpu.title}: at best {convolutions} for convolutions and {products} for matrix "
-        f"products, at worst the speed of a V100; the estimate is their geometric mean; {advice}"
+        f"products, at worst the speed of a V100; the estimate is their geometric mean, of detection and segmentation "
+        f"on a single GPU {100 * WHOLE_BATCH:.0f} % of the best; {advice}"
     )
 
 

@@ -207,7 +207,9 @@ class Planner:
             return self._probed[key]
 
         on_protocol = not first.overrides and first.rescale is None
-        question = Question(benchmark=first.benchmark, on_protocol=on_protocol, work=work, machine=self.machine)
+        question = Question(
+            benchmark=first.benchmark, on_protocol=on_protocol, work=work, machine=self.machine, num_devices=num_devices
+        )
         return estimate(question, self.past_trials, probe_once if self.probing else None)
 
 

@@ -31,7 +31,7 @@ STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32, "p6": 64}
 def seeded_model(cfg: CfgNode, seed: int) -> nn.Module:
     """Detectron2's model, its parameters drawn from the seed alone: the same heads for every initialisation.
 
-    On GPUs it computes channels last: steps of 16 images took 0.88 (``voc``) and 0.89 (``coco``) of the time on an H100.
+    On GPUs it computes channels last: steps of 16 images take 0.88 (``voc``) and 0.89 (``coco``) of the time (H100).
     """
     register_models()
     seed_python_and_numpy(seed)
