@@ -56,7 +56,7 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
         _say_no_more()
         code = EXIT_DONE
     except OSError as error:
-        if error.errno is None:  # Pillow's and others': not the system's
+        if error.errno is None and not isinstance(error, FileNotFoundError):  # Pillow's and others': not the system's
             raise
         print(f"error: {printable(system_sentence(error))}", file=sys.stderr)
         _say_no_more()  # the output itself may be what cannot be written
@@ -69,7 +69,10 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
 
 def _say_no_more() -> None:
     """Sends what was printed and is not written yet nowhere: Python would fail on it again when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    number = sys.stdout.fileno()
+    os.close(number)  # first: there may be no other descriptor
+    if (nowhere := os.open(os.devnull, os.O_WRONLY)) != number:
+        os.dup2(nowhere, number)
 
 
 def _parsed(args_type: type[Args], prog: str, description: str) -> Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 
@@ -47,5 +48,8 @@ REMEDIES = {
 
 def system_sentence(error: OSError) -> str:
     """One sentence for an error of the system's: where, what, and what to do."""
+    if error.errno is None:  # safetensors says so of every file that it cannot open, also for want of descriptors
+        return f"{error}, or it cannot be opened: put it there, or raise the limit of open files (ulimit -n)"
     what = f"{error.strerror}: {REMEDIES.get(error.errno or 0, 'mend it and start the same command again')}"
-    return what if error.filename is None else f"{error.filename}: {what}"
+    where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename  # TensorBoard's
+    return what if where is None else f"{where}: {what}"

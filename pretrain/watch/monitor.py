@@ -15,6 +15,7 @@ from pretrain.distributed import gather_over_processes
 from pretrain.loss.self_labeling import SelfLabelingLoss
 from pretrain.loss.twist import TwistLoss
 from pretrain.watch.trackers import Tracker
+from twist_common.curves import CurveWriter
 from twist_common.files import named_in_errors, write_text
 
 Statistics = dict[str, float]
@@ -143,8 +144,6 @@ class Curves:
     """``metrics.jsonl``, TensorBoard and a tracker; a resumed run cuts what the first two have after its checkpoint."""
 
     def __init__(self, out: Path, first_step: int, tracker: Tracker | None = None) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         self._path = path = out / METRICS_NAME
         # A kill may have cut the last line.
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0] if path.is_file() else ""
@@ -152,7 +151,7 @@ class Curves:
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= first_step))
         self._file = path.open("a", encoding="utf-8")
         purge = first_step + 1 if first_step else None
-        self._writer = SummaryWriter(str(out / CURVES_NAME), purge_step=purge)
+        self._writer = CurveWriter(out / CURVES_NAME, purge)
         self._tracker = tracker
 
     def write(self, kind: str, step: int, epoch: int, statistics: Statistics) -> None:
@@ -167,8 +166,7 @@ class Curves:
         with named_in_errors(self._path):
             self._file.write(json.dumps(line, allow_nan=False) + "\n")
             self._file.flush()
-        for name, value in statistics.items():
-            self._writer.add_scalar(f"{kind}/{name}", value, step)
+        self._writer.add(kind, statistics, step)
         if self._tracker:
             self._tracker.write(step, {f"{kind}/{name}": value for name, value in statistics.items()})
 

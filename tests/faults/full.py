@@ -73,7 +73,7 @@ class Disk:
     def lose(self) -> None:
         """Every call is an I/O error from now on; what was written is kept."""
         folder = os.open(self.folder, os.O_RDONLY)
-        fcntl.ioctl(folder, SHUTDOWN, struct.pack("=I", 1))
+        fcntl.ioctl(folder, SHUTDOWN, struct.pack("=I", 0))
         os.close(folder)
 
     def find(self) -> None:
@@ -102,16 +102,12 @@ class Full(Refusing):
             meanwhile()
             code = process.wait()
         self.refused += 1
+        if not may_clean:
+            disk.find()
+        self.judge(where, folder, code, log.read_text(errors="replace"), ONE_SENTENCE)
         if may_clean:
-            self.judge(where, folder, code, log.read_text(errors="replace"), ONE_SENTENCE)
             self.look_for_left(folder, where)
             disk.free()
-        else:
-            wrong, said = code not in (0, 1, 2), log.read_text(errors="replace")
-            if wrong or (code and not ONE_SENTENCE.match(said.strip().rpartition("\n")[2])) or "Traceback" in said:
-                self.wrong.append(f"{where}: exit code {code}, {said[-700:]!r}")
-            self.wrong += [f"{where}: still runs: {line}" for line in drill.orphans(folder)]
-            disk.find()
         self.start_again(where, folder)
         shutil.rmtree(folder)
 

@@ -35,8 +35,9 @@ NUMBERS = {
 }
 # These refuse the same calls as another, so a command makes as many of them.
 SAME_CALLS = {errno.EDQUOT: errno.ENOSPC, errno.EFBIG: errno.ENOSPC, errno.EROFS: errno.EACCES}
+# Of a trial that could still be recorded as failed, the next line says how many there were.
+ONE_SENTENCE = re.compile(r".*(error|failed): .*/")
 # A claim is a hard link; what else makes one can copy the file instead.
-ONE_SENTENCE = re.compile(r".*error: .*/")
 NEEDS_LINKS = re.compile("error: .* is on a file system without hard links ")
 
 
@@ -111,9 +112,8 @@ class Refusing:
 
     def judge(self, where: str, folder: Path, code: int, said: str, sentence: re.Pattern[str]) -> None:
         """Notes what should not be in how the command ended; what it can do without it may pass over, as a cache."""
-        last = said.strip().rpartition("\n")[2]
-        is_whole = code == 0 and not differences(self.out / "whole", folder)
-        is_said = code in (1, 2) and sentence.match(last) and "Traceback" not in said
+        is_whole = code == 0 and not self._differences(folder)
+        is_said = code in (1, 2) and any(map(sentence.match, said.splitlines()[-2:])) and "Traceback" not in said
         if not is_whole and not is_said:
             self.wrong.append(f"{where}: exit code {code}, {said[-700:]!r}")
         self.wrong += [f"{where}: still runs: {line}" for line in drill.orphans(folder)]
@@ -127,12 +127,11 @@ class Refusing:
         if again := drill.start(self.command, folder).wait():
             self.wrong.append(f"{where}: started again it ends with {again}")
         self.look_for_left(folder, f"{where}, again")
-        ignored = re.compile(self.command.measures)
-        self.wrong += [
-            f"{where}: {line}"
-            for line in differences(self.out / "whole", folder)
-            if not ignored.search(line.split()[1].rpartition("/")[2])
-        ]
+        self.wrong += [f"{where}: {line}" for line in self._differences(folder)]
+
+    def _differences(self, folder: Path) -> list[str]:
+        ignored, found = re.compile(self.command.measures), differences(self.out / "whole", folder)
+        return [line for line in found if not ignored.search(line.split()[1].rpartition("/")[2])]
 
 
 def main() -> int:

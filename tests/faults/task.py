@@ -7,6 +7,7 @@ a file ``go`` in the folder of runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -32,6 +33,8 @@ def run(trial: Trial) -> Outcome:
     value = 10.0 + trial.seed
     if wish.startswith("slow"):
         _wait_for(trial.weights_dir.parents[2] / "go")
+    if wish == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/checkpoint.pth")
     if wish in ("raise", "slow-raise"):
         raise RuntimeError("the loss exploded")
     if wish == "die":

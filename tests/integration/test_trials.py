@@ -46,7 +46,12 @@ def test_on_cpu_a_trial_has_one_thread_and_a_process_of_its_own(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
-    [("raise", "RuntimeError: the loss exploded"), ("nan", "score = nan"), ("die", "exit code -9")],
+    [
+        ("raise", "RuntimeError: the loss exploded"),
+        ("nan", "score = nan"),
+        ("die", "exit code -9"),
+        ("full", "/runs/checkpoint.pth: No space left on device: free some space"),
+    ],
 )
 def test_a_failed_trial_is_marked_the_others_go_on_and_it_can_be_mended(
     tmp_path: Path, fault: str, reason: str

@@ -202,6 +202,22 @@ def test_a_dead_hosts_claim_from_a_clock_that_is_ahead_is_taken_over(tmp_path: P
     assert take(path)
 
 
+def test_a_claim_shows_its_life_again_after_a_file_server_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.01)
+    held = take(tmp_path / ".claim")
+    assert held
+    away = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * 2
+    monkeypatch.setattr(held, "holds", lambda: (_ for _ in ()).throw(away.pop()) if away else True)
+    with held.kept():
+        os.utime(held.path, (0, 0))
+        deadline = time.monotonic() + 10
+        while not held.path.stat().st_mtime and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not away and held.path.stat().st_mtime
+
+
 @pytest.mark.parametrize(("number", "raised"), [(errno.EPERM, UserError), (errno.ENOSPC, OSError)])
 def test_a_file_system_without_hard_links_is_told_from_one_that_is_full(
     number: int, raised: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

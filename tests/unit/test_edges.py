@@ -10,6 +10,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,8 @@ from tests.report_records import trials
 from tests.unit.test_claim import dead_owner
 from transfer.commands.report import write_report
 from transfer.trials import process
-from twist_common.errors import UserError
+from twist_common import curves
+from twist_common.errors import UserError, system_sentence
 from twist_common.files import ABANDONED_SECONDS, atomic_path, link_or_copy, temporary_name, write_text
 
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
@@ -123,6 +125,49 @@ def test_a_command_says_in_one_sentence_what_the_system_refuses(tmp_path: Path) 
             told = subprocess.run(line, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=output,
                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
         assert told.returncode == 1 and told.stderr.count("\n") == 1 and "No space left" in told.stderr, told.stderr
+
+
+def test_a_file_that_safetensors_cannot_open_is_one_sentence_with_its_path(tmp_path: Path) -> None:
+    save_file({"image": NOISE}, tmp_path / "file.safetensors")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import dataclasses, resource\n"
+        "from pathlib import Path\n"
+        "from safetensors.numpy import load_file\n"
+        "from twist_common import cli\n"
+        "@dataclasses.dataclass\nclass Args:\n    'Reads.'\n    path: Path\n"
+        "def main(args: Args) -> None:\n"
+        "    load_file(args.path)\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "    load_file(args.path)\n"
+        "cli.run(Args, main, prog='program')\n"
+    )
+    told = run_program(program, "--path", tmp_path / "file.safetensors")
+    assert told.returncode == 1 and told.stderr.count("\n") == 1, told.stderr
+    assert str(tmp_path / "file.safetensors") in told.stderr and "(ulimit -n)" in told.stderr
+
+
+def test_curves_that_cannot_be_written_are_one_error_with_their_folder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    writer = curves.CurveWriter(tmp_path / "tensorboard", None)
+    with files_of_at_most(10), pytest.raises(OSError) as raised:
+        writer.add("step", {"loss": 1.0, "rate": 0.1}, 1)
+        writer.close()
+    assert raised.value.errno == errno.EFBIG and str(raised.value.filename).startswith(str(tmp_path / "tensorboard"))
+
+    class Thread(threading.Thread):
+        """As TensorBoard's is."""
+
+    for module, is_silent in (("tensorboard.summary.writer", True), ("transfer", False)):
+        Thread.__module__ = module
+        curves._told_later(threading.ExceptHookArgs((OSError, OSError("full"), None, Thread())))
+        assert ("full" not in capfd.readouterr().err) == is_silent
+
+
+def test_a_path_in_bytes_is_a_path_in_the_sentence() -> None:
+    said = system_sentence(PermissionError(errno.EACCES, "Permission denied", b"/runs/events"))
+    assert said.startswith("/runs/events: Permission denied: ")
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_and_printed_all_the_same(tmp_path: Path) -> None:

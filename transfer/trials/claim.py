@@ -85,8 +85,8 @@ class Claim:
 
         def beat() -> None:
             while not ended.wait(BEAT_SECONDS):
-                if self.holds():
-                    with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):  # released, or a file server that comes back before the next beat
+                    if self.holds():
                         os.utime(self.path)
 
         heart = threading.Thread(target=beat, daemon=True)

@@ -23,7 +23,7 @@ from transfer.trials.provenance import first_line, provenance
 from transfer.trials.run_ledger import last_start, note_end, note_removal, note_start
 from transfer.trials.states import recorded_state
 from twist_common.cuda import check_cuda
-from twist_common.errors import UserError
+from twist_common.errors import UserError, system_sentence
 from twist_common.files import (
     atomic_path,
     make_dir,
@@ -98,6 +98,8 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
     except Exception as raised:
         write_text(error_path, traceback.format_exc())
         error = f"{type(raised).__name__}: {raised}"
+        if isinstance(raised, OSError) and raised.errno is not None:
+            error = system_sentence(raised)
     wall_seconds = time.monotonic() - started
     ledger = ledger or note_start(plan)
     record = make_record(plan, outcome=outcome, error=error, wall_seconds=wall_seconds, ledger=ledger)

@@ -20,6 +20,7 @@ from transfer.processes import Report, launch
 from transfer.trial import Trial, silent
 from twist_common import gpus
 from twist_common.background import BackgroundWriter, host_copy
+from twist_common.curves import CurveWriter
 from twist_common.files import atomic_path, sha256_text
 
 INTERVAL_SECONDS = 60.0  # between checkpoints: what a kill costs at most; a ResNet-50 is written in a second
@@ -128,12 +129,10 @@ class Training:
                 first_step = saved["state"]["step"]
         if first_step == self.num_steps:
             return
-        from torch.utils.tensorboard import SummaryWriter
-
         last_saved = time.monotonic()
         with BackgroundWriter() as background, contextlib.ExitStack() as stack:
             if self._group.is_first:  # of a killed run, the points from the first step on are hidden
-                writer = SummaryWriter(str(self._curves), purge_step=first_step)
+                writer = CurveWriter(self._curves, first_step)
                 stack.callback(writer.close)
             for step, losses in take(range(first_step, self.num_steps)):
                 is_last = step == self.num_steps
@@ -141,8 +140,8 @@ class Training:
                 for name, value in points.items():
                     if not math.isfinite(value):
                         raise FloatingPointError(f"{name} is {value} at step {step}: the learning rate is too high")
-                    if self._group.is_first:
-                        writer.add_scalar(f"train/{name}", value, step)
+                if self._group.is_first:
+                    writer.add("train", points, step)
                 if not self._group.is_first:
                     continue
                 background.check()
