@@ -13,6 +13,7 @@ from twist_common.errors import UserError
 from twist_common.gpu_kinds import A100, PEAK_SHARE, TERA, Gpu, pretraining_efficiency
 
 IMAGENET_IMAGES = 1_281_167  # ILSVRC 2012, train
+DIGITS_IMAGES = 4_000  # of the embedded digits, for training
 
 GIB = 2**30
 OVERHEAD_BYTES = 2 * GIB  # CUDA's context, NCCL's and cuDNN's buffers, what the allocator cannot use

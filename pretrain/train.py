@@ -83,7 +83,7 @@ def main(args: Args) -> int:
             gpu=args.kind.resolved() or A100,
             num_gpus=8 if args.gpus is None else args.gpus,
             efficiency=args.kind.efficiency,
-            num_images=num_images or planner.IMAGENET_IMAGES,
+            num_images=num_images or planned_images(args, recipe),
         )
         print(planner.text(plan))
         return cli.EXIT_DONE
@@ -119,6 +119,16 @@ def known_images(name: str, data: Path) -> int | None:
     if name not in twist_configs.pretrain.BY_NUMBER_OF_IMAGES or not data.exists():
         return None
     return count_images(data)
+
+
+def planned_images(args: Args, recipe: Recipe) -> int:
+    """The number of images that a plan is for: of the data that are there, else what the data set is known to have."""
+    from pretrain.planner import DIGITS_IMAGES, IMAGENET_IMAGES
+
+    data = args.data or default_data(recipe)
+    if data.exists() and (args.data or recipe.data.dataset != "imagenet"):  # counting a million files takes its time
+        return count_images(data)
+    return DIGITS_IMAGES if recipe.data.dataset == "digits" else IMAGENET_IMAGES
 
 
 def sizes_line(recipe: Recipe, num_images: int) -> str:

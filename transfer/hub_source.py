@@ -16,7 +16,7 @@ HUB_FILES = (
     "pytorch_model.bin.index.json",
     "diffusion_pytorch_model.safetensors",
 )
-_ADDRESS = re.compile(r"(https?|hf|s3|gs|ftp):/{1,2}")  # pathlib makes one slash of two
+_ADDRESS = re.compile(r"(https?|hf|s3|gs|ftp):(/{1,2}|$)")  # pathlib makes one slash of two
 _HUB = re.compile(  # a revision stands before the file in huggingface_hub's own hf:// (hf_file_system.py)
     r"(hf:/{1,2}|https?:/{1,2}(huggingface\.co|hf\.co)/)(?P<repository>[\w.-]+/[\w.-]+)(@(?P<early>[^@/]+))?"
     r"(/(resolve|blob|raw|tree)/(?P<branch>[^/?]+))?(/(?P<file>[^@?]+))?(@(?P<late>[^@?]+))?(\?.*)?"
@@ -33,8 +33,10 @@ def hub_source(source: str) -> tuple[Path, str] | None:
     """
     if not _ADDRESS.match(source) or Path(source).exists():
         return None
-    source = re.sub(":/+", "://", source, count=1)
+    source = re.sub(":/*", "://", source, count=1)
     named = _HUB.fullmatch(source)
+    if named is None and source.startswith("hf:"):
+        raise UserError(f"{source}: write hf://OWNER/NAME, with /FILE or @REVISION after it if need be")
     if named is None:
         how = f"run `curl -LO {shlex.quote(source)}`" if source.startswith("http") else "download it first"
         raise UserError(f"{source} is an address: {how}, then give the path of the file")

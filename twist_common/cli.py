@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twist_common.errors import UserError, system_sentence
-from twist_common.mistakes import one_sentence, without_empty_defaults
+from twist_common.mistakes import one_sentence, slip, without_empty_defaults
 from twist_common.printable import printable
 
 Args = TypeVar("Args")
@@ -83,6 +83,8 @@ def _parsed(args_type: type[Args], prog: str, description: str) -> Args:
     """
     import tyro
 
+    if said_wrong := slip(sys.argv[1:], args_type):
+        raise UserError(said_wrong)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
     wants_help = not {"-h", "--help"}.isdisjoint(sys.argv)
     encoding = sys.stdout.encoding if wants_help else "utf-8"  # tyro draws its boxes with what the encoding has

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 TYPES = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
 
@@ -35,7 +35,7 @@ def one_sentence(box: str, args_type: type, prog: str) -> str:
             kind = f"{len(match[1].split())} numbers"
         return f"{found[1]} is {' '.join(values)!r}, which is not {kind}; {more}"
     if found := re.match(r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)", said):
-        known = re.findall(r"'([^']*)'", found[3])
+        known = [each for each in re.findall(r"'([^']*)'", found[3]) if each != "None"]
         close = difflib.get_close_matches(found[1], known, n=1, cutoff=0.5)
         suggestion = f"did you mean {close[0]!r}? " if close else ""
         return f"{found[2]} cannot be {found[1]!r}: {suggestion}known are {', '.join(known)}"
@@ -49,27 +49,53 @@ def one_sentence(box: str, args_type: type, prog: str) -> str:
 def _unknown(words: list[str], args_type: type) -> str:
     """What to do about words that mean nothing to the command."""
     word = next((each for each in words if each.startswith("-")), words[0])
-    close = difflib.get_close_matches(word.strip("-"), [*options(args_type)], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.strip("-"), dict(options(args_type)), n=1, cutoff=0.6)
     if close and word.startswith("-"):
         return f"unknown option {word}: did you mean --{close[0]}?"
     if not word.startswith("-"):
         return f"{word!r} is one argument too many"
     if "overrides" not in (field.name for field in dataclasses.fields(args_type)):
         return f"unknown option {word}"
-    after = words[words.index(word) + 1 :]
-    value = after[0] if after and not after[0].startswith("-") else "VALUE"
-    name = word.lstrip("-")
-    return f"unknown option {word}: settings are written without dashes, {name if '=' in name else f'{name}={value}'}"
+    after = [*words[words.index(word) + 1 :], "-"][0]
+    name, equals, value = word.lstrip("-").partition("=")
+    if not equals and after.startswith("-"):
+        return f"unknown option {word}"
+    setting = f"{name.replace('-', '_')}={value if equals else after}"
+    return f"unknown option {word}: settings are written without dashes, {setting}"
 
 
-def options(args_type: type) -> Iterator[str]:
-    """The names of a dataclass's options, and of those within it."""
+def slip(words: Sequence[str], args_type: type) -> str | None:
+    """What would be read as something else without a word: an option that is given twice, or a path that is empty.
+
+    The latter is what a shell makes of ``--out "$OUT"`` where there is no such variable.
+    """
+    kinds = {f"--{name}": kind for name, kind in options(args_type)}
+    given: set[str] = set()
+    before = ""  # the option whose value comes next
+    for word in words:
+        name, equals, value = word.partition("=")
+        option = name.replace("_", "-") if name.startswith("--") else ""
+        if option in given:
+            return f"{option} is given twice: give it once, with all of its values"
+        if option in kinds:
+            given.add(option)
+        if not word and not before:
+            return "an argument is empty: give what belongs there, or leave it out"
+        empty = before if not word else option if equals and not value else ""
+        if "Path" in kinds.get(empty, ""):
+            return f"{empty} is empty: give a path, or leave it out"
+        before = option
+    return None
+
+
+def options(args_type: type) -> Iterator[tuple[str, str]]:
+    """The names of a dataclass's options, and of those within it, each with its type's text."""
     hints = typing.get_type_hints(args_type)
     for field in dataclasses.fields(args_type):
         if dataclasses.is_dataclass(kind := hints[field.name]):
             yield from options(typing.cast(type, kind))
         else:
-            yield field.name.replace("_", "-")
+            yield field.name.replace("_", "-"), str(hints[field.name])
 
 
 def without_empty_defaults(text: str) -> str:

@@ -42,10 +42,22 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
     Raises:
         UserError: an unknown name (with the nearest one), or a value of the wrong type.
     """
+    check_once(overrides)
+    known = [text.partition("=")[0] for text in settings(config)]
     for override in overrides:
         key, value = split(override)
+        meant = [each for each in known if each.endswith(f".{key}")]
+        if meant and key not in known:
+            raise UserError(f"unknown setting {key!r}: did you mean {' or '.join(map(repr, meant))}?")
         config = _replace(config, key.split("."), value, key)
     return config
+
+
+def check_once(overrides: Sequence[str]) -> None:
+    """Raises UserError where a setting is given twice: which of its values counts would depend on their order."""
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(f"the setting {twice} is given twice: leave one of them out")
 
 
 def settings(config: Any, prefix: str = "") -> Iterator[str]:

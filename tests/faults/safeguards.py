@@ -239,8 +239,8 @@ MUTATIONS = (
     Mutation(
         "formulas in CSV",
         "transfer/report/write/data.py",
-        '    return f"\'{cell}" if',
-        '    return f"{cell}" if',
+        """return f"'{cell}\"""",
+        'return f"{cell}"',
         "tests/unit/test_injection.py",
     ),
     Mutation(

@@ -88,6 +88,7 @@ def test_the_shell_tools_explain_themselves(tool: str, tmp_path: Path) -> None:
         ("suite", ["demo", "random:resnet18", "--skip", "voc"], ["benchmark of the suite demo 'voc'"]),
         ("suite", ["demo", "random:resnet18", "--only", "demo-seg", "--skip", "demo-seg"], ["leave no benchmark"]),
         ("transfer_det", ["demo-voc", "nowhere.pth"], ["nowhere.pth", "does not exist"]),
+        ("report", ["runs", "--signers", "keys"], ["--signers is for --verify"]),
         ("transfer_det", ["demo-voc", "random:resnet18", "--data", "nowhere"], ["nowhere", "tools/demo_data.sh"]),
         ("transfer_det", ["demo-voc", "random:resnet18", "--trials", "0"], ["--trials is 0"]),
         ("transfer_det", ["demo-voc", "random:resnet18", "--seeds", "0", "1-3", "2"], ["seed 2 twice"]),

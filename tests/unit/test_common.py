@@ -110,6 +110,7 @@ def test_overrides_are_parsed_by_their_fields_type(override: str, read) -> None:
         ("optim.name=lar", "did you mean 'lars'"),
         ("amp=yes", "true or false"),
         ("scale=0.1", "expected 2 values"),
+        ("lr=0.1", "unknown setting 'lr': did you mean 'optim.lr'"),
         ("epochs", "key=value"),
     ],
 )
@@ -117,6 +118,11 @@ def test_a_wrong_override_is_one_clear_sentence(override: str, says: str) -> Non
     with pytest.raises(UserError, match=says) as raised:
         overrides.apply(RECIPE, [override])
     assert "\n" not in str(raised.value)
+
+
+def test_a_setting_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="the setting epochs is given twice"):
+        overrides.apply(RECIPE, ["epochs=3", "optim.lr=1", "epochs=4"])
 
 
 def test_help_is_filled_to_the_width_and_lists_keep_their_columns() -> None:
@@ -201,7 +207,13 @@ def run_options(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
         (["x", "--epochs", "20"], "unknown option --epochs: settings are written without dashes, epochs=20"),
         (["x", "--optim.lr=3"], "unknown option --optim.lr=3: settings are written without dashes, optim.lr=3"),
         (["x", "--trails", "3"], "unknown option --trails: did you mean --trials?"),
+        (["x", "--batch-size", "3"], "unknown option --batch-size: settings are written without dashes, batch_size=3"),
+        (["x", "--resume"], "unknown option --resume; tools/tool.sh --help says more"),
         (["x", "--trials"], "--trials needs a value"),
+        (["x", "--trials", "2", "--trials", "3"], "--trials is given twice"),
+        (["x", "--out", ""], "--out is empty: give a path, or leave it out"),
+        (["x", "--out="], "--out is empty"),
+        ([""], "an argument is empty"),
         ([], "NAME is missing"),
     ],
 )

@@ -117,6 +117,11 @@ def folders(root: Path) -> Written:
     return written
 
 
+def test_an_empty_folder_is_told_its_own_layout(tmp_path: Path) -> None:
+    (sentence,) = examine(datasets.get("folder"), tmp_path).sentences()
+    assert sentence.startswith("missing files or folders (2): train/, val/;")
+
+
 def test_own_folders_of_any_number_pass(tmp_path: Path) -> None:
     folders(tmp_path)
     assert examine(datasets.get("folder"), tmp_path).sentences() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,8 @@ class ConvertedWeights:
 def main(args: Args) -> None:
     if not args.report.is_file():
         raise UserError(f"there is no {args.report}: write the report with tools/report.sh first")
+    if args.push is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", args.push):
+        raise UserError(f"--push is {args.push!r}: write OWNER/NAME of a repository on the hub")
     report = read_json(args.report)
     signature = report_signature(args.report, args.sign)
     path, arch = named_checkpoint(str(args.checkpoint), args.reading.arch)

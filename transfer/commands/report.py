@@ -74,6 +74,8 @@ def main(args: Args) -> int:
             raise UserError(f"--as takes WEIGHTS=METHOD, not {asked!r}: folders and archives come before it")
     if args.board is not None:
         return _board(args.board, args)
+    if args.signers is not None and args.verify is None:
+        raise UserError("--signers is for --verify: give --verify too, or leave it out")
     if args.verify is not None and args.verify.name == BOARD_HTML:
         return _verify_board(args.verify)
     if args.verify is not None:

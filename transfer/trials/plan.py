@@ -20,6 +20,7 @@ from transfer.weights.backbone.read import sha256_of
 from twist_common import places
 from twist_common.errors import UserError
 from twist_common.files import sha256_file, sha256_text
+from twist_common.overrides import check_once
 
 # File names that say nothing about the weights: the folder's name is used instead.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
@@ -103,6 +104,7 @@ def plan_trials(
     """
     if Path(suite).name != suite or suite in ("", ".."):
         raise UserError(f"--suite is {suite!r}: give the name of one folder, which will be below --out")
+    check_once(overrides)
     settings = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
         if must_exist and not labels.is_file():
@@ -182,7 +184,7 @@ def weights_ref(
     elif source.startswith(TIMM_PREFIX) and "@" not in source:
         default = arch or default
     return WeightsRef(
-        name=_checked_name(name or re.sub(r"[^A-Za-z0-9._-]", "_", default)),
+        name=_checked_name(re.sub(r"[^A-Za-z0-9._-]", "_", default) if name is None else name),
         source=str(path),
         sha256=sha256_of(path) if path.exists() else "",
         which=which,

@@ -24,6 +24,7 @@ from transfer.report.lay_out.paper_tables import measured_label, printed_label
 from transfer.report.lay_out.provenance import notes
 from twist_common.errors import UserError
 from twist_common.files import sha256_text
+from twist_common.printable import printable
 from twist_common.strict_json import loads, read_bounded, reason
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def render_csv(report: Report) -> str:
 
 def _plain(cell: object) -> object:
     """The cell; a quote comes before what spreadsheets compute (owasp.org/www-community/attacks/CSV_Injection)."""
-    return f"'{cell}" if isinstance(cell, str) and re.match(r"\s*[=+\-@]", cell) else cell
+    if isinstance(cell, str) and re.match(r"\s*[=+\-@]", cell := printable(cell)):  # Python 3.10 writes no NUL
+        return f"'{cell}"
+    return cell
 
 
 def _csv_cells(row: ResultRow, trial: TrialRecord, metric: str | None, *, is_main: bool) -> dict[str, object]:

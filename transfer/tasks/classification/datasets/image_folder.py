@@ -32,7 +32,7 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
     """
     if (of_shards := _of_shards(row, root, split)) is not None:
         return of_shards
-    home = Home.find(row, root, "train", "imagefolder")
+    home = Home.find(row, root, "train", *(() if row.embedded else ("",)), "imagefolder")  # a message names the first
     folder = home.folder_of(FOLDERS[split])
     classes = class_folders(folder)
     if not classes and images_below(folder):
