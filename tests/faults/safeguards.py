@@ -117,14 +117,14 @@ MUTATIONS = (
     ),
     Mutation(
         "strict loading: missing tensors",
-        "transfer/weights/backbone/load.py",
+        "transfer/weights/backbone/checked.py",
         "if missing := sorted(shapes.keys() - state.keys()):",
         "if (missing := sorted(shapes.keys() - state.keys())) and False:",
         "tests/unit/test_backbone_checks.py",
     ),
     Mutation(
         "strict loading: tensors too many",
-        "transfer/weights/backbone/load.py",
+        "transfer/weights/backbone/checked.py",
         "if extra := sorted(state.keys() - shapes.keys()):",
         "if (extra := sorted(state.keys() - shapes.keys())) and False:",
         "tests/unit/test_backbone_checks.py",

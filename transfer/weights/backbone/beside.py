@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer.reading import CANNOT_SCALE, Reading, can_scale
+from transfer.reading import Reading
 from transfer.weights.backbone.architecture import get, names
 from transfer.weights.backbone.hugging_face_config import OtherNetworkError, Shapes, arch_of
+from transfer.weights.backbone.said_inside import preprocessing_in, refuse_bgr
 from transfer.weights.backbone.timm_network import TimmSpec, is_timm
-from transfer.weights.backbone.types import UNSCALED, Checkpoint, Network, Preprocessing, Source
+from transfer.weights.backbone.types import UNSCALED, Checkpoint, Network, Preprocessing, Source, preprocessing_of
 from twist_common.errors import UserError
 
 CONFIG = "config.json"
@@ -92,37 +93,24 @@ def named_beside(beside: Beside | None, source: Source, where: str) -> str | Non
     return beside.arch if beside else None
 
 
-def preprocessing_of(mean: Any, std: Any, where: object) -> Preprocessing:
-    """Three means and three deviations, as a file holds them.
-
-    Raises:
-        UserError: they are something else, or no image can be scaled by them.
-    """
-    try:
-        (m0, m1, m2), (s0, s1, s2) = (tuple(float(value) for value in values) for values in (mean, std))
-    except (TypeError, ValueError, OverflowError):
-        raise UserError(
-            f"{where}: its preprocessing is not three means and three deviations: {mean!r:.80}, {std!r:.80}"
-        ) from None
-    if not can_scale((m0, m1, m2), (s0, s1, s2)):
-        raise UserError(f"{where}: its preprocessing is mean {mean!r:.80} and std {std!r:.80}: {CANNOT_SCALE}")
-    return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))
-
-
 def chosen_preprocessing(
     checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str
 ) -> Preprocessing:
     """What the user says, else the checkpoint itself, else the config beside it, else the layout.
 
     Raises:
-        UserError: nothing of these says it, or the config beside the checkpoint contradicts the layout.
+        UserError: nothing of these says it, images were BGR, or the config beside the checkpoint contradicts the
+            layout.
     """
+    refuse_bgr(checkpoint, where)
     if reading.mean is not None and reading.std is not None:
         return Preprocessing("RGB", mean=reading.mean, std=reading.std)
     held = Network(entry=source.preprocessing_entry).state_of(checkpoint) if source.preprocessing_entry else None
     if held is not None:
         said = held if isinstance(held, Mapping) else {}
         return preprocessing_of(said.get("mean"), said.get("std"), where)
+    if (said_inside := preprocessing_in(checkpoint, where)) is not None:
+        return said_inside
     told = beside.preprocessing if beside is not None else None
     if told is not None and source.preprocessing not in (None, told) and not source.published_alone:
         raise UserError(

@@ -19,7 +19,17 @@ AVERAGES = ("state_dict_ema", "model_ema", "teacher")
 STUDENTS = ("student_backbone", "anchor_backbone", "student_embedding_model")
 """lightly's and lightly-train's names of what is trained; a "backbone" beside it is its moving average."""
 WRAPPERS = (
-    *("module", "_orig_mod", "encoder", "backbone", "base_encoder", "encoder_q", "model", "_feature_blocks"),
+    *(
+        "module",
+        "_orig_mod",
+        "_fsdp_wrapped_module",
+        "encoder",
+        "backbone",
+        "base_encoder",
+        "encoder_q",
+        "model",
+        "_feature_blocks",
+    ),
     *("vit", "embedding_model", "wrapped_model", "_model", "_features"),  # lightly, lightly-train
     *STUDENTS,
 )

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.reading import Reading
 from transfer.timm_source import named_checkpoint
-from transfer.weights.backbone.architecture import COUNTER, canonical, expected_shapes
+from transfer.weights.backbone.architecture import canonical
 from transfer.weights.backbone.architecture import get as architecture_of
 from transfer.weights.backbone.beside import Beside, chosen_preprocessing, named_beside, read_beside
+from transfer.weights.backbone.checked import checked_state, is_dense, refuse_damaged, zero_counters
 from transfer.weights.backbone.families import completed
 from transfer.weights.backbone.infer import infer_arch
 from transfer.weights.backbone.mapped import Copies
 from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
-from transfer.weights.backbone.read import read_checkpoint, sha256_of, size_of
+from transfer.weights.backbone.read import check_sums, read_checkpoint, sha256_of, size_of
+from transfer.weights.backbone.said_inside import refuse_other_name
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.timm_layout import timm_layout
+from transfer.weights.backbone.tree import without_wrappers
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
 from twist_common.errors import UserError
 from twist_common.files import sha256_text
@@ -56,7 +58,8 @@ def load_backbone(
     where = str(path)
     reading = reading or Reading()
     reading.check()
-    checkpoint = read_checkpoint(path)
+    checkpoint = without_wrappers(read_checkpoint(path))
+    check_sums(path)
     hint = functools.partial(way_out, checkpoint, where, arch, reading)
     checkpoint, source, left_out = _layout(checkpoint, reading, which, arch, where)
     taken, other = _networks(checkpoint, source, which, where)
@@ -70,9 +73,10 @@ def load_backbone(
     beside = read_beside(path, arch, shapes)
     found = infer_arch(shapes, f"{where} ({source.name})", arch or named_beside(beside, source, where))
     _check_arch(found, arch, beside, source, checkpoint, where)
-    filled = _zero_counters(state, found)
+    filled = zero_counters(state, found)
     copies = Copies(size_of(path), where)
-    state = _checked({**state, **filled}, found, where, copies, hint)
+    state = checked_state({**state, **filled}, found, where, copies, hint)
+    refuse_damaged(state, where)
     preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where)
     head, head_config = _head(checkpoint, source, network, where, copies)
     return Backbone(
@@ -108,7 +112,7 @@ def networks_in(path: str | Path) -> tuple[str, str | None]:
     """The network that is taken when nobody says which, and the other one; ``"student"`` of what cannot be read."""
     path = Path(path)
     try:
-        checkpoint = read_checkpoint(path)
+        checkpoint = without_wrappers(read_checkpoint(path))
         return _networks(checkpoint, recognise(checkpoint, str(path)), None, str(path))
     except UserError:
         return "student", None  # whoever loads it says what is wrong
@@ -145,7 +149,9 @@ def random_backbone(arch: str, seed: int) -> Backbone:
     source = f"random:{arch}:{seed}"
     return Backbone(
         arch=arch,
-        state_dict=_checked(dict(state), arch, source, Copies(sum(each.nbytes for each in state.values()), source)),
+        state_dict=checked_state(
+            dict(state), arch, source, Copies(sum(each.nbytes for each in state.values()), source)
+        ),
         source_format="random",
         source=source,
         sha256=sha256_text(source),
@@ -200,69 +206,13 @@ def _check_arch(
             f"{where} holds a {found}, but {beside.path} says {beside.arch}: move the one away that is about another "
             f"checkpoint"
         )
+    if expected is None and (beside is None or beside.arch is None):
+        refuse_other_name(checkpoint, found, where)
     if reason := source.other_archs.get(found):
         raise UserError(f"{where} ({source.name}) has a {found}'s shapes but is none: {reason}")
     said = expected or (beside and beside.arch) or source.says_arch(checkpoint)
     if said is None and (reason := source.ask_archs.get(found)):
         raise UserError(f"{where} ({source.name}) may be a {found}: {reason}; give --arch {found} if it is one")
-
-
-def _zero_counters(state: Mapping[str, Tensor], arch: str) -> dict[str, Tensor]:
-    """The counters of a checkpoint that has none; one that has some of them has lost the others. And those that
-    float16 could not hold, which ends at 65,504."""
-    import torch
-
-    counters = [key for key in expected_shapes(arch) if key.endswith(COUNTER)]
-    held = [key for key in counters if key in state]
-    lost = [
-        key for key in held if state[key].dtype == torch.float16 and not state[key].is_meta and state[key].isinf().all()
-    ]
-    return {key: torch.tensor(0) for key in (lost if held else counters)}
-
-
-def _checked(
-    state: Mapping[str, Tensor], arch: str, where: str, copies: Copies, hint: Callable[[], str] = lambda: ""
-) -> dict[str, Tensor]:
-    """The state dict in torchvision's or timm's order, in float32; every tensor as the architecture has it."""
-    import torch
-
-    shapes = expected_shapes(arch)
-    if missing := sorted(shapes.keys() - state.keys()):
-        raise UserError(f"{where} lacks {some_keys(missing, 3)} of a {arch}: it is damaged or another network")
-    if extra := sorted(state.keys() - shapes.keys()):
-        way = hint() or ": it is another network"
-        raise UserError(f"{where} has {some_keys(extra, 3)}, which a {arch} does not{way}")
-    checked: dict[str, Tensor] = {}
-    for key, shape in shapes.items():
-        tensor = state[key]
-        if tuple(tensor.shape) != shape:
-            raise UserError(
-                f"{where}: {key} has shape {list(tensor.shape)}, a {arch} has {list(shape)}: "
-                f"it is damaged, or a variant (wide, grouped), which --arch names if timm has it"
-            )
-        if not _is_dense(tensor):
-            raise UserError(f"{where}: {key} is not a dense tensor: save plain float tensors")
-        if key.endswith(COUNTER):
-            # timm's avg_checkpoints.py writes float32 averages of counters, too; no feature depends on them
-            if tensor.is_complex() or not math.isfinite(tensor.item()):
-                raise UserError(f"{where}: {key} is {tensor.item()}, not a number of batches")
-            checked[key] = tensor.to(torch.int64, copy=True)
-            continue
-        if not tensor.is_floating_point():
-            raise UserError(f"{where}: {key} is {tensor.dtype}, not floating point: save unquantised weights")
-        checked[key] = values = copies.of(tensor, torch.float32)
-        lowest, highest = torch.aminmax(values)
-        if not math.isfinite(lowest) or not math.isfinite(highest):
-            raise UserError(f"{where}: {key} holds NaN or infinity: take a checkpoint from before training diverged")
-        if key.endswith("running_var") and bool(lowest < 0):
-            raise UserError(f"{where}: {key} holds a negative variance: the checkpoint is damaged")
-    return checked
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    import torch
-
-    return tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized
 
 
 def _head(
@@ -287,7 +237,7 @@ def _head(
     tensors = _tensors_only(head, where)
     if sum(tensor.numel() for tensor in tensors.values()) > MAX_HEAD_NUMBERS:
         raise UserError(f"{where} has a head of more than {MAX_HEAD_NUMBERS} numbers: it is damaged, or no head")
-    tensors = {key: copies.of(value) if _is_dense(value) else value for key, value in tensors.items()}
+    tensors = {key: copies.of(value) if is_dense(value) else value for key, value in tensors.items()}
     if isinstance(config, Mapping):
         return tensors, dict(config)
     linear = [value for key, value in sorted(tensors.items()) if key.startswith("mlp.") and value.ndim == 2]

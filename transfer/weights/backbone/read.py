@@ -16,6 +16,7 @@ from transfer.trial import RANDOM_PREFIX
 from transfer.weights.backbone.mapped import MAX_JSON, mapped, read_safetensors
 from transfer.weights.backbone.rebuild import DamagedError
 from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
+from transfer.weights.backbone.sums import check_sum
 from transfer.weights.backbone.tree import plain
 from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
 from twist_common.errors import UserError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_DIRECTORY = 32 << 20  # bytes of a zip archive's list of its files: 300,000 tensors
 MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: MAGIC_NUMBER, of files from before torch 1.6
+BIG_ENDIAN = "it was saved on a big-endian machine: save it again on a little-endian one"
 INDEX = ".index.json"
 RUNS_COMMANDS = ("os", "posix", "nt", "subprocess", "pty", "shutil", "runpy", "ctypes")
 RUNS_CODE = ("eval", "exec", "compile", "__import__", "open", "execfile")
@@ -51,6 +53,12 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         return _read_file(path)
     except PermissionError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def check_sums(path: Path) -> None:
+    """Refuses files whose archive has other checksums than it says (:mod:`transfer.weights.backbone.sums`)."""
+    for part in _parts_of(path) or [path]:
+        check_sum(part)
 
 
 def size_of(path: Path) -> int:
@@ -103,6 +111,8 @@ def _read_zip(path: Path) -> Any:
         raise UserError("it is a zip archive of more files than any network has tensors")
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
+    if min((info.header_offset for info in members.values()), default=0) > 0:
+        raise DamagedError("another file stands before its archive")
     refuse_other_zips(path, list(members))
     pickled = next(name for name in members if name.endswith("data.pkl"))
     prefix = pickled.removesuffix("data.pkl")
@@ -121,7 +131,7 @@ def _read_zip(path: Path) -> Any:
         if f"{prefix}byteorder" in members:
             file.seek(span(f"{prefix}byteorder")[0])
             if file.read(3) == b"big":
-                raise UserError("it was saved on a big-endian machine: save it again on a little-endian one")
+                raise UserError(BIG_ENDIAN)
 
         def storage(pid: Any) -> tuple[Any, torch.dtype]:
             dtype, key, num_bytes = _pid(pid)
@@ -166,7 +176,9 @@ def _read_legacy(path: Path) -> Any:
         first = _unpickled(file, look)
         if first != MAGIC:
             raise UserError(_of_bare_pickle(first))
-        _unpickled(file, look), _unpickled(file, look)  # the version and the machine's endianness
+        _, machine = _unpickled(file, look), _unpickled(file, look)  # the version comes first
+        if isinstance(machine, dict) and machine.get("little_endian") is False:
+            raise UserError(BIG_ENDIAN)
         begin = file.tell()
         _unpickled(file, look)
         for key in _unpickled(file, look):

@@ -30,6 +30,8 @@ def _tensor(source: Any, offset: int, size: Any, stride: Any, *rest: Any) -> Any
     storage, dtype = source
     for other in rest:  # the version of a rebuilding function that names the type
         dtype = other if isinstance(other, torch.dtype) else dtype
+        if isinstance(other, dict) and (other.get("neg") or other.get("conj")):
+            raise DamagedError("a tensor is kept as the negative or conjugate of what is stored (resolve_neg)")
     size, stride = tuple(size), tuple(stride)
     if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
         raise DamagedError("a tensor's shape is not one")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,8 @@ from transfer.weights.backbone.rebuild import attributes_of
 from transfer.weights.backbone.unpickle import Foreign
 from twist_common.errors import UserError
 
+# torch.compile, torch.distributed.fsdp and its checkpoint_wrapper put these between the names of modules
+WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 MAX_DEPTH = 100
 MAX_MODULES = 100_000
 MAX_LISTED = 100 << 20
@@ -107,3 +111,21 @@ def _dict(value: Any) -> dict[Any, Any]:
     if isinstance(value, Foreign):
         return value.entries
     return value if isinstance(value, dict) else {}
+
+
+def without_wrappers(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The checkpoint without what compiles, shards or recomputes a module among its names, but for the prefix of all.
+
+    State dicts of which two names would be one stay as they are.
+    """
+    return _unwrapped({name: _unwrapped(held) for name, held in checkpoint.items()})
+
+
+def _unwrapped(held: Any) -> Any:
+    keys = [key for key in held if isinstance(key, str)] if isinstance(held, Mapping) else []
+    if not any(WRAPPED.search(key) for key in keys):
+        return held
+    pairs = enumerate(zip(min(keys), max(keys), strict=False))
+    prefix = next((place for place, (one, other) in pairs if one != other), 0)
+    names = {key: key[:prefix] + WRAPPED.sub("", key[prefix:]) for key in keys}
+    return {names.get(key, key): item for key, item in held.items()} if len({*names.values()}) == len(names) else held

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from transfer.reading import CANNOT_SCALE, can_scale
 from transfer.weights.backbone.naming import Naming
+from twist_common.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,3 +146,20 @@ class Backbone:
     head_config: dict[str, Any] | None = None
     dropped: dict[str, str] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
+
+
+def preprocessing_of(mean: Any, std: Any, where: object) -> Preprocessing:
+    """Three means and three deviations, as a file holds them.
+
+    Raises:
+        UserError: they are something else, or no image can be scaled by them.
+    """
+    try:
+        (m0, m1, m2), (s0, s1, s2) = (tuple(float(value) for value in values) for values in (mean, std))
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(
+            f"{where}: its preprocessing is not three means and three deviations: {mean!r:.80}, {std!r:.80}"
+        ) from None
+    if not can_scale((m0, m1, m2), (s0, s1, s2)):
+        raise UserError(f"{where}: its preprocessing is mean {mean!r:.80} and std {std!r:.80}: {CANNOT_SCALE}")
+    return Preprocessing("RGB", mean=(m0, m1, m2), std=(s0, s1, s2))

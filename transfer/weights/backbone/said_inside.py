@@ -1,0 +1,88 @@
+"""What training codes keep of their settings in a checkpoint: the network's name, and how images were scaled.
+
+OpenMMLab's keep their config as text, timm's ``train.py`` and its likes their arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.weights.backbone.architecture import canonical, expected_shapes, names
+from transfer.weights.backbone.timm_network import is_timm
+from transfer.weights.backbone.types import IMAGENET, Checkpoint, Preprocessing, preprocessing_of
+from twist_common.errors import UserError
+
+# mmengine/runner/runner.py: save_checkpoint writes meta.cfg; mmcv/runner/checkpoint.py of 1.x: meta.config
+TEXTS = ("cfg", "config")
+NAME = re.compile(r"[\w.-]+")
+ORDER = re.compile(r"\b(?:bgr_to_rgb|to_rgb)\s*=\s*(True|False)")
+SCALING = {name: re.compile(rf"\b{name}\s*=\s*[\[(]([\d.,\s]+)[\])]") for name in ("mean", "std")}
+
+
+def refuse_other_name(checkpoint: Checkpoint, found: str, where: str) -> None:
+    """Raises :class:`UserError` where the name that a training gave is of another network with the same tensors."""
+    args = _args(checkpoint)
+    given = (checkpoint.get("arch"), args.get("model"), args.get("arch"))
+    name = next((each for each in given if isinstance(each, str) and NAME.fullmatch(each)), found)
+    if name == found or name in names() or not is_timm(name) or canonical(name) == found:
+        return
+    same = False
+    with contextlib.suppress(UserError):  # of a network of timm's that has no maps
+        same = expected_shapes(name) == expected_shapes(found)
+    if same:
+        raise UserError(
+            f"{where} says that it is timm's {name}, whose tensors have the same names and shapes as a {found}'s: give "
+            f"--arch {name}, or --arch {found} if it is that"
+        )
+
+
+def refuse_bgr(checkpoint: Checkpoint, where: str) -> None:
+    """Raises :class:`UserError` where images were BGR, which no framework here feeds."""
+    if set(ORDER.findall(_text(checkpoint))) == {"False"}:
+        raise UserError(
+            f"{where} was fed BGR images, as its config says (to_rgb=False), which no framework here does: turn the "
+            f"input channels of its first convolution round, weight[:, [2, 1, 0]], torch.save the state dict without "
+            f"the config, and give --mean and --std in the order of RGB"
+        )
+
+
+def preprocessing_in(checkpoint: Checkpoint, where: str) -> Preprocessing | None:
+    """What the config or the arguments say; None where neither does.
+
+    Raises:
+        UserError: it names several means or deviations, or some that no image can be scaled by.
+    """
+    args = _args(checkpoint)
+    if isinstance(args.get("mean"), list | tuple) and isinstance(args.get("std"), list | tuple):
+        return preprocessing_of(args["mean"], args["std"], where)
+    text = _text(checkpoint)
+    found = {name: {_numbers(each) for each in pattern.findall(text)} for name, pattern in SCALING.items()}
+    means, stds = ({values for values in each if len(values) == 3} for each in found.values())
+    if not means or not stds:
+        return None
+    if len(means) > 1 or len(stds) > 1:
+        raise UserError(f"{where} keeps a config with several means or deviations of images: give --mean and --std")
+    both = (*means.pop(), *stds.pop())
+    values = [value / 255 if max(both) > 1 else value for value in both]  # of pixels in 0 to 255
+    if all(abs(ours - theirs) < 1e-3 for ours, theirs in zip(values, IMAGENET.mean + IMAGENET.std, strict=True)):
+        return IMAGENET
+    return preprocessing_of(values[:3], values[3:], where)
+
+
+def _args(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    args = checkpoint.get("args")
+    return args if isinstance(args, Mapping) else vars(args) if isinstance(args, argparse.Namespace) else {}
+
+
+def _text(checkpoint: Checkpoint) -> str:
+    meta = checkpoint.get("meta")
+    said = [meta.get(name) for name in TEXTS] if isinstance(meta, Mapping) else []
+    return next((each for each in said if isinstance(each, str)), "")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in re.findall(r"\d+\.?\d*", text))
