@@ -153,9 +153,18 @@ def two_masks(root: Path) -> None:
     Image.new("L", (64, 48)).save(root / "masks/train/3.tif")
 
 
+def numbered_objects(root: Path) -> None:
+    for number, path in enumerate(sorted((root / "masks").rglob("*.png"))):
+        mask = np.zeros((48, 64), dtype=np.uint8)
+        for each in range(1, 2 + number % 5):
+            mask[4:9, 9 * each : 9 * each + 6] = each
+        Image.fromarray(mask).save(path)
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
+        (numbered_objects, r"number objects instead.*train, each of which has the ids from 1 .* up to 5"),
         (each_mask(blurred), r"masks whose edges were smoothed.*masks/train/0\.png.*nearest neighbours"),
         (one_bit_after_white, r"some masks of .* hold 0 and 1 alone and some 0 and 255"),
         (grey_levels, r"the masks hold 0, 127, 255 .* say --ignore-value 255 if"),

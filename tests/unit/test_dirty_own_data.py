@@ -87,6 +87,22 @@ def below_zero(content: Content) -> None:
     content["categories"][0]["name"] += " "
 
 
+def twice(content: Content) -> None:
+    content["annotations"] += [each | {"id": 10**6 + each["id"]} for each in content["annotations"]]
+
+
+def corners(content: Content) -> None:
+    for each in content["annotations"]:
+        x, y, width, height = each["bbox"]
+        each["bbox"] = [x / 2, y / 2, min(x + width, 127 - x / 2), min(y + height, 127 - y / 2)]
+
+
+def spelled_twice(content: Content) -> None:
+    category = content["categories"][0]
+    content["categories"].append({"id": 77, "name": f"{category['name'].upper()} "})
+    next(each for each in content["annotations"] if each["category_id"] == category["id"])["category_id"] = 77
+
+
 @pytest.mark.parametrize("edit", [ids_as_text, below_zero])
 def test_whatever_the_ids_are_the_truth_scores_a_hundred(edit: Edit, coco: Path) -> None:
     edit_coco(coco, edit)
@@ -104,6 +120,9 @@ def test_whatever_the_ids_are_the_truth_scores_a_hundred(edit: Edit, coco: Path)
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
+        (twice, r"[\d,]+ objects with the class and box of another in train/_annotations"),
+        (corners, r"of train/_annotations.coco.json \(not around their polygons: x, y, width, height\)"),
+        (spelled_twice, r"the classes '(\w+)' and '\w+' of .* differ by case, spaces or signs alone"),
         (first_object(bbox=["4", 5, 6, 7]), r"bbox of annotation \d+ is \['4', 5, 6, 7\], not four numbers"),
         (first_object(bbox=None), r"bbox of annotation \d+ is None, not four numbers"),
         (first_object(iscrowd="maybe"), r"iscrowd of annotation \d+ is 'maybe', neither 0 nor 1"),

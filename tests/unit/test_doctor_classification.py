@@ -205,6 +205,16 @@ def test_of_own_images_files_that_are_no_images_are_counted_and_hidden_ones_are_
     assert findings.notes() == ["files that are left out, by their suffix (2): .jfif 2, none 1"]
 
 
+def test_classes_that_differ_by_case_or_signs_alone_are_refused_and_letters_are_none(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    for split in ("train", "val"):
+        (source, *_) = sorted((root / split).iterdir())
+        for name in ("Traffic Light", "traffic_light", "a", "A"):
+            shutil.copytree(source, root / split / name)
+    (sentence,) = examine(datasets.get("folder"), root).sentences()
+    assert "alone (1): 'Traffic Light' and 'traffic_light'; give them one name" in sentence
+
+
 def test_a_link_to_the_folder_that_holds_it_is_no_endless_loop(tmp_path: Path) -> None:
     root = own_images(tmp_path / "own")
     (root / "own").symlink_to(root, target_is_directory=True)

@@ -102,6 +102,8 @@ def test_ade20k_has_classes_1_to_150_and_0_for_all_else(tmp_path: Path) -> None:
     wrong, nothing = check()
     assert "impossible labels (1): ADEChallengeData2016/annotations/training/ADE_train_00000002.png (151)" in wrong
     assert "test masks without a labelled pixel" in nothing
+    save_mask(masks / "training/ADE_train_00000002.png", np.array([[0, 149, 255, 255, 255, 0, 0, 0]] * 6))
+    assert any("impossible labels (1)" in each and "ADE_train_00000002.png (255)" in each for each in check())
     (masks / "validation/ADE_val_00000001.png").unlink()
     assert any("missing files or folders (1): ADEChallengeData2016/annotations/validation" in each for each in check())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from twist_common.progress import Progress
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
+MANY_REPEATED, MANY_ELSEWHERE = 0.1, 0.2  # of a file's objects: single ones are in published data too
 FRACTIONS = "in fractions of the image's size, not pixels"
 
 
@@ -152,6 +154,7 @@ def _check_coco_annotations(
             findings.add(REPEATED, f"{kind} id {repeated_id} in {name}")
     if content["annotations"] and all(max(each["bbox"]) <= 1 for each in content["annotations"]):
         findings.add(BROKEN_BOX, f"all of {name} ({FRACTIONS})")
+    _check_alike(content["annotations"], name, findings)
     without_masks = not layout.has_masks or not any(each.get("segmentation") for each in content["annotations"])
     if without_masks and layout.has_masks and content["annotations"]:
         findings.add(NO_MASK, name)
@@ -171,6 +174,28 @@ def _check_coco_annotations(
             findings.add(BROKEN_MASK, where)
 
 
+def _check_alike(annotations: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> None:
+    """Notes files of which many objects are there several times, or have boxes that are not around their polygons."""
+    objects = Counter((each["image_id"], each["category_id"], *each["bbox"]) for each in annotations)
+    if (number := len(annotations) - len(objects)) > MANY_REPEATED * len(annotations):
+        findings.add(REPEATED, f"{number:,} objects with the class and box of another in {name}")
+    drawn = [each for each in annotations if isinstance(each.get("segmentation"), list) and each["segmentation"]]
+    elsewhere = sum(not _is_around(each["bbox"], each["segmentation"]) for each in drawn)
+    if elsewhere > MANY_ELSEWHERE * len(drawn):
+        findings.add(BROKEN_BOX, f"{elsewhere:,} of {name} (not around their polygons: x, y, width, height)")
+
+
+def _is_around(box: Sequence[float], polygons: Sequence[Any]) -> bool:
+    """Whether a box and the one around the polygons have half of what both cover in common; yes for what is neither."""
+    if not all(_is_polygon(polygon, math.inf, math.inf) for polygon in polygons):
+        return True
+    xs, ys = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
+    x, y, width, height = box
+    left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
+    common = max(0.0, min(x + width, right) - max(x, left)) * max(0.0, min(y + height, bottom) - max(y, top))
+    return 2 * common >= width * height + (right - left) * (bottom - top) - common
+
+
 def _is_mask(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Polygons of three corners or more, or run lengths that fill the image."""
     width, height = image["width"], image["height"]
@@ -181,7 +206,7 @@ def _is_mask(segmentation: Any, image: Mapping[str, Any]) -> bool:
     return bool(polygons) and all(_is_polygon(polygon, width, height) for polygon in polygons)
 
 
-def _is_polygon(polygon: Any, width: int, height: int) -> bool:
+def _is_polygon(polygon: Any, width: float, height: float) -> bool:
     """A list of three corners or more, of which not all are beyond the same edge of the image."""
     if not isinstance(polygon, list) or not set(map(type, polygon)) <= {int, float}:
         return False

@@ -12,6 +12,7 @@ from transfer.doctor.findings import (
     NOT_SORTED,
     OTHER_CLASSES,
     REPEATED,
+    TWIN_CLASSES,
     UNREADABLE_ANNOTATION,
     WRONG_COUNT,
     Findings,
@@ -21,6 +22,7 @@ from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import FOLDERS, NotSortedError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from transfer.tasks.own_files import twins
 from twist_common.images import files_below, is_image
 from twist_common.progress import Progress
 
@@ -46,6 +48,8 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
         findings.add(WRONG_COUNT, f"train has {num_classes} classes, not {row.num_classes}")
     _check_leaks(listings, findings)
     if row.is_own:
+        for pair in twins(name for listing in listings.values() for name in listing.classes):
+            findings.add(TWIN_CLASSES, pair)
         folders = [root / FOLDERS[split] for split, listing in listings.items() if listing.root is not None]
         left_out = (name for folder in folders for name in files_below(folder) if not is_image(name))
         for suffix, number in Counter(PurePath(name).suffix for name in left_out).items():

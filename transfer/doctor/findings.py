@@ -47,6 +47,11 @@ SMOOTHED = Kind(
     UNPACK_AGAIN,
     "make them again: resize masks by nearest neighbours, and never save them as JPEG",
 )
+INSTANCES = Kind(
+    "masks that number objects instead of naming classes",
+    "use the masks of classes (VOC's SegmentationClass, not SegmentationObject)",
+    "give each class one id in all masks, or take objects as own-coco",
+)
 OTHER_PALETTE = Kind(
     "masks whose palettes have one colour at several indices, of which the index is the class",
     UNPACK_AGAIN,
@@ -73,6 +78,7 @@ OTHER_CLASSES = Kind(
     UNPACK_AGAIN,
     "give both the same class folders, or remove those",
 )
+TWIN_CLASSES = Kind("classes whose names differ by case, spaces or signs alone", "give them one name")
 LEAK = Kind("test images among the training images", "use the data set's own lists", "list them in one of both")
 
 

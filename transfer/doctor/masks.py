@@ -20,6 +20,7 @@ from transfer.doctor.findings import (
     SEVERAL_COLUMNS,
     Findings,
 )
+from transfer.doctor.instances import Instances
 from transfer.doctor.palettes import Palettes
 from transfer.doctor.smoothed import Edges
 from transfer.layouts import AdeMasks, CityscapesMasks, MaskList, OwnMasks, VocMasks
@@ -86,7 +87,10 @@ def cityscapes_images(root: Path, split: str) -> list[Path]:
 
 
 def check_ade20k(layout: AdeMasks, findings: Findings, progress: Progress) -> None:
-    """Checks ADE20K's 150 classes, for which its masks have 1 to 150, and 0 for all else."""
+    """Checks ADE20K's 150 classes, for which its masks have 1 to 150, and 0 for all else.
+
+    255 is in masks from which 1 was taken already, as training codes do: there each class is another.
+    """
     home = findings.root / ADE20K
     splits = (("train", "training", layout.num_train), ("test", "validation", layout.num_test))
     if not has_folders(
@@ -98,7 +102,7 @@ def check_ade20k(layout: AdeMasks, findings: Findings, progress: Progress) -> No
         images = ade20k_images(findings.root, folder)
         names[split] = {image.stem for image in images}
         pairs = [(image, home / f"annotations/{folder}/{image.stem}.png") for image in images]
-        _check_pairs(split, pairs, count, 151, findings, progress, unlabelled=frozenset({0, IGNORED}))
+        _check_pairs(split, pairs, count, 151, findings, progress, unlabelled=frozenset({0}))
     for name in names["train"] & names["test"]:
         findings.add(LEAK, name)
 
@@ -147,19 +151,19 @@ def _check_pairs(
     read: Callable[[Path], NDArray[Any]] = _stored_indices,
 ) -> None:
     blank: list[Path] = []
-    edges, palettes = Edges(), Palettes()
+    collected = Edges(), Palettes(), Instances()
 
     def check(pair: tuple[Path, Path]) -> None:
         image, mask = pair
-        size = _check_mask(mask, num_classes, blank, (edges, palettes), findings, unlabelled, read)
+        size = _check_mask(mask, num_classes, blank, collected, findings, unlabelled, read)
         check_image(image, size, findings, formats=OPENCV)
 
     check_count(split, len(pairs), count, findings)
     for_each(pairs, check, progress, f"images and masks of {split}")
     if split == "test" and 0 < len(pairs) == len(blank):
         findings.add(NOTHING_LABELLED, blank[0].parent)
-    edges.report(split, findings)
-    palettes.report(findings)
+    for each in collected:
+        each.report(split, findings)
     for path in blank:
         findings.note("masks without a labelled pixel", path)
 
@@ -168,7 +172,7 @@ def _check_mask(
     path: Path,
     num_classes: int,
     blank: list[Path],
-    collected: Sequence[Edges | Palettes],
+    collected: Sequence[Edges | Palettes | Instances],
     findings: Findings,
     unlabelled: frozenset[int],
     read: Callable[[Path], NDArray[Any]],
@@ -185,7 +189,7 @@ def _check_mask(
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     if unlabelled.issuperset(present.tolist()):
         blank.append(path)
-    impossible = [int(label) for label in present if num_classes <= label != IGNORED]
+    impossible = [int(label) for label in present if label >= num_classes and label not in unlabelled]
     if impossible:
         findings.add(IMPOSSIBLE_LABEL, f"{findings.name(path)} ({', '.join(map(str, impossible[:3]))})")
     for each in collected:

@@ -29,7 +29,7 @@ class Palettes:
             palette = tuple(tuple(values[start : start + 3]) for start in range(0, len(values), 3))
             self.masks.setdefault(palette, []).append(path)
 
-    def report(self, findings: Findings) -> None:
+    def report(self, _split: str, findings: Findings) -> None:
         """Notes the first mask of each palette that has a colour at another index than a palette before it."""
         before: list[tuple[Palette, set[int]]] = []
         for palette, paths in self.masks.items() if len(self.masks) > 1 else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,22 @@ def never_trained(classes: Iterable[str]) -> tuple[str, ...]:
     """The remark on classes that only the test has, if there are any."""
     names = ", ".join(classes)
     return (f"no training image has an object of {names}, so that none can be found in the test",) if names else ()
+
+
+def twins(names: Iterable[str]) -> list[str]:
+    """Names that differ by case, spaces, hyphens and underscores alone; not single letters, as of an alphabet."""
+    by_word: dict[str, set[str]] = {}
+    for name in names:
+        by_word.setdefault(re.sub(r"[\s_-]+", "", name).casefold() if len(name) > 1 else name, set()).add(name)
+    return [" and ".join(map(repr, sorted(each))) for each in by_word.values() if len(each) > 1]
+
+
+def refuse_twins(names: Iterable[str], root: Path) -> None:
+    """Raises :class:`UserError` for classes that :func:`twins` finds."""
+    if found := twins(names):
+        raise UserError(
+            f"the classes {', '.join(found[:3])} of {root} differ by case, spaces or signs alone: give them one name"
+        )
 
 
 def below(root: Path, path: Path, option: str) -> Path:

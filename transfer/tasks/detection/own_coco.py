@@ -9,7 +9,7 @@ from typing import Any
 
 from transfer.layouts import CocoBoxes, CocoFile
 from transfer.tasks.detection.coco_files import image_path, read_coco, why_unreadable
-from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
+from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained, refuse_twins
 from twist_common.errors import UserError
 from twist_common.images import files_below
 
@@ -39,6 +39,7 @@ def find_coco(root: Path, named: NamedFiles) -> FoundData:
     contents = {split: _read(path) for split, path in paths.items()}
     folders = {split: _images_of(home, path, contents[split]) for split, path in paths.items()}
     trained, only_tested = _class_names(contents)
+    refuse_twins((*trained, *only_tested), root)
     masks = {
         split: [each.get("segmentation") for each in content["annotations"] if not each.get("iscrowd")]
         for split, content in contents.items()

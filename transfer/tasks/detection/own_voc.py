@@ -8,7 +8,7 @@ from pathlib import Path
 from transfer.layouts import VocBoxes, VocList
 from transfer.tasks.detection.splits import OWN_YEAR
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
-from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained
+from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained, refuse_twins
 from twist_common.errors import UserError
 from twist_common.images import images_below
 
@@ -56,6 +56,7 @@ def find_voc(root: Path, named: NamedFiles) -> FoundData:
         classes.append({each for annotation in annotations for each in _classes(annotation)})
     if not classes[0]:
         raise UserError(f"the images of {lists[0]} have no object in {home / 'Annotations'}: annotate some")
+    refuse_twins(classes[0] | classes[1], root)
     folder = home.relative_to(root).as_posix()
     train, test = (
         VocList(OWN_YEAR, os.path.relpath(path, home / LISTS).removesuffix(".txt"), folder) for path in lists
