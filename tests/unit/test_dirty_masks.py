@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,21 @@ def numbered_objects(root: Path) -> None:
         Image.fromarray(mask).save(path)
 
 
+def two_endings(root: Path) -> None:
+    for path in (root / "masks").rglob("*.png"):
+        shutil.copy(path, path.with_stem(f"{path.stem}_color"))
+        path.rename(path.with_stem(f"{path.stem}_mask"))
+
+
+def two_folders(root: Path) -> None:
+    shutil.copytree(root / "masks", root / "labels")
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
+        (two_endings, r"masks/train has 0_color and 0_mask for 0.png, of which only one can be its mask"),
+        (two_folders, r"for train, images/train with masks/train, images/train with labels/train: keep one"),
         (numbered_objects, r"number objects instead.*train, each of which has the ids from 1 .* up to 5"),
         (each_mask(blurred), r"masks whose edges were smoothed.*masks/train/0\.png.*nearest neighbours"),
         (one_bit_after_white, r"some masks of .* hold 0 and 1 alone and some 0 and 255"),

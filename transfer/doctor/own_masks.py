@@ -83,21 +83,26 @@ def _part(root: Path, split: str, named: Path | None) -> MaskFolders:
     """Where the images and masks of a split are.
 
     Raises:
-        UserError: nowhere.
+        UserError: nowhere, or in several places.
     """
     folders = {path.name.lower(): path.name for path in sorted(root.iterdir()) if path.is_dir()}
     images = next((folders[name] for name in IMAGES if name in folders), "")
-    masks = next((folders[name] for name in MASKS if name in folders), "")
+    every = [folders[name] for name in MASKS if name in folders]
+    masks = every[0] if every else ""
     if named:
         file = below(root, named, f"--{split}-file")
         return _with_ending(root, MaskFolders(images, masks, file.relative_to(root).as_posix()))
     for word in SPLITS[split]:
-        places = [(f"{images}/{word}", f"{masks}/{word}")] if images and masks else []
+        places = [(f"{images}/{word}", f"{each}/{word}") for each in every] if images else []
         places += [(f"{word}/{ours}", f"{word}/{theirs}") for ours, theirs in product(IMAGES, MASKS)]
         places += [(word, f"{word}{end}") for end in ("_masks", "_labels", "annot")]
-        for image_folder, mask_folder in places:
-            if images_below(root / image_folder) and (root / mask_folder).is_dir():
-                return _with_ending(root, MaskFolders(image_folder, mask_folder))
+        there = [place for place in places if images_below(root / place[0]) and (root / place[1]).is_dir()]
+        filled = [place for place in there if images_below(root / place[1])]
+        if len(filled) > 1:
+            several = ", ".join(f"{ours} with {theirs}" for ours, theirs in filled)
+            raise UserError(f"{root} has several folders of images and masks for {split}, {several}: keep one of them")
+        if there:
+            return _with_ending(root, MaskFolders(*(filled or there)[0]))
         for folder in LISTS:
             if images and masks and (root / f"{folder}{word}.txt").is_file():
                 return _with_ending(root, MaskFolders(images, masks, f"{folder}{word}.txt"))
@@ -110,14 +115,22 @@ def _part(root: Path, split: str, named: Path | None) -> MaskFolders:
 
 def _with_ending(root: Path, part: MaskFolders) -> MaskFolders:
     """With what the first image's mask has after the image's name, as in ``1_mask.png``."""
-    image, mask = next(iter(mask_pairs(root, part)), (None, None))
-    if image is None or mask is None or mask.is_file():
+    pairs = mask_pairs(root, part)
+    if not pairs or pairs[0][1].is_file():
         return part
+    image, mask = pairs[0]
+    images = {each.stem for each, _ in pairs}
     stems = [Path(name).stem for name in files_below(mask.parent)]
     endings = [stem.removeprefix(image.stem) for stem in stems if stem.startswith(image.stem)]
     # 1_mask.png is of 1.png, 10_mask.png is not; without any the check of the data names what is missing
-    ending = min((each for each in endings if each and not each[0].isalnum()), key=len, default="")
-    return MaskFolders(part.images, part.masks, part.names, ending)
+    found = {each for each in endings if each and not each[0].isalnum() and image.stem + each not in images}
+    kinds = sorted(each for each in found if not any(each != other and each.endswith(other) for other in found))
+    if len(kinds) > 1:
+        raise UserError(
+            f"{mask.parent} has {' and '.join(image.stem + each for each in kinds[:3])} for {image.name}, of which "
+            "only one can be its mask: keep one kind there"
+        )
+    return MaskFolders(part.images, part.masks, part.names, kinds[0] if kinds else "")
 
 
 def _pairs(root: Path, split: str, part: MaskFolders) -> list[tuple[Path, Path]]:
