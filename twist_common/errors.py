@@ -43,7 +43,15 @@ REMEDIES = {
     errno.ENOENT: "put it there, or name another",
     errno.EIO: "the disk or file server is at fault: start the same command again when it is mended",
     errno.ESTALE: "the file server is at fault: start the same command again when it is mended",
+    errno.ETIMEDOUT: "the file server is at fault: start the same command again when it is mended",
 }
+# Those that say nothing about the file that could not be read.
+NOT_THE_FILES = {errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT}
+
+
+def is_not_the_files(error: BaseException) -> bool:
+    """Whether a file could not be read for want of descriptors or of a file server: it may be as sound as any."""
+    return isinstance(error, OSError) and error.errno in NOT_THE_FILES
 
 
 def system_sentence(error: OSError) -> str:

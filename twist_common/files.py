@@ -44,7 +44,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a right that was lost: the error before it is the one to tell
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

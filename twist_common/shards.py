@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.files import atomic_path
 from twist_common.names import PackedNames
 
@@ -150,6 +150,8 @@ def _samples(shard: Path) -> Iterator[dict[str, Any]]:
         with tarfile.open(shard, "r:") as archive:
             yield from group_by_keys(members(archive))
     except (tarfile.TarError, OSError, ValueError) as error:
+        if is_not_the_files(error):
+            raise
         reason = str(error.args[0]) if error.args else "unreadable"
         raise UserError(f"the shard {shard} is damaged ({reason}): fetch or write it again") from None
 

@@ -23,7 +23,7 @@ from pretrain.data.seeds import sample_seed
 from pretrain.data.shards import ShardSource, find_shards
 from pretrain.distributed import num_processes
 from pretrain.recipe import Recipe
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files, system_sentence
 from twist_common.files import sha256_bytes, sha256_text
 from twist_common.process import STOP_SIGNALS
 from twist_common.shared_memory import check_shared_memory, without_lost_batches
@@ -148,6 +148,8 @@ class TwistDataset(Dataset[Batch]):
         try:
             return decode(self._source.read(index))
         except (OSError, UnreadableImageError) as error:
+            if isinstance(error, OSError) and is_not_the_files(error):
+                raise UserError(system_sentence(error)) from None  # an OSError of a loading process loses its number
             if self._recipe.data.unreadable == "skip":
                 raise UnreadableImageError from None
             reason = (isinstance(error, OSError) and error.strerror) or error

@@ -22,6 +22,7 @@ from pretrain.run.checkpoint import differences
 from pretrain.run.precision import IN_WORDS, precision_of
 from twist_common.cli import EXIT_BAD_USE
 from twist_common.errors import UserError
+from twist_common.files import named_in_errors
 from twist_common.gpus import described
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +138,8 @@ def hold_same_folder(out: Path, process: Process) -> None:
     mark = uuid.uuid4().hex
     lock = out / LOCK_NAME
     if process.is_first:
-        lock.write_text(mark)
+        with named_in_errors(lock):
+            lock.write_text(mark)
     host, place, mark = gather_objects((platform.node(), out.resolve(), mark), process)[0]
 
     def look() -> None:

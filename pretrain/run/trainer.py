@@ -39,7 +39,7 @@ from pretrain.watch.sentinel import CollapseSentinel
 from pretrain.watch.trackers import open_tracker
 from twist_common.background import BackgroundWriter, host_copy
 from twist_common.errors import UserError
-from twist_common.files import make_dir, remove_unfinished
+from twist_common.files import make_dir, named_in_errors, remove_unfinished
 
 
 class TrainingError(RuntimeError):
@@ -101,7 +101,8 @@ def locked(out: Path, process: Process) -> contextlib.AbstractContextManager[obj
     make_dir(out)
     lock = (out / LOCK_NAME).open("a")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
+        with named_in_errors(out / LOCK_NAME):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
     except BlockingIOError:
         lock.close()
         raise UserError(f"another run is writing to {out}: wait for it or choose another --out") from None

@@ -172,7 +172,8 @@ class Curves:
 
     def close(self) -> None:
         """Flushes and closes all of them."""
-        self._file.close()
+        with named_in_errors(self._path):
+            self._file.close()
         self._writer.close()
         if self._tracker:
             self._tracker.close()

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from twist_common import overrides
+from twist_common.files import write_text
 
 PROJECT = "twist-transfer"
 NOTE_NAME = "tracker.txt"  # the run's id at the tracker, so that a resumed run goes on with its curves
@@ -39,7 +40,7 @@ class WandbTracker:
             resume="allow",
             config={**as_dict(recipe), "recipe_sha256": recipe_sha256(recipe)},
         )
-        note.write_text(self._run.id, encoding="utf-8")
+        write_text(note, self._run.id)
 
     def write(self, step: int, statistics: Mapping[str, float]) -> None:
         self._run.log(dict(statistics), step=step)
@@ -65,7 +66,7 @@ class MlflowTracker:
         if note.is_file():
             mlflow.start_run(run_id=note.read_text(encoding="utf-8"))
             return
-        note.write_text(mlflow.start_run(run_name=out.name).info.run_id, encoding="utf-8")
+        write_text(note, mlflow.start_run(run_name=out.name).info.run_id)
         settings = dict(text.split("=", 1) for text in overrides.settings(recipe))
         mlflow.log_params({**settings, "recipe_sha256": recipe_sha256(recipe)})
 

@@ -79,6 +79,18 @@ def test_a_full_disk_is_an_error_with_the_path_and_the_old_file_is_kept(
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_temporary_file_that_cannot_be_removed_does_not_hide_why_it_was_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with pytest.raises(OSError) as raised, atomic_path(tmp_path / "file"):
+        monkeypatch.setattr(Path, "unlink", refuse)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    assert (raised.value.errno, raised.value.filename) == (errno.EDQUOT, str(tmp_path / "file"))
+
+
 def test_an_error_that_is_not_the_systems_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^a proof failed$"), atomic_path(tmp_path / "file") as temporary:
         temporary.touch()
@@ -125,26 +137,6 @@ def test_a_command_says_in_one_sentence_what_the_system_refuses(tmp_path: Path) 
             told = subprocess.run(line, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=output,
                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
         assert told.returncode == 1 and told.stderr.count("\n") == 1 and "No space left" in told.stderr, told.stderr
-
-
-def test_a_file_that_safetensors_cannot_open_is_one_sentence_with_its_path(tmp_path: Path) -> None:
-    save_file({"image": NOISE}, tmp_path / "file.safetensors")
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import dataclasses, resource\n"
-        "from pathlib import Path\n"
-        "from safetensors.numpy import load_file\n"
-        "from twist_common import cli\n"
-        "@dataclasses.dataclass\nclass Args:\n    'Reads.'\n    path: Path\n"
-        "def main(args: Args) -> None:\n"
-        "    load_file(args.path)\n"
-        "    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
-        "    load_file(args.path)\n"
-        "cli.run(Args, main, prog='program')\n"
-    )
-    told = run_program(program, "--path", tmp_path / "file.safetensors")
-    assert told.returncode == 1 and told.stderr.count("\n") == 1, told.stderr
-    assert str(tmp_path / "file.safetensors") in told.stderr and "(ulimit -n)" in told.stderr
 
 
 def test_curves_that_cannot_be_written_are_one_error_with_their_folder(

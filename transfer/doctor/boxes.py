@@ -25,6 +25,7 @@ from transfer.doctor.findings import (
 from transfer.layouts import CocoBoxes, VocBoxes, VocList
 from transfer.tasks.detection.coco_files import image_path, read_coco, run_lengths, why_unreadable
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
+from twist_common.errors import is_not_the_files
 from twist_common.progress import Progress
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
@@ -71,7 +72,9 @@ def _check_voc_image(home: Path, name: str, class_names: Collection[str], findin
     image, path = image_of(home / "JPEGImages", name), home / f"Annotations/{name}.xml"
     try:
         annotation = read_annotation(path)
-    except OSError:
+    except OSError as error:
+        if is_not_the_files(error):
+            raise
         findings.add(MISSING, path)
         check_image(image, None, findings)
         return

@@ -16,6 +16,7 @@ from transfer.doctor.findings import (
 )
 from transfer.layouts import DepthLists
 from transfer.tasks.segmentation.depth_files import depth_pairs, stored_depths
+from twist_common.errors import is_not_the_files
 from twist_common.progress import Progress
 
 
@@ -40,6 +41,8 @@ def listed_pairs(names: str, findings: Findings) -> list[tuple[Path, Path]]:
         findings.add(MISSING, path)
         return []
     except (OSError, ValueError) as error:
+        if is_not_the_files(error):
+            raise
         findings.add(UNREADABLE_ANNOTATION, f"{names} ({error})")
         return []
     for image in repeated([image for image, _ in pairs]):

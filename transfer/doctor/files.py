@@ -24,6 +24,7 @@ from transfer.doctor.findings import (
     Findings,
     Kind,
 )
+from twist_common.errors import is_not_the_files
 from twist_common.images import is_turned, unusable
 from twist_common.progress import Progress
 
@@ -68,6 +69,8 @@ def read_or_note(
     try:
         return read(path)
     except BROKEN as error:
+        if is_not_the_files(error):
+            raise
         problem = error if isinstance(error, ValueError) else "cannot be read"
         findings.add(broken, f"{findings.name(path)} ({problem})")
         return None
@@ -91,6 +94,8 @@ def check_image(
             image.draft("L", (1, 1))  # a JPEG at an eighth of its size: all of its bytes, a fraction of the work
             image.load()
     except BROKEN as error:
+        if is_not_the_files(error):
+            raise
         reason = f" ({error})" if isinstance(error, Image.DecompressionBombError) else ""
         findings.add(UNREADABLE_IMAGE, f"{findings.name(path)}{reason}")
         return
@@ -116,7 +121,9 @@ def read_list(path: Path, read: Callable[[Path], list[str]], findings: Findings)
     """The names that ``read`` finds in a list; empty if there is no such file, or it is no text."""
     try:
         names = read(path)
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as error:
+        if is_not_the_files(error):
+            raise
         findings.add(UNREADABLE_ANNOTATION if path.is_file() else MISSING, path)
         return []
     for name in repeated(names):

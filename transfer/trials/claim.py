@@ -120,7 +120,8 @@ def take(path: Path) -> Claim | None:
             return Claim(path, owner)
         return None
     finally:
-        candidate.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a right that was lost: an error before it is the one to tell
+            candidate.unlink(missing_ok=True)
 
 
 def live_owner(path: Path) -> Owner | None:

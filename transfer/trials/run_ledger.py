@@ -15,7 +15,7 @@ from transfer.ledger import ENDS, LEDGER_NAME, Entry, Ledger, read_ledger
 from transfer.record import TrialRecord
 from transfer.trials.claim import take
 from transfer.trials.plan import TrialPlan
-from twist_common.files import sha256_bytes
+from twist_common.files import named_in_errors, sha256_bytes
 from twist_common.strict_json import read_bounded
 
 RETRY_SECONDS = 0.005  # a line takes about a millisecond to write
@@ -84,7 +84,8 @@ def _append(lines: list[bytes], plan: TrialPlan, **facts: Any) -> str:
     content = Entry(
         trial=_trial(plan), inputs_sha256=plan.inputs_sha256, time=now, previous=previous, **facts
     ).to_line()
-    with (plan.runs / LEDGER_NAME).open("ab") as file:
+    path = plan.runs / LEDGER_NAME
+    with named_in_errors(path), path.open("ab") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

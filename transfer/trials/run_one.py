@@ -27,6 +27,7 @@ from twist_common.errors import UserError, system_sentence
 from twist_common.files import (
     atomic_path,
     make_dir,
+    named_in_errors,
     remove_unfinished,
     sha256_bytes,
     sha256_file,
@@ -99,7 +100,8 @@ def _run(plan: TrialPlan, progress: Callable[[int, int, str], None], claim: Clai
         write_text(error_path, traceback.format_exc())
         error = f"{type(raised).__name__}: {raised}"
         if isinstance(raised, OSError) and raised.errno is not None:
-            error = system_sentence(raised)
+            where = raised.filename or str(plan.trial_dir)  # without a name of its own, it is the log's or a library's
+            error = system_sentence(OSError(raised.errno, raised.strerror, where))
     wall_seconds = time.monotonic() - started
     ledger = ledger or note_start(plan)
     record = make_record(plan, outcome=outcome, error=error, wall_seconds=wall_seconds, ledger=ledger)
@@ -126,10 +128,13 @@ def _output_to(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            for stream, number, copy in zip(streams, (1, 2), before, strict=True):
-                stream.flush()
-                os.dup2(copy, number)
-                os.close(copy)
+            with contextlib.ExitStack() as restored:
+                for number, copy in zip((1, 2), before, strict=True):
+                    restored.callback(os.close, copy)
+                    restored.callback(os.dup2, copy, number)
+                with named_in_errors(path):
+                    for stream in streams:
+                        stream.flush()
 
 
 def make_record(

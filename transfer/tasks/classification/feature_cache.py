@@ -24,7 +24,7 @@ from transfer.tasks.classification.scoring import outputs
 from transfer.trial import Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
-from twist_common.files import atomic_path, make_dir, sha256_bytes, sha256_text
+from twist_common.files import atomic_path, make_dir, named_in_errors, sha256_bytes, sha256_text
 
 NUM_PROBES = 4  # images whose features are computed again on each use
 PROBE_TOLERANCE = 0.05  # of the features' standard deviation over images; another image is about 1 away
@@ -139,7 +139,8 @@ class FeatureCache:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with named_in_errors(path):
+            fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         except BaseException:

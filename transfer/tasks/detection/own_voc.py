@@ -9,7 +9,7 @@ from transfer.layouts import VocBoxes, VocList
 from transfer.tasks.detection.splits import OWN_YEAR
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained, refuse_twins
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.images import images_below
 
 LISTS = "ImageSets/Main"
@@ -95,7 +95,9 @@ def _images_by_name(folder: Path) -> dict[str, list[str]]:
 def _classes(path: Path) -> set[str]:
     try:
         return {each.name for each in read_annotation(path).objects}
-    except OSError:
+    except OSError as error:
+        if is_not_the_files(error):
+            raise
         return set()  # the check of the data names what is missing
     except ValueError as error:
         raise UserError(f"{path}: {error}: mend it") from None
