@@ -20,6 +20,9 @@ from twist_common.gpus import num_processes, resolve_device
 from twist_common.process import STOP_SIGNALS
 
 PORT = "29500"
+# The processes of one machine meet at localhost: where its own name has no address, as in a container without network,
+# they would look for it until they give up (`--local-addr`, https://docs.pytorch.org/docs/stable/elastic/run.html).
+STANDALONE = ("--standalone", "--local-addr=localhost")
 STOP_SECONDS = 1800  # for a step and a checkpoint, on the slowest file system
 FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -33,7 +36,7 @@ def main(args: train.Args) -> int:
     processes = num_processes(resolve_device(args.device))
     if machines == 1 and processes == 1:
         return train.main(args)
-    where = ["--standalone"] if machines == 1 else meeting_point(machines)
+    where = STANDALONE if machines == 1 else meeting_point(machines)
     return torchrun([*where, f"--nproc-per-node={processes}", "-m", "pretrain.train", *sys.argv[1:]])
 
 

@@ -193,7 +193,7 @@ def test_pretraining_starts_one_process_for_each_visible_gpu(
     assert launch.main(args) == 0
     (line,) = started
     assert f"--nproc-per-node={expected}" in line
-    assert ("--standalone" in line) == (not environment)
+    assert (line[:2] == ["--standalone", "--local-addr=localhost"]) == (not environment)
     assert ("--master-addr=first" in line) == bool(environment)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import twist_configs.pretrain
-from pretrain import planner
+from pretrain import launch, planner
 from pretrain.data.augment import build_views
 from pretrain.data.dataset import TwistDataset
 from pretrain.data.device_augment import prepare
@@ -145,7 +145,7 @@ def ddp(site: Site, *changes: str) -> str:
     shutil.rmtree(out, ignore_errors=True)
     recipe = site.recipe()
     program = "import sys; from pretrain import launch; sys.exit(launch.torchrun(sys.argv[1:]))"
-    line = ["--standalone", f"--nproc-per-node={site.num_processes}", "-m", "pretrain.train", "demo"]
+    line = [*launch.STANDALONE, f"--nproc-per-node={site.num_processes}", "-m", "pretrain.train", "demo"]
     line += ["--device", site.device, "--data", str(site.few), "--out", str(out)]
     settings = [f"data.batch_size={recipe.data.batch_size}", "epochs=1", "model.hidden=32", "model.num_classes=16"]
     site.run(["-c", program, *line, *settings, "run.num_workers=1", *changes], seconds=SECONDS)
