@@ -63,6 +63,7 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
     """
     small = "epochs=2 self_labeling.epochs=1 momentum_encoder.enabled=true data.batch_size=16 model.hidden=8"
     small += " model.num_classes=4 crops.num_local=0 crops.global_size=28 run.keep_epochs=1 run.num_workers=1"
+    first = small.replace("self_labeling.epochs=1 ", "")  # an ablation trains the first stage alone
     trial = f"random:resnet18 --trials 1 --device cpu --data {data} --out {{out}}"
     few = "train_cfg.max_iters=2"
     publish = f"-m transfer.commands.publish {checkpoint} --arch resnet18 --report {runs}/report.json"
@@ -88,7 +89,7 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
         "finetune": Command(f"-m transfer.commands.transfer_cls demo-1pct {trial}", 6),
         "suite": Command(f"-m transfer.commands.suite demo {two} {trial.partition(' ')[2]}", 2, measures=r"report\..*"),
         "ablate": Command(
-            f"-m transfer.commands.ablate nbs --device cpu --data {data.parent / 'few'} --out {{out}} {small}",
+            f"-m transfer.commands.ablate nbs --device cpu --data {data.parent / 'few'} --out {{out}} {first}",
             2,
             measures=r"metrics\.jsonl|checkpoint.*\.pth|\.lock|report\..*|ablation\.json",
         ),
