@@ -84,7 +84,8 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {backbone}: leave it at 0"
     if recipe.run.track != "none" and importlib.util.find_spec(recipe.run.track) is None:
-        yield f"run.track is {recipe.run.track}, which is not installed: pip install '.[trackers]', or leave it at none"
+        how = "pip install 'twist-transfer[trackers]', or leave it at none"
+        yield f"run.track is {recipe.run.track}, which is not installed: {how}"
 
 
 def _values(recipe: Recipe, keys: tuple[str, ...]) -> list[tuple[str, Any]]:

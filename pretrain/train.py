@@ -104,6 +104,7 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
     Raises:
         UserError: an unknown recipe or setting, or a value that no run can have.
     """
+    overrides.check_once(args.overrides)
     recipe = twist_configs.pretrain.get(args.recipe)
     if num_images := known_images(args.recipe, args.data or default_data(recipe)):
         recipe = twist_configs.pretrain.BY_NUMBER_OF_IMAGES[args.recipe](num_images)

@@ -42,7 +42,6 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
     Raises:
         UserError: an unknown name (with the nearest one), or a value of the wrong type.
     """
-    check_once(overrides)
     known = [text.partition("=")[0] for text in settings(config)]
     for override in overrides:
         key, value = split(override)

@@ -122,7 +122,7 @@ def test_a_wrong_override_is_one_clear_sentence(override: str, says: str) -> Non
 
 def test_a_setting_that_is_given_twice_is_refused() -> None:
     with pytest.raises(UserError, match="the setting epochs is given twice"):
-        overrides.apply(RECIPE, ["epochs=3", "optim.lr=1", "epochs=4"])
+        overrides.check_once(["epochs=3", "optim.lr=1", "epochs=4"])
 
 
 def test_help_is_filled_to_the_width_and_lists_keep_their_columns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,7 +211,7 @@ def plan_or_run(
                 remarks[record.batch] += 1
     for remark, count in remarks.items():
         print(f"{count} of {len(plans)} trials {remark}")
-    print(cli.as_typed(f"table: tools/report.sh {args.out}"))
+    print(cli.as_typed(f"table: tools/report.sh {shlex.quote(str(args.out))}"))
     return summary.exit_code
 
 
