@@ -41,3 +41,7 @@ def test_every_checkpoint_has_trials_of_the_seeds_that_were_asked_for(digits: Pa
     assert found == [
         (name, arch, seed) for name, arch in (("a", "resnet18"), ("random-resnet34", "resnet34")) for seed in (8, 9)
     ]
+    (tmp_path / "runs" / "demo" / "report.html").unlink()  # as if the disk had been full
+    done = run_module("transfer.commands.suite", "demo", "a=random:resnet18", "random:resnet34", *options, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.endswith("report so far: runs/demo/report.html\n"), done.stderr
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file()

@@ -22,6 +22,7 @@ from transfer.trial import WeightsRef
 from transfer.trials.plan import TrialPlan, data_root, plan_trials, weights_ref
 from twist_common import cli
 from twist_common.errors import UserError, unknown_name
+from twist_common.printable import printable
 
 COMMAND = "tools/suite.sh"
 # Benchmarks that lists of images define, and the lists' published names.
@@ -70,7 +71,16 @@ class Args(RunArgs):
 
 
 def main(args: Args) -> int:
-    return plan_or_run(suite_plans(args), args, COMMAND, (lambda: _report_so_far(args)) if args.report else None)
+    said: list[str] = []
+
+    def report() -> str:
+        said.append(_report_so_far(args))
+        return said[-1]
+
+    code = plan_or_run(suite_plans(args), args, COMMAND, report if args.report else None)
+    if args.report and not args.planning.plan and not said:  # all trials were there already, but perhaps no report
+        print(printable(report()))
+    return code
 
 
 def suite_plans(args: Args) -> list[TrialPlan]:
