@@ -83,6 +83,7 @@ def test_mistakes_are_the_sentences_of_the_commands(tmp_path: Path) -> None:
         ({"seeds": "a"}, "--seeds 'a' is neither"),
         ({"suite": "../elsewhere"}, "--suite is '../elsewhere': give the name of one folder"),
         ({"suite": ""}, "--suite is ''"),
+        ({"suite": "a\nb"}, "--suite is "),
     ):
         with pytest.raises(UserError, match=sentence):
             transfer.run_trials("demo-linear", "random:resnet18", data=tmp_path, out=tmp_path / "runs", **wrong)

@@ -25,6 +25,8 @@ from twist_common.overrides import check_once
 # File names that say nothing about the weights: the folder's name is used instead.
 GENERIC_STEMS = {"backbone", "checkpoint", "ckpt", "last", "latest", "final", "model", "weights"}
 
+MAX_SUITE = 200  # characters; a file's name has 255 bytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan(TrialSettings):
@@ -102,8 +104,9 @@ def plan_trials(
     Raises:
         UserError: a data set's folder or the list of labelled images is missing, or the suite names no single folder.
     """
-    if Path(suite).name != suite or suite in ("", ".."):
-        raise UserError(f"--suite is {suite!r}: give the name of one folder, which will be below --out")
+    # Own data's folder may be called anything; records refuse what cannot be printed, which is too late.
+    if Path(suite).name != suite or suite in ("", "..") or not suite.isprintable() or len(suite) > MAX_SUITE:
+        raise UserError(f"--suite is {suite!r}: give the name of one folder below --out, of characters that can be printed")
     check_once(overrides)
     settings = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
