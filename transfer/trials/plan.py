@@ -106,7 +106,7 @@ def plan_trials(
     """
     # Own data's folder may be called anything; records refuse what cannot be printed, which is too late.
     if Path(suite).name != suite or suite in ("", "..") or not suite.isprintable() or len(suite) > MAX_SUITE:
-        raise UserError(f"--suite is {suite!r}: give the name of one folder below --out, of characters that can be printed")
+        raise UserError(f"--suite is {suite!r}: give the name of one folder below --out, in printable characters")
     check_once(overrides)
     settings = overrides if rescale is None else (*overrides, f"--rescale {rescale}")
     if labels is not None:
