@@ -72,7 +72,7 @@ def test_recorded_trials_and_a_probe_tell_the_time(digits: Path, tmp_path: Path)
 
     assert run("transfer_cls", *linear, cwd=tmp_path, DATA_ROOT=str(digits.parent)).returncode == 0
     before = tree(tmp_path)
-    found = plan("transfer_cls", *linear, "--trials", "4", cwd=tmp_path, data=digits.parent)
+    found = plan("transfer_cls", *linear[:-1], "4", cwd=tmp_path, data=digits.parent)
     row = found["rows"][0]
     assert row["seeds"] == {"to run": [2, 3], "done": [0, 1]}
     walls = [json.loads(path.read_text())["wall_seconds"] for path in (tmp_path / "runs").rglob("record.json")]
