@@ -74,9 +74,9 @@ class TwistDataset(Dataset[Batch]):
         self.labels, self.sha256, self.shard_sizes = source.labels, source.sha256, source.shard_sizes
         self.num_labels = len(self.labels.unique())
         if len(self) < recipe.data.batch_size:
+            ways = "add images or lower data.batch_size" + ", or take the recipe small" * (recipe.name != "small")
             raise UserError(
-                f"{folder} has {len(self)} images, fewer than one batch of {recipe.data.batch_size}: "
-                "add images, lower data.batch_size, or take the recipe small"
+                f"{folder} has {len(self)} images, fewer than one batch of {recipe.data.batch_size}: {ways}"
             )
         self._source, self._recipe = source, recipe
         self._cache: Array | None = None

@@ -116,6 +116,11 @@ def test_a_record_of_other_settings_is_not_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
+def test_gpus_for_trials_on_cpu_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--gpus-per-trial is for GPUs"):
+        run_trials(plans(tmp_path), num_gpus=2)
+
+
 def test_killing_the_runner_takes_its_trials_with_it_and_the_next_run_goes_on(tmp_path: Path) -> None:
     process = start_runner(tmp_path, "seed2=sleep")
     sleeping = str(plans(tmp_path)[2].log_path)

@@ -157,8 +157,10 @@ def test_missing_empty_and_damaged_data_are_the_users_errors(images: Path, tmp_p
     (tmp_path / "empty" / "train").mkdir(parents=True)
     with pytest.raises(UserError, match="holds no images: the layout is"):
         TwistDataset(tmp_path / "empty", recipe("demo"))
-    with pytest.raises(UserError, match="fewer than one batch of 9"):
+    with pytest.raises(UserError, match=r"fewer than one batch of 9: .* or take the recipe small"):
         TwistDataset(images, recipe("demo", "data.batch_size=9"))
+    with pytest.raises(UserError, match=r"add images or lower data\.batch_size$"):
+        TwistDataset(images, recipe("small", "data.batch_size=9"))
     damaged = images / "train" / "1" / "7.png"
     damaged.write_bytes(damaged.read_bytes()[:60])
     with pytest.raises(UserError, match=r"cannot read the image .*7\.png"):

@@ -57,6 +57,8 @@ def run_trials(
         raise UserError(f"--jobs is {jobs}: give 0 for as many as there are devices, or a limit")
     device = waiting[0].device
     devices = local_devices(device, jobs)
+    if device == "cpu" and num_gpus is not None:
+        raise UserError("--gpus-per-trial is for GPUs, and these trials run on CPU: leave it out")
     num_joint = len(joint_gpus(devices))
     needs = [1 if device == "cpu" else gpus_per_trial(task_of(plan.benchmark), num_joint, num_gpus) for plan in waiting]
     make_dir(waiting[0].runs)
