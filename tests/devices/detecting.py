@@ -172,6 +172,7 @@ class _Images:
     images: Sequence[dict[str, Any]]
     watch: Watch
     seen: Seen
+    worker_init_fn: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         return len(self.images)

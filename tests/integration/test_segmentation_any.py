@@ -137,7 +137,8 @@ def test_another_network_in_the_file_is_caught(tmp_path: Path) -> None:
 def test_a_small_network_of_timm_goes_to_a_record_with_miou(
     name: str, layout: Callable[[Path], tuple[str, ...]], arch: str, neck: str, tmp_path: Path
 ) -> None:
-    overrides = (*SMALL, *NO_WARMUP, *layout(tmp_path / "data"), *BROKEN_PATCHES.get(name, ()))
+    changes = (*SMALL, *NO_WARMUP, *layout(tmp_path / "data"), *BROKEN_PATCHES.get(name, ()))
+    overrides = tuple({change.partition("=")[0]: change for change in changes}.values())  # the last of each counts
     (plan,) = plan_trials(
         runs=tmp_path / "runs",
         suite="transfer",
