@@ -52,6 +52,11 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
     return config
 
 
+def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Of the overrides of each setting the last one."""
+    return tuple({override.partition("=")[0].strip(): override for override in overrides}.values())
+
+
 def check_once(overrides: Sequence[str]) -> None:
     """Raises UserError where a setting is given twice: which of its values counts would depend on their order."""
     keys = [override.partition("=")[0].strip() for override in overrides]

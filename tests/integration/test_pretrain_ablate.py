@@ -166,6 +166,16 @@ def test_run_that_failed_is_a_failed_row_and_the_command_says_so(
     assert row["failure"] and not row["loss"] and not row["acc"]
 
 
+def test_seeds_count_from_the_users_and_each_run_has_each_setting_once(tmp_path: Path) -> None:
+    planned = runs.plan(ablations.nbs(), "demo", ("seed=3", "epochs=2"), 2, tmp_path)
+    assert {run.seed for run in planned} == {3, 4}
+    for run in planned:
+        keys = [change.partition("=")[0] for change in run.changes]
+        assert len(keys) == len({*keys}) and f"seed={run.seed}" in run.changes and run.recipe.epochs == 2
+    with pytest.raises(UserError, match="the setting seed is given twice"):
+        runs.plan(ablations.nbs(), "demo", ("seed=3", "seed=4"), 2, tmp_path)
+
+
 def test_same_settings_are_one_run_in_all_studies_and_other_seeds_are_others(tmp_path: Path) -> None:
     with_nbs = runs.plan(ablations.nbs(), "demo", (), 2, tmp_path)[0]
     both = runs.plan(ablations.terms(), "demo", (), 2, tmp_path)[3]

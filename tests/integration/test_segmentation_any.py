@@ -36,6 +36,7 @@ from transfer.weights.backbone.timm_network import TimmSpec
 from transfer.weights.convert.convert import Converted, convert, get_target
 from transfer.weights.convert.target import ConversionError
 from transfer.weights.of_trial import arch_of
+from twist_common.overrides import last_of_each
 
 pytestmark = pytest.mark.usefixtures("mmengine_on_one_thread")
 
@@ -137,8 +138,7 @@ def test_another_network_in_the_file_is_caught(tmp_path: Path) -> None:
 def test_a_small_network_of_timm_goes_to_a_record_with_miou(
     name: str, layout: Callable[[Path], tuple[str, ...]], arch: str, neck: str, tmp_path: Path
 ) -> None:
-    changes = (*SMALL, *NO_WARMUP, *layout(tmp_path / "data"), *BROKEN_PATCHES.get(name, ()))
-    overrides = tuple({change.partition("=")[0]: change for change in changes}.values())  # the last of each counts
+    overrides = last_of_each((*SMALL, *NO_WARMUP, *layout(tmp_path / "data"), *BROKEN_PATCHES.get(name, ())))
     (plan,) = plan_trials(
         runs=tmp_path / "runs",
         suite="transfer",

@@ -47,11 +47,12 @@ def plan(study: Study, recipe_name: str, changes: Sequence[str], num_seeds: int,
     Raises:
         UserError: an unknown recipe or override.
     """
+    overrides.check_once(changes)
     base = base_recipe(recipe_name, changes)
     runs = []
     for seed in range(base.seed, base.seed + num_seeds):
         for arm in study.arms(base):
-            own = (*FIRST_STAGE_ONLY, *changes, *arm.overrides, f"seed={seed}")
+            own = overrides.last_of_each((*FIRST_STAGE_ONLY, *changes, *arm.overrides, f"seed={seed}"))
             recipe = overrides.apply(twist_configs.pretrain.get(recipe_name), own)
             folder = out / "runs" / f"{recipe_name}-seed{seed}-{recipe_sha256(recipe)[:8]}"
             runs.append(PlannedRun(arm, seed, recipe, own, folder))
