@@ -81,7 +81,7 @@ class Augmentation:
     ``rotation_degrees`` and ``intensity``.
 
     Attributes:
-        kind: which of the two.
+        kind: ``natural`` for photographs, ``digits`` for grey digits on black.
         flip, jitter, gray: probabilities of a mirrored crop, of color jitter, and of no color.
         brightness, contrast, saturation, hue: strength of the color jitter, as torchvision defines it.
         blur, solarize: probabilities for the first global, the second global and the local crops.
