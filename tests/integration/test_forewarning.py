@@ -10,7 +10,7 @@ import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentati
 from tests.conftest import run_module, run_program
 from transfer import benchmarks
 from transfer.preflight import settings
-from transfer.preflight.check import wants_other_data
+from transfer.preflight.check import CanaryArgs, check_before_trials, wants_other_data
 from transfer.preflight.settings import forewarnings
 from transfer.record import Metric
 from transfer.task import task_of
@@ -139,3 +139,13 @@ def test_only_other_data_than_the_protocols_switch_off_the_count(
 ) -> None:
     plans = [make_plan(name, tmp_path, tmp_path, override)]
     assert wants_other_data(plans, plans[0]) is wants
+
+
+def test_a_misspelt_setting_is_named_though_there_is_a_record_of_other_settings(tmp_path: Path) -> None:
+    done = make_plan("demo-1pct", tmp_path, tmp_path)
+    outcome = Outcome(metrics={"top1": Metric(value=50.0)}, resolved_config="{}", arch="resnet18", source_format="ours")
+    make_record(done, outcome=outcome, error=None, wall_seconds=1.0).save(done.record_path)
+    for override, says in (("epoch=1", "unknown setting 'epoch'"), ("epochs=1", "was made with other settings")):
+        plan = make_plan("demo-1pct", tmp_path, tmp_path, override)
+        with pytest.raises(UserError, match=says):
+            check_before_trials([plan], CanaryArgs(), lambda plans: None)

@@ -62,7 +62,11 @@ def check_before_trials(
     Raises:
         UserError: the first thing that is wrong, or a finished record that was made with other settings.
     """
-    waiting = unfinished(plans)
+    try:
+        waiting = unfinished(plans)
+    except UserError:
+        check_settings(plans)  # a misspelt setting is what made them others
+        raise
     if not waiting:
         return list(plans)
     check_frameworks(waiting)
