@@ -1,4 +1,4 @@
-"""Finds what no pre-training run can have, before it starts."""
+"""Refuses recipes that cannot be trained, before anything starts."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ AT_LEAST_ONE = (
     "epochs", "data.batch_size", "data.accumulation", "crops.global_size", "crops.local_size", "model.hidden",
     "model.num_classes", "model.bunch_size", "run.checkpoint_epochs", "run.keep_epochs", "run.log_steps",
 )  # fmt: skip
-# Of recipes in files and from Python; overrides are held against what any number can be when they are read.
+# Overrides are refused earlier, when they are parsed; this is for recipes from files and from Python.
 NOT_NEGATIVE = (
     "crops.num_local", "run.num_workers", "self_labeling.epochs", "optim.lr", "optim.weight_decay", "loss.alpha",
     "loss.beta",
 )  # fmt: skip
 SHARES = (
     "model.drop_path", "momentum_encoder.start", "momentum_encoder.end", "augmentation.flip", "augmentation.jitter",
-    "augmentation.gray",
+    "augmentation.gray", "augmentation.blur", "augmentation.solarize", "augmentation.intensity", "self_labeling.keep",
+    "optim.momentum", "schedule.final_lr_ratio",
 )  # fmt: skip
 SCALES = ("crops.global_scale", "crops.local_scale", "self_labeling.global_scale", "self_labeling.local_scale")
+WARMUPS = {"epochs": "schedule.warmup_epochs", "self_labeling.epochs": "self_labeling.warmup_epochs"}
 PATCHED_SIZES = ("crops.global_size", "crops.local_size")
 
 
 def check(recipe: Recipe) -> None:
-    """Holds a recipe's values against their ranges and against each other.
+    """Checks a recipe's values against their ranges and against each other.
 
-    To be called once all overrides are set: until then, values that belong together may not fit yet.
+    Call it once all overrides are set: until then, values that depend on each other may not match yet.
 
     Raises:
         UserError: the first thing that is wrong, with what to set.
@@ -51,11 +53,16 @@ def _range_problems(recipe: Recipe) -> Iterator[str]:
     for key, value in _values(recipe, NOT_NEGATIVE):
         if value < 0:
             yield f"{key} is {value}, it cannot be negative"
-    for key, value in (*_values(recipe, SHARES), ("self_labeling.keep", max(recipe.self_labeling.keep))):
-        if not 0 <= value <= 1:
-            yield f"{key} is {value}, it must be within 0 to 1"
+    for key, value in _values(recipe, SHARES):
+        for share in value if isinstance(value, tuple) else [value]:
+            if not 0 <= share <= 1:
+                yield f"{key} is {share}, it must be within 0 to 1"
     if min(recipe.self_labeling.keep) <= 0:
         yield f"self_labeling.keep is {recipe.self_labeling.keep}, its shares must be over 0"
+    if not 0 <= recipe.augmentation.hue <= 0.5:
+        yield f"augmentation.hue is {recipe.augmentation.hue}, it must be within 0 to 0.5, half a turn either way"
+    if recipe.optim.clip_norm is not None and recipe.optim.clip_norm <= 0:
+        yield f"optim.clip_norm is {recipe.optim.clip_norm}, which leaves no gradient: set none for no clipping"
     largest = 1.0 if recipe.augmentation.kind == "natural" else 4.0
     for key, (low, high) in _values(recipe, SCALES):
         if not 0 < low <= high <= largest:
@@ -83,6 +90,13 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
             yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}: set {-(-side // VIT_PATCH) * VIT_PATCH}"
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {backbone}: leave it at 0"
+    for length, warmup in WARMUPS.items():
+        num_epochs, num_warmup_epochs = attrgetter(length, warmup)(recipe)
+        if num_epochs and num_warmup_epochs is not None and num_warmup_epochs > num_epochs:
+            yield (
+                f"{warmup}={num_warmup_epochs:g} is longer than {length}={num_epochs}, and the learning rate would not "
+                f"reach its peak: set {warmup} too"
+            )
     if recipe.run.track != "none" and importlib.util.find_spec(recipe.run.track) is None:
         how = "pip install 'twist-transfer[trackers]', or leave it at none"
         yield f"run.track is {recipe.run.track}, which is not installed: {how}"

@@ -61,8 +61,9 @@ def commands(data: Path, checkpoint: Path, runs: Path) -> dict[str, Command]:
         checkpoint: of a ResNet-18.
         runs: a folder with records.
     """
-    small = "epochs=2 self_labeling.epochs=1 momentum_encoder.enabled=true data.batch_size=16 model.hidden=8"
-    small += " model.num_classes=4 crops.num_local=0 crops.global_size=28 run.keep_epochs=1 run.num_workers=1"
+    small = "epochs=2 self_labeling.epochs=1 self_labeling.warmup_epochs=1 momentum_encoder.enabled=true"
+    small += " data.batch_size=16 model.hidden=8 model.num_classes=4 crops.num_local=0 crops.global_size=28"
+    small += " run.keep_epochs=1 run.num_workers=1"
     first = small.replace("self_labeling.epochs=1 ", "")  # an ablation trains the first stage alone
     trial = f"random:resnet18 --trials 1 --device cpu --data {data} --out {{out}}"
     few = "train_cfg.max_iters=2"

@@ -34,8 +34,8 @@ SHORT: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
     "pretrain": (
         1,
         (
-            "epochs=1", "crops.global_size=32", "crops.local_size=32", "crops.num_local=1", "model.hidden=16",
-            "run.num_workers=0",
+            "epochs=1", "schedule.warmup_epochs=1", "crops.global_size=32", "crops.local_size=32", "crops.num_local=1",
+            "model.hidden=16", "run.num_workers=0",
         ),
         ("--device", "cpu"),
     ),

@@ -194,7 +194,7 @@ def test_every_recipe_takes_steps_is_stopped_resumed_and_exported(
 ) -> None:
     changes = ["epochs=1"]
     if twist_configs.pretrain.get(name).self_labeling.epochs:
-        changes.append("self_labeling.epochs=1")
+        changes += ["self_labeling.epochs=1", "self_labeling.warmup_epochs=1"]
     before_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Preempted):
         run(tmp_path, *changes, name=name)

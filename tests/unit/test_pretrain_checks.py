@@ -31,6 +31,12 @@ def test_every_recipe_passes(name: str) -> None:
         ("self_labeling.keep=0.5,1.2", "self_labeling.keep is 1.2, it must be within 0 to 1"),
         ("self_labeling.keep=0,0.6", "must be over 0"),
         ("momentum_encoder.end=1.5", "momentum_encoder.end is 1.5"),
+        ("augmentation.blur=1,1.5,0.5", "augmentation.blur is 1.5, it must be within 0 to 1"),
+        ("augmentation.hue=0.9", "augmentation.hue is 0.9, it must be within 0 to 0.5"),
+        ("schedule.warmup_epochs=801", r"schedule\.warmup_epochs=801 is longer than epochs=800"),
+        ("self_labeling.epochs=4", r"self_labeling\.warmup_epochs=5 is longer than self_labeling\.epochs=4"),
+        ("optim.momentum=1.5", "optim.momentum is 1.5"),
+        ("schedule.final_lr_ratio=5", "schedule.final_lr_ratio is 5.0"),
         ("crops.global_scale=0.8,0.4", r"crops.global_scale is 0.8,0.4, it must rise within 0 to 1\.0"),
         ("self_labeling.local_scale=0,0.4", "self_labeling.local_scale is 0.0,0.4"),
         ("model.drop_path=0.1", "model.drop_path is for ViTs, not for resnet50"),
@@ -56,3 +62,9 @@ def test_bunch_larger_than_an_accumulated_part_is_refused() -> None:
 def test_crops_that_are_no_whole_patches_are_refused_for_vits() -> None:
     with pytest.raises(UserError, match=r"crops\.local_size is 90, deit_small takes multiples of 16: set 96"):
         checks.check(recipe("crops.local_size=90", name="deit_s"))
+
+
+def test_clipping_at_zero_the_official_code_s_word_for_no_clipping_is_refused() -> None:
+    with pytest.raises(UserError, match=r"optim\.clip_norm is 0\.0, which leaves no gradient: set none"):
+        checks.check(recipe("optim.clip_norm=0"))
+    checks.check(recipe("optim.clip_norm=none"))
