@@ -47,6 +47,17 @@ def unusable(image: Image.Image) -> str:
     return f"its pixels are {image.mode}, 32 bits: save it with 8" if image.mode in ("I", "F") else ""
 
 
+def what_it_is(content: bytes) -> str:
+    """What a file is that no decoder takes for an image, by how it begins: a clause for people."""
+    if content.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, which git lfs pull replaces by the file"
+    if content.lstrip()[:1] == b"<":
+        return "it is a web page or another text"
+    if content[4:8] == b"ftyp":
+        return "it is HEIC or a video: save it as JPEG or PNG"
+    return "it is no image" if content else "it is empty"
+
+
 def is_turned(image: Image.Image) -> bool:
     """Whether the camera recorded that the image is to be turned or mirrored for display."""
     if image.format == "JPEG" and not image.info.keys() & {"exif", "xmp"}:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pretrain.data.listing import images_by_class
 from pretrain.data.ops import Array
-from twist_common.images import rgb
+from twist_common.images import rgb, what_it_is
 from twist_common.names import PackedNames
 
 
@@ -92,6 +92,6 @@ def decode(content: bytes) -> Array:
         with Image.open(io.BytesIO(content)) as opened:
             return np.array(rgb(opened))  # a copy: torch wants arrays that it may write to
     except UnidentifiedImageError:
-        raise UnreadableImageError("it is no image" if content else "it is empty") from None
+        raise UnreadableImageError(what_it_is(content)) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(str(error)) from None

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePath
 
 from twist_common.errors import UserError
-from twist_common.images import class_folders, images_below, is_hidden, is_image
-from twist_common.shards import TarShards, find_shards
+from twist_common.images import class_folders, files_below, images_below, is_hidden, is_image
+from twist_common.shards import ARCHIVES, TarShards, find_shards
+
+MAX_LOOKED_UP = 10_000  # images of a list: file systems over a network take a millisecond for each
+# Folders that data of segmentation have side by side, in lower case.
+_IMAGES = {"images", "image", "imgs", "img", "img_dir", "jpegimages", "leftimg8bit"}
+_MASKS = {
+    "masks",
+    "mask",
+    "annotations",
+    "ann_dir",
+    "labels",
+    "gt",
+    "gtfine",
+    "segmentationclass",
+    "segmentationobject",
+}
 
 
 def find_train_folder(root: Path) -> Path:
@@ -30,34 +49,70 @@ def images_by_class(place: Path) -> list[list[str]]:
     of paths (relative to where it lies), all are unlabelled.
 
     Raises:
-        UserError: there is no image, or none in one of several class folders; a list cannot be read or names no image.
+        UserError: there is no image, or none in one of several class folders; masks lie beside the images; a list
+            cannot be read, names no image, one twice or one that is not there.
     """
     if place.is_file():
         return [_listed(place)]
     classes = class_folders(place)
     if any(is_image(path.name) and not is_hidden(path.name) for path in place.iterdir()):
         return [images_below(place)]
-    images = [[f"{name}/{image}" for image in images_below(place / name)] for name in classes]
-    if empty := [place / name for name, names in zip(classes, images, strict=True) if not names]:
+    masks = [name for name in classes if name.lower() in _MASKS]
+    if masks and (images := next((name for name in classes if name.lower() in _IMAGES), "")):
+        raise UserError(f"{place} has {masks[0]}/ beside {images}/, which are masks: give --data {place / images}")
+    names = [[f"{name}/{image}" for image in images_below(place / name)] for name in classes]
+    if not any(names):
+        kinds = Counter(PurePath(name).suffix.lower() or "no suffix" for name in files_below(place)).most_common(3)
+        found = f" (it holds {', '.join(f'{number:,} × {kind}' for kind, number in kinds)})" if kinds else ""
+        raise UserError(
+            f"{place} holds no images{found}: the layout is {place}/<class>/<image>, {place}/<image>, or shards *.tar "
+            "in one folder without others"
+        )
+    if empty := [place / name for name, found in zip(classes, names, strict=True) if not found]:
         more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
         raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
-    if not images:
-        raise UserError(
-            f"{place} holds no images: the layout is {place}/<class>/<image>, {place}/<image>, or shards *.tar"
-        )
-    return images
+    return names
 
 
 def _listed(path: Path) -> list[str]:
+    """The images of a list, each a path in its line; numbers after the paths, as of labels, are left out.
+
+    Lines are read as the first of them is: as it stands, without a number behind it, or with Windows' separators.
+    """
+    if is_image(path.name) or path.name.endswith(ARCHIVES):
+        raise UserError(f"{path} is no list: give the folder of the images or of *.tar shards, or a text of paths")
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
-        raise UserError(f"{path} cannot be read as a list of images: write a path in each line") from None
-    if missing := [name for name in names[:1] if not (path.parent / name).is_file()]:
-        raise UserError(f"{path} lists {missing[0]}, which is not in {path.parent}: write paths relative to the list")
-    if not names:
+        raise UserError(f"{path} cannot be read as a list of images: write a path in each line, in UTF-8") from None
+    if not lines:
         raise UserError(f"{path} lists no image: write a path in each line")
+    home = path.parent
+    ways: list[Callable[[str], str]] = [
+        str,
+        _without_label,
+        _with_slashes,
+        lambda line: _with_slashes(_without_label(line)),
+    ]
+    way = next((way for way in ways if (home / way(lines[0])).is_file()), str)
+    names = [posixpath.normpath(way(line)) for line in lines]
+    for name in names[:: -(-len(names) // MAX_LOOKED_UP)]:
+        if not (home / name).is_file():
+            raise UserError(
+                f"{path} lists {name!r}, which is not in {home}: write paths relative to the list, one a line"
+            )
+    if len(set(names)) < len(names):
+        name, number = Counter(names).most_common(1)[0]
+        raise UserError(f"{path} lists {name} {number} times: list each image once")
     return names
+
+
+def _without_label(line: str) -> str:
+    return re.sub(r"[\s,]+-?\d+$", "", line)
+
+
+def _with_slashes(line: str) -> str:
+    return line.replace("\\", "/")
 
 
 def count_images(root: Path) -> int:

@@ -58,8 +58,10 @@ def test_a_list_of_labelled_images_finds_them_in_shards(shards: Path, few_digits
 
 def test_a_damaged_image_in_a_shard_is_named(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    half = (tmp_path / "a.png").read_bytes()[:40]
+    (tmp_path / "a.png").unlink()
     for split in ("train", "val"):
         with webdataset.TarWriter(str(tmp_path / f"{split}-0.tar"), encoder=False) as writer:
-            writer.write({"__key__": "a", "png": (tmp_path / "a.png").read_bytes()[:40], "cls": b"0"})
+            writer.write({"__key__": "a", "png": half, "cls": b"0"})
     with pytest.raises(UserError, match=r"train-0\.tar:a"):
         open_splits(datasets.get("folder"), tmp_path).train.read(0)

@@ -107,10 +107,13 @@ def test_labels_may_be_in_json_or_missing(tmp_path: Path) -> None:
     write(tmp_path / "none" / "0.tar", [sample(index) for index in range(10)])
     dataset = TwistDataset(tmp_path / "none", recipe())
     assert dataset.labels.tolist() == [0] * 10 and dataset.num_labels == 1
+    for number, other in enumerate(({"json": b'{"caption": "a cat"}'}, {"cls": b"-1"})):
+        write(tmp_path / f"other{number}" / "0.tar", [sample(index, **other) for index in range(10)])
+        assert ShardSource(tmp_path / f"other{number}").labels.tolist() == [0] * 10
     write(tmp_path / "some" / "0.tar", [sample(0, **label(0)), sample(1)])
     with pytest.raises(UserError, match=r"0\.tar:0/01 has no label, but others have"):
         ShardSource(tmp_path / "some")
-    for name, bad in {"word": {"cls": b"cat"}, "keyless": {"json": b"{}"}, "list": {"json": b"[1]"}}.items():
+    for name, bad in {"word": {"cls": b"cat"}, "list": {"json": b"[1]"}}.items():
         write(tmp_path / name / "0.tar", [sample(0, **bad)])
         with pytest.raises(UserError, match=r"0/00\.(cls|json) in .*0\.tar holds no label"):
             ShardSource(tmp_path / name)
