@@ -1,4 +1,4 @@
-"""A pre-training run as data. Every value that changes the result is in here, and in its hash."""
+"""A pre-training run as data. Every value that affects the result is here, and part of the recipe's hash."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from twist_common.files import sha256_text
 
-NUM_GLOBAL_CROPS = 2  # TWIST's loss takes the first two views as the global ones
+NUM_GLOBAL_CROPS = 2  # the first two views of an image are the global ones
 
 Resampling = Literal["official", "timm"]
 
@@ -19,13 +19,13 @@ class Data:
     """The images: an ImageFolder's ``train``, or WebDataset shards.
 
     Attributes:
-        dataset: name of the folder below the data root, where no ``--data`` is given.
-        batch_size: images per step of the optimiser, over all processes and accumulated parts.
-        accumulation: the number of parts in which a step's images go through the network, one after the other. The
-            loss is that of the whole batch all the same; batch norms see one part at a time.
-        cache: decode every image once and keep it in memory; needs images of one size.
+        dataset: name of the folder below the data root that is used without ``--data``.
+        batch_size: images per optimiser step, over all processes and accumulated parts.
+        accumulation: number of parts in which the images of a step pass through the network, one after the other. The
+            loss is still that of the whole batch; batch norms see one part at a time.
+        cache: decode every image once and keep it in memory; all images must have the same size.
         unreadable: what to do about an image that cannot be read: stop, or skip it (another image of the same batch
-            takes its place, and the run says how many there were).
+            takes its place, and the run reports how many were skipped).
     """
 
     dataset: str
@@ -41,9 +41,9 @@ class Crops:
 
     Attributes:
         global_size, local_size: side of the crops in pixels.
-        num_local: local crops of each image; 0 for none.
-        global_scale, local_scale: smallest and largest share of the image's area. For digits it may be over 1:
-            their black ground continues outside of the image.
+        num_local: number of local crops of each image; may be 0.
+        global_scale, local_scale: smallest and largest share of the image's area. For digits it may exceed 1, because
+            their black background continues outside the image.
     """
 
     global_size: int = 224
@@ -74,22 +74,24 @@ class Crops:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How each crop is changed.
+    """How each crop is augmented.
 
     The ``natural`` kind is for photographs; it uses the fields from ``flip`` to ``solarize``, whose defaults are the
-    paper's. The ``digits`` kind is for grey digits on black, which a flip would make into other signs; it uses
+    paper's. The ``digits`` kind is for grey digits on black, which flipping would turn into other symbols; it uses
     ``rotation_degrees`` and ``intensity``.
 
     Attributes:
         kind: ``natural`` for photographs, ``digits`` for grey digits on black.
-        flip, jitter, gray: probabilities of a mirrored crop, of color jitter, and of no color.
+        flip: probability of a horizontal flip.
+        jitter: probability of color jitter.
+        gray: probability of conversion to grayscale.
         brightness, contrast, saturation, hue: strength of the color jitter, as torchvision defines it.
         blur, solarize: probabilities for the first global, the second global and the local crops.
-        blur_sigma: smallest and largest deviation of the blur, in pixels of the crop.
-        jitter_on: where color jitter, gray and solarize of photographs are done: in the loading processes, or, in the
-            same distribution, on the device that trains.
-        rotation_degrees: largest rotation, either way.
-        intensity: brightness is multiplied by 1 - intensity to 1 + intensity.
+        blur_sigma: smallest and largest standard deviation of the blur, in pixels of the crop.
+        jitter_on: where color jitter, grayscale, blur and solarize are applied to photographs: in the data-loading
+            processes or, with the same distribution, on the training device.
+        rotation_degrees: largest rotation, in either direction; digits only.
+        intensity: brightness is multiplied by a factor from 1 - intensity to 1 + intensity; digits only.
     """
 
     kind: Literal["natural", "digits"] = "natural"
@@ -115,15 +117,15 @@ class Model:
     Attributes:
         backbone: a key of ``pretrain.model.BACKBONES``.
         hidden: width of the head's hidden layers.
-        num_classes: C, the size of the output.
-        activation: of the head. ``gelu`` is the official ViTs', which also draw the head's linear layers from a
-            truncated normal distribution.
+        num_classes: C, the number of classes that the head predicts.
+        activation: of the head. ``gelu`` is what the official ViTs use; with it the weights of the head's linear layers
+            are drawn from a truncated normal distribution.
         drop_path: largest rate of stochastic depth; ViTs only.
-        position_resampling: how the position embedding of 224 px is brought to other sizes, such as the local crops';
-            see :class:`pretrain.model.vit.ViTBackbone`. ViTs only.
-        nbs: batch norm before the softmax. Table 7 of the paper is about leaving it out.
-        bunch_size: images whose views share NBS's statistics. Bunches are consecutive images of the batch, within a
-            process or over several. None takes the whole batch.
+        position_resampling: how the position embedding, which is for 224 px, is resampled to other sizes such as those
+            of local crops; see :class:`pretrain.model.vit.ViTBackbone`. ViTs only.
+        nbs: batch norm before the softmax (NBS); table 7 of the paper shows what happens without it.
+        bunch_size: number of images whose views share the statistics of NBS. Bunches are consecutive images of the
+            batch, within one process or across several. None: the whole batch.
     """
 
     backbone: str
@@ -138,11 +140,12 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Momentum:
-    """The momentum encoder: a moving average of the network, whose global views the student is to match.
+    """The momentum encoder: a moving average of the network, whose predictions on the global views are the targets.
 
     Attributes:
-        enabled: ``--momentum-encoder`` and ``--no-momentum-encoder`` set it too.
-        start, end: the share of itself that the average keeps in a step, from one to the other by half a cosine.
+        enabled: also set by ``--momentum-encoder`` and ``--no-momentum-encoder``.
+        start, end: the momentum, which follows half a cosine from start to end: the share of itself that the average
+            keeps in each step.
     """
 
     enabled: bool = False
@@ -155,11 +158,12 @@ class SelfLabeling:
     """The second stage, for ResNets: confident predictions become labels for harder crops.
 
     Attributes:
-        epochs: its length, after the ``epochs`` of the first stage; 0 leaves it out.
-        global_scale, local_scale: of its crops.
-        keep: share of the batch that is labelled, the most confident images, at the stage's start and end (half a
-            cosine between them).
-        lr, warmup_epochs: the stage's own peak learning rate for 256 images, and warm-up.
+        epochs: length of the stage, which follows the ``epochs`` of the first stage; 0: no such stage.
+        global_scale, local_scale: scales of its crops, see ``crops``.
+        keep: share of the batch that is labelled (the most confident images) at the start and at the end of the stage,
+            with half a cosine in between.
+        lr: peak learning rate of the stage, for a batch of 256.
+        warmup_epochs: warm-up of the stage.
     """
 
     epochs: int = 0
@@ -177,7 +181,7 @@ class Loss:
     Attributes:
         alpha: weight of sharpness; 1 + lam1 of the official code.
         beta: weight of diversity; lam2 of the official code.
-        eps: the logarithms' epsilon.
+        eps: added to probabilities inside logarithms.
     """
 
     alpha: float = 1.0
@@ -191,11 +195,12 @@ class Optim:
 
     Attributes:
         name: LARS for ResNets, AdamW for ViTs.
-        lr: peak learning rate for 256 images; scaled linearly with the batch.
+        lr: peak learning rate for a batch of 256; scaled linearly with the batch.
         weight_decay: not applied to biases and norms.
-        weight_decay_end: the weight decay at the end of the first stage, by half a cosine; None keeps it constant.
-        momentum, eta: LARS only.
-        clip_norm: largest norm of the whole gradient; None does not clip it.
+        weight_decay_end: weight decay at the end of the first stage, reached along half a cosine; None: constant.
+        momentum: of LARS.
+        eta: trust coefficient of LARS.
+        clip_norm: the norm to which the whole gradient is clipped; None: no clipping.
     """
 
     name: Literal["lars", "adamw"] = "lars"
@@ -212,8 +217,8 @@ class Schedule:
     """Linear warm-up, then cosine, by the step.
 
     Attributes:
-        warmup_epochs: None is the official choice: 10, or 5 / 3 for runs of up to 50 / 20 epochs.
-        final_lr_ratio: the cosine ends at this share of the peak.
+        warmup_epochs: None is the official rule: 10, or 5 for runs of up to 50 epochs and 3 for up to 20.
+        final_lr_ratio: share of the peak at which the cosine ends.
     """
 
     warmup_epochs: float | None = None
@@ -222,17 +227,17 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """How the run is carried out. It is not meant to change the trained weights, so the recipe's hash skips it.
+    """How the run is carried out. This should not affect the trained weights, so it is not part of the recipe's hash.
 
     Attributes:
         num_workers: data-loading processes for each training process.
-        checkpoint_epochs: epochs from one checkpoint to the next; there is one at the end of each stage, too.
-        keep_epochs: every this many epochs a checkpoint is kept beside the last one; None keeps the last alone.
-        log_steps: steps from one line of metrics.jsonl, and point of the curves, to the next.
-        on_collapse: what the sentinel does when the signs of a collapse last: say so, or stop the run too.
-        track: curves go to Weights & Biases or MLflow too (:mod:`pretrain.watch.trackers`).
-        compile: torch.compile the network: on an H100 rn50 does 1.36 times the images/s, after 80 seconds. It rounds in
-            other places, so where it is on it is in the recipe's hash after all.
+        checkpoint_epochs: number of epochs between checkpoints; there is also one at the end of each stage.
+        keep_epochs: every so many epochs, a checkpoint is kept permanently; None: only the last one is kept.
+        log_steps: number of steps between lines of metrics.jsonl and points of the curves.
+        on_collapse: what to do when signs of a collapse persist: warn, or also stop the run.
+        track: also send the curves to Weights & Biases or MLflow (:mod:`pretrain.watch.trackers`).
+        compile: torch.compile the network: on an H100, rn50 then trains at 1.36 times the images/s, after 80 seconds of
+            compilation. It changes rounding, so when it is on it does count in the recipe's hash.
     """
 
     num_workers: int = 8
@@ -249,10 +254,10 @@ class Recipe:
     """A pre-training run, start to end.
 
     Attributes:
-        seed: of the initialisation, the order of the images and their augmentation.
-        epochs: of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` come after it.
-        precision: of the network's passes. Auto is bf16 autocast on GPUs (fp16 on those without bf16) and fp32 on CPUs;
-            fp16, with a scaled loss, is the official one. NBS and the loss are in fp32 all the same.
+        seed: determines the initialisation, the order of the images and their augmentation.
+        epochs: length of the first stage, the one with TWIST's loss; ``self_labeling.epochs`` follow it.
+        precision: of the network's passes. Auto is bf16 autocast on GPUs (fp16 on GPUs without bf16) and fp32 on CPUs;
+            the official code uses fp16 with a scaled loss. NBS and the loss are always in fp32.
     """
 
     name: str
@@ -283,7 +288,7 @@ def as_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of everything that determines the trained weights: all but ``run``, of which ``compile`` alone counts."""
+    """Hash of all settings that determine the trained weights; of ``run`` only ``compile`` counts."""
     plain = as_dict(recipe)
     del plain["run"]
     if recipe.run.compile:

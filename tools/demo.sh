@@ -9,17 +9,17 @@ usage() {
   cat <<'HELP'
 usage: tools/demo.sh [--quick] [--trials N] [--out DIR]
 
-Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, pre-trains a small ResNet
-with TWIST on them, converts it with proof to Detectron2 and MMSegmentation, runs eleven benchmarks from these weights
-and from random ones, the cheap ones first, and writes the report, anew after each benchmark. Ten to fifteen minutes on
-two cores, no GPU, no download of data.
+Sets up .venv, writes real handwritten digits in the layouts of ImageFolder, VOC and COCO, and pre-trains a small ResNet
+on them with TWIST. Converts it, with proof, to Detectron2 and MMSegmentation, runs eleven benchmarks from these weights
+and from random ones, starting with the cheap ones, and updates the report after each. Takes ten to twenty minutes on two
+cores; needs no GPU and downloads no data.
 
-  --quick     the four cheapest benchmarks with three trials: less than four minutes after set-up
+  --quick     only the four cheapest benchmarks, three trials each: about three minutes after set-up
   --trials N  trials of each benchmark and initialisation (default 5, with --quick 3)
   --out DIR   where everything goes (default runs): DIR/pretrain/demo, DIR/demo/<benchmark>/..., DIR/demo/report.html
 
-Kill it at any moment and start it again: it resumes where it was, also after --quick without it. Finished, it changes
-nothing.
+Kill it at any moment and start it again: it resumes where it stopped, also from --quick to the full demo. When all is
+done, it changes nothing.
 HELP
 }
 value() { # of an option

@@ -7,12 +7,12 @@ usage() {
   cat <<'HELP'
 usage: tools/setup.sh [--force]
 
-Makes .venv with everything the suite needs: PyTorch, Detectron2, MMSegmentation, linters, tests.
+Installs everything the suite needs into .venv: PyTorch, Detectron2, MMSegmentation, linters, tests.
 Needs Python 3.10 to 3.13 (or set PYTHON=/path/to/python) and 7 GB of disk; takes one to ten minutes,
-as the network allows. Does nothing when .venv is complete; rebuilds it when it is broken, half made or
+depending on the network. Does nothing if .venv is complete; rebuilds it if it is broken, unfinished or
 older than requirements.lock. --force rebuilds it in any case.
 
-A build of your own (official Detectron2 with compiled ops, full mmcv): see docs/install.md.
+To use your own build of Detectron2 (with compiled operators) or mmcv, see docs/install.md.
 HELP
 }
 

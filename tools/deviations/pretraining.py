@@ -14,7 +14,7 @@ OURS_ALONE = (
     "run.", "name", "seed", "data.dataset", "data.accumulation", "data.cache", "data.unreadable", "augmentation.kind",
     "augmentation.jitter_on", "augmentation.rotation_degrees", "augmentation.intensity",
 )  # fmt: skip
-WARM_UP = "none is the official rule: 10 epochs, 5 up to 50 epochs in all, 3 up to 20"
+WARM_UP = "none is the official rule: 10 epochs, 5 for up to 50 epochs in all, 3 for up to 20"
 LARS = ("optim.momentum", "optim.eta")  # of LARS alone
 POSITIONS = ("model.position_resampling",)  # of ViTs alone
 NO_LINE = (*OURS_ALONE, *LARS, *POSITIONS)
@@ -77,7 +77,7 @@ REASONS = {
     "precision": "auto is bf16 on GPUs, which needs no scaled loss, and fp32 on CPUs; fp16 follows the official code",
     "schedule.warmup_epochs": WARM_UP,
     "optim.weight_decay_end": CONSTANT,
-    "optim.clip_norm": "none does not clip, as 0 does there",
+    "optim.clip_norm": "none is no clipping, which is written as 0 there",
     "data.batch_size": "no command is printed for this row: as rn50's, 16 GPUs with train.py's 128 images",
 }
 VIT = {
