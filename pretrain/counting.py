@@ -1,4 +1,4 @@
-"""What one view costs: multiply-accumulates and kept bytes, counted on the recipe's own network without running it."""
+"""What one view costs: multiply-accumulates and bytes kept, counted on the recipe's network without running it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Cost:
     """What one view costs on its way through a network.
 
     Attributes:
-        macs: multiply-accumulates of its matrix products, convolutions and attention; the rest (norms, activations,
-            pooling) is bound by memory and small.
-        saved_bytes: what autograd keeps for backward, under bfloat16 autocast.
+        macs: multiply-accumulates of matrix products, convolutions and attention; the rest (norms, activations,
+            pooling) is small and bound by memory.
+        saved_bytes: what autograd keeps for the backward pass, under bfloat16 autocast.
     """
 
     macs: int
@@ -42,7 +42,7 @@ class Counts:
 
 @functools.cache
 def count(model: Model, crops: Crops) -> Counts:
-    """Counts on shapes alone, in about a second; no tensor of the network is ever filled."""
+    """Counts from shapes alone, in about a second; no tensor of the network is ever allocated."""
     with torch.device("meta"):
         backbone = build_backbone(model.backbone)
         head = ProjectionHead(**head_config(model, backbone.num_features))
@@ -62,7 +62,7 @@ def macs(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of one forward pass.
 
     Args:
-        network: on the meta device, without state that depends on the number of passes.
+        network: on the meta device, without state that depends on the number of forward passes.
         shape: of the input, without the batch.
     """
     num_inputs = 2
@@ -70,9 +70,9 @@ def macs(network: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """What autograd keeps of one more input until backward; see :func:`macs` for the arguments.
+    """Bytes that autograd keeps for each additional input; see :func:`macs` for the arguments.
 
-    The difference between two batches leaves out what is kept once: weights in bfloat16 and norms' statistics.
+    The difference between two batch sizes excludes what is kept only once: weights in bfloat16, statistics of norms.
     """
 
     def kept_for(num_inputs: int) -> int:
@@ -83,7 +83,7 @@ def saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
             return tensor
 
         on_cpu = copy.deepcopy(network)
-        # Fake CPU tensors take autocast and the fused attention, which meta tensors do not.
+        # Unlike meta tensors, fake CPU tensors support autocast and fused attention.
         with FakeTensorMode(allow_non_fake_inputs=True), torch.autocast("cpu", dtype=torch.bfloat16):
             on_cpu.to_empty(device="cpu")
             own = {parameter.untyped_storage()._cdata for parameter in on_cpu.parameters()}

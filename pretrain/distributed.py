@@ -21,10 +21,10 @@ from twist_common.errors import UserError
 from twist_common.gpus import num_processes as num_processes_of
 from twist_common.gpus import resolve_device
 
-# Of a collective: more than any step, and than a checkpoint, for which the others wait while the first process writes.
+# Of a collective: longer than any step or checkpoint, for which the others wait while the first process writes it.
 TIME_LIMIT = timedelta(minutes=30)
-START_LIMIT = timedelta(minutes=10)  # until all processes have come
-ANSWER_SECONDS = 3.0  # in which a process that has lost another says that it is there itself
+START_LIMIT = timedelta(minutes=10)  # for all processes to connect
+ANSWER_SECONDS = 3.0  # for the remaining processes to report after one was lost
 
 Value = TypeVar("Value")
 
@@ -38,8 +38,8 @@ class Process:
     """This process among all of the run's.
 
     Attributes:
-        control: the group in which processes speak about the run itself, over gloo on GPUs too.
-        has_bf16: whether the device computes in bfloat16; GPUs before Ampere only pretend to.
+        control: the group for messages about the run itself, which uses gloo even on GPUs.
+        has_bf16: whether the device computes in bfloat16; GPUs older than Ampere only emulate it.
     """
 
     device: torch.device
@@ -55,13 +55,13 @@ class Process:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Process]:
-    """Joins the other processes if torchrun started this one, and leaves them when the block ends.
+    """Joins the other processes if torchrun started this one, and leaves the group when the block ends.
 
     Args:
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        UserError: the machine has GPUs that torch cannot use, or fewer than processes, or none and they were asked for.
+        UserError: torch cannot use the machine's GPUs, there are fewer GPUs than processes, or none although requested.
     """
     use_cuda = resolve_device(device) == "cuda"
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -78,7 +78,7 @@ def process_group(device: str) -> Iterator[Process]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Process(place, has_bf16=has_bf16)
         return
-    # Of a collective that runs into its time limit, NCCL's flight recorder writes what each rank was doing.
+    # If a collective runs into its time limit, NCCL's flight recorder writes what each rank was doing.
     os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     try:
@@ -102,7 +102,7 @@ def process_group(device: str) -> Iterator[Process]:
 
 
 def _who_is_missing(store: Any, rank: int, world_size: int, error: Exception) -> str:
-    """Which processes do not answer after a collective has failed; every process that is left asks at once."""
+    """Which processes do not answer after a collective has failed; all remaining processes ask at the same time."""
     reason = str(error).strip().splitlines()[0]
     try:
         store.set(f"present/{rank}", platform.node())
@@ -116,7 +116,7 @@ def _who_is_missing(store: Any, rank: int, world_size: int, error: Exception) ->
 
 
 def gather_objects(value: Value, process: Process) -> list[Value]:
-    """What each process has, by rank; a collective operation over anything that can be pickled."""
+    """The values of all processes, by rank; a collective operation for anything that can be pickled."""
     if process.world_size == 1:
         return [value]
     values: list[Any] = [None] * process.world_size
@@ -125,14 +125,14 @@ def gather_objects(value: Value, process: Process) -> list[Value]:
 
 
 def wait_for_all(process: Process) -> None:
-    """Returns when all processes have come here; those that do not come within :data:`TIME_LIMIT` are in the error."""
+    """A barrier; its error names the processes that do not arrive within :data:`TIME_LIMIT`."""
     if process.world_size > 1:
         dist.monitored_barrier(process.control, timeout=TIME_LIMIT, wait_all_ranks=True)
 
 
 @contextmanager
 def first_process_first(process: Process) -> Iterator[None]:
-    """Holds the other processes back until the first one is through, so that they find what it wrote to disk."""
+    """Runs the block in the first process, then in the others, so that they find what it wrote to disk."""
     if process.world_size > 1 and not process.is_first:
         dist.barrier()
     try:
@@ -143,7 +143,7 @@ def first_process_first(process: Process) -> Iterator[None]:
 
 
 def any_process(flag: bool, process: Process) -> bool:
-    """Whether ``flag`` is true in some process; a collective operation."""
+    """Whether ``flag`` is true in any process; a collective operation."""
     if process.world_size == 1:
         return flag
     raised = constant([float(flag)], process.device)
@@ -152,12 +152,12 @@ def any_process(flag: bool, process: Process) -> bool:
 
 
 def num_processes() -> int:
-    """How many processes take part in collectives; 1 where nothing was started."""
+    """How many processes take part in collectives; 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather_over_processes(values: Tensor) -> Tensor:
-    """The 1-D tensors of all processes (of equal length), one after the other; without gradient."""
+    """The 1-D tensors of all processes (of equal length), concatenated by rank; without gradient."""
     if num_processes() == 1:
         return values
     parts = [torch.empty_like(values) for _ in range(num_processes())]
@@ -166,20 +166,20 @@ def gather_over_processes(values: Tensor) -> Tensor:
 
 
 def own_part(gathered: Tensor) -> Tensor:
-    """This process's part of what :func:`gather_over_processes` returned."""
+    """This process's part of the result of :func:`gather_over_processes`."""
     if num_processes() == 1:
         return gathered
     return gathered.chunk(num_processes())[dist.get_rank()]
 
 
 def share_of_loss(loss: Tensor) -> Tensor:
-    """The whole loss, from each process's summand of it, whose gradient takes no collective.
+    """The sum of a loss over all processes; its gradient takes no collective.
 
-    A loss that every process computes from it in the same way has, after DistributedDataParallel's mean over
-    processes, the gradient that one process with the whole batch would have.
+    After DistributedDataParallel's mean over processes, whatever every process computes from it in the same way has
+    the gradient that a single process with the whole batch would have.
     """
     if num_processes() == 1:
         return loss
     total = loss.detach().clone()
     dist.all_reduce(total)
-    return total + num_processes() * (loss - loss.detach())  # adds nothing but the gradient
+    return total + num_processes() * (loss - loss.detach())  # adds 0, which has the gradient

@@ -1,6 +1,6 @@
-"""``tools/pretrain.sh``: one process for each GPU of this machine, by torchrun; in a Slurm allocation, of each node.
+"""``tools/pretrain.sh``: torchrun with one process per GPU of this machine, or of each node of a Slurm allocation.
 
-Several machines without Slurm: NNODES, NODE_RANK and MASTER_ADDR on each.
+To use several machines without Slurm, set NNODES, NODE_RANK and MASTER_ADDR on each.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from twist_common.gpus import num_processes, resolve_device
 from twist_common.process import STOP_SIGNALS
 
 PORT = "29500"
-# The processes of one machine meet at localhost: where its own name has no address, as in a container without network,
-# they would look for it until they give up (`--local-addr`, https://docs.pytorch.org/docs/stable/elastic/run.html).
+# The processes of one machine connect through localhost: if the machine's own name has no address, as in a container
+# without network, they would try to resolve it until they give up (`--local-addr`, https://docs.pytorch.org/docs/stable/elastic/run.html).
 STANDALONE = ("--standalone", "--local-addr=localhost")
-STOP_SECONDS = 1800  # for a step and a checkpoint, on the slowest file system
+STOP_SECONDS = 1800  # enough for a step and a checkpoint even on a slow file system
 FROM_TERMINALS = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main(args: train.Args) -> int:
-    """Trains here, or in as many processes as there are GPUs."""
+    """Trains in this process, or in one process per GPU."""
     recipe, out = train.resolved(args)
     if args.plan or args.launcher == "slurm" or is_finished(out, recipe):
         return train.main(args)
@@ -43,10 +43,10 @@ def main(args: train.Args) -> int:
 def torchrun(line: list[str]) -> int:
     """Runs torchrun in this process and returns the exit code of the processes that it starts.
 
-    Asked to stop, it asks them, and waits for their checkpoint as long as that takes, up to :data:`STOP_SECONDS`.
-    Torchrun itself would pass on neither SIGUSR1 nor SIGUSR2, and kill after 30 s.
+    Requests to stop are passed on to them; they have :data:`STOP_SECONDS` to write their checkpoint. Torchrun itself
+    would pass on neither SIGUSR1 nor SIGUSR2, and would kill them after 30 s.
     """
-    if "LOGLEVEL" not in os.environ:  # torchrun's variable; the processes say in a sentence what it says in a page
+    if "LOGLEVEL" not in os.environ:  # torchrun's variable; the processes print one sentence instead of its page
         logging.disable(logging.ERROR)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -72,12 +72,12 @@ def torchrun(line: list[str]) -> int:
 
 
 def num_machines() -> int:
-    """How many machines take part, from the environment."""
+    """The number of machines, from the environment."""
     return int(os.environ.get("NNODES") or os.environ.get("SLURM_NNODES") or 1)
 
 
 def meeting_point(machines: int) -> list[str]:
-    """Torchrun's options by which the machines find each other.
+    """Torchrun's options for connecting the machines.
 
     Raises:
         UserError: a variable is missing.
@@ -92,7 +92,7 @@ def meeting_point(machines: int) -> list[str]:
 
 
 def first_node() -> str:
-    """The first machine of the Slurm allocation; empty outside of one."""
+    """The first machine of the Slurm allocation; empty outside an allocation."""
     nodes = os.environ.get("SLURM_JOB_NODELIST")
     if not nodes:
         return ""

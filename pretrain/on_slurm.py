@@ -1,7 +1,7 @@
 """Pre-training as a Slurm job over any number of nodes: ``tools/pretrain.sh RECIPE --launcher slurm --nodes 2``.
 
-Slurm starts one process per GPU; each finds the others by torchrun's environment variables. Asked to stop, they write a
-checkpoint, and the job is requeued and resumes from it.
+Slurm starts one process per GPU; they find each other through torchrun's environment variables. Asked to stop, they
+write a checkpoint, and the job is requeued and resumes from it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from twist_common.printable import printable
 from twist_common.process import STOP_SIGNALS
 from twist_common.slurm import JobStatus
 
-MAX_TIMEOUTS = 1000  # each job resumes from a checkpoint, so a long recipe may run under short time limits
-SIGNAL_SECONDS = 180  # before the time limit: enough for a step, and for the checkpoint on a slow file system
+MAX_TIMEOUTS = 1000  # each job resumes from a checkpoint, so a long recipe can run under short time limits
+SIGNAL_SECONDS = 180  # before the time limit: enough for a step and for a checkpoint on a slow file system
 POLL_SECONDS = 5.0
 EMBEDDED_RECIPE = "demo"
-# Exit codes of a process that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it had begun.
+# Exit codes of a process that was asked to stop: with a checkpoint (pretrain.run.preemption), or before it started.
 STOPPED = (EXIT_PREEMPTED, *(128 + number for number in STOP_SIGNALS))
-# A process that waits for one that has died would hold all nodes for ever. The first process may need longer than the
-# others, which write no checkpoint.
+# Processes waiting for one that has died would block all nodes for ever. The first process may need longer than the
+# others, which do not write a checkpoint.
 SRUN_ARGS = ("--kill-on-bad-exit=0", "--wait=300")
 
 
@@ -43,16 +43,16 @@ class PretrainSlurmArgs(slurm.SlurmArgs):
     nodes: int = 1
     """machines"""
     gpus_per_node: int | None = None
-    """GPUs of each, one process per GPU; without it one CPU process per node, for the demo's recipe or --device cpu"""
+    """GPUs per machine, one process each; without it, one CPU process per node, for the recipe demo or --device cpu"""
     cpus_per_process: int | None = None
-    """CPU cores of each process, which load its images; default: 10 with a GPU, 1 without"""
+    """CPU cores for each process, to load its images; default: 10 with a GPU, 1 without"""
     wait: bool = False
-    """return when the job has ended, not as soon as it is submitted"""
+    """return when the job has ended, instead of as soon as it is submitted"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainTask:
-    """One process of a run as submitit calls it; may be called again in a requeued job.
+    """One process of a run, as submitit calls it; called again when the job is requeued.
 
     Attributes:
         data, out: absolute.
@@ -65,11 +65,11 @@ class PretrainTask:
     device: str
 
     def __call__(self) -> None:
-        """Trains; asked to stop, has the job requeued."""
+        """Trains; if asked to stop, has the job requeued."""
         from submitit.helpers import TorchDistributedEnvironment
 
         requeue = slurm_jobs.submitits_handler()
-        # Torchrun's variables from Slurm's; an address that was set, for nodes with several networks, is kept.
+        # Sets torchrun's variables from Slurm's. An address set by the user, for nodes with several networks, is kept.
         address = os.environ.get("MASTER_ADDR")
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         if address:
@@ -82,7 +82,7 @@ class PretrainTask:
             sys.exit(cli.EXIT_BAD_USE)
         except SystemExit as end:
             if end.code in STOPPED and slurm_jobs.is_to_be_requeued():
-                requeue(signal.SIGUSR2, None)  # in the first process; in the others it does nothing
+                requeue(signal.SIGUSR2, None)  # only the first process does anything here
             if end.code:
                 raise
 
@@ -94,7 +94,7 @@ class PretrainTask:
 
 
 def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
-    """Submits the run, unless its job is queued or running already, and returns the exit code.
+    """Submits the run, unless its job is already queued or running, and returns the exit code.
 
     Raises:
         UserError: bad use, or Slurm refuses or does not answer.
@@ -106,14 +106,14 @@ def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
     if args.gpus_per_node and task.device == "cpu":
         raise UserError("--device cpu and --gpus-per-node exclude each other: leave one out")
     if not args.gpus_per_node and task.device != "cpu" and task.recipe.name != EMBEDDED_RECIPE:
-        raise UserError("nobody knows from here how many GPUs a node has: give --gpus-per-node N, or --device cpu")
+        raise UserError("the number of GPUs per node is not known here: give --gpus-per-node N, or --device cpu")
     if not task.data.is_dir():
         raise UserError(f"no folder {task.data} with images: give --data DIR, on a file system that the nodes share")
     folder = task.out / "slurm"
     job_id, status = _earlier_job(folder)
     if status is None:
         num_processes = args.gpus_per_node or 1
-        # Given here, not found out on the node: a node may have GPUs that are not this job's.
+        # Decided here, not on the node, which may have GPUs that do not belong to this job.
         task = replace(task, device="cuda" if args.gpus_per_node else "cpu")
         (job,) = slurm_jobs.submit(
             [task],
@@ -132,13 +132,13 @@ def submit(task: PretrainTask, args: PretrainSlurmArgs) -> int:
         write_text(folder / "job.json", json.dumps({"job_id": job_id}) + "\n")
         print(f"submitted as Slurm job {job_id}: {args.nodes} node(s), {num_processes} process(es) on each")
     else:
-        print(f"Slurm job {job_id} has this run already: {status}")
+        print(f"this run is already Slurm job {job_id}: {status}")
     print(f"its state: squeue --jobs={job_id}; its output: {folder / f'{job_id}_0_log.out'}")
     return _wait(job_id, task.out) if args.wait else 0
 
 
 def _earlier_job(folder: Path) -> tuple[str, JobStatus | None]:
-    """The last job that was submitted for this run, if it has not ended; else ("", None)."""
+    """The last job submitted for this run, if it has not ended; otherwise ("", None)."""
     note = folder / "job.json"
     if not note.is_file():
         return "", None

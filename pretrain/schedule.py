@@ -1,7 +1,7 @@
-"""What changes from step to step, as pure functions: rates, decay, the teacher's momentum, the labelled share.
+"""All schedules as pure functions of the step: learning rate, weight decay, teacher momentum, labelled share.
 
-Steps and epochs are counted from 0 over both stages. Everything follows from them alone, so a resumed run has the
-values of an uninterrupted one, before and after the switch to self-labeling.
+Steps and epochs are counted from 0 over both stages. The values depend on nothing else, so a resumed run has those of
+an uninterrupted one, before and after the switch to self-labeling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def is_self_labeling(recipe: Recipe, epoch: int) -> bool:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The rate for the recipe's batch: warm-up and cosine of the stage that the step is in."""
+    """The learning rate for the recipe's batch: warm-up and cosine of the stage that the step belongs to."""
     schedule, second, switch = recipe.schedule, recipe.self_labeling, recipe.epochs * steps_per_epoch
     if is_self_labeling(recipe, step // steps_per_epoch):
         step, num_epochs = step - switch, second.epochs
@@ -37,7 +37,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def weight_decay(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Half a cosine over the first stage if the recipe has an end for it, and constant from there on."""
+    """Half a cosine over the first stage if the recipe sets an end value, then constant."""
     optim = recipe.optim
     if optim.weight_decay_end is None:
         return optim.weight_decay
@@ -45,21 +45,21 @@ def weight_decay(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def teacher_momentum(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The share of itself that the momentum encoder keeps: half a cosine over the first stage."""
+    """The share of itself that the momentum encoder keeps in a step: half a cosine over the first stage."""
     momentum = recipe.momentum_encoder
     return half_cosine(step, recipe.epochs * steps_per_epoch, momentum.start, momentum.end)
 
 
 def keep_share(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The share of the batch that gets labels: half a cosine over the second stage."""
+    """The share of the batch that is labelled: half a cosine over the second stage."""
     stage = recipe.self_labeling
     return half_cosine(step - recipe.epochs * steps_per_epoch, stage.epochs * steps_per_epoch, *stage.keep)
 
 
 def half_cosine(step: int, num_steps: int, start: float, end: float) -> float:
-    """From ``start`` at step 0 to ``end`` at step ``num_steps``, which the last step is one short of.
+    """From ``start`` at step 0 to ``end`` at step ``num_steps``, one after the last step.
 
-    Follows the official ``cosine_scheduler``. Steps before and after have the values of the ends.
+    Follows the official ``cosine_scheduler``. Steps outside this range have the value of the nearer end.
     """
     done = min(1.0, max(0.0, step / max(1, num_steps)))
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
@@ -68,8 +68,8 @@ def half_cosine(step: int, num_steps: int, start: float, end: float) -> float:
 def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, peak: float, final: float) -> float:
     """Linear warm-up from 0 to ``peak``, then half a cosine from ``peak`` towards ``final``.
 
-    Follows the official ``adjust_learning_rate``: step 0 has the value 0 (``peak`` without warm-up) and the last
-    step is one short of ``final``.
+    Follows the official ``adjust_learning_rate``: the value at step 0 is 0 (``peak`` without warm-up), and ``final``
+    would be reached one step after the last.
 
     Args:
         step: counted from 0.
@@ -81,12 +81,12 @@ def warmup_cosine(step: int, *, num_steps: int, warmup_steps: int, peak: float, 
 
 
 def default_warmup_epochs(num_epochs: int) -> int:
-    """The official warm-up: 10 epochs, 5 for runs of up to 50 epochs in both stages, 3 for up to 20."""
+    """The official warm-up: 10 epochs; 5 for runs of up to 50 epochs (both stages together), 3 for up to 20."""
     if num_epochs <= 20:
         return 3
     return 5 if num_epochs <= 50 else 10
 
 
 def scaled_lr(lr_per_256: float, batch_size: int) -> float:
-    """The linear scaling rule: a rate that is stated for 256 images, for this batch."""
+    """The linear scaling rule: the learning rate for this batch, given the one for a batch of 256."""
     return lr_per_256 * batch_size / 256

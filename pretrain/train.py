@@ -26,13 +26,13 @@ from twist_common.places import data_root
 class Args:
     """Pre-trains a backbone with TWIST.
 
-    Killed at any moment and started again with the same arguments, it resumes from its last checkpoint; asked to
-    stop (SIGTERM, SIGUSR1, SIGUSR2) it writes one first. Finished, it changes nothing. Writes checkpoint.pth,
-    backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
+    Writes checkpoint.pth, backbone.pth (for convert.sh, transfer and clustering), metrics.jsonl and TensorBoard curves.
+    Killed at any moment and started again with the same arguments, it resumes from its last checkpoint; when asked to
+    stop (SIGTERM, SIGUSR1, SIGUSR2) it first writes one. A finished run is left unchanged.
 
-    Fewer GPUs than the recipe was made for: data.accumulation=4 keeps the batch, in four parts one after the other.
+    With fewer GPUs than the recipe was designed for, data.accumulation=4 keeps the batch, processed in four parts.
 
-    settings, as rn50 has them (`twist_configs/pretrain` says why, pretrain/recipe.py what each is):
+    settings, with the values of rn50 (docs/settings.md explains each, `twist_configs/pretrain` each recipe's choices):
     {settings}
 
     examples:
@@ -51,23 +51,23 @@ class Args:
     #: Default $DATA_ROOT/<name>, or data/<name> in the checkout, or here without one.
     data: Path | None = None
     out: Path | None = None
-    """Where everything goes; default runs/pretrain/<recipe>."""
+    """Output folder; default runs/pretrain/<recipe>."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Auto takes all GPUs of the machine, a process for each, or the CPU where there is none."""
+    """Auto uses all GPUs of the machine, one process each, or the CPU if there are none."""
     momentum_encoder: bool | None = None
-    """Match the views to a moving average of the network: the recipe's choice, which is yes for ViTs."""
+    """Use a moving average of the network as teacher; default: the recipe's choice, which is yes for ViTs."""
     plan: bool = False
-    """Train nothing; print FLOPs, GPU-hours, memory and the cores that loading needs."""
+    """Do not train; print FLOPs, GPU-hours, memory and the CPU cores needed for loading."""
     kind: GpuArgs = field(default_factory=GpuArgs)
     gpus: int | None = None
-    """With --plan: how many GPUs; default 8, of the kind a100-40gb unless another is given."""
+    """With --plan: number of GPUs; default 8, of the kind a100-40gb unless another is given."""
     launcher: Literal["local", "slurm"] = "local"
-    """Slurm: as a job of the cluster, which is requeued and resumes (docs/slurm.md)."""
+    """Slurm: run as a job on the cluster, which is requeued and resumes (docs/slurm.md)."""
     cluster: PretrainSlurmArgs = field(default_factory=PretrainSlurmArgs)
 
 
 def main(args: Args) -> int:
-    """Resolves the recipe, the data and the place for the results, and trains."""
+    """Resolves the recipe, the data and the output folder, and trains."""
     recipe, out = resolved(args)
     data = args.data or default_data(recipe)
     num_images = known_images(args.recipe, data)
@@ -99,10 +99,10 @@ def main(args: Args) -> int:
 
 
 def resolved(args: Args) -> tuple[Recipe, Path]:
-    """The recipe, all settings in their ranges, and the place for the results.
+    """The recipe, with all settings checked, and the output folder.
 
     Raises:
-        UserError: an unknown recipe or setting, or a value that no run can have.
+        UserError: an unknown recipe or setting, or a value that is not possible.
     """
     overrides.check_once(args.overrides)
     recipe = twist_configs.pretrain.get(args.recipe)
@@ -116,14 +116,14 @@ def resolved(args: Args) -> tuple[Recipe, Path]:
 
 
 def known_images(name: str, data: Path) -> int | None:
-    """The number of images, where the recipe follows from it."""
+    """The number of images, if the recipe depends on it."""
     if name not in twist_configs.pretrain.BY_NUMBER_OF_IMAGES or not data.exists():
         return None
     return count_images(data)
 
 
 def planned_images(args: Args, recipe: Recipe) -> int:
-    """The number of images that a plan is for: of the data that are there, else what the data set is known to have."""
+    """The number of images that a plan assumes: that of the data if they are there, else the data set's known size."""
     from pretrain.planner import DIGITS_IMAGES, IMAGENET_IMAGES
 
     data = args.data or default_data(recipe)
@@ -143,7 +143,7 @@ def sizes_line(recipe: Recipe, num_images: int) -> str:
 
 
 def settings_lines() -> str:
-    """The settings of rn50, a line for each group, as ``--help`` lists them."""
+    """The settings of rn50, grouped as in ``--help``."""
     groups: dict[str, list[str]] = {}
     for text in overrides.settings(twist_configs.pretrain.get("rn50")):
         group, dot, _ = text.partition("=")[0].partition(".")
@@ -153,7 +153,7 @@ def settings_lines() -> str:
 
 
 def default_data(recipe: Recipe) -> Path:
-    """The folder of the recipe's data set where ``--data`` is left out."""
+    """The folder of the recipe's data set if ``--data`` is not given."""
     return data_root() / recipe.data.dataset
 
 

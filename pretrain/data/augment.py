@@ -1,4 +1,4 @@
-"""Views of images. What is random in an image's views comes from its seed alone (:mod:`pretrain.data.seeds`)."""
+"""Views of images. The randomness in an image's views comes only from its seed (:mod:`pretrain.data.seeds`)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class NaturalViews:
 
 
 def recolored(view: Array, colors: draws.Colors) -> Array:
-    """One view (S, S, 3) of uint8 after jitter, gray, blur and solarize, in the official order."""
+    """One view (S, S, 3) of uint8 after jitter, grayscale, blur and solarize, in the official order."""
     if colors.is_jittered:
         for adjustment in colors.order:
             view = ADJUSTMENTS[adjustment](view, colors.factors[adjustment])
@@ -72,7 +72,7 @@ ADJUSTMENTS: dict[int, Callable[[Array, float], Array]] = {
 class DigitViews:
     """Crops of grey digits on black: cropped, rotated and scaled in intensity, a whole batch at once.
 
-    One bilinear resampling of the original does crop, rotation and resizing. What falls outside is black.
+    A single bilinear resampling of the original crops, rotates and resizes. Pixels outside the image are black.
     """
 
     def __init__(self, crops: Crops, settings: Augmentation) -> None:
@@ -92,7 +92,7 @@ class DigitViews:
             side = (scale[0] + (scale[1] - scale[0]) * area).sqrt()  # of the crop, in sides of the image
             radians = (2 * angle - 1) * math.radians(self.settings.rotation_degrees)
             cos, sin = side * radians.cos(), side * radians.sin()
-            # Coordinates run from -1 to 1: a crop moves within the image, and an image within a larger crop.
+            # Coordinates range from -1 to 1: a crop moves within the image, or the image within a larger crop.
             slack = (1 - side).abs()
             shift_x, shift_y = (2 * shift_x - 1) * slack, (2 * shift_y - 1) * slack
             rows = [torch.stack([cos, -sin, shift_x], 1), torch.stack([sin, cos, shift_y], 1)]
@@ -104,7 +104,7 @@ class DigitViews:
 
 
 def build_views(recipe: Recipe, epoch: int) -> NaturalViews | DigitViews:
-    """The recipe's views in this epoch: those of the self-labeling stage are cropped harder."""
+    """The recipe's views in this epoch: the self-labeling stage has harder crops."""
     crops = recipe.crops
     if is_self_labeling(recipe, epoch):
         stage = recipe.self_labeling

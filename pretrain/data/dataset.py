@@ -37,8 +37,8 @@ class Batch(NamedTuple):
     Attributes:
         views: V views (B, 3, S, S), uint8 or normalised, for :func:`pretrain.data.device_augment.prepare`.
         labels: (B,).
-        seeds: (B,) of int64, from which each image's views were drawn.
-        unreadable: images that could not be read and were replaced by others of the batch.
+        seeds: (B,) of int64, the seed of each image's views.
+        unreadable: names of images that could not be read and were replaced by others of the batch.
     """
 
     views: Views
@@ -51,10 +51,10 @@ class TwistDataset(Dataset[Batch]):
     """Views and labels of images, by (epoch, index).
 
     Attributes:
-        labels: (N,); for monitoring only, nothing is trained on them.
-        num_labels: how many there are; 1 where the images are not sorted into classes.
-        shard_sizes: images in each shard; None where there are no shards.
-        sha256: of the images' names.
+        labels: (N,); only for monitoring, nothing is trained on them.
+        num_labels: number of different labels; 1 if the images are not sorted into classes.
+        shard_sizes: images in each shard; None without shards.
+        sha256: hash of the images' names.
     """
 
     def __init__(self, root: Path, recipe: Recipe, *, index_dir: Path | None = None) -> None:
@@ -88,7 +88,7 @@ class TwistDataset(Dataset[Batch]):
         return len(self.labels)
 
     def fingerprint(self) -> str:
-        """Hash of the images' names, labels and shards, and of the sizes of some: what processes have in common."""
+        """Hash of the images' names, labels and shards, and of some images' sizes, to compare between processes."""
         sizes = []
         for index in np.linspace(0, len(self) - 1, NUM_SIZES).astype(int).tolist():
             try:
@@ -101,13 +101,13 @@ class TwistDataset(Dataset[Batch]):
     def __getitems__(self, keys: Sequence[Key]) -> Batch:
         """Makes a whole batch at once; the data loader prefers this to one image at a time.
 
-        In the place of an image that cannot be read is the next one of the batch that can.
+        An image that cannot be read is replaced by the next readable one of the batch.
 
         Args:
-            keys: all of one epoch.
+            keys: all of the same epoch.
 
         Raises:
-            UserError: an image cannot be read, and the recipe does not say to skip it; or none can be.
+            UserError: an image cannot be read, and the recipe does not say to skip it; or no image can be read.
         """
         (epoch,) = {epoch for epoch, _ in keys}
         indices = [index for _, index in keys]
@@ -159,7 +159,7 @@ class TwistDataset(Dataset[Batch]):
             ) from None
 
     def _read_all(self) -> Array:
-        """Every image, decoded: (N, H, W, 3); an unreadable one is left black and noted."""
+        """All images, decoded: (N, H, W, 3); unreadable ones are black and listed in ``_missing``."""
         images: Array | None = None
         first = 0
         for index in range(len(self)):
@@ -174,7 +174,7 @@ class TwistDataset(Dataset[Batch]):
                 (height, width, _), (other_height, other_width, _) = image.shape, images.shape[1:]
                 raise UserError(
                     f"{self._source.name(index)} has {width}x{height} pixels and {self._source.name(first)} has "
-                    f"{other_width}x{other_height}: this recipe wants images of one size"
+                    f"{other_width}x{other_height}: this recipe needs images of one size"
                 )
             images[index] = image
         if images is None:
@@ -185,9 +185,9 @@ class TwistDataset(Dataset[Batch]):
 def load_steps(
     recipe: Recipe, dataset: TwistDataset, order: TrainingOrder, *, pin_memory: bool
 ) -> Generator[list[Batch], None, None]:
-    """Yields the accumulated parts of each step of ``order``, to its end without a pause between epochs.
+    """Yields the accumulated parts of each step of ``order``, without a pause between epochs.
 
-    ``run.num_workers`` processes make them, and end when it is closed.
+    They are made by ``run.num_workers`` processes, which end when the generator is closed.
 
     Raises:
         UserError: see :meth:`TwistDataset.__getitems__` and :func:`twist_common.shared_memory.check_shared_memory`.
@@ -214,7 +214,7 @@ def load_steps(
 
 
 class _ErrorsAsValues(Dataset[Any]):
-    """Passes a user's mistake from a loading process to the training process as it is, not in a traceback."""
+    """Passes a UserError from a loading process to the training process as a value instead of a traceback."""
 
     def __init__(self, dataset: TwistDataset) -> None:
         self.dataset = dataset
@@ -232,6 +232,6 @@ def _as_is(batch: Any) -> Any:
 
 def _begin_loading(worker: int) -> None:
     cv2.setNumThreads(0)  # torch does this by itself
-    # A request to stop may reach all processes of the group. It is the training process that ends its loaders.
+    # A request to stop may reach all processes of the group, but the training process ends its loaders itself.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

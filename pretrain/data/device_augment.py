@@ -1,4 +1,4 @@
-"""A step's views on their way to the network: to the device, recolored there if the recipe says so, normalised."""
+"""Prepares a step's views for the network: moves them to the device, recolors them there if required, normalises."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _GRAY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL
 
 
 def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -> Views:
-    """The views as the network takes them: on ``device``, normalised float32 (B, 3, S, S), channels last.
+    """The views as input of the network: on ``device``, normalised float32 (B, 3, S, S), channels last.
 
     Args:
-        views: V batches (B, 3, S, S): uint8, or normalised already, which then are only moved.
-        seeds: (B,), from which the views were drawn; with ``augmentation.jitter_on=device`` their colors are, too.
+        views: V batches (B, 3, S, S) of uint8, or already normalised, which are only moved.
+        seeds: (B,), from which the views were drawn, and with ``augmentation.jitter_on=device`` also their colors.
     """
     colors = None
     if recipe.augmentation.kind == "natural" and recipe.augmentation.jitter_on == "device":
@@ -43,15 +43,15 @@ def prepare(views: Views, recipe: Recipe, seeds: Tensor, device: torch.device) -
 
 
 def recolor(images: Tensor, colors: draws.Colors) -> None:
-    """Applies jitter, gray, blur and solarize in the official order to a batch (B, 3, H, W), in place.
+    """Applies jitter, grayscale, blur and solarize in the official order to a batch (B, 3, H, W), in place.
 
-    Levels are floats, but whole numbers after every operation, as PIL's are: an image comes out within a level or two
-    of :func:`pretrain.data.augment.recolored`, and within a few more after a turn of the hue, which that function
-    makes by way of 8-bit hues and saturations.
+    Levels are floats, but whole numbers after every operation, as in PIL. The result is within a level or two of
+    :func:`pretrain.data.augment.recolored`, or within a few more after a hue shift, for which that function uses 8-bit
+    hues and saturations.
 
     Args:
         images: levels 0 to 255.
-        colors: arrays that begin with B.
+        colors: arrays whose first dimension is B.
     """
     for place in range(colors.order.shape[-1]):
         for adjustment, adjust in ADJUSTMENTS.items():
@@ -70,10 +70,10 @@ def _change(
     *,
     is_on_host: bool = False,
 ) -> None:
-    """Puts ``change(image)`` or ``change(image, strength)`` in the place of each chosen image of the batch.
+    """Replaces each chosen image of the batch by ``change(image)`` or ``change(image, strength)``.
 
     Args:
-        is_on_host: leaves the strengths where they are, for a change that computes with them before the device does.
+        is_on_host: leave the strengths on the host, for a change that first computes something from them there.
     """
     chosen = torch.from_numpy(np.flatnonzero(is_chosen))
     if len(chosen) == 0:
@@ -104,26 +104,26 @@ def adjust_saturation(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Tensor, shifts: Tensor) -> Tensor:
-    """Turns each image's hue by its share (B, 1, 1, 1) of a full circle."""
+    """Shifts each image's hue by its share (B, 1, 1, 1) of a full circle."""
     value = images.amax(1, keepdim=True)
     chroma = value - images.amin(1, keepdim=True)
     red, green, blue = images.split(1, dim=1)
     scale = chroma.clamp_min(1)  # gray has chroma 0, and then no hue
     from_green, from_blue = 2 + (blue - red) / scale, 4 + (red - green) / scale
     hue = torch.where(value == red, (green - blue) / scale, torch.where(value == green, from_green, from_blue))
-    # In sixths of the circle. Each channel is at the value for a third of it, and a chroma lower for another.
+    # In sixths of the circle. Each channel equals the value over one third of it, and value - chroma over another.
     starts = constant([5, 3, 1], images.device).view(3, 1, 1)
     place = torch.remainder(starts + hue + 6 * shifts, 6)
     return (value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)).round_()
 
 
 def to_gray(images: Tensor) -> Tensor:
-    """Three channels of ITU-R 601 gray."""
+    """ITU-R 601 grayscale in three channels."""
     return _gray(images).round_().expand_as(images)
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Blurs each image by its sigma (B, 1, 1, 1) in pixels, on the host; outside of the image its edge is repeated."""
+    """Blurs each image with its sigma (B, 1, 1, 1, on the host) in pixels; edges are repeated outwards."""
     values = sigmas.flatten().tolist()
     num_taps = len(blur_kernel(max(values)))
     kernels = torch.from_numpy(np.stack([blur_kernel(sigma, num_taps) for sigma in values]))
@@ -151,7 +151,7 @@ def _gray(images: Tensor) -> Tensor:
 
 
 def _whole(levels: Tensor) -> Tensor:
-    """Levels without their fraction, as PIL drops it."""
+    """Levels truncated to whole numbers, as in PIL."""
     return levels.clamp_(0, 255).floor_()
 
 

@@ -1,6 +1,6 @@
 """The random decisions about views of photographs: torchvision's distributions, drawn for all views at once.
 
-All of them follow from the image's seed, so the training device can draw the same colors again by itself.
+They depend only on the image's seed, so the training device can draw the same colors again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from pretrain.data.ops import Array
 from pretrain.recipe import NUM_GLOBAL_CROPS, Augmentation
 
-_NUM_ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it takes the middle
-_RATIO = (3 / 4, 4 / 3)  # its narrowest and widest crop
+_NUM_ATTEMPTS = 10  # of torchvision's RandomResizedCrop, before it falls back to a center crop
+_RATIO = (3 / 4, 4 / 3)  # the smallest and largest aspect ratio of its crops
 _AREA = slice(0, _NUM_ATTEMPTS)
 _SHAPE = slice(_NUM_ATTEMPTS, 2 * _NUM_ATTEMPTS)
 _PLACE = slice(_SHAPE.stop, _SHAPE.stop + 2)
@@ -27,14 +27,14 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the four factors of the jitt
 
 
 class Colors(NamedTuple):
-    """How the colors of views are changed; each array begins with the views' dimensions (...).
+    """How the colors of views are changed; the leading dimensions (...) of each array are those of the views.
 
     Attributes:
-        is_jittered: (...), whether the four adjustments are made.
+        is_jittered: (...), whether the four adjustments are applied.
         factors: (..., 4), of BRIGHTNESS, CONTRAST, SATURATION (1 changes nothing) and HUE (0 changes nothing).
-        order: (..., 4), the adjustments, first to last.
+        order: (..., 4), the adjustments from first to last.
         is_gray, is_solarized: (...).
-        sigma: (...) of the blur, in pixels; 0 where there is none.
+        sigma: (...), of the blur, in pixels; 0 for none.
     """
 
     is_jittered: Array
@@ -46,16 +46,16 @@ class Colors(NamedTuple):
 
 
 def draw(seed: int, num_views: int) -> Array:
-    """The uniform numbers (num_views, D) from which the views of one image follow."""
+    """The uniform random numbers (num_views, D) that determine the views of one image."""
     return np.random.Generator(np.random.PCG64(seed)).random((num_views, _NUM_DRAWS))
 
 
 def crop_boxes(draws: Array, scales: Sequence[tuple[float, float]], height: int, width: int) -> Array:
-    """Where each view is cut out: (V, 4) of top, left, height and width, torchvision's RandomResizedCrop.
+    """Where each view is cropped: (V, 4) of top, left, height and width, as in torchvision's RandomResizedCrop.
 
     Args:
-        draws: (V, D), of :func:`draw`.
-        scales: each view's smallest and largest share of the area.
+        draws: (V, D), from :func:`draw`.
+        scales: each view's smallest and largest share of the image's area.
         height, width: of the image.
     """
     low, high = np.array(scales).T[..., None]
@@ -68,7 +68,7 @@ def crop_boxes(draws: Array, scales: Sequence[tuple[float, float]], height: int,
     sizes = np.stack([heights[view, first], widths[view, first]], 1)
     places = np.floor(draws[:, _PLACE] * ([height + 1, width + 1] - sizes))
     boxes = np.concatenate([places, sizes], 1)
-    # Where no attempt fits: the largest box in the middle of the image that is not too narrow or too wide.
+    # If no attempt fits: the largest box at the center of the image whose aspect ratio is in range.
     box_height, box_width = min(height, round(width / _RATIO[0])), min(width, round(height * _RATIO[1]))
     boxes[~fits.any(1)] = (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
     return boxes.astype(np.int64)
@@ -83,7 +83,7 @@ def colors(draws: Array, settings: Augmentation) -> Colors:
     """How the colors are changed: torchvision's ColorJitter, RandomGrayscale and RandomSolarize, and the blur.
 
     Args:
-        draws: (..., V, D), of :func:`draw`; the global views come first.
+        draws: (..., V, D), from :func:`draw`; the global views come first.
     """
     kinds = np.minimum(np.arange(draws.shape[-2]), NUM_GLOBAL_CROPS)  # first global, second global, local ones
     reach = np.array([settings.brightness, settings.contrast, settings.saturation, settings.hue])

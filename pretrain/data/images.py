@@ -19,7 +19,7 @@ from twist_common.names import PackedNames
 
 
 class UnreadableImageError(Exception):
-    """A file is no image, or only the beginning of one."""
+    """A file is not an image, or is truncated."""
 
 
 class ImageSource(Protocol):
@@ -28,8 +28,8 @@ class ImageSource(Protocol):
     Attributes:
         labels: (N,); all 0 where there are none.
         sha256: of the images' names.
-        shard_sizes: number of images in each file that holds many, in the order of the indices; None where each
-            image is a file of its own.
+        shard_sizes: number of images in each shard, in the order of the indices; None if each image is a file of its
+            own.
     """
 
     labels: Tensor
@@ -37,7 +37,7 @@ class ImageSource(Protocol):
     shard_sizes: list[int] | None
 
     def name(self, index: int) -> str:
-        """What to call the image in a message."""
+        """The image's name in messages."""
 
     def read(self, index: int) -> bytes:
         """The image file's content.
@@ -77,7 +77,7 @@ class ImageFolderSource:
 
 
 def decode(content: bytes) -> Array:
-    """An image file as (H, W, 3) of uint8, RGB; the camera's orientation, if it is recorded, is not applied.
+    """An image file as (H, W, 3) of uint8, RGB; an orientation recorded by the camera is not applied.
 
     Raises:
         UnreadableImageError: it is damaged, truncated, empty or no image.
@@ -87,10 +87,10 @@ def decode(content: bytes) -> Array:
         image: Array | None = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
         if image is not None:
             return image
-    # OpenCV fills what is missing from a file with gray, so the rarer cases go to PIL, which is strict.
+    # OpenCV silently fills the missing part of a truncated file with gray, so everything else goes to PIL.
     try:
         with Image.open(io.BytesIO(content)) as opened:
-            return np.array(rgb(opened))  # a copy: torch wants arrays that it may write to
+            return np.array(rgb(opened))  # a copy, because torch needs a writable array
     except UnidentifiedImageError:
         raise UnreadableImageError(what_it_is(content)) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,8 +1,8 @@
 """The operations on photographs, one image at a time: uint8 arrays (H, W, 3), RGB, in and out.
 
-Each does what PIL does (through torchvision's transforms, which the official code uses), by a table over all levels or
-by OpenCV's vector code. Where the result is not PIL's to the bit, the docstring says by how much;
-``tests/numerics/test_pretrain_augment.py`` holds these bounds.
+Each does what PIL does (which the official code uses through torchvision's transforms), with a lookup table over all
+levels or with OpenCV's vectorised code. If the result is not identical to PIL's, the docstring gives the difference;
+``tests/numerics/test_pretrain_augment.py`` checks these bounds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def adjust_brightness(image: Array, factor: float) -> Array:
 def adjust_contrast(image: Array, factor: float) -> Array:
     """Multiplies the difference from the image's mean gray level by ``factor``; within 1 level of PIL.
 
-    The mean is taken over unrounded gray levels; it is PIL's except next to a half.
+    The mean is taken over unrounded gray levels; it may round differently from PIL's if it is close to a half.
     """
     red, green, blue = cv2.mean(image)[:3]
     return cv2.LUT(image, _blend_table(int(0.299 * red + 0.587 * green + 0.114 * blue + 0.5), factor))
@@ -57,15 +57,15 @@ def adjust_saturation(image: Array, factor: float) -> Array:
     return cv2.addWeighted(image, factor, to_gray(image), 1 - factor, _FLOOR)
 
 
-# PIL drops the fraction where OpenCV rounds. The 0.002 keep whole numbers whole in spite of float error.
+# PIL truncates where OpenCV rounds. The missing 0.002 protect whole numbers from floating-point error.
 _FLOOR = -0.498
 
 
 def adjust_hue(image: Array, shift: float) -> Array:
-    """Turns the hue by ``shift`` of a full circle, -0.5 to 0.5.
+    """Shifts the hue by ``shift`` of a full circle, -0.5 to 0.5.
 
-    Like PIL by way of 8-bit hue, saturation and value, but rounded where PIL drops fractions: in photographs 0.5 levels
-    apart on average and 9 at most, in noise 1.1 and 13; PIL is as far from a turn without any rounding.
+    Uses 8-bit hue, saturation and value like PIL, but rounds where PIL truncates: the results differ by 0.5 levels on
+    average and 9 at most in photographs, by 1.1 and 13 in noise; PIL is as far from an exact shift.
     """
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.int32(shift * 255).astype(np.uint8)  # wraps around, as hue does
@@ -73,16 +73,16 @@ def adjust_hue(image: Array, shift: float) -> Array:
 
 
 def to_gray(image: Array) -> Array:
-    """Three channels of ITU-R 601 gray; within 1 level of PIL."""
+    """ITU-R 601 grayscale in three channels; within 1 level of PIL."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def gaussian_blur(image: Array, sigma: float) -> Array:
-    """Blurs by PIL's approximation of a Gaussian; outside of the image its edge is repeated.
+    """Blurs with PIL's approximation of a Gaussian; the edges of the image are repeated outwards.
 
-    PIL rounds six times on the way where this rounds once: within 3 levels, 1.0 on average at most. In the outermost
-    6 pixels it may be 9 levels in photographs and 22 in noise: PIL repeats the edge anew before each of the three boxes
-    that make up the kernel.
+    PIL rounds six times, this once: they differ by at most 3 levels, and at most 1.0 on average. In the outermost 6
+    pixels the difference may reach 9 levels in photographs and 22 in noise, because PIL repeats the edges again before
+    each of the three boxes that make up the kernel.
     """
     kernel = blur_kernel(sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)

@@ -14,7 +14,7 @@ from twist_common.errors import UserError
 
 Key = tuple[int, int]  # (epoch, index of the image)
 
-# Images are shuffled within this many shards: about 64,000 images where a shard holds 1,000, for a few open files.
+# Images are shuffled within windows of this many shards: about 64,000 images of 1,000-image shards, for few open files.
 WINDOW_SHARDS = 64
 
 
@@ -22,8 +22,8 @@ def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequen
     """Every image once, in the order of this epoch.
 
     Args:
-        shard_sizes: images in each shard. The shards are taken in a random order, and the images of every
-            ``WINDOW_SHARDS`` of them are shuffled; with no more shards than that it is a plain permutation.
+        shard_sizes: images in each shard. The shards are visited in random order, and the images of every
+            ``WINDOW_SHARDS`` of them are shuffled together; with no more shards than that it is a plain permutation.
     """
     generator = torch.Generator().manual_seed(order_seed(recipe.seed, epoch))
     if shard_sizes is None or len(shard_sizes) <= WINDOW_SHARDS:
@@ -43,7 +43,7 @@ def epoch_order(recipe: Recipe, epoch: int, num_images: int, shard_sizes: Sequen
 
 
 class OrderedImages(Protocol):
-    """What is put in order: a :class:`pretrain.data.dataset.TwistDataset`, as far as it matters here."""
+    """What this module needs of a :class:`pretrain.data.dataset.TwistDataset`."""
 
     shard_sizes: Sequence[int] | None
 
@@ -51,25 +51,25 @@ class OrderedImages(Protocol):
 
 
 class TrainingOrder:
-    """This process's lists of (epoch, index), one for each part of a step's batch, to the last epoch of both stages.
+    """This process's lists of (epoch, index), one for each accumulated part of each step, up to the end of the run.
 
-    What does not fill a batch at the end of an epoch is left out. Every step's batch is the same images whatever the
-    number of processes, and so is every accumulated part, which they share in equal, consecutive pieces.
+    Images that do not fill a batch at the end of an epoch are dropped. The batch of a step has the same images whatever
+    the number of processes, and so does each accumulated part, which the processes share in equal, consecutive pieces.
 
     Attributes:
-        steps_per_epoch: steps of the optimiser.
+        steps_per_epoch: optimiser steps.
     """
 
     def __init__(
         self, recipe: Recipe, images: OrderedImages, *, step: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
-        """Begins anywhere in the run, for any process.
+        """Starts at any step of the run, for any process.
 
         Args:
-            step: steps that are done.
+            step: number of completed steps.
 
         Raises:
-            UserError: the batch cannot be cut into equal parts, or these be shared in equal pieces.
+            UserError: the batch cannot be split into equal parts, or these into equal pieces.
         """
         batch_size, accumulation = recipe.data.batch_size, recipe.data.accumulation
         if batch_size % (accumulation * world_size):

@@ -1,4 +1,4 @@
-"""Training images in WebDataset shards: a few large tar files, for file systems that do not like a million small ones.
+"""Training images in WebDataset shards: a few large tar files, for file systems that are slow with many small ones.
 
 Any image can be read on its own (:mod:`twist_common.shards`), so the order of images, and a start in the middle of it,
 are those of a folder of images.
@@ -36,7 +36,7 @@ class ShardSource(TarShards):
         self.labels = torch.from_numpy(self.places[:, 3].copy())
         self.shard_sizes = np.bincount(self.places[:, 0], minlength=len(self.shards)).tolist()
         self.sha256 = self.keys.sha256()
-        # A batch is drawn from a window of shards, which has to hold most classes.
+        # A batch comes from a window of shards, which must contain most classes.
         num_shards, num_labels = (len(np.unique(column)) for column in (self.places[:, 0], self.labels))
         labels_per_shard = len(np.unique(self.places[:, [0, 3]], axis=0)) / num_shards
         if num_shards > WINDOW_SHARDS and labels_per_shard * WINDOW_SHARDS < num_labels / 2:

@@ -2,8 +2,8 @@
 
 With l = log(p + eps), the sum over pairs of (p_i - p_j)(l_i - l_j) / 2 needs no pairs: a global view is compared with
 every other view and a local view with every global one, so sums over views are enough. Backward keeps the logits and
-the mean distributions, and computes the probabilities again. Images go through in chunks that stay in the cache, so
-the gradient is the only large tensor that is made.
+the mean distributions, and recomputes the probabilities. Images are processed in chunks that fit into the cache, so
+the gradient is the only large tensor that is allocated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GPU_CHUNK_BYTES = 2**26
 
 
 class Distributions(NamedTuple):
-    """Class distributions of some images: probabilities, probabilities + eps, logarithms of these; (V, images, C)."""
+    """Class distributions of some images: probabilities, probabilities + eps, and their logarithms; (V, images, C)."""
 
     probs: Tensor
     shifted: Tensor
@@ -34,12 +34,12 @@ class Distributions(NamedTuple):
 class Partners(NamedTuple):
     """The gradient of consistency with respect to the probabilities of some views.
 
-    It is ``own_weight * logs - log_sum - (own_weight * eps + prob_sum) / shifted``, up to what is the same for all
-    classes, which has no effect on the logits' gradient.
+    It is ``own_weight * logs - log_sum - (own_weight * eps + prob_sum) / shifted``, up to a term that is the same for
+    all classes and so has no effect on the gradient of the logits.
 
     Attributes:
         view_weight: each of these views' share in sharpness and diversity.
-        prob_sum, log_sum: (images, C), weighted sums over the views that these are compared with; None is 0.
+        prob_sum, log_sum: (images, C), weighted sums over the views that these are compared with; None means 0.
     """
 
     views: slice
@@ -59,7 +59,7 @@ class Pairing(Protocol):
     view_weights: list[float]
 
     def consistency(self, images: slice, own: Distributions) -> Tensor:
-        """The sum of consistency over these images, whose distributions may be overwritten."""
+        """The sum of consistency over these images; may overwrite their distributions."""
 
     def partners(self, images: slice, own: Distributions) -> list[Partners]:
         """The partners of every view, group by group."""
@@ -71,15 +71,15 @@ class EveryPair:
     def __init__(self, num_views: int, num_global: int) -> None:
         met = [num_views - 1] * num_global + [num_global] * (num_views - num_global)
         self.globals, self.locals = slice(0, num_global), slice(num_global, num_views)
-        self.scale = 1 / sum(met)  # each pair is in it twice
+        self.scale = 1 / sum(met)  # this sum counts each pair twice
         self.view_weights = [self.scale * count for count in met]
-        # The sum over all views includes a global view itself, which this makes up for.
+        # The sum over all views includes the global view itself; this weight corrects for it.
         self.global_weight = self.scale * num_views
         self.local_weight = self.scale * num_global
 
     def consistency(self, images: slice, own: Distributions) -> Tensor:
         """See :class:`Pairing`."""
-        # Only differences matter. Those of similar views are small, and so is rounding once a view is subtracted.
+        # Only differences matter, and those of similar views are small: subtracting one view keeps rounding small too.
         logs = own.logs.sub_(own.logs[0].clone())
         products = _view_products(own.probs, logs)
         global_logs = logs[self.globals].sum(dim=0)
@@ -125,7 +125,7 @@ class TeacherPairs:
 
 
 def distributions(logits_VBC: Tensor, images: slice, eps: float) -> Distributions:  # noqa: N803
-    """The distributions of these images, in at least single precision: probabilities are as small as eps, 1e-5."""
+    """The distributions of these images, in at least single precision: probabilities may be as small as eps, 1e-5."""
     probs = logits_VBC[:, images].softmax(dim=-1, dtype=_dtype(logits_VBC))
     shifted = probs + eps
     return Distributions(probs, shifted, shifted.log())
@@ -134,8 +134,8 @@ def distributions(logits_VBC: Tensor, images: slice, eps: float) -> Distribution
 class TwistTerms(torch.autograd.Function):
     """(consistency, sharpness, diversity) of the whole batch of all processes, from logits (V, B, C).
 
-    Forward takes one collective, backward none: provided that every process computes the same from the terms, the
-    gradient is the one that becomes that of the whole batch in DistributedDataParallel's mean over processes.
+    The forward pass takes one collective, the backward pass none. Provided that every process computes the same loss
+    from the terms, DistributedDataParallel's mean over processes yields the gradient of the whole batch.
     """
 
     @staticmethod
@@ -207,7 +207,7 @@ def _chunks(logits_VBC: Tensor) -> Iterator[slice]:  # noqa: N803
 
 
 def _full_precision(logits: Tensor) -> torch.autocast:
-    """Autocast would take scalar products of probabilities in half precision."""
+    """Disables autocast, which would compute scalar products of probabilities in half precision."""
     return torch.autocast(logits.device.type, enabled=False)
 
 

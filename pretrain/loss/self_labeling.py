@@ -1,4 +1,4 @@
-"""The second stage's objective: a confident prediction on one global view is the label of the other views."""
+"""The objective of the second stage: a confident prediction on one global view becomes the label of the other views."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pretrain.recipe import NUM_GLOBAL_CROPS
 
 
 class SelfLabelingLoss(NamedTuple):
-    """The objective and how images were chosen: scalars, the same in every process.
+    """The objective and how images were selected: scalars, the same in every process.
 
     Attributes:
-        total: cross-entropy, the mean over the labelled images of all processes.
-        threshold: confidence of the least confident image that is labelled.
+        total: cross-entropy, averaged over the labelled images of all processes.
+        threshold: confidence of the least confident labelled image.
         kept: the share of the batch that is labelled.
     """
 
@@ -28,17 +28,17 @@ class SelfLabelingLoss(NamedTuple):
 
 
 def self_labeling_loss(logits_VBC: Tensor, keep_share: float) -> SelfLabelingLoss:  # noqa: N803 - views, images, classes
-    """Cross-entropy of every view but one with the label that this one gives.
+    """Cross-entropy of an image's other views with the label that its more confident global view predicts.
 
-    An image's anchor is the more confident of its two global views, by its largest probability; the class of that
-    probability is the label, without gradient. The other global view and every local view have to predict it; their
-    mean counts. The most confident images of the whole batch of all processes are labelled, which takes two
-    collectives; the gradient is the one that becomes that of the whole batch in DistributedDataParallel's mean over
-    processes. Follows the official ``engine.py``, whose quantile is that of each process's share.
+    The anchor of an image is the more confident of its two global views, by its largest probability. The class of that
+    probability is the label, without gradient; the loss is averaged over the other global view and all local views.
+    Only the most confident images of the whole batch of all processes are labelled, which takes two collectives.
+    DistributedDataParallel's mean over processes yields the gradient of the whole batch. Follows the official
+    ``engine.py``, which takes its quantile over the images of each process instead.
 
     Args:
-        logits_VBC: (V, B, C), this process's share of the batch, global views first; as many images in each process.
-        keep_share: of the batch to label; rounded down, but at least one image.
+        logits_VBC: (V, B, C), this process's share of the batch, global views first; equally many images per process.
+        keep_share: share of the batch to label; rounded down, but at least one image.
 
     Raises:
         ValueError: fewer than two views, or ``keep_share`` is not over 0 and up to 1.
@@ -52,7 +52,7 @@ def self_labeling_loss(logits_VBC: Tensor, keep_share: float) -> SelfLabelingLos
 
     everywhere = gather_over_processes(confidences)  # (images of all processes,)
     num_kept = max(1, int(keep_share * len(everywhere)))
-    # Images of equal confidence, as when many are at 1, are taken in the batch's order until the share is reached.
+    # Images of equal confidence, as when many are at 1, are taken in batch order until the share is reached.
     ordered, images = everywhere.sort(descending=True, stable=True)
     is_kept = own_part(torch.zeros_like(everywhere, dtype=torch.bool).scatter_(0, images[:num_kept], True))  # (B,)
 

@@ -10,9 +10,9 @@ distributions P1 and P2, each (B, C) and the softmax of logits (B, C), of two vi
 with H(p) = -sum_c p_c log(p_c + eps), and eps in KL's logarithms too, as in the official ``objective.py``. With more
 views the loss is the mean over pairs of them.
 
-In a ``torch.distributed`` run every value is that of the whole batch of all processes, takes one collective, and
-carries its gradient. ``pretrain.loss.textbook`` has the same as the paper writes it, ``pretrain.loss.closed_form`` as
-it is computed.
+In a ``torch.distributed`` run every value is that of the whole batch of all processes, with its gradient, at the cost
+of one collective. ``pretrain.loss.textbook`` has the formulas as in the paper, ``pretrain.loss.closed_form`` how they
+are computed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pretrain.loss.closed_form import EveryPair, Pairing, TeacherPairs, TwistTer
 
 
 class TwistLoss(NamedTuple):
-    """The objective and its terms, each a scalar; the weights alpha and beta are in ``total`` only.
+    """The objective and its terms, each a scalar; the weights alpha and beta affect only ``total``.
 
     Attributes:
         total: ``consistency + alpha * sharpness - beta * diversity``.
@@ -49,8 +49,8 @@ def twist_loss(
     Args:
         logits_a, logits_b: (B, C), this process's share of the batch.
         alpha, beta: weights of sharpness and diversity (the official ``1 + lam1`` and ``lam2``).
-        eps: added to probabilities inside the logarithms. It matters: with C = 4096 most probabilities are of its
-            size, and without it the gradient changes by 41 %.
+        eps: added to probabilities inside logarithms. It matters: with C = 4096 most probabilities are of this
+            magnitude, and without it the gradient changes by 41 %.
 
     Raises:
         ValueError: the shapes differ or are not (B, C).
@@ -69,8 +69,8 @@ def multicrop_twist_loss(
 ) -> TwistLoss:
     """The loss of V views: the mean over every pair of a global view and a later view.
 
-    These are 2(V - 1) - 1 pairs with two global views. Each pair's sharpness and diversity is the mean of its two
-    views' own.
+    With two global views these are 2(V - 1) - 1 pairs. A pair's sharpness and diversity are the means of those of its
+    two views.
 
     Args:
         logits_VBC: (V, B, C), this process's share of the batch, global views first.
@@ -93,18 +93,18 @@ def momentum_twist_loss(
     beta: float = 1.0,
     eps: float = 1e-5,
 ) -> TwistLoss:
-    """The loss with a momentum encoder: the student's views are to match the teacher's global views.
+    """The loss with a momentum encoder: the student's views should match the teacher's global views.
 
-    Consistency is KL(teacher's view t || student's view s), the mean over every t and every s other than t: T(V - 1)
-    pairs. Sharpness and diversity are the mean over all views of the student.
+    Consistency is KL(teacher's view t || student's view s), averaged over all t and all s other than t: T(V - 1)
+    pairs. Sharpness and diversity are averaged over all views of the student.
 
     Args:
         student_VBC: (V, B, C), this process's share of the batch, global views first.
-        teacher_TBC: (T, B, C), the teacher's logits of the first T of these views; gets no gradient.
+        teacher_TBC: (T, B, C), the teacher's logits of the first T of these views; they get no gradient.
         alpha, beta, eps: see :func:`twist_loss`.
 
     Raises:
-        ValueError: the teacher's logits are not those of the student's first views, or there is one view only.
+        ValueError: the teacher's logits do not fit the student's first views, or there is only one view.
     """
     views, images, classes = student_VBC.shape
     if views < 2 or not 1 <= len(teacher_TBC) <= views or teacher_TBC.shape[1:] != (images, classes):

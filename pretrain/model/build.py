@@ -1,4 +1,4 @@
-"""The table of backbones: a network from its name."""
+"""The table of backbones, and how one is built from its name."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def build_backbone(name: str, drop_path: float = 0.0, position_resampling: Resam
     Args:
         name: a key of :data:`BACKBONES`.
         drop_path: rate of stochastic depth in the last block; ViTs only.
-        position_resampling: the rule for images of other sizes than 224 px; ViTs only. Pre-training takes its recipe's
-            choice, transfer timm's.
+        position_resampling: how position embeddings are resampled for images that are not 224 px; ViTs only.
+            Pre-training uses its recipe's choice, transfer timm's.
 
     Raises:
         UserError: there is no backbone of this name, or ``drop_path`` is set for a ResNet.

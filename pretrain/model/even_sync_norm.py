@@ -1,4 +1,4 @@
-"""torch's synchronised batch norm without the host's waits: for processes that all have a batch."""
+"""torch's synchronised batch norm without host waits, for processes whose batches are never empty."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn.modules import _functions
 
 
 class EvenSyncBatchNorm(nn.SyncBatchNorm):
-    """Batch norm over the batches of all processes, none of which is empty; on GPUs.
+    """Batch norm over the batches of all processes, none of which may be empty; on GPUs.
 
-    torch's own leaves out the statistics of empty batches by three masks, each of which makes the host wait for the
-    device, in every layer. The collectives are the same: one of mean, inverse deviation and count forward, and one of
-    two sums backward.
+    torch's own excludes empty batches with three masks, each of which makes the host wait for the device, in every
+    layer. The collectives are the same: one of mean, inverse standard deviation and count in the forward pass, and one
+    of two sums in the backward pass.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
+        """Normalises (N, C, ...) with the statistics of all processes; in eval mode with the running ones."""
         if not self.training:
             return super().forward(input)
         running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
@@ -34,7 +34,7 @@ class EvenSyncBatchNorm(nn.SyncBatchNorm):
 
 
 class _EvenSyncBatchNorm(_functions.SyncBatchNorm):
-    """torch's function, whose gradient it keeps."""
+    """torch's function with another forward pass; the backward pass is torch's."""
 
     @staticmethod
     def forward(
@@ -67,7 +67,7 @@ class _EvenSyncBatchNorm(_functions.SyncBatchNorm):
 
 
 def without_waits(network: nn.Module) -> None:
-    """Makes torch's own synchronised norms of this kind, in place; every process must have a batch for each of them."""
+    """Turns torch's synchronised norms into this kind, in place; no process's batch may be empty."""
     for module in network.modules():
         if getattr(type(module), "forward", None) is nn.SyncBatchNorm.forward:  # frameworks have classes of their own
             module.__class__ = EvenSyncBatchNorm

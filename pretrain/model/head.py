@@ -21,9 +21,9 @@ class ProjectionHead(nn.Module):
         in_features: size of the backbone's feature.
         hidden: width of both hidden layers (4096 in the paper).
         num_classes: C.
-        activation: ``"relu"`` or ``"gelu"``. Heads with GELU are the ViTs': they draw the weights of their linear
-            layers from a truncated normal distribution of deviation 0.02, as the backbone does.
-        nbs: without it the head ends with the linear layer (the paper's table 7).
+        activation: ``"relu"`` or ``"gelu"``. Heads with GELU are for ViTs: like the backbone's, the weights of their
+            linear layers are drawn from a truncated normal distribution with standard deviation 0.02.
+        nbs: if False, the head ends with the linear layer (the paper's table 7).
 
     Raises:
         UserError: there is no activation of this name.
@@ -53,21 +53,21 @@ class ProjectionHead(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor, num_views: int = 1) -> Tensor:
-        """Features (N, in_features) to logits (N, num_classes); N is ``num_views`` times as many as images."""
+        """Features (N, in_features) to logits (N, num_classes); N is ``num_views`` times the number of images."""
         logits: Tensor = self.nbs(self.mlp(features), num_views)
         return logits
 
 
 class NoNorm(nn.Module):
-    """Takes the place of :class:`pretrain.model.norms.BunchNorm` and changes nothing."""
+    """Replaces :class:`pretrain.model.norms.BunchNorm` where there is no NBS; does nothing."""
 
     def forward(self, logits: Tensor, num_views: int = 1) -> Tensor:
-        """Returns the logits as they are."""
+        """Returns the logits unchanged."""
         return logits
 
 
 def head_config(settings: Model, in_features: int) -> dict[str, Any]:
-    """The arguments of a recipe's :class:`ProjectionHead`, which are exported beside its weights."""
+    """The arguments of a recipe's :class:`ProjectionHead`; they are exported with its weights."""
     return {
         "in_features": in_features,
         "hidden": settings.hidden,

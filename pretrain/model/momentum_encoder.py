@@ -1,4 +1,4 @@
-"""The momentum encoder: a moving average of the network, whose global views the student learns to match."""
+"""The momentum encoder: a moving average of the network, whose predictions the student learns to match."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pretrain.model.twist_model import TwistModel
 
 
 class MomentumEncoder(TwistModel):
-    """A copy of the network that follows it, without gradients; ``state_dict`` has the keys of the network's.
+    """A copy of the network that follows it, without gradients; its state dict has the same keys.
 
-    - Its parameters are averages, by :meth:`update`.
-    - It stays in train mode: its batch norms, NBS too, normalise its two global views by statistics of these views,
-      over the same processes and bunches as the student's. The student's own statistics would not do, because they
-      mix global and local views.
-    - Its buffers are not averages. They are the norms' running statistics, and each norm tracks those of its own
-      inputs: these belong to the averaged weights. They play no part in training, only later in eval mode.
+    - Its parameters are moving averages, see :meth:`update`.
+    - It stays in train mode: its batch norms, including NBS, normalise its two global views with the statistics of
+      these views, over the same processes and bunches as the student's. The student's statistics would be wrong here,
+      because they mix global and local views.
+    - Its buffers are not averages. They are the running statistics of its own norms, which match the averaged weights.
+      They are not used in training, only later in eval mode.
     - Stochastic depth stays on, at the student's rates.
 
-    All four are as in the official code. DistributedDataParallel does not know of it: every process makes the same
+    All four are as in the official code. It is not wrapped in DistributedDataParallel: every process makes the same
     copy and the same updates.
 
     Args:
-        student: on its device, with its batch norms synchronised and its bunches assigned.
+        student: already on its device, with synchronised batch norms and assigned bunches.
     """
 
     def __init__(self, student: TwistModel) -> None:
@@ -44,7 +44,7 @@ class MomentumEncoder(TwistModel):
         """Moves the parameters towards the student's.
 
         Args:
-            student: the network that this one was made from, after its step.
-            share: of the average that is kept, 0 to 1 (DINO's and the official code's ``momentum``).
+            student: the network that this one was copied from, after its optimiser step.
+            share: the share of the average that is kept, 0 to 1 (``momentum`` in DINO and in the official code).
         """
         torch._foreach_lerp_(list(self.parameters()), list(student.parameters()), 1 - share)

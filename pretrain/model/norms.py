@@ -1,7 +1,7 @@
 """Batch norms over more or less than a process's batch: NBS over bunches of images, all others over all processes.
 
-NBS is the norm before the softmax. Officially a bunch is 256 images, however many processes they are spread over:
-with the statistics of the whole batch the classes would be easier to even out.
+NBS is the batch norm before the softmax. In the official code a bunch is 256 images, over however many processes they
+are spread: with statistics of the whole batch, it would be easier to balance the classes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from twist_common.errors import UserError
 
 @dataclass(frozen=True)
 class BunchLayout:
-    """How bunches are laid over processes: several in each, or each over several.
+    """How bunches are distributed over processes: several in each, or each across several.
 
     Attributes:
-        images: of a bunch that one process has.
-        processes: that share a bunch; consecutive ranks.
+        images: number of images of a bunch in one process.
+        processes: number of processes that share a bunch; they have consecutive ranks.
     """
 
     images: int
@@ -36,11 +36,11 @@ class BunchLayout:
 
 
 def bunch_layout(bunch_size: int | None, part_size: int, world_size: int) -> BunchLayout:
-    """Lays bunches over the processes.
+    """Distributes bunches over the processes.
 
     Args:
-        bunch_size: images; None takes the whole part.
-        part_size: images over all processes that go through the network together: ``data.batch_size`` divided by
+        bunch_size: images in a bunch; None: the whole part.
+        part_size: images over all processes that pass through the network together: ``data.batch_size`` divided by
             ``data.accumulation``.
 
     Raises:
@@ -72,15 +72,15 @@ class _Place:
     group: dist.ProcessGroup | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Place:
-        """Returns itself: a copied norm, a momentum encoder's, shares the group, which cannot be copied."""
+        """Returns itself: the copied norm of a momentum encoder shares the group, which cannot be copied."""
         return self
 
 
 class BunchNorm(nn.BatchNorm1d):
     """Batch norm without affine over bunches of images; its state dict has the keys of ``BatchNorm1d(affine=False)``.
 
-    Without :func:`assign_bunches` all rows that it is given are one bunch. The running statistics follow the mean
-    over this process's bunches; see :func:`average_running_statistics`.
+    Without :func:`assign_bunches`, all rows of an input are one bunch. The running statistics track the mean over this
+    process's bunches; see :func:`average_running_statistics`.
 
     Args:
         num_classes: C.
@@ -91,9 +91,9 @@ class BunchNorm(nn.BatchNorm1d):
         self.place: _Place | None = None
 
     def forward(self, logits_NC: Tensor, num_views: int = 1) -> Tensor:  # noqa: N803 - rows, classes
-        """Normalises (N, C), the rows of all images in the first view, then those of the next.
+        """Normalises (N, C): first the rows of the first view of all images, then those of the next view, and so on.
 
-        Half-precision rows, as autocast makes them, are normalised in single precision and stay in it.
+        Half-precision rows, as autocast produces them, are normalised and returned in single precision.
 
         Raises:
             ValueError: the rows are not whole views of whole bunches.
@@ -116,7 +116,7 @@ class BunchNorm(nn.BatchNorm1d):
         outputs, means, variances = [], [], []
         for bunch in logits_NC.unflatten(0, (num_views, -1)).split(num_images, dim=1):
             mean, variance = (torch.zeros_like(each) for each in _running(self))
-            # With a momentum of 1 the running statistics become those of this bunch.
+            # With a momentum of 1, mean and variance become those of this bunch.
             rows = F.batch_norm(bunch.flatten(0, 1), mean, variance, training=True, momentum=1.0, eps=self.eps)
             outputs.append(rows.unflatten(0, bunch.shape[:2]))
             means.append(mean)
@@ -126,7 +126,7 @@ class BunchNorm(nn.BatchNorm1d):
 
 
 def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, process: Process) -> None:
-    """Says which images share the norm's statistics. Every process has to call it, in the same order.
+    """Sets which images share the norm's statistics. Every process must call this, in the same order.
 
     Bunches are consecutive images of the part, process after process.
 
@@ -141,7 +141,7 @@ def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, proc
     if 1 < layout.processes < process.world_size:
         for first in range(0, process.world_size, layout.processes):
             ranks = range(first, first + layout.processes)
-            made = dist.new_group([*ranks])  # by every process, members or not
+            made = dist.new_group([*ranks])  # every process must call this, whether or not it is a member
             if process.rank in ranks:
                 assert isinstance(made, dist.ProcessGroup)
                 group = made
@@ -150,11 +150,11 @@ def assign_bunches(norm: BunchNorm, bunch_size: int | None, part_size: int, proc
 
 @torch.no_grad()
 def average_running_statistics(model: nn.Module, process: Process) -> None:
-    """Brings the running statistics of every :class:`BunchNorm` in ``model`` to their mean over processes.
+    """Replaces the running statistics of every :class:`BunchNorm` in ``model`` by their mean over processes.
 
-    They are moving averages, so it makes no difference how often this is done: before a checkpoint is enough.
-    DistributedDataParallel has to leave buffers alone (``forward_sync_buffers=False``), or they would be
-    the first process's.
+    They are moving averages, and averaging is linear, so doing this before each checkpoint is enough.
+    DistributedDataParallel must not synchronise buffers (``forward_sync_buffers=False``), or all processes would get
+    those of the first one.
     """
     norms = [module for module in model.modules() if isinstance(module, BunchNorm)]
     if process.world_size == 1 or not norms:
@@ -168,9 +168,9 @@ def average_running_statistics(model: nn.Module, process: Process) -> None:
 
 
 def sync_batch_norms(module: nn.Module, process: Process) -> None:
-    """Makes every batch norm within ``module`` but NBS take its statistics over all processes.
+    """Makes every batch norm within ``module`` except NBS take its statistics over all processes.
 
-    State-dict keys stay the same. NBS has bunches of its own: :func:`assign_bunches`.
+    The keys of the state dict stay the same. For NBS, see :func:`assign_bunches`.
     """
     if process.world_size == 1:
         return
@@ -187,13 +187,13 @@ def sync_batch_norms(module: nn.Module, process: Process) -> None:
 
 
 class GlooSyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes, for CPUs; torch's own kernels are for GPUs only."""
+    """Batch norm over the batches of all processes, for CPUs; torch's own supports only GPUs."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Accepts any number of dimensions from two on."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalises (N, C, ...) by the statistics of all processes; in eval mode by the running ones."""
+        """Normalises (N, C, ...) with the statistics of all processes; in eval mode with the running ones."""
         if not self.training:
             return super().forward(input)
         output, mean, variance = normalize_over_processes(input, eps=self.eps)
@@ -205,7 +205,7 @@ class GlooSyncBatchNorm(_BatchNorm):
 
 
 def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Moves a norm's running statistics towards a batch's (C,), unless tracking is switched off."""
+    """Updates a norm's running statistics with those of a batch, each (C,), unless tracking is switched off."""
     if not norm.track_running_stats:  # in the first of two forward passes, see pretrain.run.step
         return
     assert norm.momentum is not None and norm.num_batches_tracked is not None
@@ -222,9 +222,9 @@ def _running(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
 def normalize_over_processes(
     input: Tensor, *, eps: float, group: dist.ProcessGroup | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch norm without affine whose statistics are those of all processes of a group; on CPUs and GPUs.
+    """Batch norm without affine parameters, with the statistics of all processes of a group; on CPUs and GPUs.
 
-    Its gradient takes every process's loss into account, by a collective of its own.
+    Its backward pass has a collective too, so that the gradient accounts for the losses of all processes.
 
     Args:
         input: (N, C, ...); N may differ between processes.
@@ -245,7 +245,7 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         dims = [0, *range(2, input.dim())]
         own_mean = wide.mean(dims, keepdim=True)
         own_squares = (wide - own_mean).square_().sum(dims).double()
-        # The sums in double precision: E[x^2] - E[x]^2 loses too much in single.
+        # The sums are in double precision: E[x^2] - E[x]^2 would be too inaccurate in single precision.
         own_mean = own_mean.flatten().double()
         count = constant([input.numel() / input.shape[1]], own_mean.device, own_mean.dtype)
         sums = torch.cat([own_mean * count, own_squares + own_mean.square() * count, count])

@@ -1,4 +1,4 @@
-"""ResNets: torchvision's without classifier, ResNet-50 at twice its width, and fast convolutions of small maps."""
+"""ResNets: torchvision's without classifier, a wide ResNet-50, and fast convolutions of small maps."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torchvision.models.resnet import Bottleneck
 
 from pretrain.model.backbone import Backbone
 
-MAX_SMALL_SIDE = 2  # of the output, up to which one product for each of its places is faster on CPUs
+MAX_SMALL_SIDE = 2  # of the output: up to this side, one matrix product per output position is faster on CPUs
 
 
 class SmallMapConv2d(nn.Conv2d):
-    """A convolution that is fast even where its output is 1x1 or 2x2, as in res5 for images up to 64 px.
+    """A convolution that is fast even if its output is 1x1 or 2x2, as in res5 for images up to 64 px.
 
-    There each place of the output is one matrix product with the part of the map that its window covers.
-    The gradient of torch's convolution reads and writes the whole kernel for every image, mostly for zeros from the
-    padding: 16 times slower for 1x1 and 3 times for 2x2 (512 channels, 256 images, one CPU core). The result is the
-    same up to rounding.
+    It computes each position of such an output as one matrix product with the part of the map that its window covers.
+    The gradient of torch's convolution reads and writes the whole kernel for every image, mostly for zeros of the
+    padding, which takes 16 times as long for 1x1 and 3 times for 2x2 (512 channels, 256 images, one CPU core). The
+    result is the same up to rounding.
     """
 
     @classmethod
     def like(cls, conv: nn.Conv2d) -> SmallMapConv2d:
-        """The same convolution, holding the same parameter."""
+        """The same convolution, sharing its parameter."""
         size, stride, padding = conv.kernel_size, conv.stride, conv.padding
         channels = (conv.in_channels, conv.out_channels)
         ours = cls(*channels, size, stride, padding, bias=False, device="meta")  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ class SmallMapConv2d(nn.Conv2d):
         return torch.stack(places, dim=-1).unflatten(-1, (len(rows), len(columns)))
 
     def _windows(self, side: int) -> list[tuple[slice, slice]]:
-        """For each place along one side of the output: the pixels and the taps that meet there."""
+        """For each position along one side of the output: the slices of the input and of the kernel that overlap."""
         size, padding, stride = self.kernel_size[0], int(self.padding[0]), self.stride[0]
         windows = []
         for start in range(-padding, side + padding - size + 1, stride):
@@ -87,7 +87,7 @@ class ResNetBackbone(Backbone):
 
     @classmethod
     def of(cls, resnet: torchvision.models.ResNet) -> ResNetBackbone:
-        """One of torchvision's ResNets, holding the same parameters."""
+        """One of torchvision's ResNets, sharing its parameters."""
         layers = [resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4]
         return cls(resnet.conv1, resnet.bn1, layers, num_features=resnet.fc.in_features)
 
@@ -95,7 +95,7 @@ class ResNetBackbone(Backbone):
         """Feature maps of every stage.
 
         Args:
-            images: (B, 3, H, W), RGB, scaled by ImageNet's mean and standard deviation.
+            images: (B, 3, H, W), RGB, normalised with ImageNet's mean and standard deviation.
 
         Returns:
             ``stem`` and ``res2`` at stride 4 (the stem ends with the max pooling), ``res3`` to ``res5`` at strides
@@ -114,9 +114,9 @@ class ResNetBackbone(Backbone):
 
 
 def wide_resnet50(widen: int) -> ResNetBackbone:
-    """ResNet-50 with every width times ``widen``, as SimCLR's and the official TWIST's ResNet-50w2.
+    """ResNet-50 with every width multiplied by ``widen``, like the ResNet-50w2 of SimCLR and the official TWIST.
 
-    torchvision's ``wide_resnet50_2`` is another network: it widens the 3x3 convolutions alone.
+    torchvision's ``wide_resnet50_2`` is another network: it widens only the 3x3 convolutions.
     """
     width = 64 * widen
     conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)

@@ -1,4 +1,4 @@
-"""Backbone and head together, as a recipe asks for them: all views of a batch to their logits."""
+"""Backbone and head together, as a recipe defines them: from all views of a batch to their logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pretrain.model.head import ProjectionHead, head_config
 from pretrain.model.norms import BunchNorm, assign_bunches, sync_batch_norms
 from pretrain.recipe import Recipe
 
-# Of a ViT's class token as it starts; timm's starts at 1e-6. VisionTransformer.__init__ in
+# Of a ViT's class token at initialisation; timm's is 1e-6. VisionTransformer.__init__ in
 # https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/vision_transformer.py
 OFFICIAL_TOKEN_STD = 0.02
 
@@ -30,8 +30,8 @@ class TwistModel(nn.Module):
     def forward(self, views: Sequence[Tensor]) -> Tensor:
         """Computes the logits of all views.
 
-        Crops of one size go through the backbone together; the head sees all views at once, so the statistics
-        of its batch norms, NBS too, mix global and local views.
+        Crops of one size pass through the backbone together. The head sees all views at once, so the statistics of its
+        batch norms, including NBS, mix global and local views.
 
         Args:
             views: V batches of crops of the same B images, each (B, 3, H, W); sizes may differ.
@@ -60,5 +60,5 @@ def build_model(recipe: Recipe, process: Process) -> TwistModel:
     if isinstance(model.head.nbs, BunchNorm):
         part_size = recipe.data.batch_size // recipe.data.accumulation
         assign_bunches(model.head.nbs, recipe.model.bunch_size, part_size, process)
-    # Twice as fast as row-major where the maps are small, on CPUs and GPUs alike.
+    # Twice as fast as row-major for small maps, on CPUs and GPUs alike.
     return model.to(process.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Vision transformers: timm's, up to the class token, for images of any size."""
+"""Vision transformers: timm's without classifier, for images of any size."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PATCH_SIZE = 16
 class ViTBackbone(VisionTransformer, Backbone):
     """timm's ViT with 16 px patches, without classifier; the state dict has timm's keys.
 
-    The position embedding is that of 224 px, resampled for other sizes. Sides have to be multiples of 16 px.
+    The position embedding is for 224 px and is resampled for other sizes. Sides must be multiples of 16 px.
 
     Args:
         num_features: width of the tokens, which is the size of the pooled feature.
-        num_heads: of each attention.
-        depth: blocks.
+        num_heads: number of attention heads.
+        depth: number of blocks.
         drop_path: rate of stochastic depth in the last block, rising from 0 in the first.
-        position_resampling: ``"timm"`` is bicubic and antialiased. ``"official"`` is plain bicubic by DINO's rule, as
+        position_resampling: ``"timm"`` is antialiased bicubic. ``"official"`` is DINO's plain bicubic rule, with which
             TWIST was trained: see :func:`resample_officially`.
     """
 
@@ -112,11 +112,11 @@ class ViTBackbone(VisionTransformer, Backbone):
 
 
 def resample_officially(embedding: Tensor, rows: int, columns: int) -> Tensor:
-    """A position embedding for a grid of other size, as the official code resamples it.
+    """A position embedding resampled to another grid size, as in the official code.
 
     Plain bicubic, scaled by (n + 0.1) / grid instead of n / grid: ``interpolate_pos_encoding`` in
     https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/vision_transformer.py, which has it
-    from DINO. So the samples are a little nearer to each other than the patches are.
+    from DINO. The samples are therefore slightly closer together than the patches.
 
     Args:
         embedding: (1, 1 + grid * grid, D), the class token's first.

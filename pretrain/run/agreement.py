@@ -1,4 +1,4 @@
-"""The processes of a run agree on what they do, or refuse in one sentence: each has its own command line and disk."""
+"""Checks that all processes of a run agree: each has its own command line and perhaps its own disk."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that all processes have to have in common.
+    """A value that must be the same in all processes.
 
     Attributes:
-        value: what is compared.
-        shown: the value in the sentence "process 1 has ...".
-        remedy: what to do.
+        value: is compared.
+        shown: the value as it appears in the message "process 1 has ...".
+        remedy: what the user should do if it differs.
     """
 
     value: Any
@@ -50,12 +50,10 @@ class Fact:
 
 
 def check_start(recipe: Recipe, process: Process) -> None:
-    """Holds what is known before data and results are looked at against that of the other processes.
-
-    It becomes the run's first line.
+    """Checks, before data and results are read, that all processes run the same thing; prints the run's first line.
 
     Raises:
-        UserError: they differ, said by the first process; the others leave without a word.
+        UserError: they differ. Only the first process raises it; the others exit silently.
     """
     settings = as_dict(recipe)
     del settings["run"]["num_workers"]
@@ -82,7 +80,7 @@ def agree(facts: list[Fact], process: Process) -> None:
     """Compares each fact over all processes; a collective operation.
 
     Raises:
-        UserError: one differs, said by the first process; the others leave without a word.
+        UserError: one differs. Only the first process raises it; the others exit silently.
     """
     (first_host, first), *others = gather_objects((platform.node(), facts), process)
     for rank, (host, theirs) in enumerate(others, start=1):
@@ -100,7 +98,7 @@ def agree(facts: list[Fact], process: Process) -> None:
 
 
 def check_data(dataset: TwistDataset, data: Path, process: Process) -> None:
-    """Holds the images against those of the other processes; raises as :func:`agree`."""
+    """Checks that all processes have the same images; raises as :func:`agree`."""
     fingerprint = dataset.fingerprint()
     agree(
         [
@@ -115,7 +113,7 @@ def in_all_processes(prepare: Callable[[], Result], process: Process) -> Result:
     """Calls ``prepare`` in every process; a collective operation.
 
     Raises:
-        UserError: that of any process, said once, by the first one.
+        UserError: ``prepare`` raised one in some process. Only the first process raises it; the others exit silently.
     """
     result, error = None, None
     try:
@@ -130,10 +128,10 @@ def in_all_processes(prepare: Callable[[], Result], process: Process) -> Result:
 
 
 def hold_same_folder(out: Path, process: Process) -> None:
-    """Makes sure that ``out``, whose lock the first process holds, is the same folder for all; a collective operation.
+    """Checks that ``out``, whose lock the first process holds, is the same folder for all; a collective operation.
 
     Raises:
-        UserError: a process has another folder under the name.
+        UserError: in some process the path leads to another folder.
     """
     mark = uuid.uuid4().hex
     lock = out / LOCK_NAME
@@ -156,7 +154,7 @@ def hold_same_folder(out: Path, process: Process) -> None:
 
 @functools.cache
 def code_sha256() -> str:
-    """Hash of the code that trains."""
+    """Hash of the code that pre-training consists of."""
     digest = hashlib.sha256()
     for package in ("twist_common", "pretrain"):
         for path in sorted((ROOT / package).rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Checkpoints: plain containers and tensors, written whole or not at all, and read without trusting the file."""
+"""Checkpoints: plain containers and tensors, written atomically, and read without trusting the file."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ Content = dict[str, Any]
 
 def save(path: Path, content: Content) -> None:
     """Writes ``content`` and this format's name and version to ``path``, atomically."""
-    # Given a path, torch writes its name into the file: a resumed run's backbone would have another hash.
+    # Given a path, torch writes its name into the file, and the same backbone would get another hash.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         torch.save({"format": FORMAT, "version": VERSION, **content}, file)
 
 
 def save_and_keep(out: Path, epoch: int, content: Content) -> None:
-    """Writes the checkpoint under a name with its epoch, beside later ones, then as the current one.
+    """Writes the checkpoint under a name with its epoch, which is kept, and then as the current one.
 
-    In this order a run that is killed between the two comes to this epoch again, and none is left out.
+    In this order, a run killed between the two repeats this epoch, and no kept checkpoint is missing.
     """
     kept = out / f"checkpoint-{epoch:04}.pth"
     save(kept, content)
@@ -97,10 +97,10 @@ def differences(old: Content, new: Content, prefix: str = "") -> list[str]:
 def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: MomentumEncoder | None = None) -> None:
     """Writes what transfer and clustering need: the weights of the backbone and of the head.
 
-    The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's weights are beside the
+    The keys are torchvision's for ResNets and timm's for ViTs. The momentum encoder's weights are stored beside the
     student's, as ``teacher_backbone`` and ``teacher_head``.
     """
-    # The crops' size and the colours are part of what the weights mean.
+    # The weights are meaningless without the size and the normalisation of the images.
     preprocessing = {
         "size": recipe.crops.global_size,
         "mean": list(IMAGENET_MEAN),
@@ -124,6 +124,6 @@ def export_backbone(path: Path, model: TwistModel, recipe: Recipe, teacher: Mome
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
-    """Copies on the CPU, row-major, whatever memory format and device they were trained in."""
+    """Copies of the tensors on the CPU, row-major, whatever their device and memory format."""
     state = {key: value.detach() for key, value in module.state_dict().items()}
     return {key: torch.empty(value.shape, dtype=value.dtype).copy_(value) for key, value in state.items()}

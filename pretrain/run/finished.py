@@ -1,4 +1,4 @@
-"""The note of a finished run, by which starting it again needs neither torch nor the checkpoint."""
+"""The note of a finished run, which makes it recognisable without importing torch or reading the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BACKBONE_NAME = "backbone.pth"
 
 
 def write_note(out: Path, recipe: Recipe, precision: str) -> None:
-    """Writes the note, last of all; reports read from it, too, how the exported backbone was trained."""
+    """Writes the note, last of all; reports also read from it how the exported backbone was trained."""
     note = {
         "recipe": recipe.name,
         "recipe_sha256": recipe_sha256(recipe),

@@ -1,4 +1,4 @@
-"""Optimisers: LARS for ResNets, and AdamW. Neither decays biases and norms."""
+"""Optimisers: LARS for ResNets, and AdamW. Biases and norms have no weight decay."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from pretrain.recipe import Optim
 
 NORM_ELEMENTS = 2**18  # summed at once on CPUs
-UNDECAYED = ("pos_embed", "cls_token", "dist_token")  # officially, for ViTs
+UNDECAYED = ("pos_embed", "cls_token", "dist_token")  # of ViTs, as in the official code
 
 
 class LARS(torch.optim.Optimizer):
-    """SGD with momentum whose rate is scaled, layer by layer, by |weights| / |gradient|.
+    """SGD with momentum whose learning rate is scaled, layer by layer, by |weights| / |gradient|.
 
-    The learning rate goes into the momentum buffer (You et al. 2017, algorithm 1), so that a lower rate does not
-    shrink the steps that are already in it. Groups with ``scale_by_layer=False`` are plain SGD with momentum.
-    Parameters without gradient are left out. On CPUs a step reads the memory twice, once for the norms and once for
-    everything else; on GPUs more often, but the host waits for no rate.
+    The learning rate enters the momentum buffer (You et al. 2017, algorithm 1), so lowering it does not shrink the
+    updates that are already in the buffer. Groups with ``scale_by_layer=False`` use plain SGD with momentum.
+    Parameters without gradient are skipped. On CPUs a step reads the memory twice, once for the norms and once for
+    everything else; on GPUs it reads it more often, but the host never waits for a rate.
 
     Args:
-        lr: the rate; set it in the parameter groups before each step.
+        lr: the learning rate; the schedule sets it in the parameter groups before each step.
         eta: the trust coefficient.
     """
 
@@ -62,7 +62,7 @@ class LARS(torch.optim.Optimizer):
             weight_norms = _norms(weights)
             denominators = _norms(grads) + group["weight_decay"] * weight_norms
             rates = group["lr"] * group["eta"] * weight_norms / denominators
-            # 0 / 0: a layer that got no gradient stays where it is.
+            # 0 / 0: a layer without gradient does not change.
             rates = torch.where(denominators > 0, rates, 0.0)
             if rates.device.type == "cuda":
                 _momentum_step_on_gpu(weights, grads, buffers, rates, group)
@@ -71,7 +71,7 @@ class LARS(torch.optim.Optimizer):
                 _momentum_step([weight], [grad], [buffer], rate, group)
 
     def _momentum_buffer(self, param: Tensor) -> Tensor:
-        """The parameter's own buffer, in its layout, which that of a checkpoint need not have."""
+        """The parameter's momentum buffer, in the parameter's layout; a buffer from a checkpoint may have another."""
         state = self.state[param]
         buffer: Tensor | None = state.get("momentum_buffer")
         if buffer is None:
@@ -85,7 +85,7 @@ def _norms(rows: list[Tensor]) -> Tensor:
     """The norms of 1-D tensors."""
     if rows[0].device.type != "cpu":
         return torch.stack(torch._foreach_norm(rows))
-    # A long sum in single precision loses what is small: 0.1 % of the norm of 23 million numbers.
+    # A long sum in single precision loses small terms: 0.1 % of the norm of 23 million numbers.
     squares = [torch.stack([part.dot(part) for part in row.split(NORM_ELEMENTS)]).sum() for row in rows]
     return torch.stack(squares).sqrt()
 
@@ -101,7 +101,7 @@ def _momentum_step(
         weight_decay=group["weight_decay"],
         momentum=group["momentum"],
         lr=1.0,
-        dampening=1.0 - rate,  # the rate in the buffer
+        dampening=1.0 - rate,  # so that the rate enters the buffer
         nesterov=False,
         maximize=False,
         is_first_step=False,
@@ -111,7 +111,7 @@ def _momentum_step(
 def _momentum_step_on_gpu(
     params: list[Tensor], grads: list[Tensor], buffers: list[Tensor], rates: Tensor, group: dict[str, Any]
 ) -> None:
-    """:func:`_momentum_step` with a rate for each parameter, which stays on the device."""
+    """:func:`_momentum_step` with a rate for each parameter; the rates stay on the device."""
     updates = torch._foreach_add(grads, params, alpha=group["weight_decay"])
     torch._foreach_mul_(updates, list(rates.unbind()))
     torch._foreach_mul_(buffers, group["momentum"])
@@ -120,7 +120,7 @@ def _momentum_step_on_gpu(
 
 
 def _in_memory_order(tensor: Tensor, like: Tensor) -> Tensor:
-    """A view of the tensor as one row, in the memory order of ``like``; a copy if its own is another."""
+    """The tensor as one row, in the memory order of ``like``; a copy if its own order differs."""
     if not _same_layout(tensor, like):
         tensor = torch.empty_like(like).copy_(tensor)
     if tensor.is_contiguous():
@@ -137,7 +137,7 @@ def _same_layout(tensor: Tensor, other: Tensor) -> bool:
 
 
 def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters with weight decay, and those without: biases and norms' scales, which are 1-D, and ViTs' tokens."""
+    """Parameters with weight decay, and those without it: 1-D parameters (biases, norms) and the tokens of ViTs."""
     weights: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, param in model.named_parameters():
@@ -148,7 +148,7 @@ def split_parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Para
 
 
 def build_optimizer(settings: Optim, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters of ``model``; its rate is 0 until the schedule sets it."""
+    """The recipe's optimiser for all parameters of ``model``; its learning rate is 0 until the schedule sets it."""
     weights, rest = split_parameters(model)
     if settings.name == "lars":
         return LARS(
@@ -163,5 +163,5 @@ def build_optimizer(settings: Optim, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         [{"params": weights, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
         lr=0.0,
-        fused=weights[0].device.type == "cuda" or None,  # None leaves it to torch, which does not do so on its own
+        fused=weights[0].device.type == "cuda" or None,  # None: torch's default, which is not fused
     )

@@ -1,4 +1,4 @@
-"""In which precision a run computes."""
+"""The numerical precision of a run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def precision_of(recipe: Recipe, device: str, has_bf16: bool = True) -> str:
 
 
 def autocast(precision: str, device: str) -> torch.autocast:
-    """What the network's forward pass runs in."""
+    """The autocast context of the network's forward pass."""
     return torch.autocast(device, dtype=None if precision == "fp32" else DTYPES[precision], enabled=precision != "fp32")
 
 
 def scaler(precision: str, device: str) -> torch.amp.GradScaler:
-    """Scales the loss so that gradients do not vanish in fp16, as the official code does; else it does nothing.
+    """Scales the loss in fp16 so that gradients do not vanish, as the official code does; otherwise does nothing.
 
     ``train_one_epoch`` in
     https://github.com/bytedance/TWIST/blob/796d36e4ce0dfac99358224b34dab899505cc92c/engine.py

@@ -1,4 +1,4 @@
-"""Requests to stop: SIGTERM from a scheduler or a terminal becomes a checkpoint at the end of the step."""
+"""Requests to stop: on SIGTERM from a scheduler or a terminal, the run writes a checkpoint at the end of the step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 from twist_common.process import STOP_SIGNALS
 
-EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports of a program that SIGTERM ended
+EXIT_PREEMPTED = 128 + signal.SIGTERM  # what a shell reports for a program ended by SIGTERM
 
 
 class Preempted(Exception):  # noqa: N818 - not an error: the run resumes when it is started again
@@ -26,8 +26,8 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Turns :data:`twist_common.process.STOP_SIGNALS` into a :class:`StopRequest` for as long as the context lasts.
 
-    A second signal has the same effect as the first: the checkpoint is being written already. SIGKILL, which
-    schedulers send after a grace period, loses what came after the last checkpoint and nothing else.
+    Further signals change nothing: the checkpoint is already on its way. SIGKILL, which schedulers send after a grace
+    period, only loses the progress since the last checkpoint.
     """
     request = StopRequest()
 

@@ -1,4 +1,4 @@
-"""What each process of a run does, from joining the others to its exit code. Imports torch only where it trains."""
+"""One process of a run, from joining the others to its exit code; imports torch only if there is something to train."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twist_common.printable import printable
 
 
 def run_process(recipe: Recipe, *, data: Path, out: Path, device: str) -> int:
-    """Trains to the end unless the run is finished already, and returns the exit code.
+    """Trains to the end unless the run has already finished, and returns the exit code.
 
     Args:
         data, out: see :func:`pretrain.run.trainer.train`.

@@ -1,4 +1,4 @@
-"""One step of training, top to bottom: rates, forward, loss, backward, clipping, optimiser, momentum encoder."""
+"""One training step, top to bottom: schedules, forward, loss, backward, clipping, optimiser, momentum encoder."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ from pretrain.run.precision import autocast, precision_of, scaler
 class StepResult(NamedTuple):
     """The loss of the whole batch, and the logits (V, B, C) of this process's images, without gradient.
 
-    ``grad_scale`` is the factor of the gradients that the backward pass left in the network's inner tensors; those of
-    the parameters are without it.
+    ``grad_scale`` is the loss scale: gradients of inner tensors still contain it, those of the parameters no longer do.
     """
 
     loss: TwistLoss | SelfLabelingLoss
@@ -37,7 +36,7 @@ class StepResult(NamedTuple):
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss is infinite or NaN; carries the logits (V, B, C) that gave it."""
+    """The loss is infinite or NaN; carries the logits (V, B, C) it was computed from."""
 
     def __init__(self, value: float, logits: Tensor) -> None:
         super().__init__(f"the loss is {value}")
@@ -47,16 +46,16 @@ class NonFiniteLossError(RuntimeError):
 class TrainStep:
     """Takes one step of the optimiser.
 
-    With accumulation the loss is still the one of the whole batch, which TWIST needs: its diversity over a part of
-    the batch would be another objective. The parts go through the network twice: first without gradients, for the
-    logits, from which the loss and its gradient with respect to the logits follow; then again, part by part, to carry
-    that gradient back (the "gradient cache" of Gao et al. 2021, arXiv:2101.06983). That costs a third more time, and
-    the memory of one part.
+    With accumulation the loss is still that of the whole batch, as TWIST requires: diversity over a part of the batch
+    would be a different objective. The parts pass through the network twice: first without gradients, to get the
+    logits, and from them the loss and its gradient with respect to the logits; then again, part by part, to propagate
+    that gradient to the parameters (the "gradient cache" of Gao et al. 2021, arXiv:2101.06983). This takes a third more
+    time, but only the memory of one part.
 
     Args:
-        model: batch norms are synchronised over all processes already.
+        model: with its batch norms already synchronised over all processes.
         teacher: the momentum encoder, or None.
-        optimizer: over the model's parameters: those that decay first, then the others.
+        optimizer: with two groups of the model's parameters: first those with weight decay, then the others.
     """
 
     def __init__(
@@ -75,10 +74,10 @@ class TrainStep:
         self.scaler = scaler(self.precision, process.device.type)
         network: nn.Module = model
         if process.world_size > 1:
-            # Buffers are the norms' running statistics, which every process tracks by itself: see Trainer.save.
+            # The buffers are the norms' running statistics, which every process tracks by itself: see Trainer.save.
             network = DistributedDataParallel(model, forward_sync_buffers=False, gradient_as_bucket_view=True)
         if recipe.run.compile:
-            # Random numbers as without it: accumulated parts pass once uncompiled and once compiled.
+            # The same random numbers as uncompiled: accumulated parts pass once uncompiled and once compiled.
             network = torch.compile(network, options={"fallback_random": True})  # type: ignore[assignment]
         self.network: Any = network
 
@@ -87,7 +86,7 @@ class TrainStep:
 
         Args:
             parts: the views of each accumulated part, on the device and normalised.
-            step: steps done before; stage, rates and what is random in the network follow from it.
+            step: number of completed steps, which determines the stage, the schedules and the network's randomness.
 
         Raises:
             NonFiniteLossError: before any gradient reaches the parameters.
@@ -135,21 +134,21 @@ class TrainStep:
 
     @torch.no_grad()
     def _logits_of_parts(self, parts: Sequence[Views], step: int) -> Tensor:
-        """The whole batch's logits (V, B, C), without gradient and without a trace in the batch norms' statistics."""
+        """The whole batch's logits (V, B, C), without gradient and without updating the norms' running statistics."""
         with _untracked(self.model):
             return torch.cat([self._forward(self.model, views, step, part) for part, views in enumerate(parts)], dim=1)
 
     def _carry_back(self, logits_grad: Tensor | None, parts: Sequence[Views], step: int) -> None:
-        """Takes the gradient with respect to the logits (V, B, C) back to the parameters, part by part."""
+        """Propagates the gradient with respect to the logits (V, B, C) to the parameters, part by part."""
         assert logits_grad is not None
         for part, (views, grad) in enumerate(zip(parts, logits_grad.chunk(len(parts), dim=1), strict=True)):
-            # DistributedDataParallel averages the gradients once, with the last part's.
+            # DistributedDataParallel averages the gradients only once, in the last part's backward pass.
             is_synced = self.process.world_size == 1 or part == len(parts) - 1
             with contextlib.nullcontext() if is_synced else self.network.no_sync():
                 self._forward(self.network, views, step, part).backward(grad)
 
     def _forward(self, network: Any, views: Views, step: int, part: int = 0) -> Tensor:
-        # Both passes over a part draw the same stochastic depth, and so does a run that was resumed in between.
+        # Both passes over a part draw the same stochastic depth, and so does a resumed run.
         place = self.process.rank * self.recipe.data.accumulation + part
         torch.manual_seed(network_seed(self.recipe.seed, step, place))
         with self._autocast():
@@ -162,7 +161,7 @@ class TrainStep:
 
 @contextlib.contextmanager
 def _untracked(model: nn.Module) -> Iterator[None]:
-    """Makes batch norms leave their running statistics alone: each part passes twice and counts once."""
+    """Stops batch norms from updating their running statistics: each part passes twice, but should count once."""
     norms = [module for module in model.modules() if isinstance(module, _NormBase) and module.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False

@@ -1,4 +1,4 @@
-"""Pre-training: ``checkpoint.pth`` at the end of each epoch and when asked to stop, in the end ``backbone.pth``."""
+"""The training loop, with its checkpoints and, at the end, ``backbone.pth``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
 
     Args:
         data: see :func:`pretrain.data.listing.find_train_folder`.
-        out: made if need be; a finished run in it is left as it is.
+        out: created if it does not exist; a finished run in it is left unchanged.
 
     Raises:
         UserError: see :mod:`pretrain.checks`, :func:`pretrain.run.checkpoint.load_for_resume` and :func:`listed`; or
@@ -79,8 +79,8 @@ def listed(data: Path, recipe: Recipe, saved: Content | None, out: Path, process
     """The images to train on.
 
     Raises:
-        UserError: see :class:`pretrain.data.dataset.TwistDataset`; they are not those of the checkpoint; or the
-            processes cannot share a batch.
+        UserError: see :class:`pretrain.data.dataset.TwistDataset`; or they are not the images of the checkpoint; or
+            the processes cannot share a batch.
     """
     with first_process_first(process):  # the index of shards is made once
         dataset = TwistDataset(data, recipe, index_dir=out)
@@ -91,7 +91,7 @@ def listed(data: Path, recipe: Recipe, saved: Content | None, out: Path, process
 
 
 def locked(out: Path, process: Process) -> contextlib.AbstractContextManager[object]:
-    """Holds ``out``, made if need be, for this run; in the first process alone.
+    """Creates ``out`` if necessary and locks it for this run, in the first process only.
 
     Raises:
         UserError: it cannot be written to, or another run is writing to it.
@@ -111,11 +111,11 @@ def locked(out: Path, process: Process) -> contextlib.AbstractContextManager[obj
 
 
 class Trainer:
-    """A run's state, and how it is trained, watched and saved.
+    """The state of a run, and how it is trained, monitored and saved.
 
     Attributes:
-        step: steps done since the start of the run. Epoch, stage, learning rates and the images of the next step
-            follow from it alone.
+        step: steps completed since the start of the run. It alone determines the epoch, the stage, the learning rate
+            and the images of the next step.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, counted from 0: the number of epochs that are done."""
+        """The current epoch, counted from 0: the number of completed epochs."""
         return self.step // self.steps_per_epoch
 
     def resume(self, saved: Content) -> None:
-        """Takes over the state of a checkpoint, to the bit."""
+        """Restores the state of a checkpoint exactly."""
         self.model.load_state_dict(saved["model"])
         if self.teacher is not None:
             self.teacher.load_state_dict(saved["teacher"])
@@ -157,7 +157,7 @@ class Trainer:
             print(f"resuming from {self.out / CHECKPOINT_NAME}: {epochs} done")
 
     def run(self) -> None:
-        """Trains the steps that are left, then writes the backbone and, last, the finished checkpoint."""
+        """Trains the remaining steps, then writes the backbone, the final checkpoint and the note."""
         if self.step == self.num_steps:
             self.save()  # the run was killed between the checkpoint and the note, or a file was lost
             return
@@ -169,7 +169,7 @@ class Trainer:
         if process.is_first:
             self.curves = monitor.Curves(self.out, self.step, open_tracker(recipe, self.out))
         curves = contextlib.closing(self.curves) if self.curves else contextlib.nullcontext()
-        # Loaders end with their iterator alone: one that an error's traceback keeps would keep this process for ever.
+        # Loaders end only with their iterator: if an error's traceback held on to it, this process would never end.
         with contextlib.closing(steps), self.writer, progress, curves:
             for batches in stopwatch:
                 epoch = self.epoch
@@ -182,7 +182,7 @@ class Trainer:
                     raise self._failed(str(error), details) from None
                 self.step += 1
                 self.watched.add(result.logits, batches)
-                # Read between logs they would make the host wait for the device in every step.
+                # Reading them in every step would make the host wait for the device.
                 is_read = is_logged or self.step == self.num_steps
                 statistics = monitor.loss_statistics(result.loss) if is_read else {}
                 progress.update(self.step, epoch, statistics)
@@ -197,7 +197,7 @@ class Trainer:
                 if self.step < self.num_steps and any_process(self.request.is_made, process):
                     self.save()
                     self.writer.wait()
-                    # Torchrun takes the end of one process for the end of the run, and has only seconds for the others.
+                    # When one process ends, torchrun ends the run and gives the others only seconds.
                     wait_for_all(process)
                     raise Preempted(
                         f"stopped at step {self.step} (epoch {self.epoch + 1}) as asked: {self.out / CHECKPOINT_NAME} "
@@ -205,7 +205,7 @@ class Trainer:
                     )
 
     def _observe(self, kind: str, statistics: monitor.Statistics, epoch: int) -> None:
-        """Writes the statistics down and shows them to the sentinel; every process sees what the first one wrote."""
+        """Logs the statistics and passes them to the sentinel, which may stop the run."""
         if self.curves:
             self.curves.write(kind, self.step, epoch, statistics)
         if schedule.is_self_labeling(self.recipe, epoch):
@@ -219,7 +219,7 @@ class Trainer:
             raise TrainingError(f"{what}; stopped at step {self.step}: {self._what_is_left()}")
 
     def _end_epoch(self, epoch: int) -> None:
-        """Observes the epoch and, where one is due, writes a checkpoint."""
+        """Logs the epoch and, if one is due, writes a checkpoint."""
         self._observe("epoch", self.watched.statistics(self.process.device), epoch)
         if self.process.is_first and (note := self.watched.unreadable_note()):
             print(f"warning: epoch {epoch + 1}: {note}", file=sys.stderr)
@@ -230,14 +230,14 @@ class Trainer:
             self.save(is_kept)
 
     def save(self, is_kept: bool = False) -> None:
-        """Starts to write the checkpoint, as it is now; after the last step also the backbone and the note, and waits.
+        """Starts writing a checkpoint of the current state; after the last step, also writes the backbone and waits.
 
         Args:
-            is_kept: keeps the checkpoint beside later ones, too.
+            is_kept: also keep this checkpoint permanently.
 
         Raises:
             TrainingError: a weight is not finite; nothing is written.
-            OSError: the checkpoint before this one was not written.
+            OSError: the previous checkpoint could not be written.
         """
         if not monitor.all_finite(self.model):
             raise self._failed("a weight is not finite", diagnosis.describe(self.model, self.optimizer))

@@ -1,1 +1,1 @@
-"""What a run shows of itself: curves, progress, collapse and diagnosis."""
+"""Monitoring of a run: curves, progress, detection of collapse, and diagnosis."""

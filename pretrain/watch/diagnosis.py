@@ -1,4 +1,4 @@
-"""What to look at when numbers are no longer finite: logits, weights and the optimiser's state in a few lines."""
+"""A short diagnosis if numbers are no longer finite: logits, weights and the state of the optimiser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NUM_SHOWN = 5
 
 
 def describe(model: TwistModel, optimizer: torch.optim.Optimizer, logits: Tensor | None = None) -> str:
-    """A few lines on logits, weights and the optimiser's state: what is not finite, or else what is largest.
+    """A few lines about logits, weights and the optimiser's state: what is not finite, or otherwise the largest values.
 
     Args:
         logits: (V, B, C) of the step that failed, if there was one.
@@ -30,7 +30,7 @@ def describe(model: TwistModel, optimizer: torch.optim.Optimizer, logits: Tensor
 
 
 def _worst(what: str, tensors: dict[str, Tensor] | dict[str, nn.Parameter]) -> list[str]:
-    """The first tensors that are not finite, or else the largest one."""
+    """The first tensors that are not finite, or otherwise the largest one."""
     broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:
         shown = "; ".join(f"{name}: {_summary(tensors[name])}" for name in broken[:NUM_SHOWN])

@@ -1,4 +1,4 @@
-"""What is watched while training: statistics around NBS, agreement of the views, how an epoch used the classes."""
+"""What is monitored during training: statistics around NBS, agreement of the views, and the use of the classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_NAMES_SHOWN = 3
 
 
 class NbsProbe:
-    """Reads the logits and their gradients before and after NBS, in the steps in which it is switched on."""
+    """Reads the logits and their gradients before and after NBS in steps for which it is switched on."""
 
     def __init__(self, nbs: nn.Module) -> None:
         self.is_on = False
@@ -42,13 +42,13 @@ class NbsProbe:
         nbs.register_forward_hook(keep)
 
     def read(self, grad_scale: float | Tensor = 1.0) -> Statistics:
-        """Mean standard deviation over columns (images) and rows (classes), mean size of the gradient.
+        """Mean standard deviation over columns (images) and rows (classes), and mean absolute value of the gradient.
 
-        To be called after the backward pass of a step in which the probe was on; it lets go of what it kept. The
-        gradient is the one of this process's share of the batch. The names are those of the paper's table 7.
+        Call it after the backward pass of a step for which the probe was on; it then releases the tensors it kept. The
+        gradient is that of this process's share of the batch. The names are those of the paper's table 7.
 
         Args:
-            grad_scale: by which the loss was multiplied for the backward pass.
+            grad_scale: the loss scale of the backward pass.
         """
         assert self._kept, "the probe was off"
         statistics = {}
@@ -63,14 +63,14 @@ class NbsProbe:
 
 
 def loss_statistics(loss: TwistLoss | SelfLabelingLoss) -> Statistics:
-    """The loss and its terms as numbers; those of the self-labeling stage under names of their own."""
+    """The loss and its terms as numbers; those of the self-labeling stage have names of their own."""
     prefix = "" if isinstance(loss, TwistLoss) else "self_labeling_"
     named = {prefix + ("loss" if name == "total" else name): getattr(loss, name) for name in loss._fields}
     return {name: value.item() for name, value in named.items()}
 
 
 def prediction_statistics(logits_VBC: Tensor) -> Statistics:  # noqa: N803 - views, images, classes
-    """The share of images whose two global views have the same argmax, and how many classes the first view uses."""
+    """The share of images whose two global views have the same argmax, and the number of classes in the first view."""
     first, second = logits_VBC[:2].argmax(dim=-1)
     return {
         "agreement": (first == second).float().mean().item(),
@@ -79,10 +79,10 @@ def prediction_statistics(logits_VBC: Tensor) -> Statistics:  # noqa: N803 - vie
 
 
 class WatchedEpoch:
-    """Argmax of the first view and label of every image since the epoch began, and the images that could not be read.
+    """For every image since the start of the epoch, the first view's argmax and the label; and unreadable images.
 
     Args:
-        num_labels: of the data; with one label there is nothing to compare predictions to.
+        num_labels: of the data; with only one label, predictions are not compared to labels.
     """
 
     def __init__(self, num_labels: int) -> None:
@@ -93,14 +93,14 @@ class WatchedEpoch:
         self._unreadable: dict[str, None] = {}  # a set that keeps its order
 
     def add(self, logits_VBC: Tensor, batches: Sequence[Batch]) -> None:  # noqa: N803 - views, images, classes
-        """Takes in one step of this process."""
+        """Adds one step of this process."""
         self._predictions.append(logits_VBC[0].argmax(dim=-1))
         self._labels += [batch.labels for batch in batches]  # on the host until the epoch's end
         for batch in batches:
             self._unreadable.update(dict.fromkeys(batch.unreadable))
 
     def unreadable_note(self) -> str | None:
-        """Which images this process had to do without, if any."""
+        """A message about the images that this process could not read; None if there were none."""
         if not self._unreadable:
             return None
         names = ", ".join(list(self._unreadable)[:NUM_NAMES_SHOWN])
@@ -108,7 +108,7 @@ class WatchedEpoch:
         return f"{len(self._unreadable)} unreadable images were replaced by others: {names}{more}"
 
     def statistics(self, device: torch.device) -> Statistics:
-        """Classes in use, NMI between predictions and labels where there are labels, and images that were unreadable.
+        """Number of used classes, NMI between predictions and labels (if there are any), and of unreadable images.
 
         A collective operation over all processes.
         """
@@ -131,21 +131,21 @@ class WatchedEpoch:
         return torch.cat([self._earlier, torch.stack(now)], dim=1)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps; a collective operation."""
+        """The state for a checkpoint; a collective operation."""
         return {"seen": self._seen(), "unreadable": list(self._unreadable)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resumes a stopped epoch; in the first process alone, which knows what all of them saw."""
+        """Resumes an interrupted epoch; only in the first process, which has the predictions of all of them."""
         self._earlier = state["seen"]
         self._unreadable = dict.fromkeys(state["unreadable"])
 
 
 class Curves:
-    """``metrics.jsonl``, TensorBoard and a tracker; a resumed run cuts what the first two have after its checkpoint."""
+    """``metrics.jsonl``, TensorBoard and a tracker; on resuming, the first two drop what follows the checkpoint."""
 
     def __init__(self, out: Path, first_step: int, tracker: Tracker | None = None) -> None:
         self._path = path = out / METRICS_NAME
-        # A kill may have cut the last line.
+        # The last line may be incomplete after a kill.
         whole = path.read_text(encoding="utf-8").rpartition("\n")[0] if path.is_file() else ""
         lines = [json.loads(line) for line in whole.splitlines()]
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= first_step))

@@ -1,4 +1,4 @@
-"""How a run shows that it moves: a progress bar (plain lines where there is no terminal), and its speed."""
+"""The progress of a run: a progress bar on terminals, plain lines elsewhere, and the speed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class TrainingProgress:
     """Shows steps, epoch, time left, images per second and the loss terms.
 
     Args:
-        num_steps: of the whole run.
-        done: steps done in earlier starts of the run.
+        num_steps: steps of the whole run.
+        done: steps completed before this start.
         batch_size: images per step, over all processes.
-        is_shown: False in all processes but the first.
+        is_shown: True only in the first process.
     """
 
     def __init__(self, num_steps: int, done: int, batch_size: int, is_shown: bool) -> None:
@@ -50,10 +50,12 @@ class TrainingProgress:
             self._bar.stop()
 
     def update(self, step: int, epoch: int, terms: dict[str, float]) -> None:
-        """To be called after each step: ``step`` steps are done, the last one in ``epoch`` (from 0).
+        """Call after each step.
 
         Args:
-            terms: of the loss; empty where they were not read, and the last ones are shown again.
+            step: number of completed steps.
+            epoch: that of the last step, counted from 0.
+            terms: of the loss; if empty, the last known ones are shown again.
         """
         if not self._is_shown:
             return
@@ -77,7 +79,7 @@ class TrainingProgress:
 
 
 class Stopwatch(Generic[Item]):
-    """Passes items on, and measures how long each is waited for and the time between them."""
+    """Passes items on, and measures how long the consumer waits for them and how long everything takes."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = items
@@ -98,7 +100,7 @@ class Stopwatch(Generic[Item]):
             yield item
 
     def lap(self, images_per_item: int) -> dict[str, float]:
-        """Images per second and the share of the time spent waiting for them, since the last lap."""
+        """Images per second and the share of time spent waiting for them, since the last lap."""
         now = time.monotonic()
         seconds = max(now - self._start, 1e-9)
         speed = {

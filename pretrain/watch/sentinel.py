@@ -1,8 +1,8 @@
-"""The collapse sentinel: knows the signs of a network that no longer tells images apart, and says what to check.
+"""The collapse sentinel: detects a network that no longer distinguishes images, and says what to check.
 
-The signs are those of the collapsed rows of the paper's table 8 (both entropies at their largest value, no gradient)
-and one that the norm before the softmax (NBS) does not prevent: all columns of the logits become equal. NBS holds
-every column's deviation over the images at 1, but the deviation within a row goes to 0, and with it the KL divergence.
+The signs are those of the collapsed rows of the paper's table 8 (both entropies at their maximum, no gradient), and one
+that the norm before the softmax (NBS) does not prevent: all columns of the logits become equal. NBS keeps the standard
+deviation of every column over the images at 1, but that within a row goes to 0, and with it the KL divergence.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A healthy run starts with rows of deviation 1, so with a sharpness about half a nat below its largest value, and moves
-# away from it; the collapsed rows of table 8 are within 0.01 nats. Without NBS a run starts with flat entropies too,
-# but with its full gradient.
-FLAT_GAP = 0.05  # nats: entropies closer than this to their largest possible value are flat
-SMALL_GRADIENT = 0.1  # share of the run's largest gradient below which it is as good as gone
-SMALL_ROW_DEVIATION = 0.25  # of the logits after NBS, 1 for independent columns; 0.25 costs the entropy 0.03 nats
-KEPT_COLUMN_DEVIATION = 0.7  # NBS's own value is 1
+# A healthy run starts with a standard deviation of 1 within rows, hence with a sharpness about half a nat below its
+# maximum, and moves away from it; the collapsed rows of table 8 are within 0.01 nats. Without NBS, a run also starts
+# with flat entropies, but with its full gradient.
+FLAT_GAP = 0.05  # nats: entropies closer than this to their maximum count as flat
+SMALL_GRADIENT = 0.1  # share of the run's largest gradient below which the gradient has vanished
+SMALL_ROW_DEVIATION = 0.25  # of the logits after NBS, 1 for independent columns; 0.25 lowers the entropy by 0.03 nats
+KEPT_COLUMN_DEVIATION = 0.7  # with NBS it is 1
 FEW_CLASSES = 0.1  # share of the classes that an epoch's images could use
-GRACE, EPOCH_GRACE = 3, 1  # logged steps and epochs at the start of a run in which nothing is said
-PATIENCE, EPOCH_PATIENCE = 3, 2  # logged steps and epochs in a row that a sign has to last
+GRACE, EPOCH_GRACE = 3, 1  # logged steps and epochs at the start of a run without warnings
+PATIENCE, EPOCH_PATIENCE = 3, 2  # consecutive logged steps and epochs for which a sign must persist
 
 
 def largest_entropy(num_classes: int, eps: float) -> float:
@@ -35,7 +35,7 @@ def largest_entropy(num_classes: int, eps: float) -> float:
 
 @dataclass
 class _Seen:
-    """Steps and epochs observed, for how long each sign has lasted, and the largest gradient."""
+    """Observed steps and epochs, how long each sign has persisted, and the largest gradient."""
 
     steps: int = 0
     epochs: int = 0
@@ -45,14 +45,14 @@ class _Seen:
 
 
 class CollapseSentinel:
-    """Takes in what a run logs, and answers with one sentence when a sign of collapse has lasted.
+    """Reads what a run logs, and returns a warning of one sentence if a sign of collapse persists.
 
-    A sign that lasts is reported once, and again only after it had gone.
+    A persistent sign is reported once, and again only after it has disappeared.
 
     Args:
         num_classes: C.
-        eps: the objective's.
-        num_images: images per epoch, where they may be fewer than the classes.
+        eps: that of the objective.
+        num_images: images per epoch, in case they are fewer than the classes.
     """
 
     def __init__(self, num_classes: int, *, eps: float = 1e-5, num_images: int | None = None) -> None:
@@ -62,11 +62,11 @@ class CollapseSentinel:
         self._seen = _Seen()
 
     def observe_step(self, statistics: Mapping[str, float]) -> str | None:
-        """Takes in a logged step of the first stage (self-labeling has another loss).
+        """Observes a logged step of the first stage (self-labeling has another loss).
 
         Args:
             statistics: ``sharpness``, ``diversity``, ``grad_before_nbs``, ``std_r_after_nbs`` and
-                ``std_c_after_nbs`` are read (see :mod:`pretrain.watch.monitor`).
+                ``std_c_after_nbs`` are used (see :mod:`pretrain.watch.monitor`).
 
         Returns:
             One sentence that names the sign and what to check, or None.
@@ -103,7 +103,7 @@ class CollapseSentinel:
         )
 
     def observe_epoch(self, statistics: Mapping[str, float]) -> str | None:
-        """Takes in an epoch; ``used_classes`` is read.
+        """Observes an epoch; ``used_classes`` is used.
 
         Returns:
             As :meth:`observe_step`.

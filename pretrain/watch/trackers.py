@@ -1,4 +1,4 @@
-"""Curves for Weights & Biases or MLflow, where the user asks for one; what is written on disk is the same."""
+"""Sends curves to Weights & Biases or MLflow if the user asks for it, in addition to what is written on disk."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from twist_common import overrides
 from twist_common.files import write_text
 
 PROJECT = "twist-transfer"
-NOTE_NAME = "tracker.txt"  # the run's id at the tracker, so that a resumed run goes on with its curves
+NOTE_NAME = "tracker.txt"  # the run's id at the tracker, so that a resumed run continues its curves
 
 
 class Tracker(Protocol):
-    """Where curves go besides ``metrics.jsonl`` and TensorBoard."""
+    """A destination of curves besides ``metrics.jsonl`` and TensorBoard."""
 
     def write(self, step: int, statistics: Mapping[str, float]) -> None:
         """One point on each curve."""
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining points."""
 
 
 class WandbTracker:
-    """A run of Weights & Biases, set up by its own variables, such as ``WANDB_MODE=offline``."""
+    """A run of Weights & Biases, configured by its own environment variables, such as ``WANDB_MODE=offline``."""
 
     def __init__(self, recipe: Recipe, out: Path) -> None:
         import wandb
@@ -81,5 +81,5 @@ TRACKERS: dict[str, Callable[[Recipe, Path], Tracker]] = {"wandb": WandbTracker,
 
 
 def open_tracker(recipe: Recipe, out: Path) -> Tracker | None:
-    """The tracker that the recipe names; None without one."""
+    """The tracker that the recipe names; None if it names none."""
     return TRACKERS[recipe.run.track](recipe, out) if recipe.run.track != "none" else None

@@ -57,7 +57,7 @@ def test_a_run_on_two_nodes_that_was_signalled_and_preempted_has_the_weights_of_
     wait_until(lambda: state() == "PENDING")
     stopped_at = checkpoint_step(disturbed)
     assert 4 <= stopped_at < 30
-    assert f"Slurm job {job_id} has this run already" in pretrain(disturbed)
+    assert f"this run is already Slurm job {job_id}" in pretrain(disturbed)
     wait_until(lambda: len(losses(disturbed)) > stopped_at + 1)
     urgent = ["sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
     subprocess.run(urgent, check=True, capture_output=True)

@@ -181,14 +181,14 @@ def test_text_does_not_call_a_short_run_no_time() -> None:
 
 def test_text_shows_every_figure() -> None:
     shown = planner.text(planner.plan(recipe(), gpu=GPUS["v100"], num_gpus=16))
-    for part in ("rn50 on 16 x V100 32GB", "GFLOP an image", "GPU-hours", "days", "of 32 GiB", "cores", "no bfloat16"):
+    for part in ("rn50 on 16 x V100 32GB", "GFLOP per image", "GPU-hours", "days", "of 32 GiB", "cores", "no bfloat16"):
         assert part in shown
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"num_gpus": 0}, "on 0 GPUs: both have to be at least 1"),
+        ({"num_gpus": 0}, "on 0 GPUs: both must be at least 1"),
         ({"num_images": 0}, "for 0 images"),
         ({"num_gpus": 3}, "cannot be shared evenly by 3 processes"),
     ],
