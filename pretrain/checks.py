@@ -10,6 +10,7 @@ from typing import Any
 
 from pretrain.recipe import Recipe
 from twist_common.errors import UserError
+from twist_common.places import install_extra
 
 VIT_PREFIXES = ("deit", "vit")
 VIT_PATCH = 16  # pixels
@@ -98,7 +99,7 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
                 f"reach its peak: set {warmup} too"
             )
     if recipe.run.track != "none" and importlib.util.find_spec(recipe.run.track) is None:
-        how = "pip install 'twist-transfer[trackers]', or leave it at none"
+        how = f"{install_extra('trackers')}, or leave it at none"
         yield f"run.track is {recipe.run.track}, which is not installed: {how}"
 
 

@@ -14,7 +14,7 @@ import sys
 from pretrain import train
 from pretrain.run.finished import is_finished
 from pretrain.run.preemption import EXIT_PREEMPTED
-from twist_common import cli
+from twist_common import cli, start
 from twist_common.errors import UserError
 from twist_common.gpus import num_processes, resolve_device
 from twist_common.process import STOP_SIGNALS
@@ -37,11 +37,11 @@ def main(args: train.Args) -> int:
     if machines == 1 and processes == 1:
         return train.main(args)
     where = STANDALONE if machines == 1 else meeting_point(machines)
-    return torchrun([*where, f"--nproc-per-node={processes}", "-m", "pretrain.train", *sys.argv[1:]])
+    return torchrun([*where, f"--nproc-per-node={processes}"], sys.argv[1:])
 
 
-def torchrun(line: list[str]) -> int:
-    """Runs torchrun in this process and returns the exit code of the processes that it starts.
+def torchrun(options: list[str], arguments: list[str]) -> int:
+    """Runs torchrun in this process, and by it ``pretrain.train arguments``; returns the exit code of its processes.
 
     Requests to stop are passed on to them; they have :data:`STOP_SECONDS` to write their checkpoint. Torchrun itself
     would pass on neither SIGUSR1 nor SIGUSR2, and would kill them after 30 s.
@@ -53,8 +53,9 @@ def torchrun(line: list[str]) -> int:
     from torch.distributed.run import main
 
     signals = ",".join(signal.Signals(number).name for number in (*STOP_SIGNALS, *FROM_TERMINALS))
+    program = [start.__file__, "-m", "pretrain.train", *arguments]
     try:
-        main([f"--signals-to-handle={signals}", f"--shutdown-timeout={STOP_SECONDS}", *line])
+        main([f"--signals-to-handle={signals}", f"--shutdown-timeout={STOP_SECONDS}", *options, *program])
     except SignalException as stop:
         return EXIT_PREEMPTED if stop.sigval in STOP_SIGNALS else 128 + stop.sigval
     except ChildFailedError as failed:

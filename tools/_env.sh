@@ -6,6 +6,11 @@ if [[ ! -f "$ROOT/.venv/.complete" ]]; then
   echo "error: $ROOT/.venv is not set up: run tools/setup.sh first (one to ten minutes)" >&2
   exit 2
 fi
-export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
-export PYTHONSAFEPATH=1 # nothing is imported from the current folder (Python 3.11 on)
+shopt -s extglob
+PYTHONPATH="$ROOT:${PYTHONPATH:-}"
+PYTHONPATH="${PYTHONPATH//+(:)/:}" # an empty entry would be the current folder
+export PYTHONPATH="${PYTHONPATH%:}"
 export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"
+start() { # MODULE ARGUMENT ...: as `python -m`, but nothing is imported from the current folder
+  exec "$PYTHON" "$ROOT/twist_common/start.py" -m "$@"
+}

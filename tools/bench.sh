@@ -2,4 +2,4 @@
 # Hot spots against plain implementations: bench.sh [augmentation|loss|lars|step|coco-metrics|matching|linear ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m tools.bench.main "$@"
+start tools.bench.main "$@"

@@ -2,4 +2,4 @@
 # Unsupervised classification: cluster.sh demo|imagenet|folder CKPT
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.commands.cluster "$@"
+start transfer.commands.cluster "$@"

@@ -2,4 +2,4 @@
 # Proof-carrying conversion: convert.sh CKPT [--to detectron2|mmseg|torchvision|timm|all]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.commands.convert "$@"
+start transfer.commands.convert "$@"

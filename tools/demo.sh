@@ -42,4 +42,4 @@ fi
 tools=$(dirname "${BASH_SOURCE[0]}")
 "$tools/setup.sh"
 source "$tools/_env.sh"
-exec "$PYTHON" -m transfer.commands.demo ${quick:+--quick} ${trials:+--trials "$trials"} --out "$out"
+start transfer.commands.demo ${quick:+--quick} ${trials:+--trials "$trials"} --out "$out"

@@ -2,4 +2,4 @@
 # Writes the embedded data in the true on-disk layouts: demo_data.sh [--out DIR]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m twist_common.digits "$@"
+start twist_common.digits "$@"

@@ -2,4 +2,4 @@
 # The first hour on a machine: preflight.sh [CHECK ...] runs every path at small size on its devices, in five minutes.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m tools.first_hour.main "$@"
+start tools.first_hour.main "$@"

@@ -4,4 +4,4 @@
 # tools/pretrain.sh ...`, or NNODES, NODE_RANK and MASTER_ADDR on each.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m pretrain.launch "$@"
+start pretrain.launch "$@"

@@ -2,4 +2,4 @@
 # A model folder with a card, written to disk: publish.sh CKPT|CONVERTED --report report.json --out DIR
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.commands.publish "$@"
+start transfer.commands.publish "$@"

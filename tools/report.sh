@@ -2,4 +2,4 @@
 # Records to Markdown, HTML, CSV, LaTeX, JSON; --verify, --pack: report.sh RUNS_DIR|ARCHIVE...
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.commands.report "$@"
+start transfer.commands.report "$@"

@@ -16,7 +16,7 @@ HELP
 cannot() { echo "no Slurm here: $*" >&2 && exit 3; }
 
 free_ports() { # three that no program listens on
-  python3 - <<'PYTHON'
+  python3 -I - <<'PYTHON'
 import socket
 
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]

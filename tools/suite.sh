@@ -2,4 +2,4 @@
 # All benchmarks of a suite from several initialisations: suite.sh demo, suite.sh paper [NAME=]CKPT ...
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/_env.sh"
-exec "$PYTHON" -m transfer.commands.suite "$@"
+start transfer.commands.suite "$@"

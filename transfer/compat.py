@@ -14,20 +14,28 @@ import types
 import warnings
 from typing import Any, NoReturn
 
+from twist_common.places import install_extra
+
 INSTALL_DETECTRON2 = "build Detectron2 from its official repository (docs/install.md)"
 INSTALL_MMCV = "install full mmcv in place of mmcv-lite (docs/install.md)"
 
 
-# What has to be imported for a target of conversion or a task, and how it is installed.
+# What has to be imported for a target of conversion or a task, and how it is installed; what else it needs here, which
+# it does not bring, and how that is.
+CHECKOUT = "or take a checkout of this repository and run tools/setup.sh"
 FRAMEWORKS = {
     "detectron2": (
         "Detectron2",
         "plain pip cannot install it: pip install --no-build-isolation git+https://github.com/facebookresearch/detectron2"
-        " where there is a C++ compiler, or take a checkout of this repository and run tools/setup.sh",
+        f" faster-coco-eval where there is a C++ compiler, {CHECKOUT}",
+        ("faster_coco_eval",),
+        "pip install faster-coco-eval",
     ),
     "mmseg": (
         "MMSegmentation",
-        "pip install 'twist-transfer[segmentation]', or take a checkout of this repository and run tools/setup.sh",
+        f"{install_extra('segmentation')}, {CHECKOUT}",
+        ("mmcv", "mmengine", "ftfy", "regex"),
+        install_extra("segmentation"),
     ),
 }
 
@@ -70,10 +78,13 @@ def _stand_in(package: str, extension: str, remedy: str, known: dict[str, Any]) 
 def missing_framework(target: str | None) -> str | None:
     """Why the framework of a conversion's target or a task cannot be used; None if it can, or none is needed."""
     module = (target or "").partition("-")[0]
-    if module not in FRAMEWORKS or importlib.util.find_spec(module):
+    if module not in FRAMEWORKS:
         return None
-    name, how = FRAMEWORKS[module]
-    return f"{name} is not installed: {how}"
+    name, how, others, how_others = FRAMEWORKS[module]
+    if importlib.util.find_spec(module) is None:
+        return f"{name} is not installed: {how}"
+    missing = ", ".join(each for each in others if importlib.util.find_spec(each) is None)
+    return f"{missing} is not installed, which {name} needs here: {how_others}" if missing else None
 
 
 def prepare_detectron2() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 CODE = Path(__file__).resolve().parents[1]  # the folder that holds the packages
@@ -16,3 +17,9 @@ def is_checkout() -> bool:
 def data_root() -> Path:
     """The folder of all data sets: ``$DATA_ROOT``, else ``data`` in the checkout, or where there is none, here."""
     return Path(os.environ.get("DATA_ROOT", CODE / "data" if is_checkout() else "data"))
+
+
+def install_extra(name: str) -> str:
+    """The command by which pip adds an extra of pyproject.toml: it finds the checkout, or what is installed already."""
+    where = CODE if is_checkout() else "twist-transfer"
+    return f"pip install {shlex.quote(f'{where}[{name}]')}"

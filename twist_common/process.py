@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 
+from twist_common import start
 from twist_common.places import CODE, is_checkout
 
 # By which a process is asked to stop. Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM
@@ -49,13 +50,12 @@ def without_main() -> Iterator[None]:
 def run_module(module: str, arguments: Sequence[str]) -> int:
     """Runs ``python -m module arguments`` and returns its exit code; passes on what asks this process to stop.
 
-    The process finds these packages wherever it is started, and imports nothing from the current folder (from Python
-    3.11 on).
+    The process finds these packages wherever it is started, and imports nothing from the current folder.
     """
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ}
     if is_checkout():
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as child:
+    with subprocess.Popen([sys.executable, start.__file__, "-m", module, *arguments], env=environment) as child:
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             child.send_signal(number)

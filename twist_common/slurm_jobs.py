@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twist_common import slurm
+from twist_common import slurm, start
 from twist_common.errors import UserError
 from twist_common.files import make_dir
 from twist_common.process import STOP_SIGNALS
@@ -57,7 +57,8 @@ def submit(
 
     of_all_jobs = sbatch_parameters(args, cpus=cpus, gpus_per_node=gpus_per_node)
     make_dir(folder)
-    executor = submitit.SlurmExecutor(folder, max_num_timeout=max_timeouts)
+    python = f"{shlex.quote(sys.executable)} -u {shlex.quote(start.__file__)}"
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=max_timeouts, python=python)
     executor.update_parameters(
         **of_all_jobs,
         signal_delay_s=signal_seconds,

@@ -23,7 +23,7 @@ from twist_common.process import STOP_SIGNALS, process_start
 PROGRAM = """
 import sys
 from pretrain import launch
-sys.exit(launch.torchrun([*launch.STANDALONE, "--nproc-per-node=2", "-m", "pretrain.train", *sys.argv[1:]]))
+sys.exit(launch.torchrun([*launch.STANDALONE, "--nproc-per-node=2"], sys.argv[1:]))
 """
 SMALL = (
     "epochs=1000", "data.batch_size=4", "model.hidden=8", "model.num_classes=4", "run.log_steps=1",

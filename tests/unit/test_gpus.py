@@ -181,7 +181,7 @@ def test_pretraining_starts_one_process_for_each_visible_gpu(
 ) -> None:
     started: list[list[str]] = []
     fake.has(FOUR, visible)
-    monkeypatch.setattr(launch, "torchrun", lambda line: started.append(line) or 0)
+    monkeypatch.setattr(launch, "torchrun", lambda options, arguments: started.append(options) or 0)
     monkeypatch.setattr(train, "main", lambda args: 7)
     monkeypatch.chdir(fake.folder)
     for name, value in environment.items():

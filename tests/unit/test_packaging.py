@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from transfer.commands.main import COMMANDS
 from transfer.commands.main import main as twist_transfer
 from transfer.preflight.check import check_frameworks
 from transfer.trials.plan import TrialPlan, plan_trials, weights_ref
-from twist_common import cli
+from twist_common import cli, places
 from twist_common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +117,24 @@ def test_a_framework_that_is_not_installed_is_one_sentence(tmp_path: Path, monke
         demo.main(demo.Args(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     assert compat.missing_framework("mmseg-any") and compat.missing_framework("torchvision") is None
+
+
+def test_what_a_framework_does_not_bring_is_one_sentence_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    absent = ("faster_coco_eval", "mmcv", "ftfy")
+    monkeypatch.setattr(compat.importlib.util, "find_spec", lambda name: None if name in absent else find_spec(name))
+    with pytest.raises(UserError, match=r"faster_coco_eval is not installed, .*Detectron2 needs .*faster-coco-eval"):
+        check_frameworks(plans("demo-voc", tmp_path))
+    with pytest.raises(UserError, match=r"mmcv, ftfy is not installed, which MMSegmentation needs .*\[segmentation\]"):
+        check_frameworks(plans("demo-seg", tmp_path))
+
+
+def test_an_extra_is_of_the_checkout_or_of_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert places.install_extra("trackers") == f"pip install '{ROOT}[trackers]'"
+    monkeypatch.setattr(places, "CODE", tmp_path)  # as in site-packages, without a pyproject.toml
+    assert places.install_extra("trackers") == "pip install 'twist-transfer[trackers]'"
 
 
 STUB = """#!/bin/sh

@@ -144,11 +144,12 @@ def ddp(site: Site, *changes: str) -> str:
     out = site.folder / "ddp"
     shutil.rmtree(out, ignore_errors=True)
     recipe = site.recipe()
-    program = "import sys; from pretrain import launch; sys.exit(launch.torchrun(sys.argv[1:]))"
-    line = [*launch.STANDALONE, f"--nproc-per-node={site.num_processes}", "-m", "pretrain.train", "demo"]
-    line += ["--device", site.device, "--data", str(site.few), "--out", str(out)]
+    options = [*launch.STANDALONE, f"--nproc-per-node={site.num_processes}"]
+    line = ["demo", "--device", site.device, "--data", str(site.few), "--out", str(out)]
     settings = [f"data.batch_size={recipe.data.batch_size}", "epochs=1", "model.hidden=32", "model.num_classes=16"]
-    site.run(["-c", program, *line, *settings, "run.num_workers=1", *changes], seconds=SECONDS)
+    line += [*settings, "run.num_workers=1", *changes]
+    program = f"import sys; from pretrain import launch; sys.exit(launch.torchrun({options}, {line}))"
+    site.run(["-c", program], seconds=SECONDS)
     return f"{site.num_processes} processes trained and wrote {(out / 'backbone.pth').name}"
 
 

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-from twist_common import cli
+from twist_common import cli, start
 from twist_common.errors import UserError, unknown_name
 
 # What is typed to its module and what it does.
@@ -41,7 +41,7 @@ def usage() -> str:
 def main() -> None:
     """Runs the command that the command line names."""
     os.environ[cli.INSTALLED] = "1"
-    os.environ["PYTHONSAFEPATH"] = "1"  # for processes that this one starts: what lies in the current folder is data
+    start.processes_likewise()
     words = sys.argv[1:]
     if not words or words[0] in HELP or (words[0] == PLAN and words[1:2] in [[each] for each in HELP]):
         print(usage())
