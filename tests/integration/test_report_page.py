@@ -191,7 +191,6 @@ def test_names_sort_as_text(page: Page) -> None:
     table = "demo.demo-seg-results"
     title = page.locator(f"table[aria-labelledby='{table}'] thead th button").first
     title.click()
-    title.click()
     labels = column(page, table, 1)
     assert len(labels) == 3 and labels == sorted(labels)
 
@@ -235,6 +234,27 @@ def test_a_figure_can_be_opened_with_the_keyboard(page: Page) -> None:
     page.locator("main td button").first.focus()
     page.keyboard.press("Enter")
     assert page.locator(".card:popover-open").count() == 1
+
+
+def test_on_paper_no_table_is_cut_off_and_every_trial_is_there(url: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1032, "height": 690})  # letter, turned, less 12 mm on every side
+    page.emulate_media(media="print")
+    page.goto(url)
+    tables = page.locator("section .scroll > table")
+    wide = tables.evaluate_all("all => all.map((each) => each.scrollWidth - each.parentElement.clientWidth)")
+    assert wide and max(wide) <= 1
+    folded = page.locator("details table").evaluate_all("all => all.map((each) => each.checkVisibility())")
+    assert folded and all(folded)
+    page.close()
+
+
+def test_figures_sort_by_what_they_are_worth(page: Page) -> None:
+    worth = page.evaluate(
+        "all => all.map(number)",
+        ["< 0.001", "0.001", "1.1e−05", "1\u202f000", "999", "2 h 10 min", "1 min 05 s", "59 s", "n < 3"],
+    )
+    assert worth[:2] == [pytest.approx(0.000999), 0.001] and worth[2:5] == [1.1e-5, 1000, 999]
+    assert worth[5:8] == [7800, 65, 59] and worth[8] != worth[8]
 
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])

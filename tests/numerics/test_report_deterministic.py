@@ -73,7 +73,7 @@ def test_the_page_says_that_equal_trials_count_once() -> None:
     assert any("all 5 trials gave the same figures" in note for note in section.notes)
     assert section.differences is not None
     (compared,) = rows(section.differences.groups)
-    assert compared.cells[-2] == "1 figure to 5"
+    assert compared.cells[-2] == "1 against 5"
 
 
 def rows(groups: tuple) -> list[TableRow]:

@@ -6,6 +6,7 @@ from tests.report_records import done, failed, trials
 from transfer.commands.report import summary_text
 from transfer.record import TrialRecord
 from transfer.report.compare.results import build_report
+from transfer.report.lay_out.claims import headline
 from transfer.report.lay_out.document import build_document
 from transfer.report.write.html import render_html
 
@@ -32,6 +33,16 @@ def test_what_is_not_decided_is_named_with_the_lead_it_has() -> None:
 def test_a_row_of_one_seed_is_said_to_be_outside_of_the_claim() -> None:
     found = claim(*RANDOM, *TWIST, done(70.0, weights="once"))
     assert found.endswith("[9.61, 10.86]. Not in this claim, with fewer than 3 trials: once.")
+
+
+def test_the_headline_counts_where_one_is_best_and_names_what_is_open() -> None:
+    other = [*trials([50.0, 51.0, 52.0], weights="random-a", benchmark="demo-seg-frozen")]
+    close = [*other, *trials([53.0, 50.5, 52.2], benchmark="demo-seg-frozen")]
+    found = headline(build_report([*RANDOM, *TWIST, *close]))
+    assert found == "Shown to be better than all others: twist on 1 of 2 benchmarks. Undecided: demo-seg-frozen."
+    nobody = headline(build_report([*RANDOM, *trials([53.0, 50.5, 52.2]), *close]))
+    assert nobody == "On none of 2 benchmarks is one shown to be better than all others."
+    assert headline(build_report([*RANDOM, *TWIST])) == ""
 
 
 def test_nothing_to_compare_is_undecided() -> None:

@@ -144,7 +144,7 @@ def test_runs_of_a_method_are_a_level_of_their_own(runs: Path) -> None:
     bounds = f"[{moco.interval.low:.2f}, {moco.interval.high:.2f}]"
     for name in ("report.html", "report.md", "report.tex"):
         text = (runs / name).read_text().replace("\\[", "[").replace("\\]", "]")
-        assert bounds in text and "holds for this checkpoint only" in text
+        assert bounds in text and "Of one run, so that their figures hold for these checkpoints only: twist" in text
     assert bounds in summary_text(report)
     assert verify(runs / "report.json").holds
 

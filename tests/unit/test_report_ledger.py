@@ -52,8 +52,8 @@ def test_the_card_tells_the_ledger_and_every_choice() -> None:
     assert dict(card.facts)["Test images"] == "test, 10\u202f000 images, final scoring"
     titles = [column.title for column in card.trials.columns]
     shown = dict(zip(titles, card.trials.groups[0].rows[0].cells, strict=True))
-    assert (shown["l2"], shown["iterations"], shown["solver"]) == ("0.03162", "57", "lbfgs")
-    assert shown["images sha256"] == "c0bbfe63"
+    assert (shown["L2"], shown["Iterations"], shown["Solver"]) == ("0.03162", "57", "lbfgs")
+    assert shown["Images SHA-256"] == "c0bbfe63"
 
 
 def test_a_test_split_that_is_scored_twice_in_a_trial_is_a_warning() -> None:

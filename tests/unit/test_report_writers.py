@@ -293,4 +293,4 @@ def test_below_three_trials_every_place_of_an_interval_says_so() -> None:
     document = build_document(build_report([*trials([60.0, 61.0]), *trials([50.0, 51.0, 53.0], weights="random-a")]))
     cells = {row.cells[0]: row.cells[2] for group in document.sections[0].results.groups for row in group.rows}
     assert cells == {"random-a (baseline)": "[47.54, 55.13]", "twist": "n < 3"}
-    assert "1 of 2 rows have fewer than 3 trials: no interval and no test for them." in document.warnings
+    assert "1 of 2 rows has fewer than 3 trials: no interval and no test there." in document.warnings

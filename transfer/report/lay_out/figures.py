@@ -28,11 +28,21 @@ def trial_plot(report: Report, result: BenchmarkResult) -> Plot | None:
     for floor in (floor for floor in result.floors if main in floor.ranges):
         middle = sum(floor.ranges[main]) / 2
         floors[f"{floor.name} (floor) {fmt.number(middle)}"] = middle
-    unit = f"{main_metric_label(result)} (%)"
+    unit = f"{main_metric_label(result)}{'' if fmt.names_unit(main) else ' (%)'}"
     alt = f"{benchmark_label(report, result)}, {unit}, mean ± sd (trials): " + "; ".join(
         [*(f"{mark.label} {mark.figures}" for mark in marks), *floors]
     )
     return draw(f"trials-{fmt.slug(result.key.suite, result.key.benchmark)}", alt, marks, unit, floors=floors)
+
+
+def trial_caption(result: BenchmarkResult) -> str:
+    """What the marks of :func:`trial_plot` are, of those that this plot has."""
+    has_floor = any(result.main_metric in floor.ranges for floor in result.floors)
+    is_hollow = any(not row.procedure.on_protocol for row in result.rows)
+    parts = ["Dot: one trial. Long tick: mean. Bar: 95 % interval."]
+    parts += ["Dashed: floor, reached without training."] if has_floor else []
+    parts += ["Hollow: off protocol."] if is_hollow else []
+    return " ".join(parts)
 
 
 def overview_plots(report: Report) -> tuple[Plot, ...]:

@@ -49,8 +49,12 @@ def metric_title(name: str) -> str:
 
 def in_units(metrics: Iterable[str], unit: str = "in percent") -> str:
     """What the figures of a table are in, if a title of :data:`METRIC_TITLES` names no other unit."""
-    others = any(NAMED_UNIT.search(metric_title(name)) for name in metrics)
-    return f"{unit} where no other unit is named" if others else unit
+    return f"{unit} where no other unit is named" if any(map(names_unit, metrics)) else unit
+
+
+def names_unit(metric: str) -> bool:
+    """Whether the metric's title names its unit; figures of all others are in percent."""
+    return NAMED_UNIT.search(metric_title(metric)) is not None
 
 
 def number(value: float | None, *, digits: int = 2) -> str:
@@ -63,9 +67,16 @@ def number(value: float | None, *, digits: int = 2) -> str:
     return text.replace("-", "−")
 
 
-def significant(value: float | None) -> str:
-    """``"2.10"``, three significant digits, for figures that are not percentages."""
-    return NOTHING if value is None else f"{value:#.3g}".removesuffix(".").replace("-", "−")
+def significant(value: float | None, *, digits: int = 3) -> str:
+    """``"2.10"``, that many significant digits, for figures that are not percentages."""
+    return NOTHING if value is None else f"{value:#.{digits}g}".removesuffix(".").replace("-", "−")
+
+
+def hours(value: float) -> str:
+    """``"0.0018"``, ``"2.5"``, ``"12.5"``, ``"1 055"``."""
+    if value >= 100:
+        return count(round(value))
+    return number(value, digits=1) if value >= 10 else significant(value, digits=2)
 
 
 def printed(value: float | None) -> str:
@@ -117,6 +128,12 @@ def p_value(value: float | None) -> str:
     if value < 0.001:
         return "< 0.001"
     return f"{value:.2g}" if value < 0.0995 else f"{value:.2f}"
+
+
+def choice_title(name: str) -> str:
+    """``"labelled_images_sha256"`` as ``"Labelled images SHA-256"``."""
+    words = name.replace("sha256", "SHA-256").replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def choice(value: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from transfer.report.compare.model import BenchmarkResult, Report
 from transfer.report.compare.ranking import Ranking, Standing, rankings, standings, suite_results
 from transfer.report.lay_out import format as fmt
@@ -33,8 +35,9 @@ def matrices(report: Report) -> tuple[Table, ...]:
     for suite in report.suites:
         results = [result for result in suite_results(report, suite) if result.on_protocol]
         if rows := standings(report, suite):
-            parts = range(0, len(results), MAX_BENCHMARKS)
-            found += [_matrix(report, suite, results[start : start + MAX_BENCHMARKS], rows) for start in parts]
+            size = math.ceil(len(results) / math.ceil(len(results) / MAX_BENCHMARKS))  # parts of about one width
+            parts = range(0, len(results), size)
+            found += [_matrix(report, suite, results[start : start + size], rows) for start in parts]
     return tuple(found)
 
 

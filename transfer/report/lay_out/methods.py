@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from transfer.report.compare.method_differences import ONE_RUN as HOLDS_FOR_ONE
 from transfer.report.compare.method_differences import MethodDifference, method_differences
 from transfer.report.compare.model import BenchmarkKey, Report
 from transfer.report.compare.runs import MethodSummary, methods
@@ -28,18 +29,22 @@ ONE_RUN = "one pre-training run of each: holds for these checkpoints only"
 
 
 def methods_tables(report: Report) -> tuple[Table, ...]:
-    """Every method on every benchmark, with what runs, seeds and images contribute, and the differences of methods.
+    """Methods with several runs, with what runs, seeds and images contribute, and the differences between them.
 
-    None without several runs of one method.
+    None without several runs of one method; those of one run are named, and random weights are a run per seed.
     """
     columns = text_columns("Method")
     columns += number_columns("Runs (trials)", "Mean", "95 % interval", "Between runs", "Between seeds", "Images")
+    found, several = methods(report), {each.method for each in methods(report) if each.interval or len(each.runs) > 1}
     caption = "Methods over their pre-training runs, main metric"
+    if alone := dict.fromkeys(each.method for each in found if each.method not in several):
+        caption += f". Of one run, so that their figures hold for these checkpoints only: {', '.join(alone)}"
     of_differences = text_columns("Method − other")
     of_differences += number_columns("Runs", "Difference, 95 % interval", "p, Holm")
     of_differences += text_columns("Verdict")
-    summaries = [(each.key, _cells(each)) for each in methods(report)]
-    differences = [(each.key, _cells_of_difference(each)) for each in method_differences(report)]
+    summaries = [(each.key, _cells(each)) for each in found if each.method in several]
+    compared = (each for each in method_differences(report) if each.verdict != HOLDS_FOR_ONE)
+    differences = [(each.key, _cells_of_difference(each)) for each in compared]
     tables = (
         _table(report, caption, columns, summaries),
         _table(report, DIFFERENCES, of_differences, differences),
@@ -72,7 +77,7 @@ def _cells_of_difference(each: MethodDifference) -> tuple[str, ...]:
 
 def _cells(summary: MethodSummary) -> tuple[str, ...]:
     runs = len(summary.runs)
-    interval = f"n < {MIN_TRIALS}" if runs > 1 else "holds for this checkpoint only"
+    interval = f"n < {MIN_TRIALS}" if runs > 1 else HOLDS_FOR_ONE
     if summary.interval:
         interval = f"[{fmt.number(summary.interval.low)}, {fmt.number(summary.interval.high)}]"
     return (

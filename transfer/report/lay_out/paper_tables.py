@@ -26,6 +26,8 @@ from transfer.report.lay_out.tables import (
     TableRow,
     card_anchor,
     is_best,
+    number_columns,
+    plain_table,
     row_kind,
     row_label,
     text_columns,
@@ -38,14 +40,14 @@ REPRODUCTION = (
     "published trials spread as these do"
 )
 DIFFERENCE_OF_AVERAGES = (
-    "Average − the baseline's, paired by seed and by data set: mean, 95 % interval, paired t test over the seeds, for "
-    "new trials on these data sets and images; one comparison alone, in no family"
+    "average minus the baseline's, paired by seed and by data set, in percentage points: mean, 95 % interval, paired t "
+    "test over the seeds, for new trials on these data sets and images; one comparison alone, in no family"
 )
 
 
 def paper_tables(report: Report) -> tuple[Table, ...]:
     """For each suite, the paper's tables of which at least one benchmark was run."""
-    return tuple(_table(report, filled) for filled in filled_forms(report))
+    return tuple(table for filled in filled_forms(report) for table in _tables(report, filled))
 
 
 def measured_label(row: MeasuredRow) -> str:
@@ -64,7 +66,8 @@ def average_anchor(found: Average) -> str:
     return f"average-{fmt.slug(found.suite, title, measured_label(found.row))}"
 
 
-def _table(report: Report, filled: FilledForm) -> Table:
+def _tables(report: Report, filled: FilledForm) -> Iterator[Table]:
+    """The form, and what its averages differ by from the baseline's."""
     suite, form, rows = filled.suite, filled.form, filled.rows
     averaged = any(filled.averages)
     main = {result.key.benchmark: result.main_metric for result in report.benchmarks if result.key.suite == suite}
@@ -74,9 +77,6 @@ def _table(report: Report, filled: FilledForm) -> Table:
     columns += [Column("Average")] if averaged else []
     measured = (_measured(report, form, row, found, averaged) for row, found in zip(rows, filled.averages, strict=True))
     groups = [RowGroup("Measured", tuple(measured))]
-    if filled.differences:
-        lines = (_difference_of_averages(each, len(columns)) for each in filled.differences)
-        groups.append(RowGroup(DIFFERENCE_OF_AVERAGES, tuple(lines)))
     if form.printed:
         printed = []
         for row in form.printed:
@@ -96,7 +96,11 @@ def _table(report: Report, filled: FilledForm) -> Table:
         caption += f". {form.note}"
     if averaged:
         caption += ". Average: of all columns, for each seed that all of them have"
-    return Table(caption, tuple(columns), tuple(groups))
+    yield Table(caption, tuple(columns), tuple(groups))
+    if filled.differences:
+        columns = [*text_columns("Weights − baseline"), *number_columns("Difference of averages, 95 % interval", "p")]
+        lines = [_difference_of_averages(each) for each in filled.differences]
+        yield plain_table(f"{where}{form.title}, {DIFFERENCE_OF_AVERAGES}", columns, lines)
 
 
 def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | None, averaged: bool) -> TableRow:
@@ -122,12 +126,9 @@ def _measured(report: Report, form: Form, row: MeasuredRow, over_all: Average | 
     return TableRow(tuple(cells), row_kind(first), frozenset(best), cell_cards=tuple(cards))
 
 
-def _difference_of_averages(each: AverageDifference, num_columns: int) -> TableRow:
-    label = f"{measured_label(each.average.row)} − {measured_label(each.baseline.row)}"
-    figure = fmt.difference(each.difference.summary)
-    if each.difference.p_value is not None:
-        figure += f", p {fmt.p_value(each.difference.p_value)}"
-    return TableRow((label, *[""] * (num_columns - 2), figure), "floor")
+def _difference_of_averages(each: AverageDifference) -> tuple[str, ...]:
+    label = f"{measured_label(each.average.row)} − {each.baseline.row.rows[0].label}"
+    return label, fmt.difference(each.difference.summary), fmt.p_value(each.difference.p_value)
 
 
 def printed_label(row: PrintedRow) -> str:

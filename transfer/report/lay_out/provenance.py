@@ -102,7 +102,7 @@ def _runs_table(report: Report) -> Table:
                 str(len(row.done)),
                 str(len(row.failed)),
                 fmt.duration(sum(trial.wall_seconds for trial in row.trials)),
-                fmt.number(sum(trial.device_hours for trial in row.trials), digits=3),
+                fmt.hours(sum(trial.device_hours for trial in row.trials)),
                 fmt.gibibytes(max(trial.peak_bytes for trial in row.trials)),
                 ", ".join(sorted({trial.device for trial in row.trials})),
                 ", ".join(sorted({_commit(trial) for trial in row.trials})),
@@ -248,7 +248,7 @@ def _facts(row: ResultRow) -> dict[str, str]:
 def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
     metrics = [metric.name for metric in main_first(result)]
     choices = list(dict.fromkeys(name for trial in row.trials for name in trial.choices))
-    columns = number_columns("Seed", *map(fmt.metric_title, metrics), *(name.replace("_", " ") for name in choices))
+    columns = number_columns("Seed", *map(fmt.metric_title, metrics), *map(fmt.choice_title, choices))
     columns += text_columns("Seal", "Config", "Inputs", "Commit", "Device")
     columns += number_columns("Hours", "Peak memory")
     rows = []
@@ -262,7 +262,7 @@ def _trials(result: BenchmarkResult, row: ResultRow) -> Table:
             fmt.short_hash(trial.inputs_sha256),
             _commit(trial),
             trial.device,
-            fmt.number(trial.device_hours, digits=4),
+            fmt.hours(trial.device_hours),
             fmt.gibibytes(trial.peak_bytes),
         )
         rows.append(cells)

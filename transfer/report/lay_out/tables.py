@@ -201,7 +201,7 @@ def difference_table(result: BenchmarkResult, wanted: float) -> Table | None:
     any_images = has_images(result)
     columns += number_columns("Difference", "95 % interval", *([IMAGES_TOO] if any_images else []))
     columns += number_columns("p, t test", *([P_IMAGES_TOO] if any_images else []), "p, Holm", "p, sign flips")
-    columns += number_columns("Smallest detectable", f"More trials for {wanted:g}", "Common seeds", "r, efficiency")
+    columns += number_columns("Smallest detectable", f"More trials to find {wanted:g}", "Common seeds", "r, efficiency")
     groups = []
     for metric in main_first(result):
         rows = []
@@ -235,7 +235,7 @@ def _num_pairs(row: ResultRow, compared: PairedDifference) -> str:
     """How many pairs a difference is over, and what makes them fewer than they seem."""
     n = compared.summary.n
     if row.deterministic:
-        return f"1 figure to {n}" if n > 1 else f"{n} (deterministic)"
+        return f"1 against {n}" if n > 1 else f"{n} (deterministic)"
     return f"{n} (identical)" if compared.summary.identical else f"{n}"
 
 

@@ -16,7 +16,8 @@ def render_markdown(document: Document) -> str:
     """The report as GitHub-flavoured Markdown."""
     blocks = [f"# {escape(document.title)}", escape(" · ".join(document.lead)), *_notes(document.warnings)]
     if document.overview_table:
-        blocks += ["## Overview", "\n".join(f"- {escape(claim)}" for claim in document.claims)]
+        blocks += ["## Overview", *([f"**{escape(document.headline)}**"] if document.headline else [])]
+        blocks += [escape(document.claims_note), "\n".join(f"- {escape(claim)}" for claim in document.claims)]
         for table in document.matrices:
             blocks += _table(table)
         for plot in document.overviews:
@@ -52,7 +53,7 @@ def render_markdown(document: Document) -> str:
         blocks += [*_table(ablation.table), *_image(ablation.course)]
         blocks.append("\n".join(f"- {escape(line)}" for line in ablation.legend))
     if document.reading:
-        blocks += ["## How to read this", *(escape(paragraph) for paragraph in document.reading)]
+        blocks += ["## How to read this", *(f"**{term}.** {escape(text)}" for term, text in document.reading)]
     if document.provenance:
         blocks.append("## Provenance")
     for table in document.provenance:
