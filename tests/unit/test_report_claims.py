@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.report_records import done, failed, trials
 from transfer.commands.report import summary_text
 from transfer.record import TrialRecord
@@ -55,3 +57,19 @@ def test_page_and_terminal_say_the_same() -> None:
     document = build_document(report)
     assert document.claims[0] in render_html(document)
     assert summary_text(report).splitlines()[0] == document.claims[0]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_summary_fits_the_terminal_that_shows_it(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["demo-seg", "demo-seg-frozen", "demo-voc", "demo-coco"]
+    rows = [record for name in names for record in trials([60.0, 61.0, 62.2], benchmark=name)]
+    rows += [record for name in names for record in trials([50.0, 51.5, 52.0], benchmark=name, weights="random-a")]
+    report = build_report(rows)
+    lines, sentences = summary_text(report).splitlines(), len(names) + 1
+    assert any("+9.90 [" in line for line in lines[sentences:])
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    narrow = summary_text(report).splitlines()
+    tables = narrow[sentences:]
+    assert narrow[:sentences] == lines[:sentences] and all(len(line) <= width for line in tables)
+    assert "…" not in "".join(tables) and bool(tables) == (width > 40)

@@ -62,7 +62,7 @@ def test_tables_longer_than_a_page_are_split_and_lose_no_row() -> None:
     names = [f"weights-{index:02d}" for index in range(45)]
     tex = latex.render_latex(build_report([each for name in names for each in trials([60.0, 61.0], weights=name)]))
     blocks = [block for block in tex.split("\n\n") if "-results" in block]
-    assert [len(re.findall(r"weights-\d\d", block)) for block in blocks] == [40, 5]
+    assert [len(re.findall(r"weights-\d\d", block)) for block in blocks] == [23, 22]
     assert "(continued)" in blocks[1] and len(set(re.findall(r"\\label\{.*?\}", tex))) == tex.count("\\label{")
 
 
@@ -107,3 +107,9 @@ def test_a_character_that_latex_lacks_is_shown_by_its_number() -> None:
     head = latex.render_latex(build_report(trials([60.0, 61.0], weights="模 ą é"))).split("\n\n")[0].splitlines()
     assert r"\reportglyph{模}{6A21}" in head and r"\reportglyph{é}{00E9}" in head
     assert r"\ifx\reportencoding\reportold\reportnumber{ą}{0105}\fi" in head
+
+
+def test_titles_of_many_columns_are_stacked_and_delta_is_set(report: Report) -> None:
+    tex = latex.render_latex(report)
+    assert r"\shortstack[r]{Smallest\\detectable}" in tex
+    assert latex.escape("δ1") == r"$\delta$1"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +20,16 @@ from twist_common.files import atomic_path, make_dir
 from twist_common.printable import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from transfer.report.compare.model import Report
     from transfer.report.lay_out.strips import Strip
+    from transfer.report.lay_out.tables import Table
     from transfer.report.read.trials import FoundTrial
 
 COMMAND = "tools/report.sh"
+UNBOUND = 1000  # columns of a file, of which no table has as many
+MAX_WHOLE = 18  # characters of a cell that is not wrapped, e.g. 28.51 ± 10.16 (5)
 
 
 @dataclass
@@ -207,40 +214,65 @@ def _read(
 def summary_text(report: Report) -> str:
     """What a terminal shows at the end: sentences and tables of the overview, or without records the ablations.
 
-    Plain text, as wide as it needs to be, without spaces at the ends of lines.
+    Plain text without spaces at the ends of lines. In a terminal the cells of a wider table are wrapped, and a table
+    that is too wide all the same is left to the page; in a file it is as wide as it needs to be.
     """
-    from rich import box
     from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
 
     claims: list[str] = []
+    shown: list[tuple[Table, ...]] = []  # each in its forms, the widest first
     if report.benchmarks:
-        from transfer.report.lay_out.claims import claim
+        from transfer.report.lay_out.claims import claim, headline
         from transfer.report.lay_out.matrix import matrices
         from transfer.report.lay_out.methods import methods_tables
         from transfer.report.lay_out.tables import overview_table
 
-        claims = [claim(report, result) for result in report.benchmarks]
-        shown = [*matrices(report), overview_table(report)]
-        shown += methods_tables(report)
+        claims = [*filter(None, [headline(report)]), *(claim(report, result) for result in report.benchmarks)]
+        shown = [*((each,) for each in matrices(report)), (overview_table(report), overview_table(report, brief=True))]
+        shown += [(each,) for each in methods_tables(report)]
     else:
         from transfer.report.lay_out.ablations import ablation_table
 
-        shown = [ablation_table(each) for each in report.evidence.ablations]
+        shown = [(ablation_table(each),) for each in report.evidence.ablations]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else UNBOUND
     buffer = io.StringIO()
+    console = Console(file=buffer, width=width, color_system=None)
     buffer.writelines(f"{line}\n" for line in claims)
-    for content in shown:
-        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-        for column in content.columns:
-            table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True)
-        for group in content.groups:
-            table.add_row(Text(group.heading or "", style="bold"))
-            for row in group.rows:
-                first, *others = row.cells
-                table.add_row(Text(f"  {first}"), *map(Text, others))
-        Console(file=buffer, width=1000, color_system=None).print(table)
+    for forms in shown:
+        tables = [_rich_table(form, width) for form in forms]
+        for table in [each for each in tables if each][:1]:
+            console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
+
+
+def _rich_table(content: Table, width: int) -> RichTable | None:
+    """As wide as it needs to be, or with wrapped titles and long cells; None where that is not enough."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    titles = [column.title for column in content.columns]
+    rows = [[f"  {row.cells[0]}", *row.cells[1:]] for group in content.groups for row in group.rows]
+    rows += [[group.heading or "", *[""] * (len(titles) - 1)] for group in content.groups]
+    columns = [(title, *cells) for title, *cells in zip(titles, *rows, strict=True)]
+    widths = []
+    for title, *cells in columns:
+        whole = [[cell] if cell_len(cell) <= MAX_WHOLE else cell.split() for cell in cells]
+        widths.append(max(cell_len(part) for parts in [title.split(), *whole] for part in parts))
+    spare = width - sum(widths) - 3 * (len(columns) - 1) - 2  # spaces between columns, and at the sides
+    if spare < 0:
+        return None
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, texts, narrowest in zip(content.columns, columns, widths, strict=True):
+        more = min(spare, max(map(cell_len, texts)) - narrowest)
+        spare -= more
+        table.add_column(column.title, justify="right" if column.numeric else "left", width=narrowest + more)
+    for group in content.groups:
+        table.add_row(Text(group.heading or "", style="bold"))
+        for row in group.rows:
+            table.add_row(Text(f"  {row.cells[0]}"), *map(Text, row.cells[1:]))
+    return table
 
 
 def run() -> None:

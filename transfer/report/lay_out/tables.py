@@ -82,11 +82,11 @@ def number_columns(*titles: str) -> list[Column]:
     return [Column(title) for title in titles]
 
 
-def overview_table(report: Report) -> Table:
-    """All benchmarks × weights: the main metric and its paired difference to the baseline."""
-    any_images = any(has_images(result) for result in report.benchmarks)
+def overview_table(report: Report, *, brief: bool = False) -> Table:
+    """All benchmarks × weights: the main metric and its paired difference to the baseline. In brief, p is Holm's."""
+    any_images = not brief and any(has_images(result) for result in report.benchmarks)
     numbers = number_columns("Mean ± sd (n)", "Difference to baseline, 95 % interval")
-    numbers += number_columns(*([IMAGES_TOO] if any_images else []), "p", "p, Holm")
+    numbers += number_columns(*([IMAGES_TOO] if any_images else []), *([] if brief else ["p"]), "p, Holm")
     numbers += text_columns("Verdict")
     groups = []
     for result in report.benchmarks:
@@ -99,7 +99,7 @@ def overview_table(report: Report) -> Table:
                 fmt.summary(row.metrics.get(result.main_metric), len(row.failed)),
                 "baseline" if row.is_baseline else difference,
                 *([images_interval(compared)] if any_images else []),
-                fmt.p_value(compared.p_value if compared else None),
+                *([] if brief else [fmt.p_value(compared.p_value if compared else None)]),
                 fmt.p_value(compared.p_holm if compared else None),
                 (compared.verdict if compared else "") or fmt.NOTHING,
             )

@@ -4,6 +4,7 @@ longer is split."""
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from transfer.report.lay_out import tables
 from transfer.report.lay_out.matrix import matrices, ranking_tables
 from transfer.report.lay_out.methods import methods_tables
 from transfer.report.lay_out.paper_tables import paper_tables
-from transfer.report.lay_out.tables import RowGroup, Table
+from transfer.report.lay_out.tables import Column, RowGroup, Table
 from twist_common.printable import printable
 
 ESCAPES = {
@@ -31,6 +32,7 @@ ESCAPES = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "→": r"$\rightarrow$",
+    "δ": r"$\delta$",
     "…": r"\ldots{}",
     "−": "$-$",
     "†": r"\dag{}",
@@ -49,6 +51,7 @@ NOT_IN_OT1 = frozenset("«»ÐÞðþĄąĐđĘęĮįŊŋŲųǪǫ˛‚„‹›")
 MAX_ROWS = 40  # of a table on one page
 MAX_FLOATS = 12  # in a row: LaTeX holds no more than 52 back, and wide ones seldom find a page
 HEADING_CHARACTERS = 64  # as wide as the page
+TITLE_CHARACTERS = 12  # of a line of a column's title, where there are many columns
 FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 
@@ -98,7 +101,8 @@ def escape(text: str) -> str:
 def _pages(table: Table, title: str, label: str) -> list[str]:
     """The table in parts that fit a page each: ``longtable``, which would break it too, cannot be scaled in width."""
     rows = [(index, row) for index, group in enumerate(table.groups) for row in group.rows]
-    size = MAX_ROWS // 2 if table.dense else MAX_ROWS  # dense rows have two lines
+    most = MAX_ROWS // 2 if table.dense else MAX_ROWS  # dense rows have two lines
+    size = math.ceil(len(rows) / math.ceil(len(rows) / most))  # no part of a single row
     parts = []
     for start in range(0, len(rows), size):
         groups = [
@@ -120,7 +124,7 @@ def _table(table: Table, title: str, label: str) -> str:
         FIT,
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        _row([column.title for column in table.columns]),
+        " & ".join(_title(column, dense=table.dense) for column in table.columns) + r" \\",
     ]
     for group in table.groups:
         lines.append(r"\midrule")
@@ -130,6 +134,12 @@ def _table(table: Table, title: str, label: str) -> str:
             lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{{heading}}} \\")
         lines += [_row(row.cells, row.best, dense=table.dense) for row in group.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"])
+
+
+def _title(column: Column, *, dense: bool) -> str:
+    lines = textwrap.wrap(column.title, TITLE_CHARACTERS, break_long_words=False) if dense else [column.title]
+    text = r"\\".join(map(escape, lines))
+    return rf"\shortstack[{'r' if column.numeric else 'l'}]{{{text}}}" if len(lines) > 1 else text
 
 
 def _row(cells: Sequence[str], best: frozenset[int] = frozenset(), *, dense: bool = False) -> str:
