@@ -1,4 +1,4 @@
-"""What tests share: the embedded data, made once, a narrow ViT, threads that are put back, and a command runner."""
+"""Fixtures and helpers that tests share: the embedded data, made once, a narrow ViT, and a runner of commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded data in its true on-disk layouts (docs/architecture.md)."""
+    """The embedded data in their layouts on disk (twist_common/digits/README.md)."""
     from twist_common.digits import generate
 
     root = tmp_path_factory.mktemp("data") / "digits"
@@ -43,26 +43,37 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("weights")
 
 
-@pytest.fixture
-def mmengine_on_one_thread() -> Iterator[None]:
-    """One thread, and afterwards torch as it was before MMEngine set it up for the life of the process."""
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread, so that sums are always in the same order."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def mmengine_on_one_thread(one_thread: None) -> Iterator[None]:
+    """One thread, and afterwards torch as it was before MMEngine made it deterministic for the rest of the process."""
+    import torch
+
+    yield
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.fixture(scope="module")
-def narrow_vit() -> Iterator[None]:
-    """``tests.backbones.NARROW_VIT`` among the architectures, on one thread."""
-    import torch
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of checked data is kept in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
+
+@pytest.fixture(scope="module")
+def narrow_vit(one_thread: None) -> Iterator[None]:
+    """``tests.backbones.NARROW_VIT`` among the architectures, on one thread."""
     from tests.backbones import add_narrow_vit
 
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         add_narrow_vit(patch)
         yield

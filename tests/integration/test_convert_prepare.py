@@ -26,12 +26,9 @@ from transfer.weights.of_trial import torch_backbone
 from twist_common.errors import UserError
 from twist_common.files import sha256_file, sha256_text
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TARGET = "torchvision"  # the quickest to import; the steps are the same for every target
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

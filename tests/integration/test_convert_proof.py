@@ -18,14 +18,11 @@ from transfer.weights.convert.proof import prove
 from transfer.weights.convert.target import ConversionError, check_same_shapes, check_same_tensors, key_table
 from twist_common.files import sha256_file
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STAGES = RESNETS["resnet18"].stages
 FRAMEWORKS = ["detectron2", "mmseg"]
 LIBRARIES = ["torchvision", "timm"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tests.backbones import trained_like
 from transfer.weights.backbone import Backbone
@@ -17,12 +16,9 @@ from transfer.weights.convert.proof import verify_proof
 from twist_common.errors import UserError
 from twist_common.files import sha256_file
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FRAMEWORKS = ["detectron2", "mmseg"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

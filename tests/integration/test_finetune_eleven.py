@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.classification_fixtures import FIXTURES, Written
 from tests.classification_trials import make_trial, run_until_killed
@@ -15,6 +14,8 @@ from transfer import benchmarks
 from transfer.datasets import DATASETS
 from transfer.tasks.classification import grid_task, task
 from transfer.tasks.classification.protocol import load_protocol
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = (
     "lrs=0.01,0.1",
@@ -26,11 +27,6 @@ QUICK = (
     "views.resize=32",
 )
 Finetuned = dict[str, tuple[Written, Watched]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

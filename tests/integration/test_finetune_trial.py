@@ -18,14 +18,11 @@ from transfer.tasks.classification.protocol import load_protocol
 from transfer.trial import Outcome, Trial
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = ("epochs=2", "batch_size=10", "labels_fraction=0.7", "norm_batch=5")
 NUM_STEPS = 4
 SMALLER_LAST = ("epochs=2", "batch_size=8", "labels_fraction=0.7", "norm_batch=4")  # steps of 8, 8 and 6 of 21 images
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_a_trial_repeats_bit_for_bit_and_scores_the_test_images_once(few_digits: Path, tmp_path: Path) -> None:

@@ -19,13 +19,10 @@ from transfer.tasks.classification.heads import feature_sizes
 from transfer.tasks.classification.protocol import load_protocol
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = ("epochs=2", "batch_size=12", "lrs=0.1,0.5", "weight_decays=0,0.001")
 NUM_STEPS = 6
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def test_a_trial_gives_the_official_and_the_chosen_head_and_repeats(few_digits: Path, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from transfer.tasks.own_files import NamedFiles, schedule_for
 from transfer.trial import Trial, WeightsRef
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 MODULE = "transfer.commands.transfer_det"
 SMALL = (
     "MODEL.RESNETS.DEPTH=18", "MODEL.RESNETS.RES2_OUT_CHANNELS=64", "MODEL.FPN.OUT_CHANNELS=16",
@@ -37,11 +39,6 @@ SMALL = (
 )  # fmt: skip
 
 KINDS = ("", "-frozen", "-any", "-any-frozen")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

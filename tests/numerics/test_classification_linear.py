@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 
 from transfer.tasks.classification.datasets.labelled import held_out
 from transfer.tasks.classification.linear import Labelled, choose_l2, refit
@@ -14,12 +13,9 @@ from transfer.tasks.classification.logistic import fit_path, mean_loss
 from transfer.tasks.classification.protocol import LinearProtocol
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GRID = (1e-4, 1e-1, 1e2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def blobs(num_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,13 +17,10 @@ from transfer import datasets
 from transfer.tasks.classification.logistic import Solution, fit_path, mean_loss
 from twist_configs.classification.linear11 import CONFIG
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOLERANCE, MAX_ITER = 1e-5, 5000
 Data = tuple[np.ndarray, np.ndarray]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def blobs(num_images: int, num_features: int, num_classes: int, seed: int, spread: float = 1.0) -> Data:

@@ -32,14 +32,11 @@ from transfer.tasks.detection.data import load_test_dicts, load_train_dicts, rem
 from transfer.tasks.detection.evaluate import evaluate
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 Content = dict[str, Any]
 Edit = Callable[[Content], object]
 ORIENTATION = 0x0112
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ from transfer.layouts import VOC_CLASSES, CocoBoxes, VocBoxes, VocList
 from transfer.trial import silent
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 DEMO = benchmarks.get("demo-voc")
 SIZES = {"trainval": 12, "test": 6}
 
@@ -82,11 +84,6 @@ def copy(small: Path, tmp_path: Path) -> Path:
     root = tmp_path / "digits"
     shutil.copytree(small, root, copy_function=os.link)
     return root
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_sound_data_have_no_findings(copy: Path) -> None:

@@ -26,13 +26,10 @@ from transfer.doctor.findings import (
 )
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 ELEVEN = sorted(FIXTURES)
 OF_FILES = [name for name in ELEVEN if not name.startswith("cifar")]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -31,12 +31,9 @@ from transfer.doctor.near_duplicates.stored import list_images
 from transfer.trial import silent
 from twist_common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 NUM_TRAIN = 30
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def photo(seed: int) -> Image.Image:

@@ -27,10 +27,7 @@ from transfer.tasks.segmentation.work import planned_work
 from transfer.trial import TrialSettings, WeightsRef
 from twist_common.errors import UserError
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
