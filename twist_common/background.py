@@ -1,4 +1,4 @@
-"""Writing beside the work: one file at a time, in a thread of its own, from a copy of what goes on changing."""
+"""Writes files in the background: one at a time, in a thread of its own, from a copy of what continues to change."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 
 
 class BackgroundWriter:
-    """Writes in one thread, a file after the other; errors are raised in the thread that works.
+    """Writes one file after the other in a background thread; errors are raised in the calling thread.
 
-    As a context it ends with what was being written, also where the work ended by an error.
+    As a context manager it finishes the current file on exit, even after an error.
     """
 
     def __init__(self) -> None:
@@ -22,16 +22,16 @@ class BackgroundWriter:
         self._writing: Future[None] | None = None
 
     def start(self, write: Callable[[], None]) -> None:
-        """Waits for the file before this one, then calls ``write`` in the thread and returns at once.
+        """Waits for the previous file, then starts ``write`` in the thread and returns at once.
 
         Raises:
-            OSError: the file before this one was not written.
+            OSError: the previous file could not be written.
         """
         self.wait()
         self._writing = self._thread.submit(write)
 
     def check(self) -> None:
-        """Raises the error of a file that was not written; does not wait for one that is being written."""
+        """Raises the error of a file that could not be written; does not wait for one in progress."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
@@ -39,7 +39,7 @@ class BackgroundWriter:
         """Waits until nothing is being written.
 
         Raises:
-            OSError: the file was not written.
+            OSError: the file could not be written.
         """
         writing, self._writing = self._writing, None
         if writing is not None:
@@ -56,7 +56,7 @@ class BackgroundWriter:
 
 
 def host_copy(state: Any) -> Any:
-    """A copy of nested dicts and lists whose tensors are on the CPU, in the layout that they have."""
+    """A copy of nested dicts and lists with all tensors on the CPU, in their memory layout."""
     if isinstance(state, torch.Tensor):
         return torch.empty_like(state, device="cpu", requires_grad=False).copy_(state.detach())
     if isinstance(state, dict):

@@ -30,15 +30,14 @@ INSTALLED = "TWIST_TRANSFER_INSTALLED"  # set by it, for all processes of the co
 def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **lists: str) -> None:
     """Parses ``sys.argv`` into ``args_type``, calls ``main`` and exits with its code (None is 0).
 
-    The dataclass's docstring and its fields' comments become the text of ``--help``. A
-    :class:`UserError` is printed as one sentence and exits with 2, what the system refuses (a full disk, no
-    permission) as one with 1.
+    The dataclass's docstring and its fields' comments become the text of ``--help``. A :class:`UserError` is printed as
+    one sentence and exits with 2; a system error (a full disk, a missing permission) likewise with 1.
 
     Args:
         args_type: a dataclass; positional fields are marked with ``tyro.conf.Positional``.
         main: does the work.
         prog: the command as the user typed it, e.g. ``"tools/report.sh"``.
-        lists: text for each ``{name}`` that is a line of the docstring, e.g. of tables that ``--help`` shows.
+        lists: the text for each line ``{name}`` of the docstring, e.g. a table to be shown by ``--help``.
     """
     prog, description = as_typed(prog), as_typed(inspect.getdoc(args_type) or "")
     for name, text in lists.items():
@@ -68,7 +67,7 @@ def run(args_type: type[Args], main: Callable[[Args], int | None], prog: str, **
 
 
 def _say_no_more() -> None:
-    """Sends what was printed and is not written yet nowhere: Python would fail on it again when it ends."""
+    """Discards output that is not written yet; otherwise Python would fail on it again when it exits."""
     number = sys.stdout.fileno()
     os.close(number)  # first: there may be no other descriptor
     if (nowhere := os.open(os.devnull, os.O_WRONLY)) != number:
@@ -105,7 +104,7 @@ def _text(written: io.TextIOWrapper) -> str:
 
 
 def as_typed(text: str) -> str:
-    """The text with commands as this user types them: ``tools/suite.sh``, or installed, ``twist-transfer suite``."""
+    """The text with commands as this user types them: ``tools/suite.sh``, or ``twist-transfer suite`` if installed."""
     if not os.environ.get(INSTALLED):
         return text
     return re.sub(
@@ -123,10 +122,10 @@ class _AsItIs(str):
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most ``width`` characters, where words allow it.
+    """The text wrapped to lines of at most ``width`` characters, unless a word is longer.
 
-    Prose is filled anew, and so are the items of lists, ``"  name   what it is"``, which continue below the beginning
-    of their text. Other indented lines, and those below an item that begin with a dash, stay lines of their own.
+    Prose is refilled, and so are items of lists, ``"  name   what it is"``, whose continuation lines are indented to
+    the beginning of their text. Other indented lines, and those below an item that begin with a dash, are kept.
     """
     item = re.compile(r" +\S+ {2,}")
     lines: list[str] = []

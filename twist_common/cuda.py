@@ -9,7 +9,7 @@ from twist_common.gpus import driver_version, joint_gpus, required_gpus, titles
 
 
 def check_cuda() -> None:
-    """Makes sure that torch sees every GPU that is visible.
+    """Checks that torch sees every visible GPU.
 
     PyTorch's own word on this is a warning, which the launchers' ``PYTHONWARNINGS=ignore`` hides, and then it computes
     on the CPU.
@@ -34,7 +34,7 @@ def check_cuda() -> None:
             ) from None
         raise UserError(
             f"this machine has {titles(gpus)[0]} (driver {driver_version()}), but torch {torch.__version__} cannot use "
-            f"it ({reason}): mend that, {way_out}"
+            f"it ({reason}): fix that, {way_out}"
         ) from None
     if seen != len(gpus):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Files that must last: written under a temporary name, flushed, then renamed."""
+"""Files that must not be lost: written under a temporary name, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EM
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and is removed if not.
+    """Yields a temporary path beside ``path`` that becomes ``path`` if the block succeeds, and is removed otherwise.
 
-    What a process that was killed had written of the same file is removed.
+    Remains of the same file from a process that was killed are removed, too.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: the folder cannot be created or written to.
         OSError: writing failed; it names ``path``.
     """
     make_dir(path.parent)
@@ -44,16 +44,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # a right that was lost: the error before it is the one to tell
+        with contextlib.suppress(OSError):  # e.g. a lost permission: the earlier error is the one to report
             temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def named_in_errors(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Makes every error of the system's, when the block writes to ``path``, an OSError that names it.
+    """Turns every system error that is raised while the block writes to ``path`` into an OSError that names ``path``.
 
-    Those that name ``temporary`` are among them: that name says nothing to the user. Python's say no path when a write
-    fails, torch's are RuntimeErrors that hide them, and those of safetensors have the number in their text.
+    This includes errors that name ``temporary``, which means nothing to the user. Python names no path if a write
+    fails, torch hides system errors in RuntimeErrors, and safetensors has the error number in its text.
     """
     try:
         yield
@@ -82,17 +82,17 @@ def link_or_copy(path: Path, copy: Path) -> None:
 
 
 def temporary_name(stem: str, suffix: str = "") -> str:
-    """A name for a file that this process is writing; by it others on this host see when it will never be finished.
+    """A name for a file that this process is writing, from which others on this host see whether it is abandoned.
 
-    The suffix stays last: savers such as matplotlib and torch choose a format by it.
+    The suffix stays last, because savers such as matplotlib and torch choose the format by it.
     """
     return f".{stem.removeprefix('.')}.{platform.node()}-{os.getpid()}.tmp{suffix}"
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether the file has a :func:`temporary_name` of a process that is gone.
+    """Whether the file has a :func:`temporary_name` of a process that has ended.
 
-    Those of other hosts cannot be seen: theirs are gone if nothing was written for :data:`ABANDONED_SECONDS`.
+    Processes of other hosts cannot be seen: they count as ended if nothing was written for :data:`ABANDONED_SECONDS`.
     """
     if own := re.fullmatch(rf"\..*\.{re.escape(platform.node())}-(\d+)\.tmp.*", path.name, re.DOTALL):
         return process_start(int(own[1])) is None
@@ -119,10 +119,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_dir(path: Path) -> Path:
-    """Makes ``path`` and its parents, and checks that it can be written to.
+    """Creates ``path`` and its parents, and checks that it is writable.
 
     Raises:
-        UserError: it cannot, or its name is not UTF-8, which safetensors and others need.
+        UserError: it is not, or its name is not UTF-8, which safetensors and others require.
     """
     if str(path) != str(path).encode(errors="replace").decode():
         raise UserError(f"{path} has a name that is not UTF-8: choose another --out")
@@ -130,7 +130,7 @@ def make_dir(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot make the folder {path} ({error.strerror}): choose a writable place with --out"
+            f"cannot create the folder {path} ({error.strerror}): choose a writable place with --out"
         ) from None
     if not os.access(path, os.W_OK):
         raise UserError(f"cannot write to {path}: choose a writable place with --out")

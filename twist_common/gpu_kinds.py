@@ -1,4 +1,4 @@
-"""Kinds of GPUs to plan for, and what share of their peak is assumed where nobody has measured it."""
+"""Kinds of GPUs to plan for, and the share of their peak that is assumed if it has not been measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tyro says of a command line, in the words that people use: one sentence for a mistake, help without None."""
+"""Rewrites tyro's output for people: one sentence for a mistake on the command line, and a help without None."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TYPES = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": 
 
 
 def one_sentence(box: str, args_type: type, prog: str) -> str:
-    """The sentence for what tyro printed in a box.
+    """Turns the box that tyro prints for a mistake into one sentence.
 
     Args:
         args_type: the dataclass that the command line was parsed into.
@@ -47,7 +47,7 @@ def one_sentence(box: str, args_type: type, prog: str) -> str:
 
 
 def _unknown(words: list[str], args_type: type) -> str:
-    """What to do about words that mean nothing to the command."""
+    """The sentence for options and arguments that the command does not have."""
     word = next((each for each in words if each.startswith("-")), words[0])
     close = difflib.get_close_matches(word.strip("-"), dict(options(args_type)), n=1, cutoff=0.6)
     if close and word.startswith("-"):
@@ -65,9 +65,9 @@ def _unknown(words: list[str], args_type: type) -> str:
 
 
 def slip(words: Sequence[str], args_type: type) -> str | None:
-    """What would be read as something else without a word: an option that is given twice, or a path that is empty.
+    """Mistakes that would silently be read as something else: an option given twice, or an empty path.
 
-    The latter is what a shell makes of ``--out "$OUT"`` where there is no such variable.
+    A shell passes an empty path for ``--out "$OUT"`` if the variable is not set.
     """
     kinds = {f"--{name}": kind for name, kind in options(args_type)}
     given: set[str] = set()

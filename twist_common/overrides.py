@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from twist_common.errors import UserError, unknown_name
 
 Config = TypeVar("Config")
-# Settings with which 0 would train or score nothing, of pre-training, the tasks and their frameworks.
+# Settings of pre-training, the tasks and their frameworks for which 0 would mean to train or score nothing.
 AT_LEAST_ONE = (
     "epochs", "steps", "grid_steps", "max_iter", "batch_size", "test_batch_size", "num_neighbors", "SOLVER.MAX_ITER",
     "SOLVER.IMS_PER_BATCH", "train_cfg.max_iters", "train_dataloader.batch_size", "test_dataloader.batch_size",
@@ -53,12 +53,12 @@ def apply(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def last_of_each(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Of the overrides of each setting the last one."""
+    """The last override of each setting."""
     return tuple({override.partition("=")[0].strip(): override for override in overrides}.values())
 
 
 def check_once(overrides: Sequence[str]) -> None:
-    """Raises UserError where a setting is given twice: which of its values counts would depend on their order."""
+    """Raises UserError if a setting is given twice, since it is unclear which value is meant."""
     keys = [override.partition("=")[0].strip() for override in overrides]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise UserError(f"the setting {twice} is given twice: leave one of them out")
@@ -95,13 +95,14 @@ def _replace(config: Any, path: list[str], value: str, key: str) -> Any:
 
 
 def check_numbers(key: str, before: Any, after: Any) -> None:
-    """Refuses what a setting's number, or one of several, cannot be whatever the setting is.
+    """Refuses numbers that make no sense for any setting of this kind.
 
     Args:
-        before: the protocol's or recipe's value, which tells whether the setting may be below 0; None: anything may.
+        before: the value of the protocol or recipe; if it is negative or None, the new value may be negative.
 
     Raises:
-        UserError: it is not finite, below 0 where the value before is not, or below 1 where nothing would be trained.
+        UserError: a number is not finite, is negative although it may not be, or is below 1 so that nothing would be
+            trained.
     """
     if any(not math.isfinite(number) for number in _numbers(after)):
         raise UserError(f"{key} is {after}, it has to be finite")

@@ -1,4 +1,4 @@
-"""Where this code is, a checkout of the repository or an installed package, and where its data are to be found."""
+"""Where this code is, in a checkout of the repository or an installed package, and where its data sets are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ CODE = Path(__file__).resolve().parents[1]  # the folder that holds the packages
 
 
 def is_checkout() -> bool:
-    """Whether the packages are those of a checkout."""
+    """Whether this code runs from a checkout."""
     return (CODE / "pyproject.toml").is_file()
 
 
 def data_root() -> Path:
-    """The folder of all data sets: ``$DATA_ROOT``, else ``data`` in the checkout, or where there is none, here."""
+    """The folder of all data sets: ``$DATA_ROOT``, else ``data`` in the checkout or, if installed, in this folder."""
     return Path(os.environ.get("DATA_ROOT", CODE / "data" if is_checkout() else "data"))
 
 

@@ -14,13 +14,13 @@ from types import FrameType, ModuleType
 from twist_common import start
 from twist_common.places import CODE, is_checkout
 
-# By which a process is asked to stop. Slurm sends SIGUSR2 before the time limit (submitit asks for it), and SIGTERM
-# when it preempts or cancels; many sites and people send SIGUSR1, as by `sbatch --signal=USR1@120`.
+# Signals that ask a process to stop. Slurm sends SIGUSR2 before the time limit (as submitit requests), and SIGTERM when
+# it preempts or cancels; many sites and users send SIGUSR1, e.g. with `sbatch --signal=USR1@120`.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def process_start(pid: int) -> str | None:
-    """When the process started, as text to compare; None if there is none, or one that has ended."""
+    """When the process started, as text to compare; None if it does not exist or has ended."""
     if Path("/proc/self/stat").exists():
         try:
             # The name in parentheses may hold anything. After it: the state first, the start in clock ticks as 20th.

@@ -1,4 +1,4 @@
-"""What a person sees of work that takes a while."""
+"""Progress of longer work, shown to a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Progress = Callable[[int, int, str], None]  # things done, things in all, what i
 
 
 class Pace:
-    """How long a step takes, by those of about the last half minute.
+    """How long a step takes, estimated from about the last half minute.
 
     The first step is not counted, and slow ones after it are soon forgotten: they load, compile and fill caches, and a
     time left that was reckoned from them would be several times too long.
@@ -23,13 +23,13 @@ class Pace:
         self._marks: deque[tuple[float, int]] = deque()  # when, and how many steps were done
 
     def add(self, now: float, step: int) -> None:
-        """``step`` steps are done at ``now``, in seconds."""
+        """Notes that ``step`` steps are done at ``now``, in seconds."""
         self._marks.append((now, step))
         while len(self._marks) > 2 and now - self._marks[1][0] >= self.WINDOW_SECONDS:
             self._marks.popleft()
 
     def seconds_per_step(self, now: float) -> float | None:
-        """None as long as too little has been seen."""
+        """Seconds per step; None if there are too few observations yet."""
         if not self._marks or self._marks[-1][1] == self._marks[0][1]:
             return None
         seconds = now - self._marks[0][0]
@@ -38,7 +38,7 @@ class Pace:
 
 @contextlib.contextmanager
 def progress_bar(title: str, *, stays: bool = False) -> Iterator[Progress]:
-    """A bar on stderr, if that is a terminal; yields what is to be called as the work goes on.
+    """A progress bar on stderr, if that is a terminal; yields the function to call as the work proceeds.
 
     Args:
         stays: leave the bar on the terminal when the work is done.

@@ -1,4 +1,4 @@
-"""Whether what reading processes hand over fits into shared memory, which containers have little of."""
+"""Checks that what data-loading processes hand over fits into shared memory, which is scarce in containers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BATCHES_AHEAD = 2  # of each process: torch's DataLoader, prefetch_factor
 
 
 def check_shared_memory(num_workers: int, batch_bytes: int) -> None:
-    """Holds the batches that are read ahead against the free shared memory, before the first is read.
+    """Checks that the batches that are loaded ahead fit into the free shared memory, before the first is loaded.
 
     Args:
-        num_workers: reading processes of all processes on this machine together.
+        num_workers: loading processes of all training processes on this machine together.
 
     Raises:
-        UserError: they do not fit; they would end in a bus error.
+        UserError: they do not fit, which would end in a bus error.
     """
     if not num_workers or not SHARED_MEMORY.is_dir():
         return
@@ -38,10 +38,10 @@ def check_shared_memory(num_workers: int, batch_bytes: int) -> None:
 
 
 def without_lost_batches(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader, which raises UserError where a reading process cannot hand over a batch, as when /dev/shm is full.
+    """The loader, which raises UserError if a loading process cannot hand over a batch, e.g. because /dev/shm is full.
 
-    Else it would wait without end: lists of tensors are put into shared memory by a thread of
-    :class:`multiprocessing.Queue`, which prints what fails and goes on (``_on_queue_feeder_error``,
+    Otherwise it would wait for ever: lists of tensors are put into shared memory by a thread of
+    :class:`multiprocessing.Queue`, which prints errors and continues (``_on_queue_feeder_error``,
     https://github.com/python/cpython/blob/3.13/Lib/multiprocessing/queues.py).
     """
     loader.worker_init_fn = functools.partial(_begin_reading, loader.worker_init_fn)
@@ -59,7 +59,7 @@ def _hand_over_the_error(queue: Any, error: BaseException, numbered: tuple[int, 
 
 
 class _Lost(ExceptionWrapper):
-    """What a loader finds in the place of a batch."""
+    """What a loader receives instead of the lost batch."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

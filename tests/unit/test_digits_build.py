@@ -120,7 +120,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 def test_unwritable_place_is_a_user_error(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="cannot create the folder"):
         generate(blocked / "digits")
     if os.geteuid() != 0:  # root may write anywhere
         tmp_path.chmod(0o500)
