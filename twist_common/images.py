@@ -14,6 +14,7 @@ from twist_common.errors import UserError
 # What counts as an image among the files in a folder; compared in lower case. torchvision's IMG_EXTENSIONS.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 HIDDEN = ("__MACOSX", "@eaDir")  # what macOS packs beside files, and the thumbnails of Synology's file stations
+NO_IMAGE = "it is no image"
 ORIENTATION = 0x0112  # the tag of Exif 2.3, section 4.6.4, by which a camera says how to turn the image
 
 
@@ -55,7 +56,7 @@ def what_it_is(content: bytes) -> str:
         return "it is a web page or another text"
     if content[4:8] == b"ftyp":
         return "it is HEIC or a video: save it as JPEG or PNG"
-    return "it is no image" if content else "it is empty"
+    return NO_IMAGE if content else "it is empty"
 
 
 def is_turned(image: Image.Image) -> bool:

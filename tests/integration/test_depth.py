@@ -148,3 +148,17 @@ def test_damage_is_found_before_a_trial(tmp_path: Path) -> None:
     findings = found_in(root)
     assert findings.kinds() == {MISSING, UNREADABLE_ANNOTATION}
     assert "nyu_test.txt (line 1 has an image and no depths)" in " ".join(findings.sentences())
+
+
+@pytest.mark.parametrize(("unit", "is_right"), [(1000, True), (100, False), (256, False)])
+def test_depths_in_another_unit_are_found_over_many_maps(unit: int, is_right: bool, tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    for number in range(20):
+        Image.new("RGB", (16, 12)).save(tmp_path / f"room/{number}.jpg")
+        metres = np.linspace(0.8 + number / 20, 4 + number / 4, 16)[None].repeat(12, axis=0)
+        save_depths(tmp_path / f"room/{number}.png", metres * unit)
+    names = "".join(f"room/{number}.jpg room/{number}.png 518\n" for number in range(20))
+    (tmp_path / "nyu_train.txt").write_text(names)
+    (tmp_path / "nyu_test.txt").write_text(names)
+    text = " ".join(found_in(tmp_path).sentences())
+    assert ("test, where nothing is farther than" not in text) is is_right

@@ -175,7 +175,7 @@ def repeated_name(root: Path) -> None:
         (lambda root: shutil.rmtree(root / "train"), "no COCO file with train in its name"),
         (lambda root: (root / "train/_annotations.coco.json").write_text("[]"), "is not of COCO's form"),
         (repeated_name, "several categories of the name"),
-        (lambda root: [path.unlink() for path in (root / "train").glob("*.jpg")], "put the images of this file"),
+        (lambda root: [path.unlink() for path in (root / "train").glob("*.jpg")], "put the images into one of them"),
     ],
 )
 def test_what_cannot_be_found_is_a_sentence(coco: Path, damage: Callable[[Path], object], message: str) -> None:

@@ -9,6 +9,7 @@ import webdataset
 from PIL import Image
 
 from transfer import datasets
+from transfer.doctor.check import examine
 from transfer.tasks.classification.datasets import open_splits
 from transfer.tasks.classification.label_list import listed
 from twist_common.errors import UserError
@@ -65,3 +66,18 @@ def test_a_damaged_image_in_a_shard_is_named(tmp_path: Path) -> None:
             writer.write({"__key__": "a", "png": half, "cls": b"0"})
     with pytest.raises(UserError, match=r"train-0\.tar:a"):
         open_splits(datasets.get("folder"), tmp_path).train.read(0)
+
+
+def test_shards_that_number_images_alike_are_no_leak_and_labels_want_images(few_digits: Path, tmp_path: Path) -> None:
+    def said(*labels: int) -> str:
+        for split in ("train", "val"):
+            with webdataset.TarWriter(str(tmp_path / f"{split}-0.tar"), encoder=False) as writer:
+                for number, path in enumerate(sorted((few_digits / split).rglob("*.png"))[: len(labels)]):
+                    label = str(labels[number]).encode()
+                    writer.write({"__key__": f"{number:06}", "png": path.read_bytes(), "cls": label})
+        return " ".join(examine(datasets.get("folder"), tmp_path).sentences())
+
+    assert said(0, 1, 1, 0) == ""
+    assert said(-1, -1).startswith("images of a single class")
+    with pytest.raises(UserError, match="go up to 3,000,000, but only 2 occur"):
+        said(0, 3_000_000)

@@ -168,6 +168,80 @@ def two_endings(root: Path) -> None:
         path.rename(path.with_stem(f"{path.stem}_mask"))
 
 
+def coloured(train: list[list[int]], test: list[list[int]]) -> Callable[[Path], None]:
+    """Masks of colours; those of the first image of training keep the first list's, all of the test the second's."""
+
+    def edit(root: Path) -> None:
+        for path in sorted((root / "masks").rglob("*.png")):
+            with Image.open(path) as image:
+                mask = np.asarray(image)
+            Image.fromarray(np.array(test if path.parent.name == "val" else train, dtype=np.uint8)[mask]).save(path)
+
+    return edit
+
+
+def listed(line: str) -> Callable[[Path], None]:
+    """Lists in the place of the folders of the splits."""
+
+    def edit(root: Path) -> None:
+        for split in ("train", "val"):
+            names = []
+            for path in sorted((root / "images" / split).iterdir()):
+                names.append(f"{split}{path.name}")
+                for kind in ("images", "masks"):
+                    (root / kind / split / path.name).rename(root / kind / names[-1])
+            for kind in ("images", "masks"):
+                (root / kind / split).rmdir()
+            (root / f"{split}.txt").write_text("\n".join(line.format(name=name, root=root) for name in names))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/images/{name} /masks/{name}",
+        r"images\{name} masks\{name}",
+        "{root}/images/{name} {root}/masks/{name}",
+        "images/{name}",
+        r"images\{name}",
+    ],
+)
+def test_lists_name_files_as_other_programs_write_them(line: str, root: Path) -> None:
+    before = layout_of(root)
+    listed(line)(root)
+    after = layout_of(root)
+    assert (after.num_train, after.num_test, after.values) == (before.num_train, before.num_test, before.values)
+    assert said(root) == ""
+
+
+def utf16_list(root: Path) -> None:
+    listed("{name}")(root)
+    (root / "train.txt").write_bytes((root / "train.txt").read_text().encode("utf-16"))
+
+
+def paths_of_another_machine(root: Path) -> None:
+    listed("{name}")(root)
+    names = (root / "train.txt").read_text().split()
+    (root / "train.txt").write_text("\n".join(f"/home/me/{name}" for name in names))
+
+
+def half_mask(root: Path) -> None:
+    (root / "masks/train/1.png").write_bytes(b"")
+
+
+GROUND, SQUARE, DISC, REVERSED = [0, 0, 0], [200, 60, 0], [0, 200, 0], [0, 60, 200]
+
+
+def test_colours_that_are_channels_or_numbers_are_classes(root: Path, tmp_path: Path) -> None:
+    for place, colours in enumerate(([[0, 0, 255], DISC, [255, 0, 0]], [[1, 0, 0], [2, 0, 0], [3, 0, 0]])):
+        other = make_masks(tmp_path / f"other{place}")
+        coloured(colours, colours)(other)
+        assert said(other) == ""
+    coloured([GROUND, SQUARE, DISC], [GROUND, SQUARE, DISC])(root)
+    assert said(root) == ""
+
+
 def two_folders(root: Path) -> None:
     shutil.copytree(root / "masks", root / "labels")
 
@@ -175,6 +249,14 @@ def two_folders(root: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
+        (utf16_list, r"train\.txt is no text: give a list of images, one per line, in UTF-8"),
+        (paths_of_another_machine, r"missing files .*/home/me/train0\.png.*; add them, or correct the names"),
+        (half_mask, r"images that cannot be read \(1\): masks/train/1\.png \(it is empty\); save them again"),
+        (
+            coloured([GROUND, SQUARE, DISC], [GROUND, REVERSED, DISC]),
+            r"#003cc8 and #c83c00 .* by the order of red and blue",
+        ),
+        (coloured([GROUND, SQUARE, DISC], [GROUND, [200, 61, 1], DISC]), r"#c83c00 and #c83d01 .* hardly differ"),
         (two_endings, r"masks/train has 0_color and 0_mask for 0.png, of which only one can be its mask"),
         (two_folders, r"for train, images/train with masks/train, images/train with labels/train: keep one"),
         (numbered_objects, r"number objects instead.*train, each of which has the ids from 1 .* up to 5"),

@@ -118,7 +118,7 @@ def test_whatever_the_ids_are_the_truth_scores_a_hundred(edit: Edit, coco: Path)
     ("edit", "says"),
     [
         (twice, r"[\d,]+ objects with the class and box of another in train/_annotations"),
-        (corners, r"of train/_annotations.coco.json \(not around their polygons: x, y, width, height\)"),
+        (corners, r"of train/_annotations.coco.json \(not around their masks\).*x, y, width, height"),
         (spelled_twice, r"the classes '(\w+)' and '\w+' of .* differ by case, spaces or signs alone"),
         (first_object(bbox=["4", 5, 6, 7]), r"bbox of annotation \d+ is \['4', 5, 6, 7\], not four numbers"),
         (first_object(bbox=None), r"bbox of annotation \d+ is None, not four numbers"),

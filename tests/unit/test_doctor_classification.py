@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.classification_fixtures import FIXTURES, Written
 from tests.conftest import run_module
+from tests.doctor_damage import sentences
 from transfer import benchmarks, datasets
 from transfer.datasets import DATASETS as ROWS
 from transfer.doctor.check import check_dataset, examine
@@ -210,6 +211,18 @@ def test_classes_that_differ_by_case_or_signs_alone_are_refused_and_letters_are_
             shutil.copytree(source, root / split / name)
     (sentence,) = examine(datasets.get("folder"), root).sentences()
     assert "alone (1): 'Traffic Light' and 'traffic_light'; give them one name" in sentence
+
+
+def test_a_single_class_and_accents_written_in_two_ways_are_refused(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):
+        (root / split / "c0").rename(root / split / name)
+    assert any("differ by case, spaces or signs alone (1)" in each for each in sentences("folder", root))
+    for path in [*root.glob("*/c*")]:
+        if path.name != "c1":
+            shutil.rmtree(path)
+    (sentence,) = sentences("folder", root)
+    assert sentence.startswith("images of a single class (1): train has c1 alone; sort them into a folder for each")
 
 
 def test_a_link_to_the_folder_that_holds_it_is_no_endless_loop(tmp_path: Path) -> None:

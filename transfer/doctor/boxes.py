@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from transfer.doctor.findings import (
     UNREADABLE_ANNOTATION,
     Findings,
 )
+from transfer.doctor.objects import FRACTIONS, Objects
 from transfer.layouts import CocoBoxes, VocBoxes, VocList
 from transfer.tasks.detection.coco_files import image_path, read_coco, run_lengths, why_unreadable
 from transfer.tasks.detection.voc_files import image_of, read_annotation, read_names
@@ -30,8 +31,7 @@ from twist_common.progress import Progress
 
 # Pixels over the image's edge: VOC counts from 1, and both data sets have boxes that were rounded.
 TOLERANCE = 1.0
-MANY_REPEATED, MANY_ELSEWHERE = 0.1, 0.2  # of a file's objects: single ones are in published data too
-FRACTIONS = "in fractions of the image's size, not pixels"
+MANY_ELSEWHERE = 0.2  # of a file's objects: single ones are in published data too
 
 
 def check_voc(layout: VocBoxes, findings: Findings, progress: Progress) -> None:
@@ -41,15 +41,12 @@ def check_voc(layout: VocBoxes, findings: Findings, progress: Progress) -> None:
         ("train", layout.num_train, layout.train),
         ("test", layout.num_test, layout.test),
     ):
-        images = voc_images(parts, findings)
+        images, objects = voc_images(parts, findings), Objects()
         seen[split] = set(images)
         check_count(split, len(images), count, findings)
-        for_each(
-            images,
-            lambda image: _check_voc_image(*image, layout.class_names, findings),
-            progress,
-            f"images and boxes of {split}",
-        )
+        check = functools.partial(_check_voc_image, layout.class_names, objects, findings)
+        for_each(images, check, progress, f"images and boxes of {split}")
+        objects.report(split, findings)
     for home, name in seen["train"] & seen["test"]:
         findings.add(LEAK, f"{home.name} {name}")
 
@@ -68,7 +65,10 @@ def voc_images(parts: Sequence[VocList], findings: Findings) -> list[tuple[Path,
     return images
 
 
-def _check_voc_image(home: Path, name: str, class_names: Collection[str], findings: Findings) -> None:
+def _check_voc_image(
+    class_names: Collection[str], objects: Objects, findings: Findings, named: tuple[Path, str]
+) -> None:
+    home, name = named
     image, path = image_of(home / "JPEGImages", name), home / f"Annotations/{name}.xml"
     try:
         annotation = read_annotation(path)
@@ -87,8 +87,8 @@ def _check_voc_image(home: Path, name: str, class_names: Collection[str], findin
         if each.name not in class_names:
             findings.add(UNKNOWN_CLASS, f"{each.name} in {findings.name(path)}")
         x0, y0, x1, y1 = each.box  # from 1, the last pixel included
-        in_fractions = max(each.box) <= 1 and not all(side.is_integer() for side in each.box)
-        if problem := FRACTIONS if in_fractions else box_problem(x0 - 1, y0 - 1, x1, y1, *size):
+        objects.add(path, each.name, (x0 - 1, y0 - 1, x1, y1), *size)
+        if problem := FRACTIONS if max(each.box) <= 1 else box_problem(x0 - 1, y0 - 1, x1, y1, *size):
             findings.add(BROKEN_BOX, f"{each.name} in {findings.name(path)} ({problem})")
     check_image(image, size, findings)
 
@@ -155,9 +155,8 @@ def _check_coco_annotations(
     for kind in ("images", "annotations"):
         for repeated_id in repeated(item["id"] for item in content[kind]):
             findings.add(REPEATED, f"{kind} id {repeated_id} in {name}")
-    if content["annotations"] and all(max(each["bbox"]) <= 1 for each in content["annotations"]):
-        findings.add(BROKEN_BOX, f"all of {name} ({FRACTIONS})")
-    _check_alike(content["annotations"], name, findings)
+    _check_around(content["annotations"], name, findings)
+    objects = Objects()
     without_masks = not layout.has_masks or not any(each.get("segmentation") for each in content["annotations"])
     if without_masks and layout.has_masks and content["annotations"]:
         findings.add(NO_MASK, name)
@@ -170,31 +169,54 @@ def _check_coco_annotations(
             findings.add(UNKNOWN_CLASS, where)
         image = images[annotation["image_id"]]
         x, y, width, height = annotation["bbox"]
-        problem = box_problem(x, y, x + width, y + height, image["width"], image["height"])
+        box, size = (x, y, x + width, y + height), (image["width"], image["height"])
+        objects.add(annotation["image_id"], annotation["category_id"], box, *size)
+        problem = box_problem(*box, *size)
         if problem and not (problem == "empty" and annotation["image_id"] in layout.known_empty):
             findings.add(BROKEN_BOX, f"{where} ({problem})")
         if not without_masks and not _is_mask(annotation.get("segmentation"), image):
             findings.add(BROKEN_MASK, where)
+    objects.report(name, findings)
+    with_objects = {annotation["image_id"] for annotation in content["annotations"]}
+    for each in images.keys() - with_objects if layout.class_names else ():
+        findings.note(f"images of {name} without an object", images[each]["file_name"])
 
 
-def _check_alike(annotations: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> None:
-    """Notes files of which many objects are there several times, or have boxes that are not around their polygons."""
-    objects = Counter((each["image_id"], each["category_id"], *each["bbox"]) for each in annotations)
-    if (number := len(annotations) - len(objects)) > MANY_REPEATED * len(annotations):
-        findings.add(REPEATED, f"{number:,} objects with the class and box of another in {name}")
-    drawn = [each for each in annotations if isinstance(each.get("segmentation"), list) and each["segmentation"]]
-    elsewhere = sum(not _is_around(each["bbox"], each["segmentation"]) for each in drawn)
+def _check_around(annotations: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> None:
+    """Notes files of which many objects have boxes that are not around their masks."""
+    drawn = [each for each in annotations if each.get("segmentation") and not each["iscrowd"]]
+    elsewhere = sum(not _is_around(each["bbox"], _box_of(each["segmentation"])) for each in drawn)
     if elsewhere > MANY_ELSEWHERE * len(drawn):
-        findings.add(BROKEN_BOX, f"{elsewhere:,} of {name} (not around their polygons: x, y, width, height)")
+        findings.add(BROKEN_BOX, f"{elsewhere:,} of {name} (not around their masks)")
 
 
-def _is_around(box: Sequence[float], polygons: Sequence[Any]) -> bool:
-    """Whether a box and the one around the polygons have half of what both cover in common; yes for what is neither."""
-    if not all(_is_polygon(polygon, math.inf, math.inf) for polygon in polygons):
+def _box_of(segmentation: Any) -> tuple[float, float, float, float] | None:
+    """The box around polygons or run lengths, ``x0, y0, x1, y1``; None for what is neither."""
+    if isinstance(segmentation, list):
+        if not all(_is_polygon(polygon, math.inf, math.inf) for polygon in segmentation):
+            return None
+        xs, ys = ([value for polygon in segmentation for value in polygon[start::2]] for start in (0, 1))
+        return min(xs), min(ys), max(xs), max(ys)
+    try:
+        height = int(segmentation["size"][0])
+        ends = list(itertools.accumulate(run_lengths(segmentation["counts"])))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return None
+    runs = [(start, end) for start, end in zip(ends[::2], ends[1::2], strict=False) if end > start]  # in columns
+    if height < 1 or not runs:
+        return None
+    wraps = any(start // height != (end - 1) // height for start, end in runs)
+    top = 0 if wraps else min(start % height for start, _ in runs)
+    bottom = height if wraps else max((end - 1) % height + 1 for _, end in runs)
+    return runs[0][0] // height, top, (runs[-1][1] - 1) // height + 1, bottom
+
+
+def _is_around(box: Sequence[float], mask: tuple[float, float, float, float] | None) -> bool:
+    """Whether a box and that of a mask have half of what both cover in common; yes where there is none."""
+    if mask is None:
         return True
-    xs, ys = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
     x, y, width, height = box
-    left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
+    left, top, right, bottom = mask
     common = max(0.0, min(x + width, right) - max(x, left)) * max(0.0, min(y + height, bottom) - max(y, top))
     return 2 * common >= width * height + (right - left) * (bottom - top) - common
 

@@ -10,6 +10,7 @@ from transfer.doctor.findings import (
     LEAK,
     MISSING,
     NOT_SORTED,
+    ONE_CLASS,
     OTHER_CLASSES,
     REPEATED,
     TWIN_CLASSES,
@@ -48,6 +49,8 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
         findings.add(WRONG_COUNT, f"train has {num_classes} classes, not {row.num_classes}")
     _check_leaks(listings, findings)
     if row.is_own:
+        if "train" in listings and len(listings["train"].classes) == 1:
+            findings.add(ONE_CLASS, f"train has {listings['train'].classes[0]} alone")
         for pair in twins(name for listing in listings.values() for name in listing.classes):
             findings.add(TWIN_CLASSES, pair)
         folders = [root / FOLDERS[split] for split, listing in listings.items() if listing.root is not None]
@@ -65,8 +68,11 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
 
 
 def _check_leaks(listings: dict[Split, LabelledImages], findings: Findings) -> None:
-    """Images in several splits, and classes in one of them alone."""
-    names = {split: set(listing.names) for split, listing in listings.items()}
+    """Images in several splits, and classes in one of them alone.
+
+    Shards of several splits may number their images alike.
+    """
+    names = {split: set(listing.names) for split, listing in listings.items() if listing.root is not None}
     train, val, test = (names.get(split, set()) for split in ("train", "val", "test"))
     for name in train & val:
         findings.add(REPEATED, f"{name} in train and val")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from transfer.doctor.findings import (
     MISSING,
@@ -25,7 +25,7 @@ from transfer.doctor.findings import (
     Kind,
 )
 from twist_common.errors import is_not_the_files
-from twist_common.images import is_turned, unusable
+from twist_common.images import is_turned, unusable, what_it_is
 from twist_common.progress import Progress
 
 Item = TypeVar("Item")
@@ -71,8 +71,10 @@ def read_or_note(
     except BROKEN as error:
         if is_not_the_files(error):
             raise
-        problem = error if isinstance(error, ValueError) else "cannot be read"
-        findings.add(broken, f"{findings.name(path)} ({problem})")
+        if isinstance(error, ValueError):
+            findings.add(broken, f"{findings.name(path)} ({error})")
+        else:
+            _add_unreadable(path, error, findings)
         return None
 
 
@@ -96,8 +98,7 @@ def check_image(
     except BROKEN as error:
         if is_not_the_files(error):
             raise
-        reason = f" ({error})" if isinstance(error, Image.DecompressionBombError) else ""
-        findings.add(UNREADABLE_IMAGE, f"{findings.name(path)}{reason}")
+        _add_unreadable(path, error, findings)
         return
     if turned and form == "TIFF" and wanted:
         problem = "a TIFF that libraries turn as its tag says, but not its boxes or mask: save it without orientation"
@@ -109,6 +110,15 @@ def check_image(
         findings.note("images that a camera would have turned; they are read as they are stored", path)
     if wanted not in (None, (width, height)):
         findings.add(WRONG_SIZE, f"{findings.name(path)} ({width} x {height}, not {wanted[0]} x {wanted[1]})")
+
+
+def _add_unreadable(path: Path, error: Exception, findings: Findings) -> None:
+    """Notes that a file cannot be read, and why where that can be said."""
+    reason = str(error) if isinstance(error, Image.DecompressionBombError) else ""
+    if isinstance(error, UnidentifiedImageError):
+        with path.open("rb") as file:
+            reason = what_it_is(file.read(64))
+    findings.add(UNREADABLE_IMAGE, findings.name(path) + (f" ({reason})" if reason else ""))
 
 
 def check_count(split: str, found: int, wanted: int, findings: Findings) -> None:

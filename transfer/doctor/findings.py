@@ -26,7 +26,11 @@ UNPACK_AGAIN = "fetch and unpack the archive that holds them again"
 
 OWN_LISTS = "list each once"
 
-MISSING = Kind("missing files or folders", "add what belongs there (docs/data.md)")
+MISSING = Kind(
+    "missing files or folders",
+    "add what belongs there (docs/data.md)",
+    "add them, or correct the names in folders, lists and annotations (docs/own_data.md has the layouts)",
+)
 EMPTY_CLASS = Kind("classes without an image", UNPACK_AGAIN, "fill their folders or remove them")
 WRONG_COUNT = Kind("splits of the wrong size", "complete them: a result on other images is not the protocol's")
 UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN, "save them again or remove them")
@@ -35,7 +39,7 @@ UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN, "m
 WRONG_SIZE = Kind(
     "images whose size is not what their annotation or mask says",
     UNPACK_AGAIN,
-    "annotate the stored pixels, which no reader turns as the camera says",
+    "give both one size: that of the stored pixels, which no reader turns as the camera says",
 )
 IMPOSSIBLE_LABEL = Kind(
     "masks with impossible labels",
@@ -59,14 +63,27 @@ OTHER_PALETTE = Kind(
 )
 UNUSABLE_DEPTHS = Kind("depths that are not millimetres in 16 bits", "convert them again, as the data set's guide says")
 NOTHING_LABELLED = Kind("test masks without a labelled pixel, all of them", "convert them again: nothing can be scored")
-BROKEN_MASK = Kind("broken masks of objects", UNPACK_AGAIN, "mend them")
+BROKEN_MASK = Kind(
+    "broken masks of objects",
+    UNPACK_AGAIN,
+    "give polygons of three corners or more, [[x1, y1, x2, y2, x3, y3, ...]], in the image, run lengths that fill it, "
+    "or no segmentation at all",
+)
 NO_MASK = Kind(
     "objects without a mask, all of a file's",
     "use annotations with polygons or run lengths, or a benchmark of boxes alone",
 )
-BROKEN_BOX = Kind("broken boxes", UNPACK_AGAIN, "mend them")
+BROKEN_BOX = Kind(
+    "broken boxes",
+    UNPACK_AGAIN,
+    "give pixels of the stored image: x, y, width, height in COCO's form, corners in VOC's",
+)
 UNKNOWN_CLASS = Kind("objects of unknown classes", "use the data set's own annotation files")
-UNKNOWN_IMAGE = Kind("annotations of images that are not listed", "use the data set's own annotation files")
+UNKNOWN_IMAGE = Kind(
+    "annotations of images that are not listed",
+    "use the data set's own annotation files",
+    "list these images, or remove the annotations",
+)
 REPEATED = Kind("names that are listed more than once", "use the data set's own lists", OWN_LISTS)
 SEVERAL_COLUMNS = Kind("lists with more than a name per line", "leave the names alone, without folder and suffix")
 NOT_SORTED = Kind(
@@ -79,6 +96,11 @@ OTHER_CLASSES = Kind(
     "give both the same class folders, or remove those",
 )
 TWIN_CLASSES = Kind("classes whose names differ by case, spaces or signs alone", "give them one name")
+ONE_CLASS = Kind(
+    "images of a single class",
+    UNPACK_AGAIN,
+    "sort them into a folder for each class, or write labels (<key>.cls) into the shards",
+)
 LEAK = Kind("test images among the training images", "use the data set's own lists", "list them in one of both")
 
 
@@ -92,8 +114,8 @@ class Findings:
         self._notes: dict[str, set[str]] = {}
 
     def name(self, path: Path) -> str:
-        """What a file is called below the root."""
-        return path.relative_to(self.root).as_posix()
+        """What a file is called below the root, or in full if it is elsewhere."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
     def add(self, kind: Kind, where: Path | str) -> None:
         """Notes a problem, once for each ``where``: a path below the root, or any name."""

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 
 from transfer.doctor.files import BROKEN
@@ -25,6 +25,7 @@ SPLITS = {"train": ("train", "training"), "test": ("test", "val", "valid", "vali
 LISTS = ("", "ImageSets/Segmentation/")
 CLASS_FILES = ("classes.txt", "labels.txt", "class_names.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv")
 MAX_CLASSES = 250
+NEAR, BRIGHT = 3, 64  # of 255: below it colours may be numbers, one after the other
 COLOUR_TEXT = r"(?P<red>\d{1,3})[\s,]+(?P<green>\d{1,3})[\s,]+(?P<blue>\d{1,3})"
 COLOUR_FIRST = re.compile(rf"{COLOUR_TEXT}[\s,]+(?P<name>.+)")  # CamVid: 64 128 64 Animal
 COLOUR_LAST = re.compile(rf"(?P<name>.+?)[\s,:]+{COLOUR_TEXT}:*")  # CVAT: cat:64,0,0::
@@ -62,6 +63,8 @@ def find_masks(root: Path, named: NamedFiles) -> FoundData:
             f"the masks of {root} have {len(classes)} classes: a segmentation has 2 to {MAX_CLASSES}, of which masks "
             "hold the ids or colours, which no resizing with interpolation and no JPEG keeps"
         )
+    if not listed:
+        _check_colours(root, used["train"], used["test"])
     only_tested = [classes[value] for value in used["test"] if value in classes and value not in used["train"]]
     remarks = never_trained(only_tested)
     if IGNORED in classes and not listed:
@@ -134,10 +137,7 @@ def _with_ending(root: Path, part: MaskFolders) -> MaskFolders:
 
 
 def _pairs(root: Path, split: str, part: MaskFolders) -> list[tuple[Path, Path]]:
-    try:
-        pairs = mask_pairs(root, part)
-    except UnicodeDecodeError:
-        raise UserError(f"{root / part.names} is no text: give a list of images, one per line") from None
+    pairs = mask_pairs(root, part)
     if not pairs:
         raise UserError(f"{root / part.names} names no image for {split}: add some")
     return pairs
@@ -174,6 +174,29 @@ def _check_whites(root: Path, sets: Sequence[Sequence[int]], ignored: str | None
         raise UserError(
             f"some masks of {root} hold 0 and 1 alone and some 0 and 255: if they mean the same, save all of them with "
             "0 and 1; if 255 is not labelled, say --ignore-value 255"
+        )
+
+
+def _check_colours(root: Path, trained: set[int], tested: set[int]) -> None:
+    """Refuses colours that hardly differ, and those of the test that training has with red and blue exchanged (BGR)."""
+    colours = [value for value in trained | tested if value >= COLOUR]
+    channels = {value: (value >> 16 & 255, value >> 8 & 255, value & 255) for value in colours}
+    bright = {value: each for value, each in channels.items() if max(each) >= BRIGHT and len({*each}) > 1}
+    for (value, colour), (other, another) in combinations(sorted(bright.items()), 2):
+        if max(abs(ours - theirs) for ours, theirs in zip(colour, another, strict=True)) <= NEAR:
+            how = "hardly differ"
+        elif (
+            colour == another[::-1]
+            and {value, other} & trained
+            and {value, other} & tested
+            and not ({value, other} & trained & tested)
+        ):
+            how = "differ by the order of red and blue"
+        else:
+            continue
+        raise UserError(
+            f"the colours {written(value)} and {written(other)} of the masks of {root} {how}: save all masks alike, or "
+            "name the classes with --classes-file if both are meant"
         )
 
 

@@ -12,7 +12,7 @@ from twist_common.errors import UserError
 from twist_common.files import sha256_text, write_text
 
 # Raised whenever the doctor learns to find something new.
-VERSION = 5
+VERSION = 6
 
 
 def fingerprint(root: Path, parts: Sequence[str] | None) -> str:

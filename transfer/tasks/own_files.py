@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,10 +80,13 @@ def never_trained(classes: Iterable[str]) -> tuple[str, ...]:
 
 
 def twins(names: Iterable[str]) -> list[str]:
-    """Names that differ by case, spaces, hyphens and underscores alone; not single letters, as of an alphabet."""
+    """Names that differ by case, spaces, hyphens and underscores alone, or by how an accent is written (macOS splits it
+    from its letter); not single letters, as of an alphabet.
+    """
     by_word: dict[str, set[str]] = {}
     for name in names:
-        by_word.setdefault(re.sub(r"[\s_-]+", "", name).casefold() if len(name) > 1 else name, set()).add(name)
+        word = unicodedata.normalize("NFC", name)
+        by_word.setdefault(re.sub(r"[\s_-]+", "", word).casefold() if len(word) > 1 else word, set()).add(name)
     return [" and ".join(map(repr, sorted(each))) for each in by_word.values() if len(each) > 1]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twist_common.images import NO_IMAGE, what_it_is
+
 MAX_ID = 2**53  # evaluators keep some of them as floating-point numbers
 
 
@@ -20,6 +22,8 @@ def read_coco(path: Path) -> tuple[dict[str, Any], list[str]]:
       numbers, which evaluators keep in C.
     - ``ignore: 1`` becomes a crowd, which is neither trained on nor scored: Detectron2 refuses such a file, and
       evaluators overwrite it (pycocotools/cocoeval.py, ``gt['ignore'] = 'iscrowd' in gt and gt['iscrowd']``).
+    - Annotations may name images and categories by their ids as texts, or the other way round.
+    - A segmentation without a polygon, ``[[]]``, is none.
     - A missing ``iscrowd`` is 0, and an ``area``, by which objects are small, medium or large, that is missing or no
       number from 0 on, is that of the mask, or of the box where there is none.
 
@@ -30,10 +34,16 @@ def read_coco(path: Path) -> tuple[dict[str, Any], list[str]]:
         OSError: there is no such file.
         ValueError, KeyError, TypeError, AttributeError: it is not JSON, or not of COCO's form.
     """
+    raw = path.read_bytes()
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(raw)
     except RecursionError:
         raise ValueError("nested too deeply for JSON of COCO's form") from None
+    except ValueError as error:
+        packed = "it is packed by gzip: unpack it" if raw.startswith(b"\x1f\x8b") else ""
+        encoding = "its text is not UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        what = what_it_is(raw)
+        raise ValueError(packed or encoding or (str(error) if what == NO_IMAGE else what)) from None
     _check_form(content)
     annotations = content["annotations"]
     remarks = [f"{path.name} has {what}" for what in _numbered(content)]
@@ -56,14 +66,21 @@ def read_coco(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _check_form(content: dict[str, Any]) -> None:
-    """Raises ValueError where an image, a category or a box lacks something; names and sizes are set in place."""
+    """Raises ValueError where an image, a category or a box lacks something; names, sizes, masks are set in place."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it is a JSON {type(content).__name__}, not an object")
+    for kind in ("images", "categories", "annotations"):
+        if not (isinstance(content[kind], list) and all(isinstance(each, dict) for each in content[kind])):
+            raise ValueError(f"its {kind} are no list of objects")
     for image in content["images"]:
         if not isinstance(image.get("file_name"), str):
             raise ValueError(f"the image of id {image.get('id')} has no file_name")
         for side in ("width", "height"):
             size = image.get(side)
-            if not (_is_number(size) and float(size).is_integer()):
-                raise ValueError(f"the {side} of {image['file_name']} is {size!r}, not a whole number")
+            if isinstance(size, str) and size.strip().isdecimal():
+                size = int(size)
+            if not (_is_number(size) and float(size).is_integer() and size > 0):
+                raise ValueError(f"the {side} of {image['file_name']} is {size!r}, not a whole number above 0")
             image[side] = int(size)
     for category in content["categories"]:
         name = category.get("name")
@@ -77,6 +94,8 @@ def _check_form(content: dict[str, Any]) -> None:
         box = annotation.get("bbox")
         if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
             raise ValueError(f"the bbox of annotation {annotation.get('id')} is {str(box)[:40]}, not four numbers")
+        if isinstance(annotation.get("segmentation"), list) and not any(annotation["segmentation"]):
+            annotation["segmentation"] = []
 
 
 def _numbered(content: dict[str, Any]) -> list[str]:
@@ -97,10 +116,12 @@ def _numbered(content: dict[str, Any]) -> list[str]:
         if not all(type(each) is int and abs(each) < MAX_ID for each in ids):
             numbers = {each: number for number, each in enumerate(numbers, start=1)}
             changes.append(f"{kind} whose ids are no whole numbers: they are numbered from 1")
+        by_text = {str(each): number for each, number in numbers.items()}
         for each in content[kind]:
             each["id"] = numbers[each["id"]]
-        for annotation in annotations:  # 3.0 becomes 3; what is of none stays so
-            annotation[reference] = numbers.get(annotation[reference], f"unknown {annotation[reference]}")
+        for annotation in annotations:  # 3.0 becomes 3, and so does "3"; what is of none stays so
+            named = annotation[reference]
+            annotation[reference] = numbers.get(named, by_text.get(str(named), f"unknown {named}"))
     return changes
 
 
@@ -130,8 +151,13 @@ def why_unreadable(error: Exception) -> str:
 
 
 def image_path(folder: Path, file_name: str) -> Path:
-    """The file of an image; its name may begin with the folder's (as Roboflow and labelme2coco write it)."""
+    """The file of an image; its name may begin with the folder's (as Roboflow and labelme2coco write it).
+
+    It may have Windows' separators.
+    """
     path = folder / file_name
+    if "\\" in file_name and not path.is_file():
+        return image_path(folder, file_name.replace("\\", "/"))
     return path if path.is_file() or not (folder.parent / file_name).is_file() else folder.parent / file_name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from transfer.layouts import CocoBoxes, CocoFile
@@ -24,7 +24,7 @@ def find_coco(root: Path, named: NamedFiles) -> FoundData:
 
     A file is for training if its name or its folder's has the word "train", as ``annotations/instances_train2017.json``
     and Roboflow's ``train/_annotations.coco.json``; for the test if it has "test", or without such a file "val".
-    The images' folder is the first of those that belong to the file by its name in which its first image is.
+    The images' folder is the first of those that belong to the file by its name in which an image of the file is.
 
     Raises:
         UserError: no file is found, or several, or one cannot be read; no image is found.
@@ -88,9 +88,11 @@ def _by_convention(home: Path, split: str) -> Path:
 
 
 def _has_word(name: str, word: str) -> bool:
-    """Whether the file's name has the word, or else its folder's; ``train2017`` has the word "train"."""
+    """Whether the file's name has the word, or else its folder's; ``train2017`` and ``training`` have "train"."""
     path = Path(name.lower())
-    words = [re.findall("[a-z]+", part) for part in (path.stem, path.parent.name)]
+    words = [
+        [each.removesuffix("ing") for each in re.findall("[a-z]+", part)] for part in (path.stem, path.parent.name)
+    ]
     every = [each for pair in WORDS.values() for each in pair]
     said = next((part for part in words if any(each in part for each in every)), [])
     return word in said
@@ -132,13 +134,18 @@ def _images_of(home: Path, file: Path, content: Mapping[str, Any]) -> Path:
     """The folder of a file's images.
 
     Raises:
-        UserError: the first image is in none of the folders that it may be in.
+        UserError: none of the images is in any of the folders that they may be in.
     """
     split = re.sub(r"^(instances|annotations)[_-]|[_-](annotations|coco)$", "", file.stem)
     places = (home / split, home / "images" / split, file.parent, file.parent / "images", home / "images", home)
+    folders = [folder for folder in dict.fromkeys(places) if folder.is_dir()]
+    for image in content["images"]:
+        for folder in folders:
+            if image_path(folder, image["file_name"]).is_file():
+                return folder
     first = content["images"][0]["file_name"]
-    for folder in places:
-        if folder.is_dir() and image_path(folder, first).is_file():
-            return folder
-    tried = ", ".join(dict.fromkeys(f"{folder.relative_to(home)}/" for folder in places))
-    raise UserError(f"no image {first} of {file} in {tried} below {home}: put the images of this file into one of them")
+    stem = PurePosixPath(first.replace("\\", "/")).stem.lower()
+    near = next((path for folder in folders for path in folder.iterdir() if path.stem.lower() == stem), None)
+    hint = f", where {near.relative_to(home)} is: correct file_name" if near else ": put the images into one of them"
+    tried = ", ".join(f"{folder.relative_to(home)}/" for folder in dict.fromkeys(places))
+    raise UserError(f"no image of {file} (the first is {first}) is in {tried} below {home}{hint}")

@@ -59,9 +59,14 @@ def read_annotation(path: Path) -> VocAnnotation:
         root = ET.fromstring(content)  # Expat itself refuses entities that grow a hundredfold (from 2.4.0 on)
     except (ET.ParseError, LookupError, ValueError) as error:  # an encoding that Expat does not know
         raise ValueError(f"no XML ({error})") from None
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # without the name space
+    width, height = (int(_number(root, f"size/{side}")) for side in ("width", "height"))
+    if min(width, height) < 1:  # https://github.com/HumanSignal/labelImg/issues/160
+        raise ValueError(f"its size is {width} x {height}, not the image's")
     return VocAnnotation(
-        width=int(_number(root, "size/width")),
-        height=int(_number(root, "size/height")),
+        width=width,
+        height=height,
         objects=tuple(
             VocObject(
                 name=_name(item),

@@ -21,25 +21,35 @@ COLOUR = 1 << 24  # values from here on are colours, and below it ids
 def mask_pairs(root: Path, part: MaskFolders) -> list[tuple[Path, Path]]:
     """The images of a split with their masks, which need not exist.
 
-    A list has an image in each line: its name in the folder, with or without a suffix; or, below the data root, the
-    paths of an image and of its mask.
+    A list has an image in each line: its name in the folder, with or without a suffix and the folder before it; or the
+    paths of an image and of its mask below the data root, with or without a slash before them. Separators may be
+    Windows'.
 
     Raises:
-        UserError: two files may be meant by one name.
+        UserError: two files may be meant by one name, or the list is no text.
     """
     images, masks, files = root / part.images, root / part.masks, _Files()
     if not part.names:
         return [(images / name, files.mask_of(masks, name, part.ending)) for name in images_below(images)]
+    try:
+        lines = (root / part.names).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{root / part.names} is no text: give a list of images, one per line, in UTF-8") from None
     pairs = []
-    for line in (root / part.names).read_text(encoding="utf-8-sig").splitlines():
-        if not (name := line.strip()):
-            continue
-        both = re.split(r"[\t,; ]+", name)
-        if len(both) == 2 and not files.find(images, name).is_file():
-            pairs.append((root / both[0], root / both[1]))
+    for line in filter(None, map(str.strip, lines)):
+        both = re.split(r"[\t,; ]+", line)
+        if len(both) == 2 and not files.find(images, line).is_file():
+            pairs.append((_below(root, both[0]), _below(root, both[1])))
         else:
+            name = line.replace("\\", "/").removeprefix(f"{part.images}/")
             pairs.append((files.find(images, name), files.mask_of(masks, name, part.ending)))
     return pairs
+
+
+def _below(root: Path, name: str) -> Path:
+    """A path as a list has it: ``/images/1.jpg`` is below the root (as in DeepLab's lists), unless there is one."""
+    name = name.replace("\\", "/")
+    return root / name if Path(name).is_file() else root / name.lstrip("/")
 
 
 class _Files:

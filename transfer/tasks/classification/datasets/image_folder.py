@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.home import DataFileError, Home, read_rgb, split_name
 from transfer.tasks.classification.datasets.labelled import LabelledImages
+from twist_common.errors import UserError
 from twist_common.images import class_folders, images_below
 
+MAX_GAPS = 10  # classes for each that has an image: few shards of many may lack some
 FOLDERS = {"train": "train", "test": "val"}
 
 
@@ -58,7 +62,7 @@ def _of_shards(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
     beside the shards where their folder can be written to.
 
     Raises:
-        UserError: a shard is damaged, holds no image or lacks some labels.
+        UserError: a shard is damaged, holds no image or lacks some labels, or hardly any of the labels occurs.
     """
     name = FOLDERS[split]
     has_folder = (root / name).is_dir()
@@ -73,9 +77,14 @@ def _of_shards(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
     index_name = INDEX_NAME if split == "train" else f".shard_index_{name}.npz"  # pre-training has the same of train
     source = TarShards(shards, [place], index_name=index_name)
     labels = source.places[:, 3].copy()
+    highest, number = int(labels.max()), len(np.unique(labels))
+    if highest >= MAX_GAPS * number:
+        raise UserError(
+            f"the labels of the shards in {place} go up to {highest:,}, but only {number:,} occur: number them from 0"
+        )
     return LabelledImages(
         name=split_name(row, split),
-        classes=tuple(map(str, range(int(labels.max()) + 1))),
+        classes=tuple(map(str, range(highest + 1))),
         labels=labels,
         read=lambda row: read_rgb(io.BytesIO(source.read(row)), source.name(row), "write its shard again"),
         names=cast(Sequence[str], source.keys),
