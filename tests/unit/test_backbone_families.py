@@ -246,7 +246,7 @@ def test_other_stems_are_named(stem: tuple[int, ...], says: str, tmp_path: Path)
     ("checkpoint", "says"),
     [
         (
-            lambda: dinov2(flat_state("vit_small_patch14_dinov2") | {"pos_embed": torch.ones(()).expand(1, 257, 384)}),
+            lambda: dinov2(flat_state("vit_small_patch14_dinov2") | {"pos_embed": torch.ones(()).expand(1, 258, 384)}),
             r"\(DINOv2\) holds .* vit_small_patch14_dinov2, whose pos_embed has shape \[1, 1370, 384\]",
         ),
         (

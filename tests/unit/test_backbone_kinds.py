@@ -72,6 +72,19 @@ DETECTRON2 = {"model": {"stem.conv1.weight": np.zeros(3)}, "__author__": "MOCO",
         ("a.pth", torchscript, "TorchScript.*torch.jit.load"),
         ("a.pkl", lambda: pickle.dumps(DETECTRON2), "Detectron2.*converted from"),
         ("a.pkl", lambda: pickle.dumps({"state_dict": [1]}), "torch.save did not write"),
+        ("a.pkl", lambda: pickle.dumps({"conv.weight": torch.ones(3)}), r"pickle\.dump wrote.*pickle\.load"),
+        ("R-50.pkl", lambda: pickle.dumps({"blobs": {"conv1_w": np.ones(3)}}), "Caffe2's arrays.*BGR"),
+        ("a.pkl", lambda: pickle.dumps({"experiment_state": {"online_params": {}}}), "JAX's arrays"),
+        ("a.pdparams", lambda: pickle.dumps({"StructuredToParameterName@@": {}, "a": np.ones(3)}), "PaddlePaddle"),
+        ("a.params", lambda: b"\x12\x01" + bytes(14) + b"\xa1" + bytes(99), "MXNet"),
+        ("a.caffemodel", lambda: b"\x0a\x0bResNet-50" + bytes(99), "Caffe's network"),
+        ("a.msgpack", lambda: b"\x83\xa6params" + bytes(99), "Flax"),
+        ("a.tflite", lambda: b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite"),
+        ("a.keras", lambda: zipped("model.weights.h5", b"x"), "Keras"),
+        ("a.pt2", lambda: zipped("a/archive_format", b"pt2"), r"torch\.export\.load"),
+        ("a.pth", lambda: b'{"error": "Repository not found"}', "JSON"),
+        ("a.xml", lambda: b"<?xml version='1.0'?><net>", "OpenVINO"),
+        ("a.pth.part", lambda: b"PK\x03\x04" + bytes(99), "unfinished download"),
         ("a.onnx", lambda: b"\x08\x07\x12\x07pytorch\x1a\x032.1", "ONNX"),
         ("a.ckpt-250228.index", lambda: b"\x00\x00\x02\x08\x01" * 50, "TensorFlow"),
         ("a.h5", lambda: b"\x89HDF\r\n\x1a\n", "HDF5"),
@@ -113,6 +126,28 @@ def test_folder_of_other_files_names_them(tmp_path: Path) -> None:
     torch.save(STATE, tmp_path / "step-100.ckpt")
     with pytest.raises(UserError, match=r"folder without model\.safetensors.*give one of its files \(step-100\.ckpt\)"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("adapter_config.json", "adapter alone.*merge_and_unload"),
+        ("latest", r"zero_to_fp32\.py"),
+        ("checkpoint", "a TensorFlow checkpoint"),
+        ("flax_model.msgpack", "Flax's weights"),
+        ("data.pkl", "unpacked checkpoint"),
+    ],
+)
+def test_folders_of_other_libraries_are_named(name: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=f"{tmp_path} holds .*{says}"):
+        read_checkpoint(tmp_path)
+
+
+def test_file_of_nothing_but_zeros_is_an_unfinished_download(tmp_path: Path) -> None:
+    (tmp_path / "model.pth").write_bytes(bytes(5000))
+    with pytest.raises(UserError, match=r"not a checkpoint but zeros.*download it again"):
+        read_checkpoint(tmp_path / "model.pth")
 
 
 def sharded(folder: Path) -> Path:

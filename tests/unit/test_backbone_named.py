@@ -60,13 +60,13 @@ def lightning(state: State) -> State:
 
 
 def heads_beside(state: State) -> State:
-    return {"net": {**state, "aux head.weight": NUMBER, "q[0]": NUMBER, "step": 4, "fc.weight": NUMBER}}
+    return {"mine": {**state, "aux head.weight": NUMBER, "q[0]": NUMBER, "step": 4, "fc.weight": NUMBER}}
 
 
 def in_sequential(state: State) -> State:
     children = {"conv1": "0", "bn1": "1", **{f"layer{n}": str(n + 3) for n in range(1, 5)}}
     numbered = {".".join([children[key.split(".")[0]], *key.split(".")[1:]]): value for key, value in state.items()}
-    return {"net": prefixed(numbered, "f.") | {"f.9.weight": NUMBER, "f.mlp.0.weight": NUMBER}}
+    return {"mine": prefixed(numbered, "f.") | {"f.9.weight": NUMBER, "f.mlp.0.weight": NUMBER}}
 
 
 UNKNOWN: dict[str, Callable[[State], State]] = {
@@ -98,15 +98,15 @@ def test_what_is_dropped_is_listed_by_reason(tmp_path: Path) -> None:
     path = save(lightning(flat_state()) | {"step": 1}, tmp_path)
     args = typed(command_in(refusal(path)))
     assert loaded(args).dropped == dict.fromkeys(["net.proj.0.weight", "loss.centre"], "outside --prefix net.trunk.")
-    path = save({"net": prefixed(flat_state(), "a.") | {"a.head.w": NUMBER, "b": NUMBER}}, tmp_path)
-    args = typed(f"{convert.COMMAND} {path} --entry net --prefix a. --drop 'head.*' --mean R G B --std R G B")
+    path = save({"mine": prefixed(flat_state(), "a.") | {"a.head.w": NUMBER, "b": NUMBER}}, tmp_path)
+    args = typed(f"{convert.COMMAND} {path} --entry mine --prefix a. --drop 'head.*' --mean R G B --std R G B")
     assert loaded(args).dropped == {"a.head.w": "--drop head.*", "b": "outside --prefix a."}
 
 
 @pytest.mark.parametrize("arch", ["deit_small", "vit_base"])
 def test_vit_is_named_only_where_its_tensors_show_it(arch: str, tmp_path: Path) -> None:
     state = flat_state(arch)
-    message = refusal(save({"net": prefixed(state, "vit.") | {"vit.head.weight": NUMBER}}, tmp_path))
+    message = refusal(save({"mine": prefixed(state, "vit.") | {"vit.head.weight": NUMBER}}, tmp_path))
     assert ("--arch NAME" in message) == (arch == "deit_small") == ("NAME may be deit_small: " in message)
     backbone = loaded(typed(command_in(message), arch))
     assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
@@ -119,7 +119,7 @@ def test_vit_is_named_only_where_its_tensors_show_it(arch: str, tmp_path: Path) 
 def test_what_may_be_a_part_of_the_network_is_not_dropped_by_the_suggestion(
     arch: str, key: str, tmp_path: Path
 ) -> None:
-    path = save({"net": flat_state(arch) | {key: NUMBER, "head.weight": NUMBER}}, tmp_path)
+    path = save({"mine": flat_state(arch) | {key: NUMBER, "head.weight": NUMBER}}, tmp_path)
     message = refusal(path)
     assert "only if it is no part of the network" in message and "--drop 'head.*' --arch NAME" in message
     args = typed(command_in(message), arch)
@@ -138,13 +138,13 @@ def test_second_network_is_mentioned(tmp_path: Path) -> None:
 
 def test_network_of_timm_is_named_by_the_user_or_by_the_checkpoint(tmp_path: Path) -> None:
     state = flat_state("test_resnet")
-    content = {"net": prefixed(state, "trunk.") | {"trunk.fc.weight": NUMBER, "other.weight": NUMBER}}
+    content = {"mine": prefixed(state, "trunk.") | {"trunk.fc.weight": NUMBER, "other.weight": NUMBER}}
     message = refusal(save(content, tmp_path))
-    assert "--entry net --prefix trunk. --drop 'fc.*' --arch NAME" in message
+    assert "--entry mine --prefix trunk. --drop 'fc.*' --arch NAME" in message
     backbone = loaded(typed(command_in(message), "test_resnet"))
     assert all(torch.equal(backbone.state_dict[key], value) for key, value in state.items())
     said = refusal(save({"arch": "test_resnet"} | content, tmp_path))
-    assert "--entry net --prefix trunk. --drop 'fc.*' --arch test_resnet" in said
+    assert "--entry mine --prefix trunk. --drop 'fc.*' --arch test_resnet" in said
     assert loaded(typed(command_in(said))).arch == "test_resnet"
 
 
@@ -154,7 +154,7 @@ def test_networks_in_their_own_codes_names_are_found_in_other_layouts(layout: st
     state = flat_state(arch)
     written = original(state)
     content = prefixed(written.get("model", written), "a.b.") | {"c.head.weight": NUMBER}
-    message = refusal(save({"net": content, "epoch": 3}, tmp_path))
+    message = refusal(save({"mine": content, "epoch": 3}, tmp_path))
     assert f"--arch {arch} " in message
     backbone = loaded(typed(command_in(message)))
     assert backbone.arch == arch
@@ -164,36 +164,36 @@ def test_networks_in_their_own_codes_names_are_found_in_other_layouts(layout: st
 @pytest.mark.parametrize(("name", "arch"), [("resnet", "resnet18"), ("convnext", "convnext_tiny")])
 def test_network_in_hugging_faces_names_is_found_in_other_layouts(name: str, arch: str, tmp_path: Path) -> None:
     state: State = dict(hugging_face.state_of(hugging_face.shapes_of(hugging_face.layouts()[name]["tensors"])))
-    message = refusal(save({"net": prefixed(state, "m."), "ema": {"x": NUMBER}}, tmp_path))
-    assert "--entry net --prefix m." in message
+    message = refusal(save({"mine": prefixed(state, "m."), "ema": {"x": NUMBER}}, tmp_path))
+    assert "--entry mine --prefix m." in message
     assert ("--arch resnet18 " if name == "resnet" else "--arch NAME ") in message  # a ResNet's tensors show all
     backbone = loaded(typed(command_in(message), arch))
     plain = load_backbone(save(state, tmp_path, "plain.pth"), arch=arch, reading=Reading(mean=HALF, std=HALF))
     assert all(torch.equal(backbone.state_dict[key], value) for key, value in plain.state_dict.items())
-    said = Reading(entry="net", prefix="m.", drop=("*.weight",), mean=HALF, std=HALF)
-    refusal(save({"net": prefixed(state, "m.")}, tmp_path), arch, said)
+    said = Reading(entry="mine", prefix="m.", drop=("*.weight",), mean=HALF, std=HALF)
+    refusal(save({"mine": prefixed(state, "m.")}, tmp_path), arch, said)
 
 
 @pytest.mark.parametrize("key", ["rope_embed.periods", "storage_tokens", "blocks.0.attn.qkv.bias"])
 def test_part_in_its_own_code_s_words_is_not_dropped(key: str, tmp_path: Path) -> None:
     arch, _, original, _ = ORIGINALS["DINOv3"]
-    path = save({"net": original(flat_state(arch))}, tmp_path)
-    said = Reading(entry="net", drop=("mask_token", key), mean=HALF, std=HALF)
+    path = save({"mine": original(flat_state(arch))}, tmp_path)
+    said = Reading(entry="mine", drop=("mask_token", key), mean=HALF, std=HALF)
     assert re.search(rf"lacks \S+ .*of a {arch}|part of a {arch}", refusal(path, arch, said))
     refusal(path, None, said)
 
 
 def test_networks_of_the_same_shapes_are_named_in_the_remark(tmp_path: Path) -> None:
-    message = refusal(save({"net": flat_state("resnet50d")}, tmp_path))
+    message = refusal(save({"mine": flat_state("resnet50d")}, tmp_path))
     assert "NAME is one of timm's resnet50d, resnetaa50d, resnetblur50d with" in message
     assert loaded(typed(command_in(message), "resnetaa50d")).arch == "resnetaa50d"
 
 
 def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path) -> None:
-    path = save({"net": flat_state() | {"fc.weight": NUMBER}, "ema": other(flat_state())}, tmp_path)
-    reading = Reading(entry="net", mean=HALF, std=HALF)
+    path = save({"mine": flat_state() | {"fc.weight": NUMBER}, "ema": other(flat_state())}, tmp_path)
+    reading = Reading(entry="mine", mean=HALF, std=HALF)
     assert refusal(path, reading=reading).endswith(
-        "--entry net --drop 'fc.*' --arch resnet18 --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
+        "--entry mine --drop 'fc.*' --arch resnet18 --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5"
     )
     config = {"architecture": "resnet18", "pretrained_cfg": {"mean": HALF, "std": HALF}}
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -205,41 +205,41 @@ def test_what_the_user_or_a_config_says_already_is_in_the_command(tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"entry": "state_dict"}, r"no --entry state_dict: .* are net \(122\), ema\.0 \(1\)"),
-        ({"entry": "net.a"}, r"no --entry net\.a"),
-        ({"drop": ("epoch",)}, r"no tensors in what --drop epoch leaves: .* are net \(122\), ema\.0 \(1\)"),
-        ({"entry": "net", "drop": ("*",)}, "no tensors in what"),
-        ({"entry": "net"}, "is none of the networks that are known by their keys"),
-        ({"entry": "net", "prefix": "encoder."}, r"no keys under --prefix encoder\.: they begin with a\., fc\."),
-        ({"entry": "net", "prefix": "a"}, r"no keys under --prefix a: give a\."),
-        ({"entry": "net", "prefix": "a.", "drop": ("head.*",)}, r"--drop head\.\* fits none of its keys"),
-        ({"entry": "net", "prefix": "a.", "drop": ("proj.*", "l*.bias")}, r"l\*\.bias drops layer1\.\S+, which is a"),
+        ({"entry": "state_dict"}, r"no --entry state_dict: .* are mine \(122\), ema\.0 \(1\)"),
+        ({"entry": "mine.a"}, r"no --entry mine\.a"),
+        ({"drop": ("epoch",)}, r"no tensors in what --drop epoch leaves: .* are mine \(122\), ema\.0 \(1\)"),
+        ({"entry": "mine", "drop": ("*",)}, "no tensors in what"),
+        ({"entry": "mine"}, "is none of the networks that are known by their keys"),
+        ({"entry": "mine", "prefix": "encoder."}, r"no keys under --prefix encoder\.: they begin with a\., fc\."),
+        ({"entry": "mine", "prefix": "a"}, r"no keys under --prefix a: give a\."),
+        ({"entry": "mine", "prefix": "a.", "drop": ("head.*",)}, r"--drop head\.\* fits none of its keys"),
+        ({"entry": "mine", "prefix": "a.", "drop": ("proj.*", "l*.bias")}, r"l\*\.bias drops layer1\.\S+, which is a"),
         (
-            {"entry": "net", "prefix": "a.", "drop": ("proj.*", "conv*")},
+            {"entry": "mine", "prefix": "a.", "drop": ("proj.*", "conv*")},
             r"--drop conv\* drops conv1\.weight, which is a",
         ),
-        ({"entry": "net", "prefix": "a."}, r"has proj\.weight, which a resnet18 does not.*--drop 'proj\.\*'"),
-        ({"entry": "net", "prefix": "a.", "drop": ("proj.*",)}, "its layout is not known here; give --mean and --std"),
+        ({"entry": "mine", "prefix": "a."}, r"has proj\.weight, which a resnet18 does not.*--drop 'proj\.\*'"),
+        ({"entry": "mine", "prefix": "a.", "drop": ("proj.*",)}, "its layout is not known here; give --mean and --std"),
     ],
 )
 def test_wrong_names_are_refused_with_those_that_are_there(options: Any, says: str, tmp_path: Path) -> None:
     net = prefixed(flat_state() | {"proj.weight": NUMBER}, "a.") | {"fc.weight": NUMBER}
-    path = save({"net": net, "ema": [{"weight": NUMBER}], "epoch": 3}, tmp_path)
+    path = save({"mine": net, "ema": [{"weight": NUMBER}], "epoch": 3}, tmp_path)
     message = refusal(path, reading=Reading(**options))
     assert re.search(says, message), message
 
 
 def test_tensors_are_as_strictly_checked_as_ever(tmp_path: Path) -> None:
     state = flat_state()
-    said = Reading(entry="net", mean=HALF, std=HALF)
+    said = Reading(entry="mine", mean=HALF, std=HALF)
     del state["layer2.0.conv1.weight"]
-    assert "lacks layer2.0.conv1.weight" in refusal(save({"net": state}, tmp_path), reading=said)
+    assert "lacks layer2.0.conv1.weight" in refusal(save({"mine": state}, tmp_path), reading=said)
     state = flat_state() | {"layer4.1.conv2.weight": torch.zeros(512, 512, 1, 1)}
-    assert "layer4.1.conv2.weight has shape" in refusal(save({"net": state}, tmp_path), reading=said)
+    assert "layer4.1.conv2.weight has shape" in refusal(save({"mine": state}, tmp_path), reading=said)
     state = flat_state() | {"conv1.weight": torch.full((64, 3, 7, 7), float("nan"))}
-    assert "NaN" in refusal(save({"net": state}, tmp_path), reading=said)
-    assert "not a tensor" in refusal(save({"net": flat_state() | {"bn1.weight": [1.0]}}, tmp_path), reading=said)
-    path = save({"net": flat_state()}, tmp_path)
+    assert "NaN" in refusal(save({"mine": state}, tmp_path), reading=said)
+    assert "not a tensor" in refusal(save({"mine": flat_state() | {"bn1.weight": [1.0]}}, tmp_path), reading=said)
+    path = save({"mine": flat_state()}, tmp_path)
     with pytest.raises(UserError, match="says already which network"):
         load_backbone(path, which="teacher", reading=said)
     assert "holds a resnet18, not a resnet50" in refusal(path, "resnet50", said)
@@ -247,7 +247,7 @@ def test_tensors_are_as_strictly_checked_as_ever(tmp_path: Path) -> None:
 
 def test_optimizer_alone_has_no_command(tmp_path: Path) -> None:
     message = refusal(save({"optimizer": {"state": {0: {"momentum": torch.zeros(64)}}}}, tmp_path))
-    assert message.endswith("nothing in it takes images, give the checkpoint of a network")
+    assert message.endswith("no convolution in it takes RGB images, give one that has")
 
 
 def test_hostile_names_are_not_printed_as_a_command(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_hostile_names_are_not_printed_as_a_command(tmp_path: Path) -> None:
 
 
 def test_shared_and_looping_entries_are_looked_at_once(tmp_path: Path) -> None:
-    tree: Any = {"net": flat_state()}
+    tree: Any = {"mine": flat_state()}
     for level in range(60):
         tree = {"a": tree, "b": tree, "c": [tree] * 10, f"level{level}": 1}
     refusal(save(tree, tmp_path))

@@ -94,9 +94,12 @@ def named_beside(beside: Beside | None, source: Source, where: str) -> str | Non
 
 
 def chosen_preprocessing(
-    checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str
+    checkpoint: Checkpoint, source: Source, reading: Reading, beside: Beside | None, where: str, asked: str = ""
 ) -> Preprocessing:
     """What the user says, else the checkpoint itself, else the config beside it, else the layout.
+
+    Args:
+        asked: what else is asked for, to be said in the same sentence.
 
     Raises:
         UserError: nothing of these says it, images were BGR, or the config beside the checkpoint contradicts the
@@ -120,8 +123,9 @@ def chosen_preprocessing(
     if (preprocessing := told or source.preprocessing) is not None:
         return preprocessing
     published = CONFIG if source.config == "compared" else HF_PREPROCESSOR
+    asked = asked and f"{asked}; and it "
     raise UserError(
-        f"{where} ({source.name}) does not say by which mean and deviation its images were scaled: "
+        f"{where} ({source.name}) {asked}does not say by which mean and deviation its images were scaled: "
         f"{source.ask_preprocessing}; give --mean and --std, or put the {published} that is published with it beside it"
     )
 

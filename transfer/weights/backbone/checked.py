@@ -44,6 +44,16 @@ def checked_state(
 
     shapes = expected_shapes(arch)
     if missing := sorted(shapes.keys() - state.keys()):
+        if all(key.endswith(("running_mean", "running_var")) for key in missing):
+            raise UserError(
+                f"{where} has norms without statistics, which a {arch}'s have: if they are group norms, "
+                f"give --arch with timm's name of it (resnet50_gn), if timm has it"
+            )
+        if "fc_norm.weight" in state:
+            raise UserError(
+                f"{where} was fine-tuned with average pooling: its last norm is one of the mean of all tokens "
+                f"(fc_norm), and a {arch} has one of each token; give the checkpoint from before it was fine-tuned"
+            )
         raise UserError(f"{where} lacks {some_keys(missing, 3)} of a {arch}: it is damaged or another network")
     if extra := sorted(state.keys() - shapes.keys()):
         way = hint() or ": it is another network"

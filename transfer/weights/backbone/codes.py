@@ -6,10 +6,10 @@ What that rule is stands in :mod:`transfer.weights.backbone.generic`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from transfer.weights.backbone.marks import has_any
+from transfer.weights.backbone.marks import GAP_OF_TWELVE_HEADS, has_any
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Preprocessing
 
 
@@ -22,12 +22,16 @@ class Code:
         wrote: whether it wrote this checkpoint, in which this state dict holds the network.
         preprocessing: of every network that it trains; None where that is the network's, or the user's choice.
         preprocessing_entry: see :class:`transfer.weights.backbone.types.Source`.
+        fixes_heads: whether no two of its networks differ in heads alone.
+        archs: see :class:`transfer.weights.backbone.types.Source`.
     """
 
     name: str
     wrote: Callable[[Checkpoint, Mapping[str, Any]], bool]
     preprocessing: Preprocessing | None = None
     preprocessing_entry: str | None = None
+    fixes_heads: bool = False
+    archs: dict[str, str] = field(default_factory=dict)
 
 
 CODES = (
@@ -50,6 +54,20 @@ CODES = (
         wrote=lambda checkpoint, state: (
             has_any(state, "projection_head.layers.") or has_any(state, "student_backbone.")
         ),
+    ),
+    Code(
+        name="MSN",  # github.com/facebookresearch/msn: src/msn_train.py, src/deit.py, src/data_manager.py
+        wrote=lambda checkpoint, state: {"target_encoder", "prototypes"} <= checkpoint.keys(),
+        preprocessing=IMAGENET,
+        fixes_heads=True,
+    ),
+    Code(
+        # github.com/facebookresearch/ijepa: src/train.py, src/models/vision_transformer.py, src/transforms.py
+        name="I-JEPA",
+        wrote=lambda checkpoint, state: {"target_encoder", "predictor"} <= checkpoint.keys(),
+        preprocessing=IMAGENET,
+        fixes_heads=True,
+        archs={"vit_base_patch16_gap_224": GAP_OF_TWELVE_HEADS},
     ),
     Code(
         name="VISSL",  # github.com/facebookresearch/vissl: extra_scripts/convert_vissl_to_torchvision.py
@@ -97,24 +115,3 @@ def has_vit_blocks(state: Mapping[str, Any]) -> bool:
 def code_of(checkpoint: Checkpoint, state: Mapping[str, Any]) -> Code | None:
     """The first code whose marks are there."""
     return next((code for code in CODES if code.wrote(checkpoint, state)), None)
-
-
-def elsewhere(checkpoint: Checkpoint) -> str | None:
-    """Why the weights are not in this file, and how to get them into one; None where they may be.
-
-    github.com/microsoft/DeepSpeed: utils/zero_to_fp32.py; github.com/facebookresearch/dinov2: fsdp/__init__.py.
-    """
-    for state in (checkpoint, *checkpoint.values()):
-        if isinstance(state, Mapping) and any(str(key).endswith("flat_param") for key in state):
-            return (
-                "holds one rank's part of a sharded save (FSDP's flat parameters): gather it where it was trained "
-                "(StateDictType.FULL_STATE_DICT), or give the teacher_checkpoint.pth that DINOv2 writes to evaluate it"
-            )
-    module = checkpoint.get("module")
-    sizes = [getattr(value, "numel", lambda: 1)() for value in module.values()] if isinstance(module, Mapping) else []
-    if sizes and "ds_version" in checkpoint and sum(size == 0 for size in sizes) > len(sizes) // 2:
-        return (
-            "is DeepSpeed's with ZeRO-3, whose weights are in the files of the ranks beside it: run the "
-            "zero_to_fp32.py that is in its folder, and give what it writes"
-        )
-    return None

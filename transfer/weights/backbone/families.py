@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfer.weights.backbone.marks import VIT_SCALES
 from transfer.weights.backbone.naming import (
+    CLIP,
     CONVNEXT,
     DINOV2,
     DINOV3,
@@ -19,7 +20,14 @@ from transfer.weights.backbone.naming import (
     Naming,
 )
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Network, Preprocessing, Source
-from twist_common.errors import UserError
+from transfer.weights.backbone.values import (
+    biases_apart,
+    grn_flat,
+    merged_by_columns,
+    registers_apart,
+    tables_apart,
+    with_batch,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +38,10 @@ DINOV3_SCALES = (
     "and 0.213 0.156 0.143"  # github.com/facebookresearch/dinov3: README.md, image transforms
 )
 BEIT_SCALES = "BEiT's code takes 0.5 and 0.5, or ImageNet's with --imagenet_default_mean_and_std"  # microsoft/unilm
-CLIP_SCALES = "timm's networks of this kind differ in it (CLIP's take other ones than ImageNet's)"
+CLIP_SCALES = (  # github.com/openai/CLIP: clip/clip.py
+    "most networks of this kind take ImageNet's, and CLIP's 0.48145466 0.4578275 0.40821073 and 0.26862954 0.26130258 "
+    "0.27577711"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,7 @@ class Family:
         ending: the end of a key that has to be there; empty where there is none.
         naming, values: see :class:`transfer.weights.backbone.types.Source`.
         dropped: beginnings of keys to the reason, beside those that every family may have.
+        beside: first words of keys that only this family may have beside it, to the reason.
         kept: beginnings of keys that are the network's, though others of their first word are a classifier's.
         buffers: ends of keys of what a network computes by itself.
         preprocessing, ask_preprocessing: see :class:`transfer.weights.backbone.types.Source`.
@@ -56,6 +68,7 @@ class Family:
     naming: Naming | None = None
     values: Callable[[dict[str, Tensor], str], dict[str, Tensor]] | None = None
     dropped: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     buffers: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
@@ -65,92 +78,6 @@ class Family:
         return all(prefix + key in state for key in (self.first, *self.others)) and (
             not self.ending or any(str(key).startswith(prefix) and str(key).endswith(self.ending) for key in state)
         )
-
-
-def _registers_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """timm adds no position to the class token of a ViT with registers: it is added once here, as its own filter does.
-
-    github.com/huggingface/pytorch-image-models: timm/models/vision_transformer.py, _convert_dinov2
-    """
-    if "reg_token" not in state:
-        return state
-    positions = state["pos_embed"]
-    return {**state, "cls_token": state["cls_token"] + positions[:, :1], "pos_embed": positions[:, 1:]}
-
-
-def _biases_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """timm keeps the biases of queries and values alone, as far as the mask lets them in; those of keys have to be out.
-
-    github.com/facebookresearch/dinov3: layers/attention.py, LinearKMaskedBias; layers/rope_position_encoding.py. The
-    mask is 1, 0, 1 where a training begins, and 0 in all released files, as the biases are (its issue 195).
-
-    Raises:
-        UserError: biases of keys, or other periods of the rotary embedding, which timm's networks cannot have.
-    """
-    import torch
-
-    kept = {key: value for key, value in state.items() if not key.endswith((".qkv.bias", ".qkv.bias_mask", "periods"))}
-    way = (
-        "give a file as DINOv3's own code saves it, or, if the network is in timm by now, timm's state dict and --arch"
-    )
-    for key, bias in state.items():
-        if not key.endswith(".qkv.bias"):
-            continue
-        mask = state.get(f"{key}_mask", torch.ones_like(bias))
-        queries, keys, values = (bias * mask.to(bias.dtype)).chunk(3)
-        if bool((keys != 0).any()):
-            raise UserError(
-                f"{where} is no DINOv3 as its code writes it: {key}_mask lets biases of keys in, which its training "
-                f"masks: {way}"
-            )
-        beginning = key.removesuffix("qkv.bias")
-        kept |= {f"{beginning}q_bias": queries, f"{beginning}v_bias": values}
-    periods = state["rope_embed.periods"].float()
-    expected = 100 ** (torch.arange(periods.numel()) / periods.numel())  # base 100, for each quarter of a head
-    if not torch.allclose(periods, expected, rtol=2**-7):  # some are kept in bfloat16
-        raise UserError(
-            f"{where} is no DINOv3 as its code writes it: rope_embed.periods are not of base 100, as those of all its "
-            f"models are: {way}"
-        )
-    return kept
-
-
-def _tables_apart(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Each block has its own table of relative positions in timm; one that is shared is given to each.
-
-    github.com/microsoft/unilm: beit/run_class_finetuning.py does the same before it fine-tunes.
-
-    Raises:
-        UserError: it has not been fine-tuned, which its last norm shows.
-    """
-    if "norm.weight" in state and "fc_norm.weight" not in state:
-        raise UserError(
-            f"{where} is BEiT before it is fine-tuned: its last norm is one of each token, and timm's BEiT has "
-            f"one of their mean (fc_norm); give a fine-tuned checkpoint, or another kind of network"
-        )
-    shared = state.pop("rel_pos_bias.relative_position_bias_table", None)
-    if shared is not None:
-        blocks = {key.split(".")[1] for key in state if key.startswith("blocks.")}
-        state |= {f"blocks.{block}.attn.relative_position_bias_table": shared for block in blocks}
-    return state
-
-
-def _grn_flat(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """ConvNeXt V2 keeps its response norm as (1, 1, 1, channels), timm as (channels,)."""
-    return {key: value.flatten() if ".grn." in key else value for key, value in state.items()}
-
-
-def _merged_by_columns(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:
-    """OpenMMLab's Swin merges four patches by channel, row, column (torch.nn.Unfold); timm by column, row, channel.
-
-    github.com/open-mmlab/mmpretrain: models/utils/embed.py, PatchMerging.
-    """
-
-    def reordered(tensor: Tensor) -> Tensor:
-        return tensor.unflatten(-1, (-1, 2, 2)).transpose(-3, -1).flatten(-3)
-
-    merging = ("downsample.norm.weight", "downsample.norm.bias", "downsample.reduction.weight")
-    return {key: reordered(value) if key.endswith(merging) else value for key, value in state.items()}
 
 
 _VIT = ("pos_embed", "patch_embed.proj.weight")
@@ -163,7 +90,7 @@ FAMILIES = (
         others=("cls_token", *_VIT),
         ending=".ls1.gamma",
         naming=DINOV2,
-        values=_registers_apart,
+        values=registers_apart,
         preprocessing=IMAGENET,  # dinov2/data/transforms.py
     ),
     Family(
@@ -171,7 +98,7 @@ FAMILIES = (
         first="storage_tokens",
         others=("cls_token", "rope_embed.periods", "patch_embed.proj.weight"),
         naming=DINOV3,
-        values=_biases_apart,
+        values=biases_apart,
         dropped={"local_cls_norm.": "norm of local crops, in training alone"},
         ask_preprocessing=DINOV3_SCALES,
     ),
@@ -180,17 +107,33 @@ FAMILIES = (
         first="cls_token",
         others=("patch_embed.proj.weight", "blocks.0.gamma_1"),
         ending="relative_position_bias_table",
-        values=_tables_apart,
+        values=tables_apart,
         dropped={"lm_head.": "head of the visual tokens"},
         buffers=("relative_position_index",),
         ask_preprocessing=BEIT_SCALES,
     ),
     Family(name="ViT", first="cls_token", others=_VIT),
+    Family(name="ViT without class token", first="pos_embed", others=(_VIT[1], "blocks.0.attn.qkv.weight")),
     Family(
         name="DINOv3 in timm's names",
         first="reg_token",
         others=("cls_token", "patch_embed.proj.weight", "blocks.0.gamma_1"),
         ask_preprocessing=DINOV3_SCALES,
+    ),
+    Family(
+        name="CLIP",
+        first="class_embedding",
+        others=("conv1.weight", "ln_pre.weight", "transformer.resblocks.0.attn.in_proj_weight"),
+        naming=CLIP,
+        values=with_batch,
+        dropped={"proj": "projection"},
+        beside={
+            **dict.fromkeys(("transformer", "text", "token_embedding", "positional_embedding"), "CLIP's text"),
+            **dict.fromkeys(("ln_final", "text_projection", "logit_scale", "logit_bias"), "CLIP's text"),
+            **dict.fromkeys(("input_resolution", "context_length", "vocab_size"), "CLIP's sizes"),
+        },
+        kept=("transformer.", "positional_embedding"),
+        ask_preprocessing=CLIP_SCALES,
     ),
     Family(
         name="ResNet",
@@ -231,7 +174,7 @@ FAMILIES = (
         first="patch_embed.projection.weight",
         others=("stages.0.blocks.0.attn.w_msa.relative_position_bias_table",),
         naming=OPENMMLAB_SWIN,
-        values=_merged_by_columns,
+        values=merged_by_columns,
         dropped=_NORMS_OF_MAPS,
         buffers=("relative_position_index", "attn_mask"),
         preprocessing=IMAGENET,  # configs/_base_/datasets/imagenet_bs64_swin_224.py
@@ -248,7 +191,7 @@ FAMILIES = (
         first="downsample_layers.0.0.weight",
         others=("stages.0.0.dwconv.weight",),
         naming=CONVNEXT,
-        values=_grn_flat,
+        values=grn_flat,
         dropped={"norms.": "the last norm once more"},  # dinov3/models/convnext.py
         preprocessing=IMAGENET,  # ConvNeXt's datasets.py, and DINOv3's README.md
     ),

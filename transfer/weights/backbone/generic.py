@@ -14,8 +14,11 @@ from transfer.weights.backbone.marks import ASK_HEADS, CLASSIFIER, PROJECTION, S
 from transfer.weights.backbone.types import Checkpoint, Network, Source
 
 # where codes put the state dict; the second group are moving averages (timm's train.py, torchvision's references, iBOT)
-ENTRIES = (None, "state_dict", "model", "module", "model_state_dict", "classy_state_dict/base_model/model/trunk")
-AVERAGES = ("state_dict_ema", "model_ema", "teacher")
+ENTRIES = (
+    *(None, "state_dict", "model", "module", "model_state_dict", "model_state", "model/state_dict"),
+    *("net", "network", "backbone", "backbone_state_dict", "encoder", "classy_state_dict/base_model/model/trunk"),
+)
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "teacher", "target_encoder")
 STUDENTS = ("student_backbone", "anchor_backbone", "student_embedding_model")
 """lightly's and lightly-train's names of what is trained; a "backbone" beside it is its moving average."""
 WRAPPERS = (
@@ -31,24 +34,31 @@ WRAPPERS = (
         "_feature_blocks",
     ),
     *("vit", "embedding_model", "wrapped_model", "_model", "_features"),  # lightly, lightly-train
+    *("net", "resnet", "online_network", "visual"),  # the last ones are lightning-bolts' BYOL's and CLIP's
     *STUDENTS,
 )
 MOMENTUM = (
     *("momentum_backbone", "momentum_encoder", "encoder_k", "teacher_backbone", "backbone_momentum"),
-    "teacher_embedding_model",
+    *("teacher_embedding_model", "target_network"),
 )
 DROPPED = {
-    **dict.fromkeys(("fc", "classifier", "head", "heads", "head_dist"), CLASSIFIER),
+    **dict.fromkeys(("fc", "classifier", "head", "heads", "head_dist", "linear", "last_linear"), CLASSIFIER),
     **dict.fromkeys(("projector", "projection_head", "projection_heads", "predictor", "prototypes"), PROJECTION),
+    **dict.fromkeys(("projection", "head_dense", "student_prediction_head"), PROJECTION),  # bolts, EsViT, lightly
+    # SlotCon
+    **dict.fromkeys(("projector_q", "projector_k", "predictor_slot", "grouping_q", "grouping_k"), PROJECTION),
     **dict.fromkeys(
         ("dino_head", "ibot_head", "prediction_head", "student_head", "student_projection_head"), PROJECTION
     ),
-    **dict.fromkeys(("momentum_projector", "momentum_predictor", "momentum_classifier"), "the moving average's head"),
+    **dict.fromkeys(
+        ("momentum_projector", "momentum_predictor", "momentum_classifier", "momentum_head"),
+        "the moving average's head",
+    ),
     **dict.fromkeys(("teacher_head", "teacher_projection_head", "projection_head_momentum"), "the teacher's head"),
     "online_classifier": CLASSIFIER,
     "neck": PROJECTION,  # mmpretrain, SimMIM's decoder
-    **dict.fromkeys(("criterion", "dino_loss", "ibot_loss", "koleo_loss"), "state of the loss"),
-    **dict.fromkeys(("queue", "queue_ptr"), "queue of negatives"),
+    **dict.fromkeys(("criterion", "dino_loss", "ibot_loss", "koleo_loss", "center"), "state of the loss"),
+    **dict.fromkeys(("queue", "queue_ptr", "queues", "val_queue", "val_queue_ptr"), "queue of negatives"),
     **dict.fromkeys(
         ("decoder_pos_embed", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred", "decoder"), "decoder"
     ),
@@ -74,7 +84,7 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
     alone = checkpoint.keys() == {"state_dict"} and has_any(state, found.prefix + "fc.")
     place = " and ".join(dict.fromkeys(f"{network.entry}" for network in (*plain, *average) if network.entry))
     place = f"{family.name} in {place or 'wrappers'}" if place or found.prefix else family.name
-    names_student = bool(plain) and bool(set(student.prefix.split(".")) & set(STUDENTS))
+    names_student = bool(plain) and (bool(set(student.prefix.split(".")) & set(STUDENTS)) or student.entry == "encoder")
     return Source(
         name=code.name if code else place,
         recognise=lambda c: generic_source(c) is not None,
@@ -84,7 +94,8 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
         preprocessing=(code and code.preprocessing) or (None if alone else family.preprocessing),
         preprocessing_entry=code.preprocessing_entry if code else None,
         ask_preprocessing=SUPERVISED_OR_SIMCLR if alone else family.ask_preprocessing,
-        ask_archs={} if family.name == "DINOv2" else ASK_HEADS,
+        archs=code.archs if code else {},
+        ask_archs={} if family.name == "DINOv2" or (code and code.fixes_heads) else ASK_HEADS,
         default_network="teacher" if teacher and (names_student or not plain) else "student",
         published_alone=code is None or code.preprocessing is None,
     )
@@ -119,8 +130,8 @@ def _dropped(network: Network, family: Family, checkpoint: Checkpoint) -> Iterat
         depth = 0
         while depth < len(words) - 1 and words[depth] in {*WRAPPERS, *MOMENTUM}:
             depth += 1
-        if key.removeprefix(network.prefix).startswith(family.kept):
+        if key.startswith(network.prefix) and key.removeprefix(network.prefix).startswith(family.kept):
             continue
-        if reason := DROPPED.get(words[depth]):
+        if reason := DROPPED.get(words[depth]) or family.beside.get(words[depth]):
             beginning = ".".join(words[: depth + 1]) + ("." if depth < len(words) - 1 else "")
             yield (key if family.kept else beginning), reason

@@ -15,12 +15,12 @@ from transfer.weights.backbone.architecture import (
     get,
     names,
 )
-from transfer.weights.backbone.known_timm import nearest_in_timm, same, same_in_timm
+from transfer.weights.backbone.known_timm import nearest_in_timm, resized_in_timm, same, same_in_timm
 from transfer.weights.backbone.timm_network import TimmSpec
 from twist_common.errors import UserError
 
 
-def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = None) -> str:
+def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = None, said: str | None = None) -> str:
     """The architecture that has exactly these keys and shapes: ours, or else one of timm's that is known here.
 
     Where none has them, it is the one of ours whose blocks these keys name, if there is one: the caller, who checks
@@ -30,6 +30,7 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
         shapes: torchvision's or timm's key to tensor shape.
         where: the file, for the message.
         expected: what the user says; a network of timm is then not looked for.
+        said: what the training's own settings say; it chooses among those of timm that have these shapes.
 
     Raises:
         UserError: the keys are those of no known architecture, or of several.
@@ -39,12 +40,16 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
     if ours := [arch for arch in names() if same(shapes, expected_shapes(arch))]:
         return ours[0]
     if timms := same_in_timm(shapes):
-        if len(timms) == 1:
-            return timms[0]
+        if len(timms) == 1 or said in timms:
+            return timms[0] if said not in timms else said
+        openai = " (OpenAI's CLIP has quickgelu)" if any("quickgelu" in name for name in timms) else ""
         raise UserError(
             f"{where} may be any of timm's {', '.join(timms)}, whose tensors have the same shapes: give the one "
-            f"that it is, e.g. --arch {timms[0]}"
+            f"that it is{openai}, e.g. --arch {timms[0]}"
         )
+    if resized := resized_in_timm(shapes):
+        return resized
+    _check_patches(shapes, where)
     if not _is_plain(shapes) and (nearest := nearest_in_timm(shapes)):
         raise UserError(
             f"{where} holds a network that is not known by its shapes; the nearest is timm's {nearest}: give --arch "
@@ -64,6 +69,11 @@ def infer_arch(shapes: Mapping[str, Shape], where: str, expected: str | None = N
         # if none has this width, the first one's shapes show the caller what is wrong
         found.sort(key=lambda arch: shapes["conv1.weight"][:1] != (RESNETS[arch].stem_channels,))
         what, known = f"{'-'.join(map(str, counts))} {kind} blocks in layer1 to layer4", list(RESNETS)
+        if "conv2.weight" in shapes:
+            raise UserError(
+                f"{where} holds CLIP's ResNet, whose stem has three convolutions and whose pooling is an attention: no "
+                f"framework here has it; give a ViT of CLIP's, or another ResNet"
+            )
         _check_stem(shapes["conv1.weight"], found, where)
     else:
         raise UserError(
@@ -83,6 +93,21 @@ def _is_plain(shapes: Mapping[str, Shape]) -> bool:
     if "cls_token" in shapes:
         return "pos_embed" in shapes and not any(key.endswith(".ls1.gamma") for key in shapes)
     return "conv1.weight" in shapes
+
+
+def _check_patches(shapes: Mapping[str, Shape], where: str) -> None:
+    """Raises :class:`UserError` for ViTs of videos, or of images of other channels than three."""
+    patch = shapes.get("patch_embed.proj.weight", ())
+    if len(patch) == 5:
+        raise UserError(
+            f"{where} takes videos (its patches span {patch[2]} frames), and all benchmarks here are of images: give a "
+            f"network of images"
+        )
+    if len(patch) == 4 and patch[1] != 3:
+        raise UserError(
+            f"{where} holds a ViT whose patches have {patch[1]} channel{'s' * (patch[1] > 1)}: images here are RGB; "
+            f"give a backbone that was trained with three channels"
+        )
 
 
 def _shown(sizes: tuple[int, ...]) -> str:

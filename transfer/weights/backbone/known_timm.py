@@ -5,10 +5,11 @@ The tables are looked up by the width and the number of blocks; the shapes thems
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 
-from transfer.weights.backbone.timm_network import shapes_of
+from transfer.weights.backbone.timm_network import Variant, shapes_of
 
 Shape = tuple[int, ...]
 Table = dict[tuple[int, ...], str]
@@ -30,10 +31,14 @@ VITS: Table = {
     (384, 12): "vit_small_patch8_224 vit_small_patch16_384 vit_small_patch32_224 deit_small_distilled_patch16_224 "
     "deit3_small_patch16_224 vit_small_patch14_dinov2 vit_small_patch14_reg4_dinov2",
     (768, 12): "vit_base_patch8_224 vit_base_patch16_384 vit_base_patch32_224 deit_base_distilled_patch16_224 "
-    "deit3_base_patch16_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2",
+    "deit3_base_patch16_224 vit_base_patch14_dinov2 vit_base_patch14_reg4_dinov2 vit_base_patch16_gap_224 "
+    "vit_base_patch16_clip_224 vit_base_patch16_clip_quickgelu_224 vit_base_patch32_clip_224 "
+    "vit_base_patch32_clip_quickgelu_224",
     (1024, 24): "vit_large_patch16_224 vit_large_patch16_384 vit_large_patch14_224 deit3_large_patch16_224 "
-    "vit_large_patch14_dinov2 vit_large_patch14_reg4_dinov2",
-    (1280, 32): "vit_huge_patch14_224 deit3_huge_patch14_224",
+    "vit_large_patch14_dinov2 vit_large_patch14_reg4_dinov2 vit_large_patch14_clip_224 "
+    "vit_large_patch14_clip_quickgelu_224 vit_large_patch14_clip_336 vit_large_patch14_clip_quickgelu_336",
+    (1280, 32): "vit_huge_patch14_224 deit3_huge_patch14_224 vit_huge_patch14_gap_224 vit_huge_patch16_gap_448",
+    (1408, 40): "vit_giant_patch16_gap_224",
     (1536, 40): "vit_giant_patch14_dinov2 vit_giant_patch14_reg4_dinov2",
 }
 EVAS: Table = {  # no table of absolute positions
@@ -73,6 +78,27 @@ def same_in_timm(shapes: Mapping[str, Shape]) -> list[str]:
     positions = shapes["pos_embed"][1] if len(shapes.get("pos_embed", ())) == 3 else None
     names = [name for name in _of_this_size(shapes) if _may_have(name, positions)]
     return [name for name in names if same(shapes, shapes_of(name))]
+
+
+def resized_in_timm(shapes: Mapping[str, Shape]) -> str | None:
+    """A ViT of the tables with patches of another size, or a position embedding for other images; None if none has
+    these shapes. CLIP's are left out: two of each size differ in their activation."""
+    patch, positions = shapes.get("patch_embed.proj.weight", ()), shapes.get("pos_embed", ())
+    if len(patch) != 4 or patch[2] != patch[3] or len(positions) != 3:
+        return None
+    of_this_patch_first = sorted(_of_this_size(shapes), key=lambda name: f"patch{patch[3]}_" not in f"{name}_")
+    for name in of_this_patch_first:
+        theirs = shapes_of(name)
+        own = re.search(r"patch(\d+)", name)
+        tokens = theirs["pos_embed"][1] - math.isqrt(theirs["pos_embed"][1]) ** 2  # that have a position: 0, 1 or 2
+        grid = math.isqrt(positions[1] - tokens)
+        if own is None or "clip" in name or grid == 0 or grid**2 != positions[1] - tokens:
+            continue
+        patch_size = patch[3] if int(own[1]) != patch[3] else None
+        resized = Variant(name, image_size=grid * patch[3], patch_size=patch_size).name
+        if theirs.keys() == shapes.keys() and same(shapes, shapes_of(resized)):
+            return resized
+    return None
 
 
 def nearest_in_timm(shapes: Mapping[str, Shape]) -> str | None:

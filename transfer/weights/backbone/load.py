@@ -19,12 +19,14 @@ from transfer.weights.backbone.mapped import Copies
 from transfer.weights.backbone.named import named_state
 from transfer.weights.backbone.official_head import official_head
 from transfer.weights.backbone.read import check_sums, read_checkpoint, sha256_of, size_of
-from transfer.weights.backbone.said_inside import refuse_other_name
+from transfer.weights.backbone.said_inside import named_inside, refuse_other_blocks, refuse_other_name
 from transfer.weights.backbone.sources import recognise, some_keys
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.timm_layout import timm_layout
+from transfer.weights.backbone.timm_network import variant_of
 from transfer.weights.backbone.tree import without_wrappers
 from transfer.weights.backbone.types import Backbone, Checkpoint, Network, Source
+from transfer.weights.backbone.whole_module import refuse_other_layers, says_heads
 from twist_common.errors import UserError
 from twist_common.files import sha256_text
 
@@ -66,18 +68,27 @@ def load_backbone(
     network = source.teacher if taken == "teacher" else source.student
     assert network is not None, "a layout's default network is one that it has"
     source = completed(source, network, checkpoint)
-    state, dropped = _split_keys(network.state_of(checkpoint), source, network, where, hint)
-    state = _tensors_only(state, where)
+    held = network.state_of(checkpoint)
+    state, dropped = _split_keys(held, source, network, where, hint)
+    state = _tensors_only(state, where, hint)
     state = source.values(state, where) if source.values else state
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     beside = read_beside(path, arch, shapes)
-    found = infer_arch(shapes, f"{where} ({source.name})", arch or named_beside(beside, source, where))
+    expected, said = arch or named_beside(beside, source, where), named_inside(checkpoint)
+    found = infer_arch(shapes, f"{where} ({source.name})", expected, said)
+    found = source.archs.get(found, found)
     _check_arch(found, arch, beside, source, checkpoint, where)
+    refuse_other_blocks(checkpoint, found, where)
     filled = zero_counters(state, found)
     copies = Copies(size_of(path), where)
     state = checked_state({**state, **filled}, found, where, copies, hint)
+    refuse_other_layers(held, found, functools.partial(_our_name, source=source, network=network), where)
     refuse_damaged(state, where)
-    preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where)
+    known = arch or (beside and beside.arch) or source.says_arch(checkpoint) or said == found or says_heads(held)
+    heads = "" if known else _asked_heads(found, source)
+    preprocessing = chosen_preprocessing(checkpoint, source, reading, beside, where, heads)
+    if heads:
+        raise UserError(f"{where} ({source.name}) {heads}")
     head, head_config = _head(checkpoint, source, network, where, copies)
     return Backbone(
         arch=found,
@@ -183,14 +194,24 @@ def _split_keys(
     return kept, dropped
 
 
-def _tensors_only(state: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+def _our_name(key: str, source: Source, network: Network) -> str | None:
+    return source.our_name(key.removeprefix(network.prefix)) if key.startswith(network.prefix) else None
+
+
+def _tensors_only(state: Mapping[str, Any], where: str, hint: Callable[[], str] = lambda: "") -> dict[str, Tensor]:
     import torch
 
     if not state:
         raise UserError(f"{where} holds no backbone weights: its state dict is empty")
     others = [key for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if others and "numpy" in getattr(state[others[0]], "name", ""):
+        raise UserError(
+            f"{where} holds {others[0]!r} as a NumPy array: load it where it was made, and torch.save "
+            f"{{name: torch.from_numpy(array) for name, array in ...}}"
+        )
     if others:
-        raise UserError(f"{where} holds {others[0]!r}, which is not a tensor: save the state dict alone")
+        way = hint() or ": save the state dict alone"
+        raise UserError(f"{where} holds {others[0]!r}, which is not a tensor{way}")
     if nested := [key for key, value in state.items() if value.is_nested]:
         raise UserError(f"{where}: {nested[0]} is a nested tensor: save plain float tensors")
     return dict(state)
@@ -208,11 +229,12 @@ def _check_arch(
         )
     if expected is None and (beside is None or beside.arch is None):
         refuse_other_name(checkpoint, found, where)
-    if reason := source.other_archs.get(found):
-        raise UserError(f"{where} ({source.name}) has a {found}'s shapes but is none: {reason}")
-    said = expected or (beside and beside.arch) or source.says_arch(checkpoint)
-    if said is None and (reason := source.ask_archs.get(found)):
-        raise UserError(f"{where} ({source.name}) may be a {found}: {reason}; give --arch {found} if it is one")
+
+
+def _asked_heads(found: str, source: Source) -> str:
+    """The question for the heads, which no tensor shows; empty where the layout fixes them."""
+    reason = source.ask_archs.get(variant_of(found).model)
+    return f"may be a {found}: {reason}; give --arch {found} if it is one" if reason else ""
 
 
 def _head(

@@ -10,10 +10,20 @@ from transfer.weights.backbone.types import Checkpoint
 PROJECTION = "projection head"
 CLASSIFIER = "classifier"
 
-SIX_OR_TWELVE_HEADS = "DeiT-S has 6 attention heads and MoCo v3's ViT-S has 12, in tensors of the same shapes"
+TWELVE_HEADS = "vit_small_patch16_224-12heads"
+SIX_OR_TWELVE_HEADS = (
+    f"DeiT-S has 6 attention heads and MoCo v3's ViT-S has 12 ({TWELVE_HEADS}), in tensors of the same shapes"
+)
 THREE_OR_TWELVE_HEADS = "DeiT-Ti has 3 attention heads and MAE-Lite's ViT-Tiny has 12, in tensors of the same shapes"
+GAP_OF_TWELVE_HEADS = "vit_base_patch16_gap_224-12heads"
+SIXTEEN_OR_TWELVE_HEADS = (
+    f"timm's has 16 attention heads and I-JEPA's ViT-B has 12 ({GAP_OF_TWELVE_HEADS}), in tensors of the same shapes"
+)
 ASK_HEADS = {  # github.com/facebookresearch/moco-v3: vits.py; github.com/wangsr126/mae-lite: models_vit.py
-    **dict.fromkeys(("deit_small", "vit_small_patch16_384", "vit_small_patch8_224"), SIX_OR_TWELVE_HEADS),
+    **dict.fromkeys(
+        ("deit_small", "vit_small_patch16_384", "vit_small_patch8_224", "vit_small_patch32_224"), SIX_OR_TWELVE_HEADS
+    ),
+    "vit_base_patch16_gap_224": SIXTEEN_OR_TWELVE_HEADS,  # facebookresearch/ijepa: src/models/vision_transformer.py
     **dict.fromkeys(("vit_tiny_patch16_224", "vit_tiny_patch16_384"), THREE_OR_TWELVE_HEADS),
 }
 VIT_SCALES = "DeiT's, DINO's and MAE's ViTs are fed by ImageNet's mean and deviation, Google's (augreg) by 0.5 and 0.5"

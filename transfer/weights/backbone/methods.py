@@ -6,8 +6,8 @@ from transfer.weights.backbone.marks import (
     ASK_HEADS,
     CLASSIFIER,
     PROJECTION,
-    SIX_OR_TWELVE_HEADS,
     SUPERVISED_OR_SIMCLR,
+    TWELVE_HEADS,
     args_arch,
     entry,
     has_any,
@@ -37,6 +37,7 @@ def _moco(name: str, ddp: str) -> Source:
             f"{ddp}encoder_q.fc.": PROJECTION,
             f"{ddp}encoder_k.fc.": PROJECTION,
             f"{ddp}queue": "queue of negatives",
+            f"{ddp}val_queue": "queue of negatives",  # github.com/Lightning-Universe/lightning-bolts: moco_module.py
         },
     )
 
@@ -51,7 +52,7 @@ def _moco_v3(name: str, ddp: str) -> Source:
         student=Network(entry="state_dict", prefix=encoders[0]),
         teacher=Network(entry="state_dict", prefix=encoders[1]),
         dropped=heads | {f"{ddp}predictor.": "predictor"},
-        other_archs={"deit_small": SIX_OR_TWELVE_HEADS},
+        archs={"deit_small": TWELVE_HEADS},
     )
 
 

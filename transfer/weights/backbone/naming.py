@@ -167,6 +167,22 @@ DINOV3 = Naming(
     )
 )
 
+# github.com/openai/CLIP: clip/model.py; github.com/mlfoundations/open_clip: src/open_clip/transformer.py
+CLIP = Naming(
+    (
+        ("cls_token", "class_embedding"),
+        ("pos_embed", "positional_embedding"),
+        ("patch_embed.proj.{p}", "conv1.{p}"),
+        ("norm_pre.{p}", "ln_pre.{p}"),
+        ("norm.{p}", "ln_post.{p}"),
+        ("blocks.{n}.norm{m}.{p}", "transformer.resblocks.{n}.ln_{m}.{p}"),
+        ("blocks.{n}.attn.qkv.{p}", "transformer.resblocks.{n}.attn.in_proj_{p}"),
+        ("blocks.{n}.attn.proj.{p}", "transformer.resblocks.{n}.attn.out_proj.{p}"),
+        ("blocks.{n}.mlp.fc1.{p}", "transformer.resblocks.{n}.mlp.c_fc.{p}"),
+        ("blocks.{n}.mlp.fc2.{p}", "transformer.resblocks.{n}.mlp.c_proj.{p}"),
+    )
+)
+
 # github.com/microsoft/Swin-Transformer: swin_transformer.py halves the map at the end of a stage, timm at the beginning
 SWIN = Naming(tuple((f"layers.{n + 1}.downsample.{{p}}", f"layers.{n}.downsample.{{p}}") for n in range(3)))
 

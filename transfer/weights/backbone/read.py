@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
-import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from transfer.hub_source import HUB_FILES
 from transfer.trial import RANDOM_PREFIX
-from transfer.weights.backbone.mapped import MAX_JSON, mapped, read_safetensors
+from transfer.weights.backbone.folder import parts_of
+from transfer.weights.backbone.mapped import mapped, read_safetensors
 from transfer.weights.backbone.rebuild import DamagedError
-from transfer.weights.backbone.sniff import HEADER, SUFFIXES, refuse_other_kinds, refuse_other_zips
+from transfer.weights.backbone.sniff import (
+    HEADER,
+    kind_by_suffix,
+    kind_of_pickle,
+    refuse_other_kinds,
+    refuse_other_zips,
+)
 from transfer.weights.backbone.sums import check_sum
 from transfer.weights.backbone.tree import plain
 from transfer.weights.backbone.unpickle import Foreign, Name, Unpickler
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 MAX_DIRECTORY = 32 << 20  # bytes of a zip archive's list of its files: 300,000 tensors
 MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py: MAGIC_NUMBER, of files from before torch 1.6
 BIG_ENDIAN = "it was saved on a big-endian machine: save it again on a little-endian one"
-INDEX = ".index.json"
 RUNS_COMMANDS = ("os", "posix", "nt", "subprocess", "pty", "shutil", "runpy", "ctypes")
 RUNS_CODE = ("eval", "exec", "compile", "__import__", "open", "execfile")
 """Names that no training code leaves in a checkpoint. Nothing runs them here; a file with them is still refused."""
@@ -48,7 +51,7 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a .pth file")
     try:
-        if parts := _parts_of(path):
+        if parts := parts_of(path):
             return _merged(path, parts)
         return _read_file(path)
     except PermissionError as error:
@@ -57,18 +60,18 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
 
 def check_sums(path: Path) -> None:
     """Refuses files whose archive has other checksums than it says (:mod:`transfer.weights.backbone.sums`)."""
-    for part in _parts_of(path) or [path]:
+    for part in parts_of(path) or [path]:
         check_sum(part)
 
 
 def size_of(path: Path) -> int:
     """Bytes of the file, or of the files that a folder or an index stands for."""
-    return sum(part.stat().st_size for part in _parts_of(path) or [path])
+    return sum(part.stat().st_size for part in parts_of(path) or [path])
 
 
 def sha256_of(path: Path) -> str:
     """The file's; of a folder or an index, that of the names and hashes of its files."""
-    parts = _parts_of(path)
+    parts = parts_of(path)
     if not parts:
         return sha256_file(path)
     return sha256_text("".join(f"{part.name} {sha256_file(part)}\n" for part in parts))
@@ -91,6 +94,8 @@ def _read_file(path: Path) -> Mapping[str, Any]:
     except PermissionError:
         raise
     except Exception as error:  # whatever the bytes are: the unpickler and the archive reader raise almost any type
+        if (other := kind_by_suffix(path)) is not None:
+            raise other from None
         reason = f"{error}; " if isinstance(error, DamagedError) else ""
         raise UserError(
             f"{path} is not a checkpoint that can be loaded: {reason}"
@@ -98,7 +103,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         ) from None
     if not isinstance(tree, Mapping):
         kind = tree.name if isinstance(tree, Foreign | Name) else type(tree).__name__
-        raise UserError(f"{path} holds a {kind}, not a checkpoint's dict of tensors")
+        raise UserError(f"{path} holds a {kind}, not a checkpoint's dict of tensors: torch.save the state dict alone")
     return tree
 
 
@@ -175,7 +180,7 @@ def _read_legacy(path: Path) -> Any:
     with path.open("rb") as file:
         first = _unpickled(file, look)
         if first != MAGIC:
-            raise UserError(_of_bare_pickle(first))
+            raise UserError(kind_of_pickle(first))
         _, machine = _unpickled(file, look), _unpickled(file, look)  # the version comes first
         if isinstance(machine, dict) and machine.get("little_endian") is False:
             raise UserError(BIG_ENDIAN)
@@ -197,6 +202,12 @@ def _unpickled(file: IO[bytes], storage: Callable[[Any], Any]) -> Any:
     unpickler = Unpickler(file, storage)
     try:
         return unpickler.load()
+    except Exception:
+        if "torch.storage._load_from_bytes" in unpickler.names:
+            raise UserError(
+                "it is what pickle.dump wrote: pickle.load it where it was made, and torch.save its state dict"
+            ) from None
+        raise
     finally:
         for name in unpickler.names:
             module, _, rest = name.partition(".")
@@ -207,15 +218,6 @@ def _unpickled(file: IO[bytes], storage: Callable[[Any], Any]) -> Any:
                 )
 
 
-def _of_bare_pickle(content: Any) -> str:
-    if isinstance(content, dict) and "__author__" in content:
-        return (
-            "it is NumPy arrays as Detectron2 takes them (.pkl), what a conversion to Detectron2 writes: "
-            "give the checkpoint that it was converted from"
-        )
-    return "it is a pickle that torch.save did not write: load it where it was made and torch.save its state dict"
-
-
 def _pid(pid: Any) -> tuple[torch.dtype, str, int]:
     """Of a storage: type, key and bytes. ``("storage", torch.FloatStorage, "0", "cpu", number, ...)``."""
     import torch
@@ -224,6 +226,8 @@ def _pid(pid: Any) -> tuple[torch.dtype, str, int]:
         raise DamagedError("its pickle refers to something that is no storage")
     kind = pid[1].name.rsplit(".", 1)[-1]
     dtype = torch.uint8 if kind == "UntypedStorage" else STORAGES.get(kind)
+    if kind in ("QInt8Storage", "QUInt8Storage", "QInt32Storage"):
+        raise UserError("its weights are quantised: give the checkpoint that they were made from")
     if dtype is None or type(pid[4]) is not int or pid[4] < 0:
         raise DamagedError(f"its pickle has a storage of the unknown type {pid[1].name}")
     found = getattr(torch, dtype) if isinstance(dtype, str) else dtype
@@ -247,43 +251,6 @@ STORAGES = {
         "ComplexDouble": "complex128",
     }.items()
 }
-
-
-# Folders ------------------------------------------------------------------------------------------------------------
-
-
-def _parts_of(path: Path) -> list[Path]:
-    """The files that a folder or an index stands for; none for a file.
-
-    Raises:
-        UserError: a folder without a checkpoint; an index that is damaged, names a missing file or one elsewhere.
-    """
-    if path.is_dir():
-        inside = next((path / name for name in HUB_FILES if (path / name).is_file()), None)
-        if inside is None and (path / ".metadata").is_file():
-            raise UserError(
-                f"{path} is a folder of torch.distributed.checkpoint: run python -m "
-                f"torch.distributed.checkpoint.format_utils dcp_to_torch {path} FILE.pth, and give FILE.pth"
-            )
-        if inside is None:
-            files = sorted(each.name for each in path.iterdir() if each.name.endswith(SUFFIXES))
-            what = f"one of its files ({', '.join(files[:5])})" if files else "the path of a .pth file"
-            raise UserError(f"{path} is a folder without {', '.join(HUB_FILES[:4])}: give {what}")
-        return _parts_of(inside) or [inside]
-    if not path.name.endswith(INDEX) or not path.is_file():
-        return []
-    if path.stat().st_size > MAX_JSON:
-        raise UserError(f"{path} is not an index of a Hugging Face checkpoint: it has more than {MAX_JSON:,} bytes")
-    try:
-        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-        plain_names = bool(names) and all(re.fullmatch(r"[\w][\w.\-]*", name) for name in names)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise UserError(f"{path} is not an index of a Hugging Face checkpoint: it has no weight_map") from None
-    if not plain_names:
-        raise UserError(f"{path} names files that are not beside it: it is damaged, or made to do harm")
-    if missing := [name for name in names if not (path.parent / name).is_file()]:
-        raise UserError(f"{path} names {missing[0]}, which is not beside it: download all {len(names)} files")
-    return [path.parent / name for name in names]
 
 
 def _merged(path: Path, parts: list[Path]) -> dict[str, Any]:

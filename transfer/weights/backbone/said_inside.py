@@ -11,24 +11,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.weights.backbone.architecture import canonical, expected_shapes, names
+from transfer.weights.backbone.architecture import canonical, expected_shapes, has_batch_norm, names
 from transfer.weights.backbone.timm_network import is_timm
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Preprocessing, preprocessing_of
 from twist_common.errors import UserError
 
 # mmengine/runner/runner.py: save_checkpoint writes meta.cfg; mmcv/runner/checkpoint.py of 1.x: meta.config
 TEXTS = ("cfg", "config")
+SAME_HEADS = {  # timm's names of our ViTs, for codes that are built on timm
+    **dict.fromkeys(("vit_small_patch16_224", "deit_small_patch16_224"), "deit_small"),
+    **dict.fromkeys(("vit_base_patch16_224", "deit_base_patch16_224"), "vit_base"),
+}
 NAME = re.compile(r"[\w.-]+")
+STYLE = re.compile(r"\bstyle\s*=\s*['\"](\w+)['\"]")
+DILATIONS = re.compile(r"\bdilations\s*=\s*[\[(]([\d,\s]+)[\])]")
 ORDER = re.compile(r"\b(?:bgr_to_rgb|to_rgb)\s*=\s*(True|False)")
 SCALING = {name: re.compile(rf"\b{name}\s*=\s*[\[(]([\d.,\s]+)[\])]") for name in ("mean", "std")}
 
 
-def refuse_other_name(checkpoint: Checkpoint, found: str, where: str) -> None:
-    """Raises :class:`UserError` where the name that a training gave is of another network with the same tensors."""
+def named_inside(checkpoint: Checkpoint) -> str | None:
+    """The network that a training's own settings name, here or in timm; None where they name none that is known."""
     args = _args(checkpoint)
     given = (checkpoint.get("arch"), args.get("model"), args.get("arch"))
-    name = next((each for each in given if isinstance(each, str) and NAME.fullmatch(each)), found)
-    if name == found or name in names() or not is_timm(name) or canonical(name) == found:
+    name = next((each for each in given if isinstance(each, str) and NAME.fullmatch(each)), None)
+    if name is None or not (name in names() or is_timm(name)):
+        return None
+    return SAME_HEADS.get(name.partition(".")[0]) or canonical(name)
+
+
+def refuse_other_name(checkpoint: Checkpoint, found: str, where: str) -> None:
+    """Raises :class:`UserError` where the name that a training gave is of another network with the same tensors."""
+    name = named_inside(checkpoint)
+    if name is None or name in (found, *names()):
         return
     same = False
     with contextlib.suppress(UserError):  # of a network of timm's that has no maps
@@ -47,6 +61,26 @@ def refuse_bgr(checkpoint: Checkpoint, where: str) -> None:
             f"{where} was fed BGR images, as its config says (to_rgb=False), which no framework here does: turn the "
             f"input channels of its first convolution round, weight[:, [2, 1, 0]], torch.save the state dict without "
             f"the config, and give --mean and --std in the order of RGB"
+        )
+
+
+def refuse_other_blocks(checkpoint: Checkpoint, found: str, where: str) -> None:
+    """Raises :class:`UserError` where OpenMMLab's config says of a ResNet's blocks what no tensor shows.
+
+    That is the stride in the 1x1 convolution (``style="caffe"``) and ``dilations``
+    (github.com/open-mmlab/mmpretrain: models/backbones/resnet.py; mmseg's and mmdet's are alike).
+    """
+    text = _text(checkpoint)
+    if has_batch_norm(found) and "caffe" in STYLE.findall(text):
+        raise UserError(
+            f"{where} has the stride of its blocks in their 1x1 convolutions, as its config says (style='caffe'), and "
+            f"every framework here in the 3x3: give a checkpoint of style='pytorch'"
+        )
+    dilated = [each for each in DILATIONS.findall(text) if set(re.findall(r"\d+", each)) != {"1"}]
+    if has_batch_norm(found) and dilated:
+        raise UserError(
+            f"{where} was trained with dilated convolutions, as its config says (dilations=({dilated[0].strip()})), "
+            f"and a {found} has none: give the checkpoint from before the segmentation was trained"
         )
 
 

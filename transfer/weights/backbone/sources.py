@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from transfer.weights.backbone.architecture import names
-from transfer.weights.backbone.codes import CODES, elsewhere
+from transfer.weights.backbone.codes import CODES
 from transfer.weights.backbone.families import FAMILIES
 from transfer.weights.backbone.generic import AVERAGES, ENTRIES, MOMENTUM, WRAPPERS, generic_source
 from transfer.weights.backbone.hugging_face import FAMILIES as HUGGING_FACE
@@ -30,6 +30,7 @@ from transfer.weights.backbone.methods import METHODS, OPENMMLAB
 from transfer.weights.backbone.naming import TORCHVISION_VIT
 from transfer.weights.backbone.suggestion import way_out
 from transfer.weights.backbone.types import Checkpoint, Network, Source
+from transfer.weights.backbone.unusable import unusable
 from twist_common.errors import UserError
 
 _OURS = (
@@ -62,7 +63,10 @@ _PLAIN = (
         name="plain ResNet without classifier",
         recognise=lambda c: has_resnet(c) and not has_any(c, "fc."),
         student=Network(),
-        dropped=dict.fromkeys(("projector.", "predictor.", "projection_head.", "prototypes."), PROJECTION),
+        dropped={
+            **dict.fromkeys(("projector.", "predictor.", "projection_head.", "prototypes."), PROJECTION),
+            "last_linear.": CLASSIFIER,  # github.com/Cadene/pretrained-models.pytorch: models/torchvision_models.py
+        },
         published_alone=True,
     ),
     Source(
@@ -152,7 +156,7 @@ def recognise(checkpoint: Checkpoint, where: str, arch: str | None = None) -> So
     Raises:
         UserError: no row fits, or more than one; with the command that says where the network is.
     """
-    if reason := elsewhere(checkpoint):
+    if reason := unusable(checkpoint):
         raise UserError(f"{where} {reason}")
     fitting = [source for source in SOURCES if source.recognise(checkpoint)]
     if len(fitting) == 1:
@@ -171,5 +175,5 @@ def recognise(checkpoint: Checkpoint, where: str, arch: str | None = None) -> So
         if isinstance(entry, Mapping)
     ]
     seen = "; ".join([f"its keys begin with {some_keys(checkpoint)}", *inside[:2]])
-    way = way_out(checkpoint, where, arch) or ": nothing in it takes images, give the checkpoint of a network"
+    way = way_out(checkpoint, where, arch) or ": no convolution in it takes RGB images, give one that has"
     raise UserError(f"{where} has no known layout ({seen}){way}")

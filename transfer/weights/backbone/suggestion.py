@@ -25,6 +25,7 @@ from transfer.weights.backbone.known_timm import same_in_timm
 from transfer.weights.backbone.marks import ASK_HEADS
 from transfer.weights.backbone.named import entries_called, entries_in, our_shapes, source_of, tensors_in
 from transfer.weights.backbone.types import Checkpoint
+from transfer.weights.backbone.unusable import is_optimizers
 from twist_common.errors import UserError
 
 COMMAND = "tools/convert.sh"
@@ -69,7 +70,7 @@ def way_out(checkpoint: Checkpoint, where: str, arch: str | None, reading: Readi
     places = [
         place
         for entry, state in largest
-        if (entry is None or len(list(entries_called(checkpoint, entry))) == 1)
+        if not is_optimizers(state) and (entry is None or len(list(entries_called(checkpoint, entry))) == 1)
         for place in _places(entry, state, said, reading.prefix)
     ]
     if not places:
@@ -97,7 +98,9 @@ def _is_twin(other: _Place, best: _Place) -> bool:
 
 def _options(place: _Place, arch: str | None, where: str, reading: Reading) -> Iterator[str]:
     yield f"{COMMAND} {shlex.quote(where)}"
-    if place_and_drop := Reading(entry=place.entry, prefix=place.prefix, drop=(*reading.drop, *place.drop)).place:
+    if place_and_drop := Reading(
+        entry=place.entry, prefix=place.prefix, drop=tuple(dict.fromkeys((*reading.drop, *place.drop)))
+    ).place:
         yield place_and_drop
     yield f"--arch {arch or UNKNOWN}"
     if reading.mean is not None and reading.std is not None:

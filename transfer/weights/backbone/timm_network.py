@@ -20,7 +20,7 @@ NUM_MAPS = 4
 # Window attention that timm can run at any size, because its masks are computed for each image.
 ANY_SIZE_SETTINGS = ({"dynamic_img_size": True}, {"strict_img_size": False})
 VARIANT = re.compile(
-    r"(?P<model>[\w.]+)(-(?P<px>[1-9]\d{0,3})px)?(-eps(?P<eps>(0\.0\d*|\d(\.\d+)?e-\d\d)))?"
+    r"(?P<model>[\w.]+)(-patch(?P<patch>[1-9]\d?))?(-(?P<px>[1-9]\d{0,3})px)?(-(?P<heads>[1-9]\d?)heads)?(-eps(?P<eps>(0\.0\d*|\d(\.\d+)?e-\d\d)))?"
     r"(-lasteps(?P<last>(0\.0\d*|\d(\.\d+)?e-\d\d)))?"
 )
 
@@ -65,30 +65,42 @@ class TimmSpec:
 
 @dataclass(frozen=True)
 class Variant:
-    """A network of timm, and what its name here says beyond timm's: ``vit_base_patch16_224-256px-eps1e-12``.
+    """A network of timm, and what its name here says beyond timm's: ``vit_base_patch16_224-256px-eps1e-12``, or
+    ``vit_small_patch14_dinov2-patch16-224px``.
 
     Attributes:
         model: timm's name.
         image_size: that the position embedding is for.
         epsilon: of every layer norm.
         last_epsilon: of the norm of the pooled feature alone.
+        patch_size: height and width of a patch.
+        num_heads: of each attention.
     """
 
     model: str
     image_size: int | None = None
     epsilon: float | None = None
     last_epsilon: float | None = None
+    patch_size: int | None = None
+    num_heads: int | None = None
 
     @property
     def name(self) -> str:
         """The inverse of :func:`variant_of`."""
-        parts = (("{}px", self.image_size), ("eps{!r}", self.epsilon), ("lasteps{!r}", self.last_epsilon))
+        sizes = (("patch{}", self.patch_size), ("{}px", self.image_size), ("{}heads", self.num_heads))
+        parts = (*sizes, ("eps{!r}", self.epsilon), ("lasteps{!r}", self.last_epsilon))
         return "-".join((self.model, *(text.format(value) for text, value in parts if value is not None)))
 
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of :func:`create_model`."""
-        named = {"img_size": self.image_size, "norm_eps": self.epsilon, "last_norm_eps": self.last_epsilon}
+        named = {
+            "img_size": self.image_size,
+            "norm_eps": self.epsilon,
+            "last_norm_eps": self.last_epsilon,
+            "patch_size": self.patch_size,
+            "num_heads": self.num_heads,
+        }
         return {name: value for name, value in named.items() if value is not None}
 
 
@@ -98,7 +110,8 @@ def variant_of(name: str) -> Variant:
     if match is None:
         return Variant(name)  # of no network
     epsilon, last_epsilon = (float(text) if text else None for text in (match["eps"], match["last"]))
-    return Variant(match["model"], int(match["px"]) if match["px"] else None, epsilon, last_epsilon)
+    side, patch, heads = (int(text) if text else None for text in (match["px"], match["patch"], match["heads"]))
+    return Variant(match["model"], side, epsilon, last_epsilon, patch, heads)
 
 
 def is_timm(name: str) -> bool:

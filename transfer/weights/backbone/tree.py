@@ -23,6 +23,20 @@ MAX_LISTED = 100 << 20
 them. One with a thousand layers takes 1 MB."""
 
 
+SETTINGS = ("eps", "stride", "padding", "dilation", "groups", "num_heads")
+"""Attributes of layers that change what a network computes, and that none of its tensors shows."""
+
+
+class WholeModule(dict[str, Any]):
+    """The state dict of a module that was pickled whole.
+
+    Attributes:
+        settings: name of a layer to those of its :data:`SETTINGS` that it has.
+    """
+
+    settings: dict[str, dict[str, Any]]
+
+
 @dataclass
 class Tree:
     """One walk over a checkpoint. What occurs twice is one object afterwards, too."""
@@ -70,7 +84,10 @@ class Tree:
     def _object(self, value: Foreign, depth: int) -> Any:
         attributes = attributes_of(value.state)
         if {"_parameters", "_buffers", "_modules"} <= attributes.keys():
-            return dict(self._module(value, "", depth))
+            module = WholeModule()
+            module.settings = {}
+            module.update(self._module(value, "", depth, module.settings))
+            return module
         if value.name == "argparse.Namespace":
             self._listed(200 * len(attributes))
             return argparse.Namespace(**{str(key): self.plain(item, depth + 1) for key, item in attributes.items()})
@@ -78,12 +95,18 @@ class Tree:
             return self.plain(attributes.get("_content", attributes.get("_val")), depth + 1)
         return self.plain(value.entries, depth + 1) if value.entries else value
 
-    def _module(self, module: Any, prefix: str, depth: int) -> list[tuple[str, Any]]:
+    def _module(
+        self, module: Any, prefix: str, depth: int, settings: dict[str, dict[str, Any]]
+    ) -> list[tuple[str, Any]]:
         """Its state dict: parameters, then the buffers that are saved, then those of the modules in it."""
         self.num_modules += 1
         if depth > MAX_DEPTH or self.num_modules > MAX_MODULES:
             raise UserError("its modules are nested deeper, or more often, than any network's")
         attributes = attributes_of(module.state) if isinstance(module, Foreign) else {}
+        if said := {
+            name: attributes[name] for name in SETTINGS if isinstance(attributes.get(name), int | float | tuple)
+        }:
+            settings[prefix.removesuffix(".")] = said
         unsaved = attributes.get("_non_persistent_buffers_set") or ()
         kept: list[tuple[str, Any]] = []
         for group in ("_parameters", "_buffers"):
@@ -93,7 +116,7 @@ class Tree:
                     self._listed(200 + 10 * depth + len(key))
                     kept.append((key, self.plain(value, depth + 1)))
         for name, inner in _dict(attributes.get("_modules")).items():
-            kept += self._module(inner, f"{prefix}{name}.", depth + 1)
+            kept += self._module(inner, f"{prefix}{name}.", depth + 1, settings)
         return kept
 
     def _listed(self, num_bytes: int) -> None:
@@ -118,7 +141,7 @@ def without_wrappers(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
     State dicts of which two names would be one stay as they are.
     """
-    return _unwrapped({name: _unwrapped(held) for name, held in checkpoint.items()})
+    return _unwrapped(_like(checkpoint, {name: _unwrapped(held) for name, held in checkpoint.items()}))
 
 
 def _unwrapped(held: Any) -> Any:
@@ -128,4 +151,15 @@ def _unwrapped(held: Any) -> Any:
     pairs = enumerate(zip(min(keys), max(keys), strict=False))
     prefix = next((place for place, (one, other) in pairs if one != other), 0)
     names = {key: key[:prefix] + WRAPPED.sub("", key[prefix:]) for key in keys}
-    return {names.get(key, key): item for key, item in held.items()} if len({*names.values()}) == len(names) else held
+    if len({*names.values()}) < len(names):
+        return held
+    return _like(held, {names.get(key, key): item for key, item in held.items()})
+
+
+def _like(held: Mapping[str, Any], items: dict[str, Any]) -> Mapping[str, Any]:
+    """A whole module stays one. Wrappers between its names are the user's to take off, so settings keep the names."""
+    if not isinstance(held, WholeModule):
+        return items
+    module = WholeModule(items)
+    module.settings = {WRAPPED.sub("", name): each for name, each in held.settings.items()}
+    return module

@@ -80,7 +80,7 @@ class Source:
         preprocessing: how the method feeds images; None where the layout serves networks that differ in it.
         preprocessing_entry: entry that holds the checkpoint's own ``mean`` and ``std``.
         head_config_entry: entry with the arguments of the head.
-        other_archs: architectures that this layout only seems to hold, to the reason.
+        archs: architectures that this layout only seems to hold, to those that it holds.
         ask_archs: architectures that ``--arch`` has to name, because no tensor distinguishes them from another, to
             the reason.
         says_arch: the architecture that the checkpoint's own settings name; None where they do not.
@@ -102,7 +102,7 @@ class Source:
     preprocessing: Preprocessing | None = IMAGENET
     preprocessing_entry: str | None = None
     head_config_entry: str | None = None
-    other_archs: dict[str, str] = field(default_factory=dict)
+    archs: dict[str, str] = field(default_factory=dict)
     ask_archs: dict[str, str] = field(default_factory=dict)
     says_arch: Callable[[Checkpoint], str | None] = lambda checkpoint: None
     default_network: Literal["student", "teacher"] = "student"

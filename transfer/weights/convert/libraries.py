@@ -35,7 +35,7 @@ WIDE_RESNETS = tuple(arch for arch, spec in RESNETS.items() if spec.widen > 1)
 TIMM_NAMES = {"deit_small": "deit_small_patch16_224", "vit_base": "vit_base_patch16_224"}
 TIMM_SETTINGS = (
     *("embed_dim", "depth", "num_heads", "dynamic_img_size", "strict_img_size"),
-    *("img_size", "norm_eps", "last_norm_eps"),
+    *("img_size", "patch_size", "norm_eps", "last_norm_eps"),
 )
 TORCHVISION_VIT_SETTINGS = ("image_size", "patch_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
 
