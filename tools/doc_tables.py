@@ -31,7 +31,9 @@ def benchmark_table() -> str:
         lines = [_benchmark_line(row) for row in reversed(rows.values()) if row.option is None]
         metrics = task_of(next(iter(rows.values()))).metrics
         parts.append(
-            "\n".join([f"`{command} BENCH CKPT`: {metrics}", "", "| BENCH | | Protocol |", "|---|---|---|", *lines])
+            "\n".join(
+                [f"`{command} BENCH CKPT`: {metrics}", "", "| BENCH | Benchmark | Protocol |", "|---|---|---|", *lines]
+            )
         )
     return "\n\n".join(parts)
 
@@ -41,7 +43,7 @@ def _benchmark_line(row: Benchmark) -> str:
     typed = f"`{row.group or row.typed}`" + "".join(f" `[{other.option}]`" for other in variants)
     title = f"eleven data sets, {row.title.rpartition(', ')[2]}" if row.group else row.title
     protocol = row.summary + "".join(f"; `{other.option}`: {other.summary}" for other in variants)
-    return f"| {typed} | {title} | {protocol.replace('->', '→')} |"
+    return f"| {typed} | {title} | {protocol.replace('->', '→').replace('<', '&lt;')} |"
 
 
 def dataset_table() -> str:

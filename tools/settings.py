@@ -18,7 +18,7 @@ ROLE = re.compile(r":\w+:`~?\.?([\w.]+)`|``([^`]+)``")
 
 def setting_tables() -> str:
     """A table of all settings of pre-training, and one for each kind of classification protocol."""
-    lines = ["### Pre-training", "", "| Setting | `rn50` | |", "|---|---|---|"]
+    lines = ["## Pre-training", "", "| Setting | `rn50` | Meaning |", "|---|---|---|"]
     for text in overrides.settings(twist_configs.pretrain.get("rn50")):
         key, _, value = text.partition("=")
         if key != "name":
@@ -26,7 +26,7 @@ def setting_tables() -> str:
     for name, kind in vars(protocol).items():
         if name.endswith("Protocol"):
             summary = (inspect.getdoc(kind) or "").partition("\n")[0]
-            lines += ["", f"### `{name}`", "", in_markdown(summary), "", "| Setting | |", "|---|---|"]
+            lines += ["", f"## `{name}`", "", in_markdown(summary), "", "| Setting | Meaning |", "|---|---|"]
             lines += [f"| `{each.name}` | {meaning(kind, each.name)} |" for each in dataclasses.fields(kind)]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import importlib
 import os
 import re
@@ -97,8 +98,24 @@ def templates() -> set[str]:
     return found
 
 
+def test_no_page_has_a_word_that_a_browser_takes_for_a_tag_nor_a_column_without_a_title() -> None:
+    pages = [*DOCS, *ROOT.glob("*.md"), *ROOT.glob("transfer/**/README.md"), ROOT / "pretrain/README.md"]
+    for page in pages:
+        text = re.sub(
+            r"^ *(?:> )?```.*?^ *(?:> )?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        tags = re.findall(
+            r"<(?!/?(?:br|details|summary|b)\b|!--|https?:)[A-Za-z/][^>\n]*>", re.sub(r"`[^`\n]*`", "", text)
+        )
+        assert tags == [], f"{page.name}: write &lt; for <"
+        if page.name != "log.md":
+            assert not re.findall(r"^\|(?:.*\|)? +\|.*\n\|[-:| ]+\|$", text, re.MULTILINE), (
+                f"{page.name}: an empty title"
+            )
+
+
 def test_every_message_of_the_page_on_trouble_is_one_of_the_sources() -> None:
-    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    page = html.unescape((ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"))
     messages = re.findall(r"^> (.+(?:\n> .+)*)", page, re.MULTILINE)
     assert len(messages) > 10
     texts = templates()
