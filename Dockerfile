@@ -19,7 +19,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /suite
 # What the set-up reads and nothing else: after any other change its 7 GB are taken from the cache.
-COPY requirements.lock pyproject.toml ./
+COPY requirements.lock uv.toml ./
 COPY tools/setup.sh tools/check_env.py tools/bootstrap.lock tools/
 RUN tools/setup.sh && rm -rf /root/.cache
 COPY . .

@@ -32,7 +32,7 @@ complete() {
   .venv/bin/python tools/check_env.py
 }
 
-stamp() { cat requirements.lock tools/bootstrap.lock pyproject.toml | sha256sum | cut -d' ' -f1; }
+stamp() { cat requirements.lock tools/bootstrap.lock uv.toml | sha256sum | cut -d' ' -f1; }
 
 find_python() {
   local candidate

@@ -149,7 +149,7 @@ esac
 def set_up(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts a set-up whose Python and installer do nothing but wait."""
     (tmp_path / "tools").mkdir()
-    for name in ("tools/setup.sh", "tools/bootstrap.lock", "requirements.lock", "pyproject.toml"):
+    for name in ("tools/setup.sh", "tools/bootstrap.lock", "requirements.lock", "uv.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "python").write_text(STUB)
     (tmp_path / "python").chmod(0o755)
