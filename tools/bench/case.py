@@ -22,11 +22,11 @@ CASES = {
 
 @dataclass(frozen=True)
 class Args:
-    """Measures hot spots against textbook implementations that were written for clarity, or against other libraries.
+    """Compares hot spots with textbook implementations that were written for clarity, or with other libraries.
 
-    Both ways of a case run in turn in this one process, so the ratio means something on a busy machine too. It is the
-    ratio of the medians; in brackets the first and third quartile of the ratios of neighbouring calls. "speedup" is
-    textbook / ours, "overhead" is ours / the part of the work that cannot be saved.
+    The two implementations of a case run alternately in this one process, so their ratio is meaningful even on a busy
+    machine. It is the ratio of the medians; in brackets are the first and third quartile of the ratios of successive
+    calls. "speedup" is textbook / ours, "overhead" is ours / the part of the work that cannot be avoided.
 
     example: tools/bench.sh loss lars --threads 1 --repeats 15 --json bench.json
     """
@@ -36,11 +36,11 @@ class Args:
         tyro.conf.arg(metavar="CASE ...", help=f"Some of {', '.join(CASES)}; none means all."),
     ] = ()
     threads: int | None = None
-    """Threads of both ways; default as many as there are cores for this process, 1 for linear."""
+    """Threads for both implementations; default: the number of cores of this process, 1 for linear."""
     repeats: int = 7
-    """Measurements of each way, apart from ways that take minutes: those run once."""
+    """Measurements of each implementation; those that take minutes run only once."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where loss, lars and step are measured; all others are always on the CPU."""
+    """Where loss, lars and step are measured; all others always run on the CPU."""
     #: How many images. coco-metrics: for boxes, masks take a quarter (200); matching (50,000); linear: for the path,
     #: probing takes a fifth (1,000).
     images: int | None = None
@@ -53,30 +53,29 @@ class Args:
     data: Path | None = None
     """linear: the embedded data; default $DATA_ROOT/digits."""
     json: Path | None = None
-    """A file for every single figure and what the machine is."""
+    """A file for all individual measurements and a description of the machine."""
     list: bool = False
-    """Say what would be measured, and the targets; measure nothing."""
+    """List the cases and their targets without measuring."""
     check: bool = False
-    """End with code 1 if a target is missed."""
+    """Exit with code 1 if a target is missed."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Two ways of doing the same work, each a call without arguments that can be made again and again.
+    """Two implementations of the same work, each a repeatable call without arguments.
 
     Attributes:
         name: as it is printed, e.g. ``"loss-memory"``.
-        what: one sentence: what both do, and at which sizes.
-        unit: of the figure of one call. ``"s"`` is its wall time; ``"MiB"`` is the most memory that it took and held
-            at one time.
-        ours: the product's way.
-        textbook: the plain way; in an overhead, the part of the work that cannot be saved.
-        target: what the ratio has to reach: in a ``speedup`` textbook / ours, at least the target; in an
-            ``overhead`` ours / textbook, at most the target.
-        threads: measured with this many threads whatever the command line says, e.g. 1 for a figure per core.
-        slow: the textbook, or both ways, take minutes: they run once, without a first call that does not count.
-        textbook_factor: what the textbook's figure is multiplied by, e.g. 100 if a call is one of 100 equal epochs.
-        note: called after the measurements; holds the results of both ways against each other and says more.
+        what: one sentence that says what both do, and at which sizes.
+        unit: of a measurement: ``"s"`` is the wall time of a call, ``"MiB"`` its peak memory.
+        ours: our implementation.
+        textbook: the plain implementation; for an overhead, the part of the work that cannot be avoided.
+        target: for the ratio: at least this for a ``speedup`` (textbook / ours), at most this for an ``overhead``
+            (ours / textbook).
+        threads: the number of threads, whatever the command line says, e.g. 1 for a measurement per core.
+        slow: the textbook or both implementations take minutes and run once, without warm-up.
+        textbook_factor: factor for the textbook's measurement, e.g. 100 if a call is one of 100 equal epochs.
+        note: called after the measurements; compares the results of both and returns a remark.
     """
 
     name: str

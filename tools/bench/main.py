@@ -33,7 +33,7 @@ def main(args: Args) -> int:
         print(table_line(*COLUMNS, "target"), flush=True)
     comparisons: list[Comparison] = []
     for name in args.cases or CASES:
-        # The networks and batches of one name are let go before the next one's are made.
+        # The networks and batches of one name are released before those of the next are made.
         for case in load_cases(CASES[name], args):
             if args.list:
                 print(f"{case.name}: {case.what}; {case.kind} {case.bound}")

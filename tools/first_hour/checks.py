@@ -72,7 +72,7 @@ def driver(site: Site) -> str:
 
 
 def gradients(site: Site) -> str:
-    """A step's gradient in bf16 is the one in fp32 but for rounding."""
+    """The gradient of a step in bf16 is the one in fp32 up to rounding."""
     if site.device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise SkippedError("this GPU has no bf16: pre-training is in fp16")
     exact, rounded = (_gradient(site, precision) for precision in ("fp32", "bf16"))
@@ -91,13 +91,13 @@ def _gradient(site: Site, precision: str) -> Tensor:
     views = prepare(batch.views, recipe, batch.seeds, process.device)
     step = TrainStep(recipe, model, None, build_optimizer(recipe.optim, model), process, steps_per_epoch=2)
     step([views], 0)
-    # The head's alone: deeper gradients lose a digit in each batch norm on a network that has learned nothing.
+    # Only the head's: in an untrained network, deeper gradients lose a digit of precision in each batch norm.
     grads = [param.grad for param in model.head.parameters() if param.grad is not None]
     return torch.cat([grad.flatten().float().cpu() for grad in grads])
 
 
 def jitter(site: Site) -> str:
-    """Colors on the device are those that the loading processes make."""
+    """Colors augmented on the device match those from the data-loading processes."""
     seeds, rng = [1, 2, 3, 4], np.random.default_rng(0)
     images = [np.kron(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), np.ones((32, 32, 1), np.uint8)) for _ in seeds]
     made = []
@@ -113,7 +113,7 @@ def jitter(site: Site) -> str:
 
 
 def resume(site: Site) -> str:
-    """A run that continues from a checkpoint ends with the weights of one that was not stopped."""
+    """A resumed run ends with the weights of an uninterrupted one."""
     whole, resumed = site.folder / "whole", site.folder / "resumed"
     for out in (whole, resumed):
         shutil.rmtree(out, ignore_errors=True)
@@ -164,7 +164,7 @@ def syncbn(site: Site, synchronise: Callable[[nn.Module, Process], None] | None 
 
 
 def fork(site: Site, work: Callable[[str], float] | None = None) -> str:
-    """A process forked from one with all frameworks can use the device."""
+    """A process forked from one that has imported all frameworks can use the device."""
     context = fork_server([plan for name in TRIALS for plan in _plans(site, name)])
     found = call(context, work or sum_of_ones, site.device, gpus=visible_gpus()[:1] if site.device == "cuda" else ())
     if found != 3.0:
@@ -178,7 +178,7 @@ def sum_of_ones(device: str) -> float:
 
 
 def trials(site: Site, names: Sequence[str] = tuple(TRIALS)) -> str:
-    """A short trial of each task, and of fine-tuning, ends in a record."""
+    """A short trial of each task, and of fine-tuning, ends with a record."""
     plans = [plan for name in names for plan in _plans(site, name)]
     for plan in plans:
         shutil.rmtree(plan.trial_dir, ignore_errors=True)
@@ -204,7 +204,7 @@ def _plans(site: Site, name: str) -> list[TrialPlan]:
 
 
 def loaders(site: Site) -> str:
-    """One core decodes and augments about as many images as the plan says."""
+    """One core decodes and augments about as many images per second as planned."""
     recipe = overrides.apply(twist_configs.pretrain.get("rn50"), ["data.batch_size=16"])
     planned = 1 / planner.default_core_seconds(recipe)
     dataset = TwistDataset(site.few, recipe)
@@ -222,7 +222,7 @@ def _loading_speed(dataset: TwistDataset) -> float:
 
 
 def speed(site: Site) -> str:
-    """A step of rn50 runs about as fast as the plan says."""
+    """A step of rn50 is about as fast as planned."""
     if site.device == "cpu":
         raise SkippedError("plans are for GPUs")
     title = titles(visible_gpus())[0]
@@ -240,16 +240,16 @@ def speed(site: Site) -> str:
 CHECKS: dict[str, Check] = {
     "driver": Check(driver, "install the driver that torch needs, or name the GPUs that work in CUDA_VISIBLE_DEVICES"),
     "gradients": Check(gradients, "train with precision=fp32, and report the GPU and torch's version"),
-    "jitter": Check(jitter, "leave augmentation.jitter_on=loader"),
-    "resume": Check(resume, "trust no resumed run here; look for failing memory (ECC errors in nvidia-smi -q)"),
+    "jitter": Check(jitter, "keep augmentation.jitter_on=loader"),
+    "resume": Check(resume, "do not trust resumed runs here; look for failing memory (ECC errors in nvidia-smi -q)"),
     "ddp": Check(ddp, "run it with NCCL_DEBUG=INFO, see docs/slurm.md on NCCL; one GPU: CUDA_VISIBLE_DEVICES=0"),
     "syncbn": Check(syncbn, "train on one GPU (CUDA_VISIBLE_DEVICES=0), and report torch's and NCCL's versions"),
     "fork": Check(fork, "look at log.txt of a trial; PYTORCH_NVML_BASED_CUDA_CHECK must be 1 or unset"),
     "trials": Check(trials, "look at log.txt and error.txt of the trial in the preflight's folder"),
-    "loaders": Check(loaders, "more cores per GPU, or augmentation.jitter_on=device; is the machine busy with others?"),
+    "loaders": Check(loaders, "use more cores per GPU, or augmentation.jitter_on=device; is the machine busy?"),
     "speed": Check(speed, "look at nvidia-smi: clocks, power limit, other processes on the GPU"),
-    "memory": Check(memory, "where a plan is close to the GPU's memory, take data.accumulation; report the GPU"),
-    "layouts": Check(layouts, "results are the same, steps slower than need be: report the GPU and torch's version"),
+    "memory": Check(memory, "if a plan is close to the GPU's memory, set data.accumulation; report the GPU"),
+    "layouts": Check(layouts, "results are correct, but steps slower than need be: report the GPU and torch's version"),
 }  # fmt: skip
 
 

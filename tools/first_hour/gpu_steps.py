@@ -29,7 +29,7 @@ SLOWEST_CHOICE = 0.9  # of the speed without channels last and cudnn.benchmark
 
 
 def images_per_second(recipe: Recipe, device: torch.device) -> float:
-    """Of steps without loading, after two that warm up."""
+    """Images per second of training steps without loading, after two warm-up steps."""
     small, process = _small(recipe), Process(device)
     model = build_model(small, process)
     step = TrainStep(small, model, None, build_optimizer(small.optim, model), process, steps_per_epoch=100)
@@ -38,7 +38,7 @@ def images_per_second(recipe: Recipe, device: torch.device) -> float:
 
 
 def _small(recipe: Recipe) -> Recipe:
-    """With a batch for one GPU."""
+    """The recipe with a batch for one GPU."""
     data, network = replace(recipe.data, batch_size=BATCH_SIZE), replace(recipe.model, bunch_size=None)
     return replace(recipe, data=data, model=network)
 
@@ -56,7 +56,7 @@ def _timed(step: Callable[[int], object], device: torch.device) -> float:
 
 
 def memory(site: Site) -> str:
-    """A step of rn50 takes about the memory that the plan says."""
+    """A step of rn50 uses about as much memory as planned."""
     if site.device == "cpu":
         raise SkippedError("plans are for GPUs")
     recipe, device = twist_configs.pretrain.get("rn50"), site.torch_device
@@ -73,7 +73,7 @@ def memory(site: Site) -> str:
 
 
 def layouts(site: Site) -> str:
-    """Channels last and cuDNN's fastest algorithm, as bf16 has them, are not slower than without."""
+    """In bf16, channels last with cudnn.benchmark is not slower than row-major."""
     if site.device == "cpu":
         raise SkippedError("there is no cuDNN on CPUs")
     rates = {}

@@ -22,37 +22,37 @@ WIDTHS = {"check": 10, "status": 8, "seconds": 8}
 
 @dataclass
 class Args:
-    """Runs every path at small size on this machine's devices, in about five minutes, before the first long run.
+    """Runs every part of the suite at small size on this machine's devices, in about five minutes, before a long run.
 
-    Prints what passed, failed and was skipped, and what to do; writes OUT/preflight.json; exits with 1 on a failure.
+    Prints what passed, failed or was skipped, and what to do; writes OUT/preflight.json; exits with 1 on a failure.
 
     checks:
       driver     torch sees every GPU
-      gradients  a step's gradient in bf16 is the one in fp32 but for rounding
-      jitter     colours on the device are those that the loading processes make
-      resume     a run that continues from a checkpoint ends with the weights of one that was not stopped
+      gradients  the gradient of a step in bf16 is the one in fp32 up to rounding
+      jitter     colors augmented on the device match those from the data-loading processes
+      resume     a resumed run ends with the weights of an uninterrupted one
       ddp        all GPUs train together, over NCCL; on CPU two processes over gloo
       syncbn     batch norm over several processes is batch norm over the whole batch
-      fork       a process forked from one with all frameworks can use the device
-      trials     a short trial of each task, and of fine-tuning, ends in a record
-      loaders    one core decodes and augments about as many images as the plan says
-      speed      a step of rn50 runs about as fast as the plan says
-      memory     a step of rn50 takes about the memory that the plan says
-      layouts    channels last and cuDNN's fastest algorithm, as bf16 has them, are not slower than without
+      fork       a process forked from one that has imported all frameworks can use the device
+      trials     a short trial of each task, and of fine-tuning, ends with a record
+      loaders    one core decodes and augments about as many images per second as planned
+      speed      a step of rn50 is about as fast as planned
+      memory     a step of rn50 uses about as much memory as planned
+      layouts    in bf16, channels last with cudnn.benchmark is not slower than row-major
 
     example: tools/preflight.sh driver ddp --out /scratch/preflight
     """
 
     checks: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="CHECK ...")] = ()
-    """which checks; default: all"""
+    """the checks to run; default: all"""
     device: str = "auto"
     """auto, cpu or cuda"""
     out: Path = Path("runs/preflight")
-    """where everything goes; what the checks wrote is removed if all is well"""
+    """output folder; what the checks write there is removed if all of them pass"""
 
 
 def main(args: Args) -> int:
-    """Makes the checks one after the other."""
+    """Runs the checks one after the other."""
     device = resolve_device(args.device)
     print(f"device: {described(device)}", flush=True)
     from tools.first_hour.checks import CHECKS, outcome  # imports torch

@@ -1,4 +1,4 @@
-"""What the checks work with: the device, a folder, and a few real digits in the benchmarks' layouts."""
+"""The site of the checks: a device, a folder, and a few real digits in the benchmarks' layouts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Site:
 
     @property
     def num_processes(self) -> int:
-        """Of a training that several share: one per GPU, two on CPU."""
+        """The number of processes for distributed training: one per GPU, two on CPU."""
         return num_processes("cuda") if self.device == "cuda" else 2
 
     @property
@@ -87,7 +87,7 @@ class Site:
         """What ``python line`` prints.
 
         Raises:
-            CheckError: it fails, or is not through in time.
+            CheckError: it fails, or takes too long.
         """
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(
@@ -103,7 +103,7 @@ class Site:
                 output, _ = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                raise CheckError(f"not through after {seconds:.0f} s") from None
+                raise CheckError(f"not finished after {seconds:.0f} s") from None
         if process.returncode:
             raise CheckError(f"exit code {process.returncode}: {(output.strip().splitlines() or ['no output'])[-1]}")
         return output
