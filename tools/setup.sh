@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv from requirements.lock, every file checked by its hash. Run again it takes a second.
+# Installs requirements.lock into .venv, checking the hash of every file. When all is done already, it takes a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
