@@ -76,6 +76,13 @@ def in_rows(content: Content) -> None:
             each["segmentation"] = {"size": [128, 128], "counts": np.diff(ends, prepend=0).tolist()}
 
 
+def bytes_as_text(content: Content) -> None:
+    for each in content["annotations"]:
+        if isinstance(each["segmentation"], list):
+            packed = mask_utils.merge(mask_utils.frPyObjects(each["segmentation"], 128, 128))
+            each["segmentation"] = {"size": packed["size"], "counts": str(packed["counts"])}
+
+
 def percent(content: Content) -> None:
     for each in content["images"]:
         each["width"] = each["height"] = 1280
@@ -92,6 +99,7 @@ def mostly_fractions(content: Content) -> None:
     ("edit", "says"),
     [
         (in_rows, r"of train/_annotations.coco.json \(not around their masks\)"),
+        (bytes_as_text, r"^broken masks of objects \(\d+\): annotation"),
         (percent, r"all of train/_annotations.coco.json \(in percent of the image's size"),
         (mostly_fractions, r"\d+ of train/_annotations.coco.json \(in fractions of the image's size"),
         (first_object(segmentation=[[1, 2, 3, 4]]), r"broken masks .*; give polygons of three corners or more"),

@@ -132,7 +132,7 @@ def test_other_classes_in_val_and_classes_without_images_are_found(tmp_path: Pat
     shutil.rmtree(tmp_path / "train/cat")
     (tmp_path / "train/cat").mkdir()
     (sentence,) = examine(datasets.get("folder"), tmp_path).sentences()
-    assert "missing files or folders (1): train/cat/<images>" in sentence
+    assert "classes without an image (1): train/cat/; fill their folders or remove them" in sentence
 
 
 def test_an_unsorted_val_of_imagenet_is_told_how_to_sort_it(tmp_path: Path) -> None:

@@ -191,19 +191,19 @@ def _check_around(annotations: Sequence[Mapping[str, Any]], name: str, findings:
 
 
 def _box_of(segmentation: Any) -> tuple[float, float, float, float] | None:
-    """The box around polygons or run lengths, ``x0, y0, x1, y1``; None for what is neither."""
+    """The box around polygons or run lengths, ``x0, y0, x1, y1``; None for what is broken."""
     if isinstance(segmentation, list):
         if not all(_is_polygon(polygon, math.inf, math.inf) for polygon in segmentation):
             return None
         xs, ys = ([value for polygon in segmentation for value in polygon[start::2]] for start in (0, 1))
         return min(xs), min(ys), max(xs), max(ys)
     try:
-        height = int(segmentation["size"][0])
+        height, width = map(int, segmentation["size"])
         ends = list(itertools.accumulate(run_lengths(segmentation["counts"])))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         return None
     runs = [(start, end) for start, end in zip(ends[::2], ends[1::2], strict=False) if end > start]  # in columns
-    if height < 1 or not runs:
+    if height < 1 or not runs or ends[-1] != height * width:
         return None
     wraps = any(start // height != (end - 1) // height for start, end in runs)
     top = 0 if wraps else min(start % height for start, _ in runs)

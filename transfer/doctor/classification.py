@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from transfer.doctor.files import check_count, check_image, for_each, repeated
 from transfer.doctor.findings import (
+    EMPTY_CLASS,
     LEAK,
     MISSING,
     NOT_SORTED,
@@ -21,7 +22,7 @@ from transfer.doctor.findings import (
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets import list_split
 from transfer.tasks.classification.datasets.home import DataFileError
-from transfer.tasks.classification.datasets.image_folder import FOLDERS, NotSortedError
+from transfer.tasks.classification.datasets.image_folder import FOLDERS, EmptyClassError, NotSortedError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.own_files import twins
 from twist_common.images import files_below, is_image
@@ -37,6 +38,8 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
             listings[split] = list_split(row, root, split)
         except NotSortedError as error:
             findings.add(NOT_SORTED, error.name)
+        except EmptyClassError as error:
+            findings.add(EMPTY_CLASS, error.name)
         except DataFileError as error:
             findings.add(MISSING if error.missing else UNREADABLE_ANNOTATION, f"{error.name}{error.reason}")
     called = {split: row.test_split if split == "test" else split for split in listings}

@@ -26,6 +26,10 @@ class NotSortedError(DataFileError):
     """There are images where there should be folders of classes."""
 
 
+class EmptyClassError(DataFileError):
+    """A folder of a class holds no image."""
+
+
 def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages:
     """``val`` is the test set, as in ImageNet; the classes are the names of the folders, sorted, or shards' numbers.
 
@@ -47,7 +51,8 @@ def list_split(row: LabelledDataset, root: Path, split: Split) -> LabelledImages
     for label, class_name in enumerate(classes):
         images = images_below(folder / class_name)
         if not images:
-            raise home.missing(f"{folder.name}/{class_name}/<images>")
+            message = f"{folder / class_name} holds no image: fill the folder or remove it"
+            raise EmptyClassError(message, home.name(f"{folder.name}/{class_name}/"), missing=True)
         names += [f"{folder.name}/{class_name}/{name}" for name in images]
         labels += [label] * len(images)
     if not names:
