@@ -94,8 +94,18 @@ def _parsed(args_type: type[Args], prog: str, description: str) -> Args:
     except SystemExit as stop:
         if stop.code:
             raise UserError(one_sentence(_text(said), args_type, prog)) from None
-        sys.stdout.write(as_typed(without_empty_defaults(_text(shown))))
+        lines = without_empty_defaults(_text(shown)).splitlines(keepends=True)
+        sys.stdout.write("".join(_in_box(line, as_typed(line)) for line in lines))
         raise
+
+
+def _in_box(line: str, changed: str) -> str:
+    """The changed line of a box, whose right side stays where it was, as far as there are spaces before it."""
+    found = re.fullmatch(r"([│|].*?\S)( +)([│|]\n)", changed)
+    if not found:
+        return changed
+    spaces = len(found[2]) + len(line) - len(changed)
+    return f"{found[1]}{' ' * max(spaces, 1)}{found[3]}"
 
 
 def _text(written: io.TextIOWrapper) -> str:

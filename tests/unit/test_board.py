@@ -96,3 +96,16 @@ def test_a_thousand_trials_fit_a_small_terminal_and_what_is_folded_is_counted() 
     assert any("trial 299" in line and "done" in line for line in text)
     assert "+ 697 waiting" in text[-2] and "+ 296 done" in text[-2]
     assert text[-1].startswith("300 of 1000 done, ETA ")
+
+
+def test_on_a_narrow_terminal_a_long_reason_is_cut_before_any_name() -> None:
+    board, _ = board_of(2)
+    board.start("trial 0", "GPU 0,1")
+    board.move("trial 0", FAILED, "RuntimeError: CUDA out of memory, tried to allocate 2.00 GiB on this very device")
+    board.start("trial 1", "GPU 0,1")
+    console = Console(width=60)
+    with console.capture() as capture:
+        console.print(picture(board, already_done=0, num_lines=24))
+    failed, running = capture.get().splitlines()[1:3]
+    assert failed.startswith("trial 0  failed   RuntimeError: CUDA out") and "…" in failed
+    assert running.startswith("trial 1  running") and running.rstrip().endswith("GPU 0,1")

@@ -81,6 +81,16 @@ def test_help_of_plans_is_that_of_all_commands(
     assert stop.value.code == 0 and "plan det voc CKPT" in capsys.readouterr().out
 
 
+def test_help_of_the_installed_command_keeps_its_boxes_straight() -> None:
+    """Commands are longer there than the script's name, for which the lines were filled; one may have no room left."""
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "transfer.commands.main", "suite", "--help"]
+    shown = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True).stdout
+    lines = [line for line in shown.splitlines() if line.startswith("│")]
+    assert any("twist-transfer" in line for line in lines)
+    assert {len(line) for line in lines if line.endswith("  │")} == {100}
+
+
 def test_the_demo_is_made_of_commands(tmp_path: Path) -> None:
     steps = demo.steps(demo.Args(trials=2, out=tmp_path))
     assert [name for name, _ in steps] == ["demo-data", "pretrain", "convert", "check-data", "suite", "report"]

@@ -95,7 +95,7 @@ def picture(board: Board, *, already_done: int, num_lines: int) -> Group:
     """The table and the line below it, in at most ``num_lines`` lines; trials that do not fit are counted."""
     table = Table("trial", "state", "", "ETA", "device", box=None, pad_edge=False, expand=False)
     for column in table.columns:
-        column.no_wrap, column.overflow = True, "ellipsis"
+        column.no_wrap, column.overflow = column.header != "", "ellipsis"  # room is taken from the detail first
     shown = _chosen(board, max(num_lines - FRAME_LINES, 3))
     for row in shown:
         detail, eta = row.detail, ""
@@ -105,7 +105,7 @@ def picture(board: Board, *, already_done: int, num_lines: int) -> Group:
         elif row.state == DONE and row.began:
             detail += f" in {clock_text(row.ended - row.began)}"
         label, state = Text(printable(row.label)), Text(row.state, STYLES[row.state])
-        table.add_row(label, state, Text(printable(detail)), eta, row.device)
+        table.add_row(label, state, Text(printable(detail), no_wrap=True, overflow="ellipsis"), eta, row.device)
     hidden = {state: len(board.of(state)) - sum(row.state == state for row in shown) for state in STYLES}
     folded = "  ".join(f"+ {count} {state}" for state, count in hidden.items() if count)
     num_done, num_failed = len(board.of(DONE)) + already_done, len(board.of(FAILED, REFUSED))
