@@ -213,6 +213,16 @@ def test_classes_that_differ_by_case_or_signs_alone_are_refused_and_letters_are_
     assert "alone (1): 'Traffic Light' and 'traffic_light'; give them one name" in sentence
 
 
+def test_images_in_several_classes_are_noted(tmp_path: Path) -> None:
+    root = own_images(tmp_path / "own")
+    shutil.copy(root / "train/c0/0.png", root / "train/c1/copy.png")
+    shutil.copy(root / "train/c0/0.png", root / "train/c0/copy.png")
+    findings = examine(datasets.get("folder"), root)
+    assert not findings.sentences()
+    (note,) = findings.notes()
+    assert note == ("images that are in several classes, as the same bytes (1): train/c0/0.png and train/c1/copy.png")
+
+
 def test_a_single_class_and_accents_written_in_two_ways_are_refused(tmp_path: Path) -> None:
     root = own_images(tmp_path / "own")
     for split, name in (("train", "caf\u00e9"), ("val", "cafe\u0301")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import PurePath
 
@@ -25,6 +26,7 @@ from transfer.tasks.classification.datasets.home import DataFileError
 from transfer.tasks.classification.datasets.image_folder import FOLDERS, EmptyClassError, NotSortedError
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.own_files import twins
+from twist_common.files import sha256_file
 from twist_common.images import files_below, is_image
 from twist_common.progress import Progress
 
@@ -56,6 +58,8 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
             findings.add(ONE_CLASS, f"train has {listings['train'].classes[0]} alone")
         for pair in twins(name for listing in listings.values() for name in listing.classes):
             findings.add(TWIN_CLASSES, pair)
+        for listing in listings.values():
+            _note_several_labels(listing, findings)
         folders = [root / FOLDERS[split] for split, listing in listings.items() if listing.root is not None]
         left_out = (name for folder in folders for name in files_below(folder) if not is_image(name))
         for suffix, number in Counter(PurePath(name).suffix for name in left_out).items():
@@ -84,3 +88,21 @@ def _check_leaks(listings: dict[Split, LabelledImages], findings: Findings) -> N
     if "train" in listings and "test" in listings:
         for name in set(listings["train"].classes) ^ set(listings["test"].classes):
             findings.add(OTHER_CLASSES, name)
+
+
+def _note_several_labels(listing: LabelledImages, findings: Findings) -> None:
+    """Notes images that are in the folders of several classes, as the same bytes; only those of one size are read."""
+    if listing.root is None:
+        return
+    of_size: dict[int, list[int]] = {}
+    for row, name in enumerate(listing.names):
+        with contextlib.suppress(OSError):  # a link to nowhere: the check of the images names it
+            of_size.setdefault((listing.root / name).stat().st_size, []).append(row)
+    for size, rows in of_size.items():
+        if size and len({int(listing.labels[row]) for row in rows}) > 1:
+            first: dict[str, int] = {}
+            for row in rows:
+                before = first.setdefault(sha256_file(listing.root / listing.names[row]), row)
+                if listing.labels[before] != listing.labels[row]:
+                    names = f"{listing.names[before]} and {listing.names[row]}"
+                    findings.note("images that are in several classes, as the same bytes", names)
