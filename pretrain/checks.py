@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import math
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
 
-from pretrain.recipe import Recipe
+from pretrain.recipe import PATCH_SIZE, Recipe
 from twist_common.errors import UserError
 from twist_common.places import install_extra
 
 VIT_PREFIXES = ("deit", "vit")
-VIT_PATCH = 16  # pixels
 
 AT_LEAST_ONE = (
     "epochs", "data.batch_size", "data.accumulation", "crops.global_size", "crops.local_size", "model.hidden",
@@ -87,8 +87,9 @@ def _conflicts(recipe: Recipe) -> Iterator[str]:
     if recipe.model.position_resampling != "official" and not is_vit:
         yield f"model.position_resampling is for ViTs, not for {backbone}: leave it at official"
     for key, side in _values(recipe, PATCHED_SIZES):
-        if is_vit and side % VIT_PATCH:
-            yield f"{key} is {side}, {backbone} takes multiples of {VIT_PATCH}: set {-(-side // VIT_PATCH) * VIT_PATCH}"
+        if is_vit and side % PATCH_SIZE:
+            nearest = math.ceil(side / PATCH_SIZE) * PATCH_SIZE
+            yield f"{key} is {side}, {backbone} takes multiples of {PATCH_SIZE}: set {nearest}"
     if recipe.self_labeling.epochs and is_vit:
         yield f"self_labeling.epochs is for ResNets, not for {backbone}: leave it at 0"
     for length, warmup in WARMUPS.items():

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from twist_common.files import sha256_text
 
 NUM_GLOBAL_CROPS = 2  # the first two views of an image are the global ones
+PATCH_SIZE = 16  # of ViTs, in pixels
 
 Resampling = Literal["official", "timm"]
 

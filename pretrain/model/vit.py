@@ -10,9 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from pretrain.model.backbone import Backbone, joined
-from pretrain.recipe import Resampling
-
-PATCH_SIZE = 16
+from pretrain.recipe import PATCH_SIZE, Resampling
 
 
 class ViTBackbone(VisionTransformer, Backbone):
