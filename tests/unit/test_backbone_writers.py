@@ -12,7 +12,8 @@ import torch
 
 from tests.backbones import flat_state, prefixed
 from tests.layouts import other, with_fc, with_head
-from transfer.reading import Reading
+from tests.unit.test_backbone_generic import in_sequence
+from transfer.reading import NOTHING_SAID, Reading
 from transfer.weights.backbone import IMAGENET, load_backbone
 from transfer.weights.backbone.network import build_network
 from twist_common.errors import UserError
@@ -150,6 +151,7 @@ ACCEPTED: dict[str, tuple[str, Callable[[State], Any], str]] = {
     "backbone": ("resnet18", lambda state: {"backbone": state, "head": heads("linear"), "epoch": 3}, "student"),
     "encoder": ("resnet18", lambda state: {"encoder": state, "projector": heads("0"), "epoch": 3}, "student"),
     "state dict in model": ("resnet18", lambda state: {"model": {"state_dict": state}, "epoch": 3}, "student"),
+    "RadImageNet": ("resnet18", lambda state: prefixed(in_sequence(state, ""), "backbone."), "student"),
     "model.resnet": ("resnet18", lambda state: lightning(prefixed(with_fc(state), "model.resnet.")), "student"),
     "moving average": (
         "resnet18",
@@ -159,12 +161,21 @@ ACCEPTED: dict[str, tuple[str, Callable[[State], Any], str]] = {
 }
 
 
+UNSAID = ("net", "PySlowFast", "backbone", "encoder", "model.resnet", "RadImageNet")
+"""Whose codes are not known, or scale images by other figures than ImageNet's."""
+
+
 @pytest.mark.parametrize("layout", ACCEPTED)
 def test_the_right_network_is_taken(layout: str, tmp_path: Path) -> None:
     arch, build, which = ACCEPTED[layout]
     state = flat_state(arch)
-    backbone = load_backbone(save(build(state), tmp_path))
-    assert (backbone.arch, backbone.which, backbone.preprocessing) == (arch, which, IMAGENET)
+    path = save(build(state), tmp_path)
+    if layout in UNSAID:
+        with pytest.raises(UserError, match="which code wrote it is not known; give --mean and --std"):
+            load_backbone(path)
+    backbone = load_backbone(path, reading=SAID if layout in UNSAID else NOTHING_SAID)
+    assert (backbone.arch, backbone.which) == (arch, which)
+    assert (backbone.preprocessing == IMAGENET) == (layout not in UNSAID)
     averaged = which == "teacher" and not layout.startswith(("DINOv2", "EsViT"))
     for key, value in (other(state) if averaged else state).items():
         assert torch.equal(backbone.state_dict[key], value), key

@@ -11,14 +11,18 @@ from collections.abc import Iterator, Mapping
 from transfer.weights.backbone.codes import code_of
 from transfer.weights.backbone.families import NETWORKS_FIRST, Family, family_of
 from transfer.weights.backbone.marks import ASK_HEADS, CLASSIFIER, PROJECTION, SUPERVISED_OR_SIMCLR, has_any
+from transfer.weights.backbone.naming import SEQUENTIAL_RESNET
 from transfer.weights.backbone.types import Checkpoint, Network, Source
 
+OF_ANY = ("net", "network", "backbone", "backbone_state_dict", "encoder", "model_state")
+"""Entries of codes that scale images differently: PySlowFast's by 0.45 and 0.225 (slowfast/config/defaults.py)."""
 # where codes put the state dict; the second group are moving averages (timm's train.py, torchvision's references, iBOT)
 ENTRIES = (
-    *(None, "state_dict", "model", "module", "model_state_dict", "model_state", "model/state_dict"),
-    *("net", "network", "backbone", "backbone_state_dict", "encoder", "classy_state_dict/base_model/model/trunk"),
+    *(None, "state_dict", "model", "module", "model_state_dict", "model/state_dict"),
+    *("classy_state_dict/base_model/model/trunk", *OF_ANY),
 )
 AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "teacher", "target_encoder")
+UNKNOWN_CODE = "which code wrote it is not known"
 STUDENTS = ("student_backbone", "anchor_backbone", "student_embedding_model")
 """lightly's and lightly-train's names of what is trained; a "backbone" beside it is its moving average."""
 WRAPPERS = (
@@ -82,6 +86,9 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
     assert family is not None, "a network is found by its family"
     code = code_of(checkpoint, state)
     alone = checkpoint.keys() == {"state_dict"} and has_any(state, found.prefix + "fc.")
+    # RadImageNet's ResNets are sequences too, fed by Keras's preprocess_input: BMEII-AI/RadImageNet, acl/acl_train.py
+    of_any = found.entry in OF_ANY or bool({"net", "resnet"} & set(found.prefix.split(".")))
+    of_any |= code is None and family.naming is SEQUENTIAL_RESNET
     place = " and ".join(dict.fromkeys(f"{network.entry}" for network in (*plain, *average) if network.entry))
     place = f"{family.name} in {place or 'wrappers'}" if place or found.prefix else family.name
     names_student = bool(plain) and (bool(set(student.prefix.split(".")) & set(STUDENTS)) or student.entry == "encoder")
@@ -91,9 +98,9 @@ def generic_source(checkpoint: Checkpoint) -> Source | None:
         student=student,
         teacher=teacher,
         dropped={key: why for network in (*plain, *average) for key, why in _dropped(network, family, checkpoint)},
-        preprocessing=(code and code.preprocessing) or (None if alone else family.preprocessing),
+        preprocessing=(code and code.preprocessing) or (None if alone or of_any else family.preprocessing),
         preprocessing_entry=code.preprocessing_entry if code else None,
-        ask_preprocessing=SUPERVISED_OR_SIMCLR if alone else family.ask_preprocessing,
+        ask_preprocessing=SUPERVISED_OR_SIMCLR if alone else UNKNOWN_CODE if of_any else family.ask_preprocessing,
         archs=code.archs if code else {},
         ask_archs={} if family.name == "DINOv2" or (code and code.fixes_heads) else ASK_HEADS,
         default_network="teacher" if teacher and (names_student or not plain) else "student",
