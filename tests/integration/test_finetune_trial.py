@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.classification_trials import make_trial, run_until_killed
 from tests.outcome_checks import assert_metrics_follow
@@ -77,6 +78,11 @@ def _weights(trial: Trial, num_processes: int) -> tuple[Outcome, dict[str, Any]]
     return finetune_task.run(trial, protocol, difference, num_processes), kept
 
 
+def _last_loss(work_dir: Path) -> float:
+    curves = EventAccumulator(str(work_dir / "tensorboard" / finetune_task.CHECKPOINT)).Reload()
+    return float(curves.Scalars("train/loss")[-1].value)
+
+
 @pytest.mark.parametrize("overrides", [QUICK, SMALLER_LAST])
 def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     trial = make_trial("demo-1pct", *overrides, data=few_digits, work_dir=tmp_path / "one")
@@ -89,6 +95,7 @@ def test_two_processes_train_as_one_does(few_digits: Path, tmp_path: Path, overr
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     assert two.metrics["top1"].value == pytest.approx(one.metrics["top1"].value, abs=0.5)
+    assert _last_loss(other_dir) == pytest.approx(_last_loss(trial.work_dir), rel=1e-3)
 
 
 def test_a_folder_of_one_s_own_takes_a_list_of_labelled_images(few_digits: Path, tmp_path: Path) -> None:

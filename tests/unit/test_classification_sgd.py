@@ -12,14 +12,17 @@ import torch
 from PIL import Image
 from torch import nn
 
+from transfer.tasks.classification import loader
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.finetune import summed_loss, training_order
 from transfer.tasks.classification.loader import Order, scoring_view, training_batches, training_view
 from transfer.tasks.classification.protocol import Views, num_parts
 from transfer.tasks.classification.sgd import Norms, fitting_processes, lr_factor
+from transfer.tasks.classification.training import Group
 from transfer.weights.backbone import IMAGENET
 from transfer.weights.backbone.types import UNSCALED
 
+ALONE = Group(device="cpu")
 SHIFT = Views(augment="shift", size=8, resize=None, max_shift=2)
 CROP = Views(augment="crop and flip", size=16, resize=20)
 
@@ -108,23 +111,23 @@ def test_images_are_resized_as_the_official_code_does_for_the_family(
     assert not torch.equal(as_told["bilinear"], as_told["bicubic"])
 
 
-def test_views_are_the_same_from_any_step_on_in_any_process_and_from_any_reader() -> None:
+def test_views_are_the_same_from_any_step_on_in_any_process_and_from_any_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data, order = images(10), Order(num_images=10, batch_size=4, seed=3, whole_batches=False)
     view = training_view(SHIFT, "resnet18", IMAGENET)
-    whole = list(training_batches(data, view, order, steps=range(6)))
-    later = list(training_batches(data, view, order, steps=range(4, 6)))
+    whole = list(training_batches(data, view, order, steps=range(6), group=ALONE))
+    later = list(training_batches(data, view, order, steps=range(4, 6), group=ALONE))
     assert all(torch.equal(one.views, other.views) for one, other in zip(whole[4:], later, strict=True))
     for num_workers in (0, 2):
-        shares = [
-            list(
-                training_batches(data, view, order, steps=range(6), rank=rank, num_processes=2, num_workers=num_workers)
-            )
-            for rank in (0, 1)
-        ]
+        monkeypatch.setattr(loader, "default_workers", lambda device, num_processes, found=num_workers: found)
+        groups = (Group(device="cpu", rank=rank, num_processes=2) for rank in (0, 1))
+        shares = [list(training_batches(data, view, order, steps=range(6), group=group)) for group in groups]
         for step, one, other in zip(whole, *shares, strict=True):
             assert torch.equal(step.views, torch.cat([one.views, other.views]))
             assert step.rows.tolist() == [*one.rows.tolist(), *other.rows.tolist()]
-    assert not torch.equal(whole[0].views, next(iter(training_batches(data, view, order, steps=range(3, 4)))).views)
+    next_epoch = next(iter(training_batches(data, view, order, steps=range(3, 4), group=ALONE)))
+    assert not torch.equal(whole[0].views, next_epoch.views)
 
 
 def test_reading_training_images_leaves_the_trial_s_random_numbers_alone() -> None:
@@ -132,7 +135,9 @@ def test_reading_training_images_leaves_the_trial_s_random_numbers_alone() -> No
     expected = torch.rand(3)
     torch.manual_seed(0)
     order = Order(num_images=4, batch_size=2, seed=0, whole_batches=True)
-    for _ in training_batches(images(4), training_view(SHIFT, "resnet18", IMAGENET), order, steps=range(2)):
+    for _ in training_batches(
+        images(4), training_view(SHIFT, "resnet18", IMAGENET), order, steps=range(2), group=ALONE
+    ):
         pass
     assert torch.equal(torch.rand(3), expected)
 

@@ -12,10 +12,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.classification_trials import make_trial
+from transfer.reading import Reading
+from transfer.tasks.classification.datasets import splits_of
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.feature_cache import FeatureCache
 from transfer.tasks.classification.loader import CenterCrop
-from transfer.weights.backbone import Backbone
+from transfer.tasks.classification.protocol import load_protocol
+from transfer.trials.plan import weights_ref
+from transfer.weights.backbone import Backbone, random_backbone
 from twist_common.errors import UserError
 
 NUM_IMAGES = 30
@@ -52,6 +57,7 @@ def cache(tmp_path: Path) -> FeatureCache:
         folder=tmp_path / "features",
         module=Pooled(),
         backbone=Backbone(arch="toy", state_dict={}, source_format="toy", source="toy", sha256="abc"),
+        taken="student",
         view=CenterCrop(resize=None, crop=None),
         batch_size=7,
         device="cpu",
@@ -78,7 +84,7 @@ def test_other_weights_views_images_or_folders_have_files_of_their_own(cache: Fe
     cache.features(images(), tmp_path)
     others = [
         dataclasses.replace(cache, backbone=dataclasses.replace(cache.backbone, sha256="def")),
-        dataclasses.replace(cache, backbone=dataclasses.replace(cache.backbone, which="teacher")),
+        dataclasses.replace(cache, taken="teacher"),
         dataclasses.replace(cache, view=CenterCrop(resize=8, crop=8)),
         dataclasses.replace(cache, batch_size=8),
     ]
@@ -142,3 +148,18 @@ def test_features_that_are_not_numbers_are_an_error(cache: FeatureCache, tmp_pat
     with pytest.raises(FloatingPointError, match="toy train"):
         dataclasses.replace(cache, module=NotANumber()).features(images(), tmp_path)
     assert not cache.folder.exists()
+
+
+def test_networks_of_one_checkpoint_have_features_of_their_own(few_digits: Path, tmp_path: Path) -> None:
+    """Also where they are as alike as a network and its moving average, which the images read again cannot tell."""
+    state = random_backbone("resnet18", seed=0).state_dict
+    path = tmp_path / "both.pth"
+    torch.save({"net": state, "ema": {key: value * 1.0001 for key, value in state.items()}}, path)
+    trial = make_trial("demo-knn", data=few_digits, work_dir=tmp_path / "work")
+    protocol, _ = load_protocol(trial.benchmark, ())
+    found = []
+    for entry in ("net", "ema"):
+        reading = Reading(entry=entry, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        of_entry = dataclasses.replace(trial, weights=weights_ref(str(path), arch="resnet18", reading=reading))
+        found.append(FeatureCache.of_trial(of_entry, protocol).features(splits_of(trial).train, few_digits))
+    assert not np.array_equal(*found)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.report_records import done, save, trials
+from transfer import benchmarks
 from transfer.commands import publish
 from transfer.commands.report import write_report
 from twist_common.errors import UserError
@@ -68,6 +69,20 @@ def test_card_holds_the_measured_table_and_its_model_index(converted: Path, repo
     assert result["metrics"] == [{"type": "miou", "name": "mIoU, mean of 3 trials", "value": 61.1667}]
     assert (front["license"], index["name"]) == ("apache-2.0", "out")
     assert "61.17 ± 1.26 (3) | +9.97 [+8.85, +11.09] | random-resnet18" in body
+
+
+def test_each_benchmark_has_the_hub_s_name_of_its_task(converted: Path) -> None:
+    weights = publish.ConvertedWeights(converted, proof_of(converted, "twist"))
+    tasks: dict[str, set[str]] = {}
+    for benchmark in benchmarks.BENCHMARKS.values():
+        measured = {"benchmark": benchmark.name, "title": benchmark.title, "main_metric": benchmark.main_metric}
+        front = publish.model_card(weights, [(measured, {"metrics": {}})], "out", None).split("---\n")[1]
+        (result,) = yaml.safe_load(front)["model-index"][0]["results"]
+        tasks.setdefault(result["task"]["type"], set()).add(benchmark.main_metric.split("_")[0])
+    assert tasks["depth-estimation"] == {"rmse"}
+    assert tasks["image-segmentation"] == {"miou", "mask"}
+    assert tasks["object-detection"] == {"box"}
+    assert tasks["image-classification"].isdisjoint({"rmse", "miou", "mask", "box"})
 
 
 def test_off_protocol_and_other_weights_are_not_in_the_card(converted: Path, report: Path, tmp_path: Path) -> None:

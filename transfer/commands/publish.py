@@ -18,6 +18,7 @@ from transfer.report.compare.statistics import Interval, SampleSummary
 from transfer.report.lay_out import format as fmt
 from transfer.report.signature import sign
 from transfer.report.write.data import read_json
+from transfer.report.write.forms import REPORT_JSON, REPORT_SIGNATURE
 from transfer.report.write.markdown import escape
 from transfer.timm_source import named_checkpoint
 from transfer.weights.backbone.read import sha256_of
@@ -28,10 +29,14 @@ from twist_common.files import atomic_path, make_dir, sha256_file, write_text
 COMMAND = "tools/publish.sh"
 CARD = "README.md"
 PROOF = "proof.json"
-REPORT, REPORT_SIGNATURE = "report.json", "report.json.sig"
 MAX_NAMED = 5  # weights in an error's one sentence
 # The hub's name of the task that a metric belongs to, by the metric's first word.
-TASKS = {"box": "object-detection", "mask": "image-segmentation", "miou": "image-segmentation"}
+TASKS = {
+    "box": "object-detection",
+    "mask": "image-segmentation",
+    "miou": "image-segmentation",
+    "rmse": "depth-estimation",
+}
 
 Measured = tuple[dict[str, Any], dict[str, Any]]  # a benchmark of report.json, and one of its rows
 
@@ -98,7 +103,7 @@ def main(args: Args) -> None:
         converted = convert(backbone, get_target(args.to, backbone.arch), out, path.stem)
         converted.proof_path.unlink()  # its content goes into the folder's own proof.json
         weights = ConvertedWeights(converted.path, converted.proof)
-    files, published = [CARD, PROOF, REPORT], out / weights.path.name
+    files, published = [CARD, PROOF, REPORT_JSON], out / weights.path.name
     if weights.proof["target"] == "timm":
         to_hub.write_timm_config(weights.path, weights.proof, out)
         files.append(to_hub.CONFIG)
@@ -109,7 +114,7 @@ def main(args: Args) -> None:
         if is_converted_here:
             weights.path.unlink()
     write_text(out / PROOF, json.dumps(weights.proof, indent=1) + "\n")
-    write_text(out / REPORT, args.report.read_text(encoding="utf-8"))
+    write_text(out / REPORT_JSON, args.report.read_text(encoding="utf-8"))
     (out / REPORT_SIGNATURE).unlink(missing_ok=True)  # of what was published here before
     if signature is not None:
         with atomic_path(out / REPORT_SIGNATURE) as temporary:
@@ -226,11 +231,11 @@ def _body(weights: ConvertedWeights, measured: Sequence[Measured]) -> list[str]:
         "## Measured",
         _table(measured),
         "In percent unless a metric names its unit, mean ± sample standard deviation (trials), on protocol. "
-        f"Differences are paired by seed, with their 95 % interval. Every trial is in [{REPORT}]({REPORT}).",
+        f"Differences are paired by seed, with their 95 % interval. Every trial is in [{REPORT_JSON}]({REPORT_JSON}).",
         "## Files",
         f"- {escape(weights.path.name)}: SHA-256 `{proof['weights_sha256']}`\n"
         f"- `{PROOF}`: the conversion's proof; source SHA-256 `{source['sha256']}`\n"
-        f"- `{REPORT}`: every trial and statistic",
+        f"- `{REPORT_JSON}`: every trial and statistic",
         "## Input",
         f"{proof['colour_order']} images, mean ({mean}), standard deviation ({std}).",
     ]

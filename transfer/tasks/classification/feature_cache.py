@@ -40,12 +40,14 @@ class FeatureCache:
     Attributes:
         folder: where the files go; made when needed.
         module: of ``backbone``; it is left in eval mode on ``device``.
+        taken: which of the checkpoint's networks it is (:attr:`transfer.trial.WeightsRef.taken`).
         batch_size: part of what features depend on, in the last digits.
     """
 
     folder: Path
     module: nn.Module
     backbone: Backbone
+    taken: str
     view: CenterCrop
     batch_size: int
     device: str
@@ -63,6 +65,7 @@ class FeatureCache:
             folder=trial.weights_dir / "features",
             module=module,
             backbone=backbone,
+            taken=trial.weights.taken,
             view=CenterCrop(resize=protocol.resize, crop=protocol.crop),
             batch_size=protocol.batch_size,
             device=trial.device,
@@ -84,7 +87,7 @@ class FeatureCache:
         """
         content = {
             "weights": self.backbone.sha256,
-            "which": self.backbone.which,
+            "taken": self.taken,
             "arch": self.backbone.arch,
             "preprocessing": dataclasses.asdict(self.backbone.preprocessing),
             "view": dataclasses.asdict(self.view),

@@ -19,7 +19,6 @@ from transfer.tasks.classification.datasets.labelled import LabelledImages, Spli
 from transfer.tasks.classification.loader import (
     Order,
     View,
-    default_workers,
     scoring_view,
     training_batches,
     training_view,
@@ -34,7 +33,7 @@ from transfer.tasks.classification.sgd import (
     make_optimizer,
     set_learning_rates,
 )
-from transfer.tasks.classification.training import Group, Training
+from transfer.tasks.classification.training import Group, Training, sum_over_processes
 from transfer.trial import Outcome, Trial
 from transfer.weights.backbone import Backbone
 from transfer.weights.of_trial import torch_backbone
@@ -131,7 +130,7 @@ def _take(
     precision: Precision,
     steps: range,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Takes the steps; yields how many are done, and this process's part of the last one's loss.
+    """Takes the steps; yields how many are done, and the last one's loss over all processes.
 
     The gradient of a step's mean loss is accumulated part by part. Running statistics follow the first part of the
     first process alone, as in plain data-parallel training, so that they are the same for any number of processes.
@@ -142,16 +141,7 @@ def _take(
     held_steps = order.steps_per_epoch if settings.cosine == "epoch" else 1
     norms = Norms(model, settings.norm_momentum)
     shared = DistributedDataParallel(model, broadcast_buffers=False) if group.num_processes > 1 else model
-    for batch in training_batches(
-        images,
-        view,
-        order,
-        steps=steps,
-        rank=group.rank,
-        num_processes=group.num_processes,
-        num_workers=default_workers(group.device, group.num_processes),
-        pin_memory=group.device != "cpu",
-    ):
+    for batch in training_batches(images, view, order, steps=steps, group=group):
         factor = lr_factor(batch.step, settings.num_steps, settings.warmup_steps, steps_per_epoch=held_steps)
         set_learning_rates(optimizer, factor)
         optimizer.zero_grad(set_to_none=True)
@@ -174,6 +164,7 @@ def _take(
                     (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
             total += loss.detach()
         optimizer.step()
+        sum_over_processes(total, group)
         yield batch.step + 1, total
 
 

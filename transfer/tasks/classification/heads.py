@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from pretrain.model import Backbone as BackboneModule
 from transfer.streams import Stream, torch_seed
 from transfer.tasks.classification.precision import computed_in
 from transfer.tasks.classification.protocol import HeadSetting, Precision
-from transfer.tasks.classification.training import Group
+from transfer.tasks.classification.training import Group, sum_over_processes
 
 POOLED = "pooled"  # what timm pools; of a ResNet the mean of its last map
 CLASS_TOKEN = "class token"
@@ -152,7 +151,7 @@ class Heads:
         """
         losses = counted.new_zeros(len(self))
         num_counted = counted.sum(dim=0)
-        _sum_over_processes(num_counted, group)
+        sum_over_processes(num_counted, group)
         for feature, stack in self._stacks.items():
             logits = stack.logits(features[feature])
             targets = labels[:, None].expand(-1, logits.shape[1])
@@ -161,10 +160,10 @@ class Heads:
             mean = (entropies * weights).sum(dim=0)
             gradients = torch.autograd.grad(mean.sum(), stack.parameters)  # the heads' losses have nothing in common
             for gradient in gradients:
-                _sum_over_processes(gradient, group)
+                sum_over_processes(gradient, group)
             stack.update(gradients, lr_factor, self._momentum)
             losses[stack.heads] = mean.detach()
-        _sum_over_processes(losses, group)
+        sum_over_processes(losses, group)
         return losses
 
     def state(self) -> dict[str, Any]:
@@ -180,11 +179,6 @@ class Heads:
         for feature, stack in self._stacks.items():
             for tensor, saved in zip((*stack.parameters, *stack.momenta), state[feature], strict=True):
                 tensor.copy_(saved)
-
-
-def _sum_over_processes(values: Tensor, group: Group) -> None:
-    if group.num_processes > 1:
-        dist.all_reduce(values)
 
 
 def ranks(logits: Tensor, labels: Tensor) -> Tensor:

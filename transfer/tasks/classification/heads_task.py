@@ -24,7 +24,6 @@ from transfer.tasks.classification.heads import FrozenFeatures, Heads, feature_s
 from transfer.tasks.classification.loader import (
     Order,
     batches,
-    default_workers,
     scoring_view,
     training_batches,
     training_view,
@@ -185,16 +184,8 @@ def _take(
     is_held_out = np.zeros(len(images), dtype=bool)
     is_held_out[held_out_rows(images, protocol, order.seed)] = True
     view = training_view(protocol.views, trained.backbone.arch, trained.backbone.preprocessing)
-    for batch in training_batches(
-        images.kept() if protocol.views.is_small else images,
-        view,
-        order,
-        steps=steps,
-        rank=group.rank,
-        num_processes=group.num_processes,
-        num_workers=default_workers(group.device, group.num_processes),
-        pin_memory=group.device != "cpu",
-    ):
+    shown = images.kept() if protocol.views.is_small else images
+    for batch in training_batches(shown, view, order, steps=steps, group=group):
         labels, held_out = (
             torch.from_numpy(values[batch.rows]).to(group.device, non_blocking=True)
             for values in (images.labels, is_held_out)

@@ -20,6 +20,7 @@ from torchvision.transforms.v2.functional import to_dtype
 from transfer.streams import Stream, rng, torch_seed
 from transfer.tasks.classification.datasets.labelled import LabelledImages
 from transfer.tasks.classification.protocol import Interpolation, Views
+from transfer.tasks.classification.training import Group
 from transfer.weights.backbone import Preprocessing
 from twist_common.shared_memory import check_shared_memory
 
@@ -238,15 +239,7 @@ class _RandomViews(Dataset):
 
 
 def training_batches(
-    images: LabelledImages,
-    view: View,
-    order: Order,
-    *,
-    steps: range,
-    rank: int = 0,
-    num_processes: int = 1,
-    num_workers: int = 0,
-    pin_memory: bool = False,
+    images: LabelledImages, view: View, order: Order, *, steps: range, group: Group
 ) -> Iterator[TrainingBatch]:
     """Random views of the images of each step; each process gets as even a share of the step as possible.
 
@@ -254,17 +247,19 @@ def training_batches(
         view: draws from torch's global generator.
         order: of all processes; its seed also draws the views.
         steps: from the first one that is still to be done.
+        group: this process and those that take the steps with it.
     """
+    num_workers = default_workers(group.device, group.num_processes)
 
     def share(step: int) -> NDArray[np.int64]:
-        return np.array_split(order.rows(step), num_processes)[rank]
+        return np.array_split(order.rows(step), group.num_processes)[group.rank]
 
-    _check_room(images, view, num_workers * num_processes, math.ceil(order.batch_size / num_processes))
+    _check_room(images, view, num_workers * group.num_processes, math.ceil(order.batch_size / group.num_processes))
     loader = DataLoader(
         _RandomViews(images, view, order.seed),
         batch_sampler=([(order.epoch(step), int(row)) for row in share(step)] for step in steps),
         num_workers=num_workers,
-        pin_memory=pin_memory,
+        pin_memory=group.device != "cpu",
         generator=torch.Generator(),  # else the loader draws from the trial's own
         multiprocessing_context=_context(num_workers),
     )

@@ -50,6 +50,12 @@ def this_group(device: str) -> Group:
     return Group(device=device, rank=dist.get_rank(), num_processes=dist.get_world_size())
 
 
+def sum_over_processes(values: Tensor, group: Group) -> None:
+    """Replaces each process's values by their sum over the group."""
+    if group.num_processes > 1:
+        dist.all_reduce(values)
+
+
 def num_devices(trial: Trial) -> int:
     """The GPUs that the trial has; 1 on CPU."""
     return gpus.num_processes(trial.device)
@@ -140,10 +146,9 @@ class Training:
                 for name, value in points.items():
                     if not math.isfinite(value):
                         raise FloatingPointError(f"{name} is {value} at step {step}: the learning rate is too high")
-                if self._group.is_first:
-                    writer.add("train", points, step)
                 if not self._group.is_first:
                     continue
+                writer.add("train", points, step)
                 background.check()
                 if is_last or time.monotonic() - last_saved >= INTERVAL_SECONDS:
                     content = {"identity": self._identity, "state": host_copy({**state(), "step": step})}
