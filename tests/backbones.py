@@ -72,7 +72,7 @@ def prefixed(state: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def flat_head(in_features: int = 512, hidden: int = 8, num_classes: int = 5) -> dict[str, Tensor]:
-    """The state dict of a small :class:`pretrain.model.ProjectionHead`."""
+    """The state dict of a small :class:`pretrain.model.head.ProjectionHead`."""
     from pretrain.model.head import ProjectionHead
 
     return ProjectionHead(in_features, hidden, num_classes).state_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from transfer.outcomes.file import metrics_of, not_following, read_outcomes
+from transfer.outcomes.file import not_following, read_outcomes
 from transfer.trial import Outcome
 
 
@@ -12,5 +12,5 @@ def assert_metrics_follow(outcome: Outcome, *, but: Collection[str] = ()) -> Non
     """Every metric but those named is computed anew from the outcomes of the images alone."""
     outcomes = read_outcomes(outcome.outcomes, "the trial")
     metrics = {name: metric.value for name, metric in outcome.metrics.items()}
-    assert metrics_of(outcomes).keys() == metrics.keys() - set(but)
+    assert outcomes.metrics().keys() == metrics.keys() - set(but)
     assert not_following(metrics, outcomes) == []

@@ -90,5 +90,4 @@ def read_ledger(content: bytes, where: str) -> Ledger:
 
 def trial_path(record: TrialRecord) -> str:
     """The folder of the record's trial, as entries name it."""
-    weights = f"{record.weights.name}-{record.weights.sha256[:8]}"
-    return PurePosixPath(record.suite, record.benchmark, weights, f"trial-{record.seed}").as_posix()
+    return PurePosixPath(record.suite, record.benchmark, record.weights.folder, f"trial-{record.seed}").as_posix()

@@ -50,6 +50,11 @@ class WeightsInfo:
     arch: str
     proof: dict[str, Any] | None
 
+    @property
+    def folder(self) -> str:
+        """Name of the folders that belong to these weights, as :attr:`transfer.trial.WeightsRef.folder`."""
+        return f"{self.name}-{self.sha256[:8]}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repeats:

@@ -97,7 +97,7 @@ class Task(ABC):
         return Work(arch=record.weights.arch, phases=())
 
     def undeclared_difference(self, record: TrialRecord, benchmark: Benchmark) -> list[str]:
-        """What a trial's resolved config has otherwise than the protocol, as it is resolved here and now.
+        """Where a trial's resolved config differs from the protocol as it is resolved now.
 
         What belongs to the machine and the weights is left out. May import the framework.
 

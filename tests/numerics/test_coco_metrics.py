@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tools.bench.coco_metrics import generate
-from transfer.outcomes.file import metrics_of, packed, read_outcomes
+from transfer.outcomes.file import packed, read_outcomes
 from transfer.tasks.detection.coco_metrics import FIGURES, IouType, coco_figures
 from transfer.tasks.detection.matches import PREFIXES, coco_matches
 
@@ -30,7 +30,7 @@ def both_ways(ground_truth: dict[str, Any], detections: list[dict[str, Any]], io
     if ground_truth["annotations"] and all(annotation["id"] for annotation in ground_truth["annotations"]):
         matches = read_outcomes(packed(coco_matches(ground_truth, detections, [iou_type])), "the matches")
         names = {f"{PREFIXES[iou_type]}_{name}": 100 * figures[name] for name in ("ap", "ap50", "ap75")}
-        assert metrics_of(matches) == pytest.approx(names, rel=1e-12, abs=1e-12)
+        assert matches.metrics() == pytest.approx(names, rel=1e-12, abs=1e-12)
     return figures
 
 

@@ -25,7 +25,6 @@ from pycocotools import mask as mask_utils
 
 from tests.few_scenes import make_few_scenes
 from transfer import benchmarks
-from transfer.outcomes.file import metrics_of
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.config import protocol_config
 from transfer.tasks.detection.data import (
@@ -188,7 +187,7 @@ def test_voc_is_read_and_scored_as_detectron2_does(root: Path) -> None:
         scorer.process(dicts, [{"instances": detections(image, noise)} for image in dicts])
         figures.append(scorer.evaluate()["bbox"])
     assert figures[0] == figures[1]
-    assert scorer.outcomes and metrics_of(scorer.outcomes) == pytest.approx(
+    assert scorer.outcomes and scorer.outcomes.metrics() == pytest.approx(
         {"box_ap": figures[0]["AP"], "box_ap50": figures[0]["AP50"], "box_ap75": figures[0]["AP75"]}, rel=1e-12
     )
     assert 5 < figures[0]["AP"] < 95

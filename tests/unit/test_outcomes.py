@@ -12,7 +12,7 @@ import pytest
 from transfer.outcomes.cluster_scores import cluster_scores
 from transfer.outcomes.clusters import Clusters
 from transfer.outcomes.depths import Depths
-from transfer.outcomes.file import metrics_of, not_following, packed, read_outcomes
+from transfer.outcomes.file import not_following, packed, read_outcomes
 from transfer.outcomes.kind import Outcomes
 from transfer.outcomes.labels import Hits, Ranks
 from transfer.outcomes.objects import Detections, Matches
@@ -61,7 +61,7 @@ def test_a_file_gives_back_its_outcomes(kind: str) -> None:
     found = read_outcomes(content, "here")
     assert type(found) is type(KINDS[kind])
     assert packed(found) == content
-    assert metrics_of(found) == metrics_of(KINDS[kind])
+    assert found.metrics() == KINDS[kind].metrics()
     assert found.truth() == KINDS[kind].truth()
     assert found.num_images == KINDS[kind].num_images
 
@@ -78,11 +78,11 @@ def test_images_that_count_twice_are_images_twice(kind: str) -> None:
 
 @pytest.mark.parametrize("main", ["top1", "mean_per_class"])
 def test_figures_of_classification_follow(main: str) -> None:
-    assert metrics_of(read_outcomes(outcomes(SCORES, LABELS, main), "here")) == figures(SCORES, LABELS, main)
+    assert read_outcomes(outcomes(SCORES, LABELS, main), "here").metrics() == figures(SCORES, LABELS, main)
 
 
 def test_average_precision_of_several_classes_follows() -> None:
-    found = metrics_of(read_outcomes(outcomes(SCORES, SEVERAL, "map11"), "here"))
+    found = read_outcomes(outcomes(SCORES, SEVERAL, "map11"), "here").metrics()
     assert found == pytest.approx(figures(SCORES, SEVERAL, "map11"), rel=1e-12)
 
 
@@ -117,7 +117,7 @@ def test_normalised_mutual_information_is_drawn_by_what_each_image_adds_to_it() 
 
 def test_what_does_not_follow_is_named() -> None:
     found = KINDS["hits"]
-    metrics = {**metrics_of(found), "other": 1.0}
+    metrics = {**found.metrics(), "other": 1.0}
     assert not_following(metrics, found) == []
     metrics["top1"] += 0.5
     (line,) = not_following(metrics, found)
@@ -177,7 +177,7 @@ def test_no_damaged_byte_is_a_traceback(kind: str) -> None:
     for place in range(0, len(content), 7):
         damaged = bytes(content[:place]) + bytes([content[place] ^ 0xFF]) + bytes(content[place + 1 :])
         with contextlib.suppress(UserError):
-            metrics_of(read_outcomes(damaged, "here"))
+            read_outcomes(damaged, "here").metrics()
 
 
 def test_ignored_detections_are_left_out_of_every_draw() -> None:

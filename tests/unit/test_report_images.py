@@ -13,7 +13,7 @@ from transfer.commands.report import Args, main, summary_text, write_report
 from transfer.outcomes.file import packed
 from transfer.outcomes.pixels import Confusion
 from transfer.record import OUTCOMES_NAME, Metric, TrialRecord
-from transfer.report.compare.method_differences import ONE_RUN, method_differences
+from transfer.report.compare.method_differences import ONE_CHECKPOINT, method_differences
 from transfer.report.compare.model import ResultRow
 from transfer.report.compare.results import build_report
 from transfer.report.compare.runs import methods
@@ -159,7 +159,7 @@ def test_methods_are_compared_over_their_runs_and_one_run_holds_for_its_checkpoi
     difference = found["moco", "dino"]
     assert difference.verdict == "better" and difference.over_runs and difference.over_runs.se_images
     assert difference.over_runs.interval.low > 0 and (difference.p_holm or 1) >= difference.over_runs.p_value
-    assert found["twist", "moco"].verdict == ONE_RUN and found["twist", "moco"].over_runs is None
+    assert found["twist", "moco"].verdict == ONE_CHECKPOINT and found["twist", "moco"].over_runs is None
     assert found["random-resnet18", "dino"].num_runs == (3, 3)  # drawn anew for each seed
     bounds = f"[+{difference.over_runs.interval.low:.2f}, +{difference.over_runs.interval.high:.2f}]"
     for name in ("report.html", "report.md", "report.tex"):

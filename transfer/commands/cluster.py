@@ -16,7 +16,7 @@ class Args(TrialArgs):
     """Unsupervised classification: clusters of test images, scored against labels that no training used.
 
     Clusters are the class head's argmax; checkpoints without a class head get k-means on their frozen features.
-    Reported are NMI, AMI, ARI, accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the
+    Reports NMI, AMI, ARI, and accuracy and top-5 after the best one-to-one matching (Kuhn-Munkres), and the
     silhouette, with pictures of the confusion matrix, of the clusters' use, and of the three most likely classes.
 
     benchmarks:

@@ -35,7 +35,7 @@ EMPTY_CLASS = Kind("classes without an image", UNPACK_AGAIN, "fill their folders
 WRONG_COUNT = Kind("splits of the wrong size", "complete them: a result on other images is not the protocol's")
 UNREADABLE_IMAGE = Kind("images that cannot be read", UNPACK_AGAIN, "save them again or remove them")
 UNUSABLE_PIXELS = Kind("images that cannot be used as they are", "convert them, in the same way for all images")
-UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN, "mend them")
+UNREADABLE_ANNOTATION = Kind("annotations that cannot be read", UNPACK_AGAIN, "fix them")
 WRONG_SIZE = Kind(
     "images whose size is not what their annotation or mask says",
     UNPACK_AGAIN,

@@ -92,11 +92,6 @@ def _arrays(content: bytes) -> dict[str, NDArray[Any]]:
         return {name: file[name] for name in file.files}
 
 
-def metrics_of(outcomes: Outcomes) -> dict[str, float]:
-    """The metrics that follow from the outcomes, in percent, as the trial's record has them."""
-    return outcomes.metrics()
-
-
 def not_following(metrics: Mapping[str, float], outcomes: Outcomes) -> list[str]:
     """One sentence for each metric of a record that its outcomes contradict; those that they do not hold are left out.
 
@@ -105,6 +100,6 @@ def not_following(metrics: Mapping[str, float], outcomes: Outcomes) -> list[str]
     """
     return [
         f"{name} is {metrics[name]!r}, its outcomes give {value!r}"
-        for name, value in metrics_of(outcomes).items()
+        for name, value in outcomes.metrics().items()
         if name in metrics and not math.isclose(metrics[name], value, rel_tol=SAME, abs_tol=SAME)
     ]

@@ -11,7 +11,6 @@ from pathlib import Path
 from transfer.planner.history import PastTrial
 from transfer.record import RECORD_NAME
 from transfer.rows import Benchmark
-from transfer.tasks.costs import NUM_PARAMETERS
 from transfer.weights.backbone.architecture import num_elements
 from transfer.work import Work
 
@@ -80,11 +79,11 @@ def of_weights(target: str, arch: str | None, weights_dir: Path, num_files: int)
     folder = weights_dir / target
     files = [path for path in folder.iterdir() if not path.name.endswith(PROOF_SUFFIX)] if folder.is_dir() else []
     missing = max(num_files - len(files), 0)
-    num_parameters = NUM_PARAMETERS.get(arch) or num_elements(arch) if arch else None
     what = f"converted weights for {target}"
     if not missing:
         return DiskItem(what=what, num_bytes=0, source=f"{len(files)} converted already")
-    if num_parameters is None:
+    if arch is None:
         return DiskItem(what=what, num_bytes=None, source="the architecture is not known")
-    source = f"{missing} x 4 bytes x {num_parameters / 1e6:.1f} M parameters"
-    return DiskItem(what=what, num_bytes=missing * 4 * num_parameters, source=source)
+    num_floats = num_elements(arch)
+    source = f"{missing} x 4 bytes x {num_floats / 1e6:.1f} M parameters and batch statistics"
+    return DiskItem(what=what, num_bytes=missing * 4 * num_floats, source=source)

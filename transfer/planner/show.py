@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from transfer.planner.memory import GIB
 from transfer.planner.planning import PlannedRow, PlannedTrials
 from transfer.trials.states import MEANING, ranges
 from twist_common.printable import printable
 
-GIB, MIB = 2**30, 2**20
+MIB = 2**20
 
 
 def show(plan: PlannedTrials, console: Console) -> None:

@@ -117,7 +117,7 @@ def verify(path: Path, sources: Sequence[Path] = (), signers: Path | None = None
 
 
 def _rest(stated: dict[str, Any], computed: dict[str, Any]) -> Iterator[str]:
-    """What else a program may read in a ``report.json``; a ledger that has grown since is told by its last line."""
+    """What else a program may read in a ``report.json``; a ledger that has grown since shows by its last line."""
     if stated["ledger"]["heads"] != computed["ledger"]["heads"]:
         stated, computed = ({**each, "ledger": None} for each in (stated, computed))
     return _differences(*(dict(_leaves(each, REPORT_JSON)) for each in (stated, computed)))

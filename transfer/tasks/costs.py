@@ -231,17 +231,7 @@ REST: dict[str, dict[str, ModelCost]] = {
     },
 }
 
-# Of the backbones alone, as pretrain.model builds them.
-NUM_PARAMETERS = {
-    "resnet18": 11_176_512,
-    "resnet34": 21_284_672,
-    "resnet50": 23_508_032,
-    "resnet101": 42_500_160,
-    "resnet50w2": 93_907_072,
-    "deit_small": 21_665_664,
-    "vit_base": 85_798_656,
-}
-
+# Of the backbones, as pretrain.model builds them.
 NUM_FEATURES = {
     "resnet18": 512,
     "resnet34": 512,

@@ -58,6 +58,6 @@ def print_failures(summary: RunSummary, command: str) -> None:
     if summary.failed:
         print(
             f"{len(summary.failed)} trial(s) failed, the others are recorded; "
-            f"mend the cause and start {command} again: it runs only what is missing",
+            f"fix the cause and start {command} again: it runs only what is missing",
             file=sys.stderr,
         )

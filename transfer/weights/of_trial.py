@@ -49,7 +49,7 @@ def trial_backbone(trial: Trial) -> Backbone:
 
 
 def torch_backbone(trial: Trial) -> tuple[BackboneModule, Backbone]:
-    """The trial's backbone as :func:`build_network` builds it, loaded strictly; and where it came from.
+    """The trial's backbone as a network with all its weights, and as it was read.
 
     Raises:
         UserError: a bad or changed checkpoint.

@@ -19,14 +19,14 @@ class LedgerFindings:
         num_lines: about trials of the sources; None where there is no ledger.
         faults: a sentence without its stop for each trial whose records and lines contradict each other.
         chosen: the same for each trial that was done several times with different figures.
-        num_mended: trials that failed before they were done.
+        num_retried: trials that failed before they were done.
         num_open: trials that were started and neither ended nor were removed.
     """
 
     num_lines: int | None
     faults: tuple[str, ...] = ()
     chosen: tuple[str, ...] = ()
-    num_mended: int = 0
+    num_retried: int = 0
     num_open: int = 0
 
 
@@ -37,7 +37,7 @@ def check_ledgers(records: Sequence[TrialRecord], ledgers: Sequence[FoundLedger]
     seals = {entry.seal for entry in lines}
     faults: dict[str, str] = {}  # by trial, or by ledger and line
     chosen: dict[str, str] = {}
-    mended, unended = set(), set()
+    retried, unended = set(), set()
     for found in ledgers:
         for line in found.ledger.breaks():
             where = f"ledger {found.ledger.head[:8]}"
@@ -59,7 +59,7 @@ def check_ledgers(records: Sequence[TrialRecord], ledgers: Sequence[FoundLedger]
                 each = "; ".join(_said(end) for end in figures.values())
                 chosen[trial] = f"{trial} was done {len(figures)} times with different figures: {each}"
             if ends[-1].event == "done" and any(end.event == "failed" for end in ends):
-                mended.add(trial)
+                retried.add(trial)
     starts = {
         sha256: entry.trial
         for each in ledgers
@@ -74,7 +74,7 @@ def check_ledgers(records: Sequence[TrialRecord], ledgers: Sequence[FoundLedger]
         elif record.ledger and starts.get(record.ledger) != trial:
             faults[trial] = f"{trial} names the line of its start ({record.ledger[:8]}), which is in no ledger"
     num_lines = sum(len(entries) for found in ledgers for entries in _by_trial(found).values()) if ledgers else None
-    return LedgerFindings(num_lines, tuple(faults.values()), tuple(chosen.values()), len(mended), len(unended))
+    return LedgerFindings(num_lines, tuple(faults.values()), tuple(chosen.values()), len(retried), len(unended))
 
 
 def _by_trial(found: FoundLedger) -> dict[str, list[Entry]]:

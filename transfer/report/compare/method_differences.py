@@ -22,7 +22,7 @@ from transfer.report.compare.power import ALPHA
 from transfer.report.compare.runs import is_drawn, methods, run_draws, runs_of_methods
 from transfer.report.compare.statistics import CONFIDENCE, MIN_TRIALS, Interval, holm, summarize, t_quantile
 
-ONE_RUN = "holds for this checkpoint only"
+ONE_CHECKPOINT = "holds for this checkpoint only"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MethodDifference:
         num_runs: of both.
         over_runs: None below three runs of either, and where no run differs from another.
         p_holm: corrected over all differences of methods in the suite.
-        verdict: ``"better"``, ``"worse"``, ``"undecided"``, or :data:`ONE_RUN`.
+        verdict: ``"better"``, ``"worse"``, ``"undecided"``, or :data:`ONE_CHECKPOINT`.
     """
 
     key: BenchmarkKey
@@ -153,7 +153,7 @@ def _difference(
     gain = result.sign(result.main_metric) * difference
     verdict = "undecided"
     if min(len(ours.means), len(theirs.means)) == 1:
-        verdict = ONE_RUN
+        verdict = ONE_CHECKPOINT
     elif p_holm is not None and p_holm < ALPHA:
         verdict = without_survivors(
             "better" if gain > 0 else "worse", has_failed=ours.has_failed, other_has_failed=theirs.has_failed

@@ -171,7 +171,7 @@ def interquartile_mean(scores: Sequence[np.ndarray]) -> float:
 
 
 def iqm_interval(scores: Sequence[np.ndarray]) -> Interval | None:
-    """95 % interval of :func:`interquartile_mean`, by trials drawn anew within each benchmark.
+    """95 % interval of :func:`interquartile_mean`, from trials resampled within each benchmark.
 
     The draws' percentiles hold the truth too seldom where trials are few. So deviations from a benchmark's mean are
     stretched by the root of n / (n − 1), and the draws' standard deviation has Student's quantile, with half of the

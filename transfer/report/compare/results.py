@@ -27,9 +27,8 @@ from transfer.report.compare.own_config import undeclared
 from transfer.report.compare.statistics import summarize
 from transfer.report.read.evidence import Evidence
 from transfer.report.read.published import published_table
+from transfer.trial import RANDOM_PREFIX
 from twist_common.errors import UserError, unknown_name
-
-RANDOM_SOURCE = "random:"
 
 
 def build_report(
@@ -66,7 +65,7 @@ def build_report(
     weights = sorted({_weights_of(record) for record in records})
     files = Counter(each.name for each in weights)
     labels = {each: each.name if files[each.name] == 1 else f"{each.name} ({each.sha256[:8]})" for each in weights}
-    drawn = {_weights_of(record) for record in records if record.weights.source.startswith(RANDOM_SOURCE)}
+    drawn = {_weights_of(record) for record in records if record.weights.source.startswith(RANDOM_PREFIX)}
     baselines = _baselines(labels, baseline, drawn)
     results = []
     for key, trials in group(records).items():

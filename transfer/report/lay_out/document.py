@@ -60,7 +60,7 @@ READING = (
         "are for new images too, since a difference that the images alone can explain is none. The other interval, p "
         "of the t test and of sign flips, the smallest detectable difference and the number of trials are for new "
         "seeds on these very images, and without outcomes everything is. p, images too: of the interval for both; "
-        "Holm's p is made from the larger of the two. AMI and accuracy of clusters are not drawn anew, and have no "
+        "Holm's p is made from the larger of the two. AMI and accuracy of clusters are not resampled, and have no "
         "such interval. Images alone: one trial, or a figure on which the seed has no influence.",
     ),
     (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfer.report.compare.method_differences import ONE_RUN as HOLDS_FOR_ONE
-from transfer.report.compare.method_differences import MethodDifference, method_differences
+from transfer.report.compare.method_differences import ONE_CHECKPOINT, MethodDifference, method_differences
 from transfer.report.compare.model import BenchmarkKey, Report
 from transfer.report.compare.runs import MethodSummary, methods
 from transfer.report.compare.statistics import MIN_TRIALS
@@ -43,7 +42,7 @@ def methods_tables(report: Report) -> tuple[Table, ...]:
     of_differences += number_columns("Runs", "Difference, 95 % interval", "p, Holm")
     of_differences += text_columns("Verdict")
     summaries = [(each.key, _cells(each)) for each in found if each.method in several]
-    compared = (each for each in method_differences(report) if each.verdict != HOLDS_FOR_ONE)
+    compared = (each for each in method_differences(report) if each.verdict != ONE_CHECKPOINT)
     differences = [(each.key, _cells_of_difference(each)) for each in compared]
     tables = (
         _table(report, caption, columns, summaries),
@@ -77,7 +76,7 @@ def _cells_of_difference(each: MethodDifference) -> tuple[str, ...]:
 
 def _cells(summary: MethodSummary) -> tuple[str, ...]:
     runs = len(summary.runs)
-    interval = f"n < {MIN_TRIALS}" if runs > 1 else HOLDS_FOR_ONE
+    interval = f"n < {MIN_TRIALS}" if runs > 1 else ONE_CHECKPOINT
     if summary.interval:
         interval = f"[{fmt.number(summary.interval.low)}, {fmt.number(summary.interval.high)}]"
     return (

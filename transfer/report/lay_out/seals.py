@@ -35,7 +35,7 @@ def ledger_fact(report: Report) -> str:
     found = report.ledger
     if found.num_lines is None:
         return "no ledger"
-    counts = {"mended": found.num_mended, "without an end": found.num_open}
+    counts = {"retried": found.num_retried, "without an end": found.num_open}
     said = "".join(f", {fmt.plural(count, 'trial')} {what}" for what, count in counts.items() if count)
     return f"ledger of {fmt.plural(found.num_lines, 'line')}{said}"
 

@@ -146,7 +146,7 @@ def trial_key(record: TrialRecord) -> TrialKey:
 
 def trial_name(record: TrialRecord) -> str:
     """E.g. ``"demo/demo-seg, twist-cd46df5d, seed 0"``."""
-    return f"{record.suite}/{record.benchmark}, {record.weights.name}-{record.weights.sha256[:8]}, seed {record.seed}"
+    return f"{record.suite}/{record.benchmark}, {record.weights.folder}, seed {record.seed}"
 
 
 def broken_seals(records: Iterable[TrialRecord]) -> list[str]:

@@ -78,7 +78,7 @@ def outcome_files(trials: Sequence[FoundTrial]) -> dict[str, bytes]:
 
 def record_name(record: TrialRecord) -> str:
     """Where a record is in an archive: as below ``runs/``."""
-    parts = [record.suite, record.benchmark, f"{record.weights.name}-{record.weights.sha256[:8]}"]
+    parts = [record.suite, record.benchmark, record.weights.folder]
     safe = [re.sub(r"[^\w.=+@-]", "_", part) for part in parts]
     if any(set(part) <= {"."} for part in safe):
         raise UserError(f"{'/'.join(parts)} cannot be the name of a folder: run the trial under another suite or name")

@@ -118,6 +118,10 @@ def _phases(
             return (points, best, test), ("validation images of each point",)
         case "ClusterProtocol":
             if protocol.clusters_from == "kmeans":
-                return (passed("training images", protocol.kmeans_images), test), ("k-means", "scoring", "pictures")
+                return (passed("training images", min(protocol.kmeans_images, num_labelled)), test), (
+                    "k-means",
+                    "scoring",
+                    "pictures",
+                )
             return (test,), ("k-means, or a random head's statistics", "scoring", "pictures")
     return (), ()

@@ -22,7 +22,6 @@ class Centres:
     centres: NDArray[np.float32]
     algorithm: str
     num_iterations: int
-    inertia: float
 
 
 def normalise_(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,7 +52,6 @@ def fit_kmeans(
         centres=model.cluster_centers_,
         algorithm="MiniBatchKMeans" if minibatch else "Lloyd",
         num_iterations=int(model.n_iter_),
-        inertia=float(model.inertia_),
     )
 
 

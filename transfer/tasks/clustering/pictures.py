@@ -66,7 +66,7 @@ def read_class_names(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
     try:
         lines = found[0].read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the names of the classes in {found[0]} ({error}): mend or remove it") from None
+        raise UserError(f"cannot read the names of the classes in {found[0]} ({error}): fix or remove it") from None
     listed = {}
     for line in lines:
         folder, _, rest = line.strip().partition(" ")

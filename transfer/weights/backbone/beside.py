@@ -145,7 +145,7 @@ def _scaling(config: Any, mean: str, std: str, path: Path) -> Preprocessing | No
 
 
 def _hugging_face_scaling(path: Path) -> Preprocessing | None:
-    """What image_processing_backends.py does: pixels times a factor, then mean and deviation, each unless told not."""
+    """As image_processing_backends.py scales: by a factor, then by mean and deviation, unless a flag is false."""
     config = _json(path)
     if config.get("do_rescale", True) is not True or config.get("rescale_factor", 1 / 255) != 1 / 255:
         return None

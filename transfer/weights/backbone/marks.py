@@ -48,7 +48,7 @@ def has_resnet(state: Checkpoint, prefix: str = "") -> bool:
 
 
 def has_vit(state: Checkpoint, prefix: str = "") -> bool:
-    """Without more than a class token: DINOv2 and MAE keep a mask token beside, which :mod:`families` tells apart."""
+    """Without more than a class token: DINOv2 and MAE keep a mask token beside, told apart in ``families.py``."""
     here = all(prefix + key in state for key in ("cls_token", "pos_embed", "patch_embed.proj.weight"))
     return here and prefix + "mask_token" not in state
 

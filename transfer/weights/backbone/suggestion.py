@@ -139,8 +139,8 @@ def _places(entry: str | None, state: Mapping[Any, Any], said: str | None, prefi
         if not (each == "" or each.endswith(".")) or prefix not in (None, each) or number == MAX_PLACES:
             continue
         family = family_of(state, each)
-        is_hugging_faces = any(all(each + mark in state for mark in other.marks) for other in HUGGING_FACE)
-        if family is not None or is_hugging_faces:
+        is_of_hugging_face = any(all(each + mark in state for mark in other.marks) for other in HUGGING_FACE)
+        if family is not None or is_of_hugging_face:
             number += 1
             yield _place(entry, each, family, _under(state, each), said)
     tensors = tensors_in(state)

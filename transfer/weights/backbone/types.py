@@ -47,7 +47,7 @@ class Network:
         entry: the entry that holds the state dict, with a slash before one within another; None where the checkpoint
             is the state dict.
         prefix: the beginning of its keys, which is removed.
-        head_prefix: the beginning of the keys of a head that :class:`pretrain.model.ProjectionHead` can load.
+        head_prefix: the beginning of the keys of a head that :class:`pretrain.model.head.ProjectionHead` can load.
         head_entry: the entry that holds this head.
         official_head_entry: the entry in which the official TWIST's head stands beside its backbone.
     """
@@ -129,7 +129,7 @@ class Backbone:
         which: ``"student"`` or ``"teacher"``.
         other: the one of the two that the source holds too and that was not taken; None where it holds no other.
         head, head_config: the projection head's state dict and the arguments that build it, where the source has
-            one that :class:`pretrain.model.ProjectionHead` can load; else None.
+            one that :class:`pretrain.model.head.ProjectionHead` can load; else None.
         dropped: key of the source that is not part of the backbone, to the reason.
         filled: batch counters that the source lacked, or that its float16 could not hold, and that were set to 0.
     """
