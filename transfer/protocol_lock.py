@@ -94,6 +94,19 @@ def judge(
     return Verdict(standing="off protocol", difference=list(difference))
 
 
+def check_divisible(setting: str, batch_size: int, num_devices: int) -> None:
+    """Raises UserError if the devices cannot share a batch evenly.
+
+    Args:
+        setting: the framework's name of the batch's size.
+    """
+    if batch_size % num_devices:
+        fitting = max(number for number in range(1, num_devices) if batch_size % number == 0)
+        raise UserError(
+            f"{setting} is {batch_size}, which {num_devices} GPUs cannot share evenly: give --gpus-per-trial {fitting}"
+        )
+
+
 def accumulation(batch_size: int, *, num_devices: int, device_bytes: int, image_bytes: int) -> int:
     """Into how many parts each device's share of the batch must be divided to fit into its memory; 1: it fits whole.
 

@@ -25,10 +25,10 @@ from transfer.doctor.findings import (
     Findings,
 )
 from transfer.doctor.near_duplicates.held_out import paths_of
-from transfer.outcomes.file import metrics_of, read_outcomes
+from transfer.outcomes.file import read_outcomes
 from transfer.record import OUTCOMES_NAME
 from transfer.rows import DenseDataset
-from transfer.tasks.segmentation.accumulation import uses_batch_norm
+from transfer.tasks.segmentation.accumulation import memory_of
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.tasks.segmentation.depth_files import depth_pairs, stored_depths
@@ -89,7 +89,7 @@ def test_maps_have_a_class_token_where_there_is_one_and_end_at_stride_4(
     config = load_protocol(benchmarks.get(name).config_path)
     fit(config, arch, settings(arch, IMAGENET))
     assert (config.model.decode_head.in_channels, config.model.decode_head.upsample) == (channels, upsample)
-    assert not uses_batch_norm(config)
+    assert not memory_of(config).has_batch_norm
 
 
 def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
@@ -112,7 +112,7 @@ def test_a_fixture_in_the_true_layout_goes_through_doctor_plan_trial_and_report(
     assert len(record.pictures) == 2
     (kept,) = runs.rglob(OUTCOMES_NAME)
     outcomes = read_outcomes(kept.read_bytes(), "beside the record")
-    assert metrics_of(outcomes) == errors and outcomes.num_images == 2
+    assert outcomes.metrics() == errors and outcomes.num_images == 2
 
     assert "RMSE in cm (lower is better)" in text and f"{errors['rmse_cm']:.2f}" in text
     assert "NYU-Depth v2, linear, 4 layers" in text and "29.8" in text

@@ -15,12 +15,13 @@ from tests.few_scenes import make_few_scenes
 from tests.noise_scene import assert_detects, assert_takes_a_step
 from tests.timm_networks import QUICK, TABLE, saved
 from transfer import benchmarks
-from transfer.tasks.detection.accumulation import image_bytes
+from transfer.tasks.detection.accumulation import memory_of
 from transfer.tasks.detection.config import protocol_config, with_weights
 from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.task import run
 from transfer.tasks.detection.trainer import STATE_NAME
 from transfer.tasks.detection.weights import backbone_tensors, check_fits, load_backbone_weights
+from transfer.tasks.network_cost import image_bytes
 from transfer.trial import Trial, WeightsRef
 from transfer.weights.backbone import Backbone, architecture, load_backbone, random_backbone
 from transfer.weights.convert.convert import Converted, convert, get_target
@@ -127,10 +128,10 @@ def test_memory_of_an_image_follows_the_network() -> None:
     needed = {}
     for arch in ("resnet50", "vit_base", "vit_large_patch16_224"):
         cfg.MODEL.NETWORK.ARCH = arch
-        needed[arch] = image_bytes(cfg) / 2**30
+        needed[arch] = image_bytes(memory_of(cfg)) / 2**30
     assert needed == pytest.approx({"resnet50": 3.7, "vit_base": 4.5, "vit_large_patch16_224": 8.6}, abs=0.2)
     cfg.MODEL.BACKBONE.FREEZE_AT = 5
-    assert image_bytes(cfg) == 2 * 2**30
+    assert image_bytes(memory_of(cfg)) == 2 * 2**30
 
 
 @pytest.mark.parametrize(

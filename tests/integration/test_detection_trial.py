@@ -111,7 +111,7 @@ def test_pictures_show_the_same_images_in_every_trial(make_trial: Callable[..., 
 def test_a_trial_in_parts_resumes_exactly_and_its_record_says_so(
     make_trial: Callable[..., Trial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "parts_of_batch", lambda cfg, num_processes: 2)
+    monkeypatch.setattr(task, "parts_of_batch", lambda memory, *, device, num_processes: 2)
     whole, killed = make_trial("demo-voc", work="whole"), make_trial("demo-voc", work="killed")
     expected = run(whole)
     assert expected.batch == "same batch, accumulated ×2 (batch norm over 1 images)" and expected.norm_batch == 1

@@ -13,8 +13,10 @@ import torch
 import transfer.tasks.segmentation.preload  # noqa: F401 - prepares MMSegmentation for current libraries
 from tests.segmentation_trials import make_trial
 from transfer import benchmarks
-from transfer.tasks.segmentation import accumulation, task
-from transfer.tasks.segmentation.accumulation import divided, image_bytes, parts_of_batch
+from transfer.tasks import network_cost
+from transfer.tasks.network_cost import image_bytes, parts_of_batch
+from transfer.tasks.segmentation import task
+from transfer.tasks.segmentation.accumulation import divided, memory_of
 from transfer.tasks.segmentation.any_arch import fit
 from transfer.tasks.segmentation.config import load_protocol
 from transfer.trial import Outcome
@@ -49,7 +51,7 @@ def run_in_parts(
         progress: Callable[..., None] | None = None,
         num_processes: int = 1,
     ) -> Outcome:
-        monkeypatch.setattr(accumulation, "parts_of_batch", lambda config, *, device, num_processes: parts)
+        monkeypatch.setattr(network_cost, "parts_of_batch", lambda memory, *, device, num_processes: parts)
         overrides = (BATCH_OF_FOUR, EACH_ITERATION, *overrides)
         trial = make_trial(scenes, weights_dir, tmp_path / work, *overrides, benchmark=benchmark)
         trial = trial if progress is None else replace(trial, progress=progress)
@@ -121,23 +123,23 @@ def test_a_batch_is_divided_in_order_and_without_rest() -> None:
 
 
 def test_parts_follow_from_the_number_of_gpus_and_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = load_protocol(benchmarks.get("seg-voc").config_path)
+    memory = memory_of(load_protocol(benchmarks.get("seg-voc").config_path))
 
     def parts(num_gpus: int, images_that_fit: float) -> int:
-        memory = images_that_fit * image_bytes(config) / 0.9
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=memory))
-        return parts_of_batch(config, device="cuda", num_processes=num_gpus)
+        of_gpu = SimpleNamespace(total_memory=images_that_fit * image_bytes(memory) / 0.9)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: of_gpu)
+        return parts_of_batch(memory, device="cuda", num_processes=num_gpus)
 
     assert [parts(8, 2.5), parts(4, 4.5), parts(1, 16.5)] == [1, 1, 1]
     assert [parts(1, 8.5), parts(1, 7.5), parts(2, 3.5), parts(1, 1.5)] == [2, 4, 4, 16]
     with pytest.raises(UserError, match="GiB per image"):
         parts(8, 0.5)
-    assert parts_of_batch(config, device="cpu", num_processes=1) == 1
+    assert parts_of_batch(memory, device="cpu", num_processes=1) == 1
 
 
 def test_larger_crops_and_trained_backbones_take_more_memory() -> None:
     needed = {
-        name: image_bytes(load_protocol(benchmarks.get(name).config_path))
+        name: image_bytes(memory_of(load_protocol(benchmarks.get(name).config_path)))
         for name in ("seg-voc", "seg-cityscapes", "seg-voc-frozen")
     }
     assert needed["seg-voc-frozen"] < needed["seg-voc"] < needed["seg-cityscapes"]
@@ -145,7 +147,7 @@ def test_larger_crops_and_trained_backbones_take_more_memory() -> None:
     for arch in ("resnet50", "vit_base", "vit_large_patch16_224", "swin_tiny_patch4_window7_224"):
         config = load_protocol(benchmarks.get("seg-voc-any").config_path)
         fit(config, arch, settings(arch, IMAGENET))
-        networks[arch] = image_bytes(config)
+        networks[arch] = image_bytes(memory_of(config))
     assert 0.8 < networks["resnet50"] / needed["seg-voc"] < 1.2
     assert networks["resnet50"] < networks["vit_base"] < networks["vit_large_patch16_224"]
     assert all(number < 24 * GIB for number in (needed | networks).values()), "one image fits into a common GPU"

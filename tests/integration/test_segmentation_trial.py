@@ -276,7 +276,7 @@ def test_absent_class_is_left_out_of_the_mean_and_all_absent_stays_nan() -> None
 
 
 def test_batch_that_cannot_be_divided_is_refused(scenes: Path, weights_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be divided among 3 GPUs"):
+    with pytest.raises(UserError, match=r"batch_size is .*3 GPUs cannot share evenly: give --gpus-per-trial 2"):
         task.run_in_processes(make_trial(scenes, weights_dir, tmp_path), 3)
 
 

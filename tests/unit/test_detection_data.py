@@ -137,7 +137,7 @@ def test_test_images_without_an_object_to_find_are_refused(digits: Path, tmp_pat
 @pytest.mark.parametrize(
     ("key", "value", "num_processes", "message"),
     [
-        ("SOLVER.IMS_PER_BATCH", 4, 3, "3 GPUs cannot share evenly"),
+        ("SOLVER.IMS_PER_BATCH", 4, 3, "3 GPUs cannot share evenly: give --gpus-per-trial 2"),
         ("DATASETS.TEST", ("digits_voc_2007_test", "digits_voc_2007_trainval"), 1, "tested on one data set"),
         ("DATASETS.TRAIN", ("digits_voc_2007_trainvl",), 1, "did you mean 'digits_voc_2007_trainval'"),
     ],

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from transfer.protocol_lock import accumulation
 from transfer.tasks.count import flop_of
 from transfer.weights.backbone import architecture
 from transfer.weights.backbone.network import build_dense_network
@@ -63,6 +64,22 @@ def image_bytes(memory: StepMemory) -> int:
         return memory.image_bytes
     counted = (activation_bytes if network.trains else forward_bytes)(network.arch, network.height, network.width)
     return memory.image_bytes + round(network.times * counted)
+
+
+def parts_of_batch(memory: StepMemory, *, device: str, num_processes: int) -> int:
+    """Into how many parts each GPU's share of the batch is divided; 1 on CPU, whose protocols are small.
+
+    Raises:
+        UserError: not even one image fits into the GPU's memory.
+    """
+    if device == "cpu":
+        return 1
+    return accumulation(
+        memory.batch_size,
+        num_devices=num_processes,
+        device_bytes=torch.cuda.get_device_properties(0).total_memory,
+        image_bytes=image_bytes(memory),
+    )
 
 
 class Maps(nn.Module):

@@ -9,42 +9,15 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from transfer.protocol_lock import accumulation
-from transfer.tasks import network_cost
 from transfer.tasks.detection.losses import Trainer
 from transfer.tasks.detection.work import step_memory
 from transfer.work import StepMemory
 
 
-def parts_of_batch(cfg: CfgNode, num_processes: int) -> int:
-    """Into how many parts each GPU's share of the batch is divided; 1 on CPU, whose protocols are small.
-
-    Raises:
-        UserError: not even one image fits into the GPU's memory.
-    """
-    if cfg.MODEL.DEVICE == "cpu":
-        return 1
-    return accumulation(
-        cfg.SOLVER.IMS_PER_BATCH,
-        num_devices=num_processes,
-        device_bytes=torch.cuda.get_device_properties(0).total_memory,
-        image_bytes=image_bytes(cfg),
-    )
-
-
-def uses_batch_norm(cfg: CfgNode) -> bool:
-    """Whether a layer of the config's model normalises by the statistics of the batch in training."""
-    return _memory(cfg).has_batch_norm
-
-
-def image_bytes(cfg: CfgNode) -> int:
-    """What training takes for one image."""
-    return network_cost.image_bytes(_memory(cfg))
-
-
-def _memory(cfg: CfgNode) -> StepMemory:
+def memory_of(cfg: CfgNode) -> StepMemory:
+    """What a step of a resolved config takes."""
     memory = step_memory(cfg, cfg.MODEL.NETWORK.ARCH)
-    assert memory is not None  # a resolved config names its network
+    assert memory is not None  # such a config names its network
     return memory
 
 

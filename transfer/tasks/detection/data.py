@@ -24,6 +24,7 @@ from detectron2.data.samplers import TrainingSampler
 from detectron2.utils import comm
 from PIL import Image
 
+from transfer.protocol_lock import check_divisible
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
@@ -113,7 +114,7 @@ def load_dicts(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"the annotations of {', '.join(names)} below {root} cannot be read ({type(error).__name__}: {error}): "
-            "mend them, or unpack the data set again"
+            "fix them, or unpack the data set again"
         ) from error
     first = Path(dicts[0]["file_name"])
     if not first.is_file():
@@ -132,11 +133,7 @@ def check_before_training(cfg: CfgNode, root: Path, num_processes: int) -> None:
         register_dataset(name, root, cfg)
     if len(cfg.DATASETS.TEST) != 1:
         raise UserError(f"DATASETS.TEST is {cfg.DATASETS.TEST}: a trial is tested on one data set, name one")
-    if cfg.SOLVER.IMS_PER_BATCH % num_processes:
-        raise UserError(
-            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, which {num_processes} GPUs cannot share evenly: "
-            "set CUDA_VISIBLE_DEVICES to a number of GPUs that divides it"
-        )
+    check_divisible("SOLVER.IMS_PER_BATCH", cfg.SOLVER.IMS_PER_BATCH, num_processes)
 
 
 def load_train_dicts(cfg: CfgNode, root: Path) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} has several categories of the name {', '.join(repeated)}: merge or rename them")
     if strays:
         raise UserError(
-            f"{path} has annotations of unknown categories ({len(strays):,}), the first {strays[0]}: mend them"
+            f"{path} has annotations of unknown categories ({len(strays):,}), the first {strays[0]}: fix them"
         )
     return content
 

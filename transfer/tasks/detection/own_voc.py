@@ -18,7 +18,7 @@ LISTS = "ImageSets/Main"
 def find_voc(root: Path, named: NamedFiles) -> FoundData:
     """Finds the folder with ``Annotations`` and ``JPEGImages``, its lists, and the classes of all objects.
 
-    Trained is on ``trainval`` and tested on ``test``; without a list of the test on ``train`` and ``val``.
+    Training is on ``trainval`` and the test on ``test``; without a list ``test``, on ``train`` and ``val``.
 
     Raises:
         UserError: there is no such folder, or several; lists or annotations are missing or cannot be read; a name may
@@ -100,4 +100,4 @@ def _classes(path: Path) -> set[str]:
             raise
         return set()  # the check of the data names what is missing
     except ValueError as error:
-        raise UserError(f"{path}: {error}: mend it") from None
+        raise UserError(f"{path}: {error}: fix it") from None

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from torch import nn
 
 from transfer.tasks.detection.data import load_dicts, register_dataset
-from transfer.tasks.pictures import HEIGHT, drawn_indices, save_side_by_side
+from transfer.tasks.pictures import HEIGHT, drawn_indices, drawn_size, save_side_by_side
 
 MAX_OBJECTS = 20
 MASK_OPACITY = 0.45
@@ -120,7 +120,7 @@ def draw(pixels: np.ndarray, objects: Sequence[Drawn]) -> Image.Image:
             pixels[inside] += MASK_OPACITY * (colours[item.category % len(colours)] - pixels[inside])
     scale = HEIGHT / pixels.shape[0]
     picture = Image.fromarray(pixels.round().astype(np.uint8))
-    picture = picture.resize((max(1, round(picture.width * scale)), HEIGHT), Image.Resampling.BILINEAR)
+    picture = picture.resize(drawn_size(pixels.shape[:2]), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(picture)
     for item in objects:
         colour = tuple(int(part) for part in colours[item.category % len(colours)])

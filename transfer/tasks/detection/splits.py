@@ -75,7 +75,7 @@ def known_splits() -> dict[str, Split]:
 
 
 def own_splits(own: Mapping[str, Any]) -> dict[str, Split]:
-    """The splits of own data, from what a config says of them (:func:`transfer.tasks.detection.own.settings`)."""
+    """The splits of own data, from what a config says of them (:func:`transfer.tasks.detection.own.own_settings`)."""
     names, counts = tuple(own["CLASSES"]), own["NUM_IMAGES"]
     found: dict[str, Split] = {}
     for split, files, count in zip((OWN_TRAIN, OWN_TEST), (own["TRAIN"], own["TEST"]), counts, strict=True):

@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from transfer.processes import Report, launch
 from transfer.protocol_lock import batch_note, with_norm_batch
 from transfer.record import Metric
-from transfer.tasks.detection.accumulation import parts_of_batch, uses_batch_norm
+from transfer.tasks.detection.accumulation import memory_of
 from transfer.tasks.detection.config import judged, protocol_of, resolve_config, resolved_text
 from transfer.tasks.detection.data import check_before_training, check_room, load_train_dicts, remarks_on_data
 from transfer.tasks.detection.evaluate import evaluate
@@ -25,6 +25,7 @@ from transfer.tasks.detection.model import seeded_model
 from transfer.tasks.detection.pictures import draw_pictures
 from transfer.tasks.detection.trainer import train
 from transfer.tasks.detection.weights import fitted, load_backbone_weights
+from transfer.tasks.network_cost import parts_of_batch
 from transfer.trial import Outcome, Trial
 from twist_common import gpus
 from twist_common.files import sha256_text
@@ -70,11 +71,9 @@ def run(trial: Trial) -> Outcome:
     remarks = remarks_on_data(cfg, trial.data)  # else a fault in them is found after hours of training
     verdict = judged(cfg, protocol_of(trial))
     cfg, converted = fitted(cfg, trial)
-    batch_size, parts, has_batch_norm = (
-        cfg.SOLVER.IMS_PER_BATCH,
-        parts_of_batch(cfg, num_processes),
-        uses_batch_norm(cfg),
-    )
+    memory = memory_of(cfg)
+    parts = parts_of_batch(memory, device=trial.device, num_processes=num_processes)
+    batch_size, has_batch_norm = memory.batch_size, memory.has_batch_norm
     verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
     check_room(cfg, num_processes=num_processes, parts=parts)
     resolved = resolved_text(cfg)

@@ -11,41 +11,14 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
-from transfer.protocol_lock import accumulation
-from transfer.tasks import network_cost
 from transfer.tasks.segmentation.work import step_memory
 from transfer.work import StepMemory
 
 
-def parts_of_batch(config: Config, *, device: str, num_processes: int) -> int:
-    """Into how many parts each GPU's share of the batch is divided; 1 on CPU, whose protocols are small.
-
-    Raises:
-        UserError: not even one image fits into the GPU's memory.
-    """
-    if device == "cpu":
-        return 1
-    return accumulation(
-        config.train_dataloader.batch_size,
-        num_devices=num_processes,
-        device_bytes=torch.cuda.get_device_properties(0).total_memory,
-        image_bytes=image_bytes(config),
-    )
-
-
-def uses_batch_norm(config: Config) -> bool:
-    """Whether a layer of the config's model normalises by the statistics of the batch in training."""
-    return _memory(config).has_batch_norm
-
-
-def image_bytes(config: Config) -> int:
-    """What training takes for one image of the config's crop, roughly."""
-    return network_cost.image_bytes(_memory(config))
-
-
-def _memory(config: Config) -> StepMemory:
+def memory_of(config: Config) -> StepMemory:
+    """What a step of a config takes that is fitted to weights."""
     memory = step_memory(config, config.model.backbone.get("arch"))
-    assert memory is not None  # a config that is fitted to weights names its network
+    assert memory is not None  # such a config names its network
     return memory
 
 

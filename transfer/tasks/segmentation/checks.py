@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-def check_divisible(config: Config, num_processes: int) -> None:
-    """Raises UserError if the batch cannot be divided among the processes."""
-    batch_size = config.train_dataloader.batch_size
-    if batch_size % num_processes:
-        raise UserError(
-            f"train_dataloader.batch_size={batch_size} cannot be divided among {num_processes} GPUs: "
-            "show a number of GPUs that divides it (CUDA_VISIBLE_DEVICES)"
-        )
-
-
 def check_room(config: Config, *, num_processes: int, parts: int) -> None:
     """:func:`twist_common.shared_memory.check_shared_memory` for training on the config's crops."""
     loader = config.train_dataloader
@@ -42,9 +32,7 @@ def point_to_data(config: Config, root: Path) -> None:
     for loader in (config.train_dataloader, config.test_dataloader):
         for dataset in loader.dataset.get("datasets", [loader.dataset]):
             for step in dataset.pipeline:
-                if (
-                    step.type == "LoadImageFromFile"
-                ):  # else it would turn images as the camera says, but not their masks
+                if step.type == "LoadImageFromFile":  # by default it turns images as the camera says, but not masks
                     step.color_type = "color_ignore_orientation"
             dataset.data_root = str(root / dataset.data_root)
             place = Path(dataset.data_root)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transfer.tasks.pictures import drawn_indices, drawn_size, save_side_by_side
+from transfer.tasks.segmentation.masks import IGNORED
 from twist_common.images import rgb
 
 OPACITY = 0.6
-IGNORED = 255
 
 
 def draw_pictures(runner: Runner, folder: Path) -> list[Path]:

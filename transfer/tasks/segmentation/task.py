@@ -6,11 +6,11 @@ from pathlib import Path
 
 from transfer.compat import prepare_mmseg
 from transfer.processes import launch
-from transfer.protocol_lock import batch_note, with_norm_batch
+from transfer.protocol_lock import batch_note, check_divisible, with_norm_batch
 from transfer.record import Metric
 from transfer.record_bounds import direction_of
 from transfer.tasks.segmentation.any_arch import fitting_weights
-from transfer.tasks.segmentation.checks import check_divisible, check_room, check_weights, point_to_data
+from transfer.tasks.segmentation.checks import check_room, check_weights, point_to_data
 from transfer.tasks.segmentation.config import dump, judged, protocol_of, resolve_config
 from transfer.trial import Outcome, Trial
 from twist_common.files import sha256_file, write_text
@@ -41,15 +41,17 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
         UserError: as :func:`run`, or the batch cannot be divided among the processes.
     """
     prepare_mmseg()
-    from transfer.tasks.segmentation.accumulation import parts_of_batch, uses_batch_norm
+    from transfer.tasks.network_cost import parts_of_batch
+    from transfer.tasks.segmentation.accumulation import memory_of
     from transfer.tasks.segmentation.runner import SegmentationJob, train_and_test
 
     protocol = protocol_of(trial)
     config, difference = resolve_config(protocol, trial.overrides, trial.rescale)
-    check_divisible(config, num_processes)
+    check_divisible("train_dataloader.batch_size", config.train_dataloader.batch_size, num_processes)
     converted = fitting_weights(config, trial)
     resolved = dump(config)
-    parts = parts_of_batch(config, device=trial.device, num_processes=num_processes)
+    memory = memory_of(config)
+    parts = parts_of_batch(memory, device=trial.device, num_processes=num_processes)
     check_room(config, num_processes=num_processes, parts=parts)
     point_to_data(config, trial.data)
     check_weights(converted, config)
@@ -73,7 +75,7 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     remarks = [config.own.data, *config.own.remarks] if "own" in config else []
     if result.absent:
         remarks.append(f"no test mask has a pixel of {', '.join(result.absent)}: IoU is over the other classes")
-    batch_size, has_batch_norm = config.train_dataloader.batch_size, uses_batch_norm(config)
+    batch_size, has_batch_norm = memory.batch_size, memory.has_batch_norm
     verdict = judged(config, protocol, difference)
     verdict = with_norm_batch(verdict, batch_size, parts=parts, has_batch_norm=has_batch_norm)
     norm_processes = num_processes if trial.device == "cpu" else 1  # that normalise each by itself
