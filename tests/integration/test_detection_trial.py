@@ -146,10 +146,21 @@ def test_killed_coco_trial_goes_on_and_ends_with_the_same_metrics(make_trial: Ca
     assert all(torch.equal(trained(killed)[key], value) for key, value in trained(whole).items())
 
 
-def test_a_state_left_by_other_settings_is_not_used(make_trial: Callable[..., Trial]) -> None:
-    run(make_trial("demo-voc", "SOLVER.BASE_LR=0.002"))
+@pytest.mark.parametrize("other", ["settings", "data", "protocol"])
+def test_a_state_left_by_another_trial_is_not_used(
+    make_trial: Callable[..., Trial], tmp_path: Path, other: str
+) -> None:
+    trial = make_trial("demo-voc")
+    (tmp_path / "elsewhere").symlink_to(trial.data)
+    newer = replace(trial.benchmark, protocol_version=trial.benchmark.protocol_version + 1)
+    left = {
+        "settings": make_trial("demo-voc", "SOLVER.BASE_LR=0.002"),
+        "data": replace(trial, data=tmp_path / "elsewhere"),
+        "protocol": replace(trial, benchmark=newer),
+    }
+    run(left[other])
     steps: list[int] = []
-    run(replace(make_trial("demo-voc"), progress=lambda done, total, what: steps.append(done)))
+    run(replace(trial, progress=lambda done, total, what: steps.append(done)))
     assert steps[0] == 1
 
 

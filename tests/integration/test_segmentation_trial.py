@@ -155,6 +155,10 @@ def test_resumed_trial_ends_as_an_uninterrupted_one(scenes: Path, weights_dir: P
         torch.load(folder / "iter_4.pth", weights_only=True)["state_dict"] for folder in (killed, tmp_path / "whole")
     )
     assert all(torch.equal(left[name], right[name]) for name in right)
+    newer = replace(trial.benchmark, protocol_version=trial.benchmark.protocol_version + 1)
+    steps.clear()
+    task.run(replace(trial, benchmark=newer, progress=lambda *step: steps.append(step)))
+    assert steps[0] == (1, 4, "training"), "what an older protocol left is not taken up"
 
 
 def test_checkpoint_is_written_beside_the_next_iterations(

@@ -78,13 +78,17 @@ def run(trial: Trial) -> Outcome:
     check_room(cfg, num_processes=num_processes, parts=parts)
     resolved = resolved_text(cfg)
 
+    identity = (
+        f"{resolved}version {trial.benchmark.protocol_version} seed {trial.seed}\n"
+        f"weights {trial.weights.sha256} {trial.weights.taken}\ndata {trial.data}\nparts {parts}\n"
+    )
     job = DetectionJob(
         cfg=cfg,
         weights=converted.path,
         data=trial.data,
         seed=trial.seed,
         work_dir=trial.work_dir,
-        fingerprint=sha256_text(f"{resolved}{trial.weights.sha256}{trial.weights.taken}{trial.seed}{parts}"),
+        fingerprint=sha256_text(identity),
         parts=parts,
     )
     metrics, outcomes, pictures = launch(

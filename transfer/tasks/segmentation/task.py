@@ -56,8 +56,8 @@ def run_in_processes(trial: Trial, num_processes: int) -> Outcome:
     point_to_data(config, trial.data)
     check_weights(converted, config)
     identity = (
-        f"{resolved}\nseed {trial.seed}\nweights {sha256_file(converted.path)}\ndata {trial.data}\n"
-        f"device {trial.device}\nparts {parts}\n"
+        f"{resolved}\nversion {trial.benchmark.protocol_version}\nseed {trial.seed}\n"
+        f"weights {sha256_file(converted.path)}\ndata {trial.data}\ndevice {trial.device}\nparts {parts}\n"
     )
     job = SegmentationJob(
         config=config,
