@@ -26,7 +26,8 @@ class LaunchArgs:
     jobs: int = 0
     """at most this many trials at a time; 0: as many as there are cores (CPU) or GPUs for them"""
     gpus_per_trial: int | None = None
-    """GPUs of each trial; default: 1, but for detection and segmentation all, which share the batch and its norm"""
+    """GPUs of each trial (with --launcher slurm, of detection and segmentation; others have one); default: 1, but for
+    detection and segmentation all, which share the batch and its norm"""
     launcher: Literal["local", "slurm"] = "local"
     """local: on this machine; slurm: each trial is a job of the cluster (docs/slurm.md)"""
     cluster: TrialSlurmArgs = field(default_factory=TrialSlurmArgs)
