@@ -56,11 +56,13 @@ def tested(pretraining: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with six planted near-duplicates among ten test images that are not."""
     root = tmp_path_factory.mktemp("tested")
     for split in ("train", "val"):
-        (root / split / "thing").mkdir(parents=True)
+        for name in ("thing", "other"):
+            (root / split / name).mkdir(parents=True)
     photo(999).save(root / "train/thing/0.png")
+    photo(998).save(root / "train/other/0.png")
     folder = root / "val/thing"
     for seed in range(100, 110):
-        photo(seed).save(folder / f"{seed}.jpg")
+        photo(seed).save((folder if seed > 100 else root / "val/other") / f"{seed}.jpg")
 
     def original(seed: int) -> Image.Image:
         with Image.open(pretraining / f"n{seed % 3}/{seed:02d}.JPEG") as image:
