@@ -108,7 +108,10 @@ FILES: dict[str, tuple[Make, str]] = {
     "not a tensor": (changed(value=lambda: "conv"), "not a tensor"),
     "two layouts at once": (saved(lambda: {**barlow_twins(flat_state()), **moco(flat_state())}), "is ambiguous"),
     "two layouts in one state dict": (saved(lambda: {**flat_state(), **swav(flat_state())}), "is ambiguous"),
-    "optimizer alone": (saved(lambda: {"optimizer": {"state": {}, "param_groups": []}, "epoch": 3}), "no known layout"),
+    "optimizer alone": (
+        saved(lambda: {"optimizer": {"state": {}, "param_groups": []}, "epoch": 3}),
+        "optimizer's state and no network",
+    ),
     "classifier alone": (saved(lambda: {"fc.weight": torch.zeros(10, 512)}), "no known layout"),
     "list": (saved(lambda: [torch.zeros(3)]), "not a checkpoint's dict"),
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -182,6 +183,31 @@ def test_openmmlabs_config_of_images_that_are_not_fed_so_is_refused(
     path = tmp_path / "latest.pth"
     torch.save(openmmlab(whole, text, entry="config"), path)
     with pytest.raises(UserError, match=says):
+        load_backbone(path)
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+    "tensors": ({"args": Namespace(mean=torch.tensor([0.5] * 3), std=torch.tensor([0.25] * 3))}, (0.5,) * 3),
+    "0 to 255": ({"args": Namespace(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])}, IMAGENET.mean),
+    "beside the network": ({"mean": [0.5] * 3, "std": [0.5] * 3}, (0.5,) * 3),
+    "config": ({"config": {"DATA": {"MEAN": [0.45] * 3, "STD": [0.225] * 3}}}, (0.45,) * 3),
+    "Lightning": ({"hyper_parameters": {"data": {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}}}, (0.5,) * 3),
+    "nothing": ({"args": Namespace(mean=None, std="x", noise={"mean": 0.0, "std": 1.0})}, IMAGENET.mean),
+}
+
+
+@pytest.mark.parametrize("kept", SETTINGS)
+def test_settings_say_how_images_were_scaled(kept: str, whole: State, tmp_path: Path) -> None:
+    entries, mean = SETTINGS[kept]
+    torch.save({"model": whole, **entries}, tmp_path / "model.pth")
+    assert load_backbone(tmp_path / "model.pth").preprocessing.mean == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("half", [np.full(3, 0.5), [np.float64(0.5)] * 3])
+def test_scaling_that_cannot_be_read_is_asked_for(half: Any, whole: State, tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"model": whole, "args": Namespace(mean=half, std=half)}, path)
+    with pytest.raises(UserError, match="as NumPy's numbers: give --mean and --std"):
         load_backbone(path)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transfer.weights.backbone.architecture import canonical, expected_shapes, has_batch_norm, names
 from transfer.weights.backbone.timm_network import is_timm
 from transfer.weights.backbone.types import IMAGENET, Checkpoint, Preprocessing, preprocessing_of
+from transfer.weights.backbone.unpickle import Foreign
 from twist_common.errors import UserError
 
 # mmengine/runner/runner.py: save_checkpoint writes meta.cfg; mmcv/runner/checkpoint.py of 1.x: meta.config
@@ -23,6 +24,10 @@ SAME_HEADS = {  # timm's names of our ViTs, for codes that are built on timm
     **dict.fromkeys(("vit_base_patch16_224", "deit_base_patch16_224"), "vit_base"),
 }
 NAME = re.compile(r"[\w.-]+")
+# entries in which codes keep their settings: argparse's, torchvision's and MoCo's, Lightning's, and others' dicts
+SETTINGS = ("args", "opt", "config", "cfg", "hparams", "hyper_parameters", "datamodule_hyper_parameters")
+MEAN_AND_STD = tuple((f"{what}mean", f"{what}std") for what in ("", "image_", "img_", "pixel_", "normalize_"))
+MAX_DEPTH = 6
 STYLE = re.compile(r"\bstyle\s*=\s*['\"](\w+)['\"]")
 DILATIONS = re.compile(r"\bdilations\s*=\s*[\[(]([\d,\s]+)[\])]")
 ORDER = re.compile(r"\b(?:bgr_to_rgb|to_rgb)\s*=\s*(True|False)")
@@ -85,17 +90,23 @@ def refuse_other_blocks(checkpoint: Checkpoint, found: str, where: str) -> None:
 
 
 def preprocessing_in(checkpoint: Checkpoint, where: str) -> Preprocessing | None:
-    """What the config or the arguments say; None where neither does.
+    """What the config, the arguments or the hyper-parameters say; None where none does.
 
     Raises:
-        UserError: it names several means or deviations, or some that no image can be scaled by.
+        UserError: they name several means or deviations, some that cannot be read, or some that no image can be
+            scaled by.
     """
-    args = _args(checkpoint)
-    if isinstance(args.get("mean"), list | tuple) and isinstance(args.get("std"), list | tuple):
-        return preprocessing_of(args["mean"], args["std"], where)
     text = _text(checkpoint)
     found = {name: {_numbers(each) for each in pattern.findall(text)} for name, pattern in SCALING.items()}
-    means, stds = ({values for values in each if len(values) == 3} for each in found.values())
+    means: set[tuple[float, ...]] = {values for values in found["mean"] if len(values) == 3}
+    stds: set[tuple[float, ...]] = {values for values in found["std"] if len(values) == 3}
+    places = [checkpoint, *(checkpoint[name] for name in SETTINGS if name in checkpoint)]
+    for mean, std in [pair for place in places for pair in _scalings(place, nested=place is not checkpoint)]:
+        if _is_unread(mean) or _is_unread(std):
+            raise UserError(f"{where} keeps the mean and deviation of images as NumPy's numbers: give --mean and --std")
+        if (three := _three(mean)) and (other := _three(std)):
+            means.add(three)
+            stds.add(other)
     if not means or not stds:
         return None
     if len(means) > 1 or len(stds) > 1:
@@ -105,6 +116,28 @@ def preprocessing_in(checkpoint: Checkpoint, where: str) -> Preprocessing | None
     if all(abs(ours - theirs) < 1e-3 for ours, theirs in zip(values, IMAGENET.mean + IMAGENET.std, strict=True)):
         return IMAGENET
     return preprocessing_of(values[:3], values[3:], where)
+
+
+def _scalings(held: Any, *, nested: bool, depth: int = 0) -> Iterator[tuple[Any, Any]]:
+    """Each mean that stands beside a deviation."""
+    entries = held if isinstance(held, Mapping) else vars(held) if isinstance(held, argparse.Namespace) else {}
+    names = {name.lower(): value for name, value in entries.items() if isinstance(name, str)}
+    yield from ((names[one], names[other]) for one, other in MEAN_AND_STD if one in names and other in names)
+    if nested and depth < MAX_DEPTH:
+        for value in entries.values():
+            yield from _scalings(value, nested=True, depth=depth + 1)
+
+
+def _is_unread(value: Any) -> bool:
+    values = value if isinstance(value, list | tuple) else (value,)
+    return any(isinstance(each, Foreign) and each.name.startswith("numpy") for each in values)
+
+
+def _three(value: Any) -> tuple[float, ...] | None:
+    numbers = value.tolist() if getattr(value, "ndim", 0) == 1 else value
+    if isinstance(numbers, list | tuple) and len(numbers) == 3 and all(type(each) in (int, float) for each in numbers):
+        return tuple(map(float, numbers))
+    return None
 
 
 def _args(checkpoint: Checkpoint) -> Mapping[str, Any]:
