@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ def read_bounded(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"cannot read {path} ({error.strerror}): repair it or name another folder") from None
     if len(content) > max_bytes:
         raise UserError(f"cannot read {path} (more than {max_bytes >> 20} MiB): move it away, or name another folder")

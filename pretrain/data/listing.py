@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.images import class_folders, files_below, images_below, is_hidden, is_image
 from twist_common.shards import ARCHIVES, TarShards, find_shards
 
@@ -83,7 +83,9 @@ def _listed(path: Path) -> list[str]:
         raise UserError(f"{path} is no list: give the folder of the images or of *.tar shards, or a text of paths")
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"{path} cannot be read as a list of images: write a path in each line, in UTF-8") from None
     if not lines:
         raise UserError(f"{path} lists no image: write a path in each line")

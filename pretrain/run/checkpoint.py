@@ -16,7 +16,7 @@ from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel
 from pretrain.recipe import Recipe, as_dict, recipe_sha256
 from pretrain.run.finished import CHECKPOINT_NAME
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.files import atomic_path, link_or_copy
 
 FORMAT = "twist-transfer"
@@ -52,6 +52,8 @@ def load(path: Path) -> Content:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        if is_not_the_files(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read the checkpoint {path} ({reason}): delete it or choose another --out") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

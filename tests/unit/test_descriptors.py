@@ -15,14 +15,21 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import twist_configs.pretrain
+from pretrain.data import listing
 from pretrain.data.dataset import TwistDataset
+from pretrain.run import checkpoint
 from tests.conftest import run_program
 from transfer.doctor.boxes import _check_voc_image
 from transfer.doctor.depths import listed_pairs
 from transfer.doctor.files import check_image, read_list, read_or_note
 from transfer.doctor.findings import UNREADABLE_ANNOTATION, Findings
-from transfer.tasks.detection import own_voc
-from twist_common import overrides, shards
+from transfer.doctor.objects import Objects
+from transfer.report.read.archive import read_archive
+from transfer.report.read.trials import read_below
+from transfer.tasks.classification import label_list
+from transfer.tasks.classification.datasets.home import read_rgb
+from transfer.tasks.detection import own_coco, own_voc
+from twist_common import overrides, shards, strict_json
 from twist_common.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
@@ -46,9 +53,17 @@ READERS: dict[str, Callable[[Path], object]] = {
     ),
     "list": lambda path: read_list(path, lambda path: path.read_text().split(), Findings(path.parent)),
     "depths": lambda path: listed_pairs(path.name, Findings(path.parent)),
-    "boxes": lambda path: _check_voc_image(path.parent, path.stem, [], Findings(path.parent)),
+    "boxes": lambda path: _check_voc_image([], Objects(), Findings(path.parent), (path.parent, path.stem)),
     "classes": own_voc._classes,
     "shard": lambda path: list(shards._samples(path)),
+    "JSON or a record": strict_json.read_bounded,
+    "checkpoint": checkpoint.load,
+    "archive": read_archive,
+    "file beside a record": lambda path: read_below(path.parent, path.name),
+    "list to pre-train on": lambda path: listing._listed(path.rename(path.with_suffix(".txt"))),
+    "labelled images": label_list.read_list,
+    "an image to be shown": lambda path: read_rgb(path, path, "mend it"),
+    "own COCO": own_coco._read,
 }
 
 

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.files import sha256_bytes
 from twist_common.strict_json import brief, loads, reason
 
@@ -58,6 +58,8 @@ def read_archive(path: Path) -> dict[str, bytes]:
             raise _refused(path, f"{changed[0]!r} is not what the manifest says")
         return files
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"cannot read {path} as an archive of records ({reason(error)}): fetch it again") from None
 
 

@@ -12,7 +12,7 @@ from transfer.outcomes.kind import Outcomes
 from transfer.record import OUTCOMES_NAME, RECORD_NAME, TrialRecord
 from transfer.report.read.archive import is_archive, read_archive
 from transfer.report.read.evidence import holds_evidence
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.files import sha256_bytes, sha256_text
 
 MAX_PICTURE_BYTES = 1 << 20
@@ -215,7 +215,9 @@ def read_below(folder: Path, name: str) -> bytes | None:
             return None
         with path.open("rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError):  # not readable; a name that no file can have
+    except (OSError, ValueError) as error:  # not readable; a name that no file can have
+        if is_not_the_files(error):
+            raise
         return None
 
 

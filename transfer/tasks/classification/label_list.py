@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 
 LIST_GUIDE = (
     "SimCLR's lists define the benchmark, 1percent.txt and 10percent.txt in the folder imagenet_subsets of "
@@ -26,6 +26,8 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"cannot read the list of labelled images {path} ({error}): {LIST_GUIDE}") from None
     names: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):

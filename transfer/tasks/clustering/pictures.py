@@ -14,7 +14,7 @@ from transfer.tasks.clustering.picture_style import save
 from transfer.tasks.clustering.top3 import choose, draw_top3
 from transfer.tasks.clustering.usage import draw_usage, measure
 from transfer.trial import Trial
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 
 # "n01440764 tench, Tinca tinca": the list in Kaggle's ImageNet, and one of the same form that a user writes
 LISTS = ("LOC_synset_mapping.txt", "classes.txt")
@@ -66,6 +66,8 @@ def read_class_names(root: Path, classes: Sequence[str]) -> tuple[str, ...]:
     try:
         lines = found[0].read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"cannot read the names of the classes in {found[0]} ({error}): fix or remove it") from None
     listed = {}
     for line in lines:

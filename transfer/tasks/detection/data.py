@@ -28,7 +28,7 @@ from transfer.protocol_lock import check_divisible
 from transfer.tasks.detection.coco_files import read_coco
 from transfer.tasks.detection.dicts import coco_dicts, voc_dicts
 from transfer.tasks.detection.splits import Split, VocSplit, known_splits, own_splits
-from twist_common.errors import UserError, unknown_name
+from twist_common.errors import UserError, is_not_the_files, unknown_name
 from twist_common.images import eight_bits
 from twist_common.shared_memory import check_shared_memory, without_lost_batches
 
@@ -112,6 +112,8 @@ def load_dicts(
             f"{', '.join(names)} below {root} has no image with an object that counts: complete lists and annotations"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(
             f"the annotations of {', '.join(names)} below {root} cannot be read ({type(error).__name__}: {error}): "
             "fix them, or unpack the data set again"

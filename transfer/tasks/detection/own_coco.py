@@ -10,7 +10,7 @@ from typing import Any
 from transfer.layouts import CocoBoxes, CocoFile
 from transfer.tasks.detection.coco_files import image_path, read_coco, why_unreadable
 from transfer.tasks.own_files import FoundData, NamedFiles, below, never_trained, refuse_twins
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.images import files_below
 
 # Words in the names of files, or of their folders, that say what they are for; the first that is found.
@@ -107,6 +107,8 @@ def _read(path: Path) -> dict[str, Any]:
         ids = {category["id"] for category in content["categories"]}
         strays = [each["id"] for each in content["annotations"] if each["category_id"] not in ids]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(
             f"{path} is not of COCO's form ({why_unreadable(error)}): it needs images, annotations and "
             "categories as in instances_train2017.json"

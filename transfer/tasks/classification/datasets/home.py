@@ -13,7 +13,7 @@ from PIL import Image
 
 from transfer.rows import LabelledDataset, Split
 from transfer.tasks.classification.datasets.labelled import LabelledImages
-from twist_common.errors import UserError
+from twist_common.errors import UserError, is_not_the_files
 from twist_common.images import rgb
 
 
@@ -90,6 +90,8 @@ class Home:
         try:
             lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
+            if is_not_the_files(error):
+                raise
             raise self.damaged(path, str(error)) from None
         if not any(lines):
             raise self.damaged(path, "it is empty")
@@ -173,4 +175,6 @@ def read_rgb(file: Path | BytesIO, called: object, remedy: str) -> Image.Image:
     except FileNotFoundError:
         raise UserError(f"there is no image {called}: {remedy}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if is_not_the_files(error):
+            raise
         raise UserError(f"cannot read the image {called} ({error}): {remedy}") from None
