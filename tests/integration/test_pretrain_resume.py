@@ -111,6 +111,7 @@ def test_killed_run_started_again_has_the_weights_of_an_undisturbed_one(whole: P
     for key, state in expected["optimizer"]["state"].items():
         for name, value in state.items():
             assert torch.equal(value, got["optimizer"]["state"][key][name]), (key, name)
+    assert expected["sentinel"] == got["sentinel"] and expected["sentinel"]["epochs"] == EPOCHS
 
 
 def test_interrupted_run_in_fp16_keeps_its_loss_scale_and_says_its_precision(

@@ -13,6 +13,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 import twist_configs.pretrain
+from pretrain import schedule
 from pretrain.distributed import Process
 from pretrain.model.momentum_encoder import MomentumEncoder
 from pretrain.model.twist_model import TwistModel, build_model
@@ -126,6 +127,16 @@ def test_accumulated_parts_count_once_in_running_statistics() -> None:
     train_step(settings, model)(halves, 0)
     counts = {name: int(value) for name, value in model.named_buffers() if name.endswith("num_batches_tracked")}
     assert set(counts.values()) == {2} and "head.nbs.num_batches_tracked" in counts
+
+
+def test_every_parameter_biases_too_trains_at_the_scheduled_rate() -> None:
+    model = network()
+    before = [param.detach().clone() for param in model.parameters()]
+    step = train_step(recipe("schedule.warmup_epochs=0"), model)
+    step(parts(1), 0)
+    rate = schedule.learning_rate(step.recipe, 0, steps_per_epoch=1)
+    assert rate > 0 and [group["lr"] for group in step.optimizer.param_groups] == [rate, rate]
+    assert not any(torch.equal(param, old) for param, old in zip(model.parameters(), before, strict=True))
 
 
 def test_loss_that_is_not_finite_leaves_no_gradient() -> None:
