@@ -114,7 +114,10 @@ def fit(
         lambda steps: _take(model, optimizer, settings, shown, view, trial.seed, group, protocol.precision, steps),
         state=lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict()},
         load=load,
-        scalars=lambda loss: {"loss": loss.item(), "lr_head": optimizer.param_groups[-1]["lr"]},
+        scalars=lambda loss: {
+            "loss": sum_over_processes(loss, group).item(),
+            "lr_head": optimizer.param_groups[-1]["lr"],
+        },
     )
     return model, backbone
 
@@ -130,7 +133,7 @@ def _take(
     precision: Precision,
     steps: range,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Takes the steps; yields how many are done, and the last one's loss over all processes.
+    """Takes the steps; yields how many are done, and this process's part of the last one's loss.
 
     The gradient of a step's mean loss is accumulated part by part. Running statistics follow the first part of the
     first process alone, as in plain data-parallel training, so that they are the same for any number of processes.
@@ -164,7 +167,6 @@ def _take(
                     (loss * group.num_processes).backward()  # data-parallel training takes the mean over processes
             total += loss.detach()
         optimizer.step()
-        sum_over_processes(total, group)
         yield batch.step + 1, total
 
 

@@ -50,10 +50,11 @@ def this_group(device: str) -> Group:
     return Group(device=device, rank=dist.get_rank(), num_processes=dist.get_world_size())
 
 
-def sum_over_processes(values: Tensor, group: Group) -> None:
-    """Replaces each process's values by their sum over the group."""
+def sum_over_processes(values: Tensor, group: Group) -> Tensor:
+    """Replaces each process's values, in place, by their sum over the group."""
     if group.num_processes > 1:
         dist.all_reduce(values)
+    return values
 
 
 def num_devices(trial: Trial) -> int:
@@ -121,7 +122,7 @@ class Training:
             take: takes these steps one at a time; yields how many are done, and the losses of the last one.
             state: tensors, plain containers and numbers, from which the training can be resumed.
             load: resumes from such a state, whose tensors are on the CPU.
-            scalars: losses to points of the curves, the one that has to be finite first.
+            scalars: losses to points of the curves, the one that has to be finite first; called by all processes.
 
         Raises:
             FloatingPointError: a loss is not a number.
