@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 
-def processes_likewise() -> None:
+def protect_child_processes() -> None:
     """Has the processes that this one starts, those of multiprocessing too, import nothing from the current folder."""
     import os
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def processes_likewise() -> None:
 
 def main() -> None:
     """Runs the module or the command that the command line names."""
-    processes_likewise()
+    protect_child_processes()
     kind, what, *arguments = [word for word in sys.argv[1:3] if word != "-u"] + sys.argv[3:]  # submitit adds a -u
     if kind == "-c":
         sys.argv = ["-c", *arguments]

@@ -51,12 +51,12 @@ def test_neither_the_module_nor_processes_of_multiprocessing_import_from_the_cur
         assert str(ROOT) in paths and not {str(hostile), str(Path(start.__file__).parent)} & set(paths)
 
 
-def test_a_command_of_submitit_is_started_likewise(hostile: Path) -> None:
+def test_a_command_of_submitit_imports_nothing_either(hostile: Path) -> None:
     done = python("-u", start.__file__, "-u", "-m", "tests.started", "folder", cwd=hostile)
     assert done.returncode == 0 and json.loads(done.stdout)["arguments"] == ["folder"], done.stderr
 
 
-def test_a_module_of_ours_is_run_likewise(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_ours_imports_nothing_either(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.chdir(hostile)
     assert run_module("tests.started", []) == 0

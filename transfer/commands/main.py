@@ -41,7 +41,7 @@ def usage() -> str:
 def main() -> None:
     """Runs the command that the command line names."""
     os.environ[cli.INSTALLED] = "1"
-    start.processes_likewise()
+    start.protect_child_processes()
     words = sys.argv[1:]
     if not words or words[0] in HELP or (words[0] == PLAN and words[1:2] in [[each] for each in HELP]):
         print(usage())
