@@ -25,6 +25,7 @@ from pretrain.distributed import num_processes
 from pretrain.recipe import Recipe
 from twist_common.errors import UserError, is_not_the_files, system_sentence
 from twist_common.files import sha256_bytes, sha256_text
+from twist_common.printable import printable
 from twist_common.process import STOP_SIGNALS
 from twist_common.shared_memory import check_shared_memory, without_lost_batches
 
@@ -78,7 +79,7 @@ class TwistDataset(Dataset[Batch]):
             raise UserError(
                 f"{folder} has {len(self)} images, fewer than one batch of {recipe.data.batch_size}: {ways}"
             )
-        self._source, self._recipe = source, recipe
+        self._source, self._recipe, self._folder = source, recipe, folder
         self._cache: Array | None = None
         self._missing: set[int] = set()  # images that could not be read into the cache
         if recipe.data.cache or recipe.augmentation.kind == "digits":
@@ -86,6 +87,16 @@ class TwistDataset(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def summary(self) -> str:
+        """How many images there are and where, for people; and which are left out."""
+        classes = f"{self.num_labels:,} classes" if self.num_labels > 1 else "not sorted into classes"
+        num_shards = len(self.shard_sizes or [])
+        shards = f", {num_shards:,} shard{'s' * (num_shards > 1)}" if num_shards else ""
+        text = f"images: {len(self):,} in {self._folder}, {classes}{shards}"
+        if kinds := ", ".join(f"{number:,} {suffix}" for suffix, number in self._source.left_out.most_common()):
+            text += f"; left out, because their format is not read: {kinds} (save them as JPEG or PNG)"
+        return printable(text)
 
     def fingerprint(self) -> str:
         """Hash of the images' names, labels and shards, and of some images' sizes, to compare between processes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Protocol
 
@@ -30,11 +31,13 @@ class ImageSource(Protocol):
         sha256: of the images' names.
         shard_sizes: number of images in each shard, in the order of the indices; None if each image is a file of its
             own.
+        left_out: number of images in formats that are not read, by suffix.
     """
 
     labels: Tensor
     sha256: str
     shard_sizes: list[int] | None
+    left_out: Counter[str]
 
     def name(self, index: int) -> str:
         """The image's name in messages."""
@@ -58,7 +61,7 @@ class ImageFolderSource:
         Raises:
             UserError: see :func:`pretrain.data.listing.images_by_class`.
         """
-        images = images_by_class(folder)
+        images, self.left_out = images_by_class(folder)
         self.labels = torch.repeat_interleave(torch.tensor([len(names) for names in images]))
         self._folder = folder.parent if folder.is_file() else folder
         self._names = PackedNames(name for names in images for name in names)

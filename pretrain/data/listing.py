@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from twist_common.errors import UserError, is_not_the_files
-from twist_common.images import class_folders, files_below, images_below, is_hidden, is_image
+from twist_common.images import class_folders, files_below, is_hidden, is_image
 from twist_common.shards import ARCHIVES, TarShards, find_shards
 
 MAX_LOOKED_UP = 10_000  # images of a list: file systems over a network take a millisecond for each
+# Photographs in formats that are not read, in lower case.
+_OTHER_IMAGES = (".heic", ".heif", ".avif", ".gif", ".jfif", ".jp2", ".jxl")
 # Folders that data of segmentation have side by side, in lower case.
 _IMAGES = {"images", "image", "imgs", "img", "img_dir", "jpegimages", "leftimg8bit"}
 _MASKS = {
@@ -42,8 +44,10 @@ def find_train_folder(root: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), root)
 
 
-def images_by_class(place: Path) -> list[list[str]]:
-    """The images of each class, below ``place``; one class where they are not sorted into any.
+def images_by_class(place: Path) -> tuple[list[list[str]], Counter[str]]:
+    """The images of each class, below ``place``, and how many images of which suffix are left out: unread formats.
+
+    There is one class where they are not sorted into any.
 
     Sorted are those of ``place/<class>/**``. Where ``place`` has images of its own, beside folders or not, or is a list
     of paths (relative to where it lies), all are unlabelled.
@@ -53,14 +57,21 @@ def images_by_class(place: Path) -> list[list[str]]:
             cannot be read, names no image, one twice or one that is not there.
     """
     if place.is_file():
-        return [_listed(place)]
+        return [_listed(place)], Counter()
+    left_out: Counter[str] = Counter()
+
+    def images(folder: Path) -> list[str]:
+        files = files_below(folder)
+        left_out.update(PurePath(name).suffix.lower() for name in files if name.lower().endswith(_OTHER_IMAGES))
+        return [name for name in files if is_image(name)]
+
     classes = class_folders(place)
     if any(is_image(path.name) and not is_hidden(path.name) for path in place.iterdir()):
-        return [images_below(place)]
+        return [images(place)], left_out
     masks = [name for name in classes if name.lower() in _MASKS]
-    if masks and (images := next((name for name in classes if name.lower() in _IMAGES), "")):
-        raise UserError(f"{place} has {masks[0]}/ beside {images}/, which are masks: give --data {place / images}")
-    names = [[f"{name}/{image}" for image in images_below(place / name)] for name in classes]
+    if masks and (photos := next((name for name in classes if name.lower() in _IMAGES), "")):
+        raise UserError(f"{place} has {masks[0]}/ beside {photos}/, which are masks: give --data {place / photos}")
+    names = [[f"{name}/{image}" for image in images(place / name)] for name in classes]
     if not any(names):
         kinds = Counter(PurePath(name).suffix.lower() or "no suffix" for name in files_below(place)).most_common(3)
         found = f" (it holds {', '.join(f'{number:,} × {kind}' for kind, number in kinds)})" if kinds else ""
@@ -71,7 +82,7 @@ def images_by_class(place: Path) -> list[list[str]]:
     if empty := [place / name for name, found in zip(classes, names, strict=True) if not found]:
         more = f", nor do {len(empty) - 1} other class folders" if len(empty) > 1 else ""
         raise UserError(f"{empty[0]} holds no image{more}: remove the folder or fill it")
-    return names
+    return names, left_out
 
 
 def _listed(path: Path) -> list[str]:
@@ -125,4 +136,4 @@ def count_images(root: Path) -> int:
     """
     place = find_train_folder(root)
     shards = find_shards(place) if place.is_dir() else []
-    return len(TarShards(shards, [place]).places) if shards else sum(map(len, images_by_class(place)))
+    return len(TarShards(shards, [place]).places) if shards else sum(map(len, images_by_class(place)[0]))

@@ -6,6 +6,7 @@ are those of a folder of images.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class ShardSource(TarShards):
     """The images in a folder's training shards.
 
     Attributes:
-        labels, sha256, shard_sizes: see :class:`pretrain.data.images.ImageSource`.
+        labels, sha256, shard_sizes, left_out: see :class:`pretrain.data.images.ImageSource`.
     """
 
     def __init__(self, folder: Path, index_dir: Path | None = None) -> None:
@@ -36,6 +37,7 @@ class ShardSource(TarShards):
         self.labels = torch.from_numpy(self.places[:, 3].copy())
         self.shard_sizes = np.bincount(self.places[:, 0], minlength=len(self.shards)).tolist()
         self.sha256 = self.keys.sha256()
+        self.left_out: Counter[str] = Counter()
         # A batch comes from a window of shards, which must contain most classes.
         num_shards, num_labels = (len(np.unique(column)) for column in (self.places[:, 0], self.labels))
         labels_per_shard = len(np.unique(self.places[:, [0, 3]], axis=0)) / num_shards

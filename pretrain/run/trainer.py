@@ -67,6 +67,8 @@ def train(recipe: Recipe, *, data: Path, out: Path, process: Process) -> None:
     agree([Fact(step, f"step {step} of the run in {out.resolve()}", SAME_OUT)], process)
     dataset = in_all_processes(lambda: listed(data, recipe, saved, out, process), process)
     check_data(dataset, data, process)
+    if process.is_first:
+        print(dataset.summary(), flush=True)
     with in_all_processes(lambda: locked(out, process), process), stop_request() as request:
         hold_same_folder(out, process)
         trainer = Trainer(recipe, dataset, out, process, request)

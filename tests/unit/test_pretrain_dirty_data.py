@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import twist_configs.pretrain
+from pretrain.data.dataset import TwistDataset
 from pretrain.data.images import UnreadableImageError, decode
 from pretrain.data.listing import count_images
 from tools.bench.photographs import jpeg, photograph
+from twist_common import overrides
 from twist_common.errors import UserError
 from twist_common.shards import INDEX_NAME
 
@@ -104,6 +107,20 @@ def test_images_of_all_kinds_count_and_an_index_that_is_damaged_is_made_again(tm
         assert count_images(tmp_path) == 8
         if content is not None:
             (tmp_path / INDEX_NAME).write_bytes(content)
+
+
+def test_a_run_says_how_many_images_it_has_and_which_are_left_out(tmp_path: Path) -> None:
+    for index, name in enumerate(("a/0.jpg", "a/1.JPG", "a/2.heic", "b/3.jpg", "b/4.jfif", "b/5.JFIF", "b/notes.txt")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(CONTENTS[index % len(CONTENTS)])
+    recipe = overrides.apply(twist_configs.pretrain.get("rn50"), ["data.batch_size=2"])
+    assert TwistDataset(tmp_path, recipe).summary() == (
+        f"images: 3 in {tmp_path}, 2 classes; left out, because their format is not read: 2 .jfif, 1 .heic "
+        "(save them as JPEG or PNG)"
+    )
+    pack(tmp_path / "shards" / "0.tar", MEMBERS)
+    whole = TwistDataset(tmp_path / "shards", recipe).summary()
+    assert whole == f"images: 6 in {tmp_path / 'shards'}, not sorted into classes, 1 shard"
 
 
 def test_masks_beside_images_are_not_trained_on(tmp_path: Path) -> None:
