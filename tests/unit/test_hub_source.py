@@ -26,7 +26,7 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in the hub's cache of a model with two files and a config."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.chdir(tmp_path)
-    other = {"net": flat_state(offset=1)}
+    other = {"net": flat_state(offset=1.0)}
     hub_with({"pytorch_model.bin": flat_state(), "other.pth": other}, tmp_path / "hub", "owner/name")
     folder = tmp_path / "hub" / "models--owner--name" / "snapshots" / COMMIT
     (folder / "config.json").write_text(json.dumps(CONFIG))
@@ -56,13 +56,14 @@ def test_address_on_the_hub_is_a_file_or_folder_of_its_cache(
     assert (ref.source, ref.name) == (str(snapshot / file), name)  # not the blob, which has no config beside it
 
 
-def test_config_of_the_hub_is_read_with_the_file(snapshot: Path) -> None:
-    for address in ("hf://owner/name", "hf://owner/name/pytorch_model.bin"):
-        backbone = load_backbone(weights_ref(address).source)
-        assert (backbone.arch, backbone.preprocessing.std) == ("resnet18", (0.25, 0.25, 0.25))
-        assert torch.equal(backbone.state_dict["conv1.weight"], flat_state()["conv1.weight"])
-    with pytest.raises(UserError, match=r"convert\.sh \S+/other\.pth --entry net --arch resnet18$"):
-        load_backbone("hf://owner/name/other.pth")
+@pytest.mark.parametrize(
+    ("address", "offset"),
+    [("hf://owner/name", 0.0), ("hf://owner/name/pytorch_model.bin", 0.0), ("hf://owner/name/other.pth", 1.0)],
+)
+def test_config_of_the_hub_is_read_with_the_file(address: str, offset: float, snapshot: Path) -> None:
+    backbone = load_backbone(weights_ref(address).source)
+    assert (backbone.arch, backbone.preprocessing.std) == ("resnet18", (0.25, 0.25, 0.25))
+    assert torch.equal(backbone.state_dict["conv1.weight"], flat_state(offset=offset)["conv1.weight"])
 
 
 def test_conversion_is_not_written_into_the_cache(snapshot: Path, tmp_path: Path) -> None:
