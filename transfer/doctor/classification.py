@@ -59,7 +59,7 @@ def check(row: LabelledDataset, findings: Findings, progress: Progress) -> None:
         for pair in twins(name for listing in listings.values() for name in listing.classes):
             findings.add(TWIN_CLASSES, pair)
         for listing in listings.values():
-            _note_several_labels(listing, findings)
+            _note_several_labels(listing, findings, progress)
         folders = [root / FOLDERS[split] for split, listing in listings.items() if listing.root is not None]
         left_out = (name for folder in folders for name in files_below(folder) if not is_image(name))
         for suffix, number in Counter(PurePath(name).suffix for name in left_out).items():
@@ -90,19 +90,26 @@ def _check_leaks(listings: dict[Split, LabelledImages], findings: Findings) -> N
             findings.add(OTHER_CLASSES, name)
 
 
-def _note_several_labels(listing: LabelledImages, findings: Findings) -> None:
+def _note_several_labels(listing: LabelledImages, findings: Findings, progress: Progress) -> None:
     """Notes images that are in the folders of several classes, as the same bytes; only those of one size are read."""
-    if listing.root is None:
+    if (root := listing.root) is None:
         return
     of_size: dict[int, list[int]] = {}
     for row, name in enumerate(listing.names):
         with contextlib.suppress(OSError):  # a link to nowhere: the check of the images names it
-            of_size.setdefault((listing.root / name).stat().st_size, []).append(row)
-    for size, rows in of_size.items():
-        if size and len({int(listing.labels[row]) for row in rows}) > 1:
-            first: dict[str, int] = {}
-            for row in rows:
-                before = first.setdefault(sha256_file(listing.root / listing.names[row]), row)
-                if listing.labels[before] != listing.labels[row]:
-                    names = f"{listing.names[before]} and {listing.names[row]}"
-                    findings.note("images that are in several classes, as the same bytes", names)
+            of_size.setdefault((root / name).stat().st_size, []).append(row)
+    alike = [rows for size, rows in of_size.items() if size and len({int(listing.labels[row]) for row in rows}) > 1]
+    suspects = [row for rows in alike for row in rows]
+    hashes: dict[int, str] = {}
+    for_each(
+        suspects,
+        lambda row: hashes.update({row: sha256_file(root / listing.names[row])}),
+        progress,
+        f"bytes of {listing.name}",
+    )
+    first: dict[str, int] = {}
+    for row in suspects:
+        before = first.setdefault(hashes[row], row)
+        if listing.labels[before] != listing.labels[row]:
+            names = f"{listing.names[before]} and {listing.names[row]}"
+            findings.note("images that are in several classes, as the same bytes", names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -25,11 +24,11 @@ class Objects:
     def add(self, image: Hashable, name: Hashable, box: Sequence[float], width: int, height: int) -> None:
         """Adds an object with the box ``x0, y0, x1, y1`` in pixels from 0."""
         self.seen.append((image, name, *box))
-        self.edges.append((*box[2:], width, height))  # type: ignore[arg-type] # four
+        self.edges.append((box[2], box[3], width, height))
 
     def report(self, where: str, findings: Findings) -> None:
         """Notes what is wrong with most or many of them."""
-        if number := self._repeated():
+        if (number := len(self.seen) - len(set(self.seen))) > MANY_REPEATED * len(self.seen):
             findings.add(REPEATED, f"{number:,} objects with the class and box of another in {where}")
         rights, bottoms = (max((edge[side] for edge in self.edges), default=0) for side in (0, 1))
         inside_first = sum(max(x, y) <= 1 for x, y, _, _ in self.edges)
@@ -46,7 +45,3 @@ class Objects:
             findings.add(BROKEN_BOX, f"all of {where} (in percent of the image's size, not pixels)")
         elif all(x <= CORNER * width and y <= CORNER * height for x, y, width, height in self.edges):
             findings.note("boxes that are all in the upper left of their images, as boxes of smaller images are", where)
-
-    def _repeated(self) -> int:
-        number = len(self.seen) - len(Counter(self.seen))
-        return number if number > MANY_REPEATED * len(self.seen) else 0
