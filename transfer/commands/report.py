@@ -239,8 +239,7 @@ def summary_text(report: Report) -> str:
     console = Console(file=buffer, width=width, color_system=None)
     buffer.writelines(f"{line}\n" for line in claims)
     for forms in shown:
-        tables = [_rich_table(form, width) for form in forms]
-        for table in [each for each in tables if each][:1]:
+        if table := next(filter(None, (_rich_table(form, width) for form in forms)), None):
             console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().strip("\n").splitlines())
 

@@ -34,7 +34,8 @@ def methods_tables(report: Report) -> tuple[Table, ...]:
     """
     columns = text_columns("Method")
     columns += number_columns("Runs (trials)", "Mean", "95 % interval", "Between runs", "Between seeds", "Images")
-    found, several = methods(report), {each.method for each in methods(report) if each.interval or len(each.runs) > 1}
+    found = methods(report)
+    several = {each.method for each in found if each.interval or len(each.runs) > 1}
     caption = "Methods over their pre-training runs, main metric"
     if alone := dict.fromkeys(each.method for each in found if each.method not in several):
         caption += f". Of one run, so that their figures hold for these checkpoints only: {', '.join(alone)}"
