@@ -18,11 +18,10 @@ from twist_common.places import install_extra
 
 INSTALL_DETECTRON2 = "build Detectron2 from its official repository (docs/install.md)"
 INSTALL_MMCV = "install full mmcv in place of mmcv-lite (docs/install.md)"
-
+CHECKOUT = "or take a checkout of this repository and run tools/setup.sh"
 
 # What has to be imported for a target of conversion or a task, and how it is installed; what else it needs here, which
 # it does not bring, and how that is.
-CHECKOUT = "or take a checkout of this repository and run tools/setup.sh"
 FRAMEWORKS = {
     "detectron2": (
         "Detectron2",

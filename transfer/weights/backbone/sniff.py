@@ -40,7 +40,7 @@ BY_SUFFIX: dict[str, tuple[str, str]] = {
     ".trt": ("a TensorRT network", ORIGINAL),
     ".tflite": ("a TensorFlow Lite network", ORIGINAL),
     ".pb": ("a TensorFlow graph", CONVERT),
-    ".onnx": ("an ONNX network", "give the PyTorch checkpoint that it was exported from"),
+    ".onnx": ("an ONNX network", ORIGINAL),
     ".joblib": ("what joblib wrote", "load it where it was made and torch.save its state dict"),
     ".yaml": ("a text of settings", "give the file of the weights"),
     ".md": ("a text", "give the file of the weights"),
@@ -76,7 +76,7 @@ def refuse_other_kinds(path: Path, head: bytes) -> None:
     if head[257:262] == b"ustar" or (b"\x00" in head[:100] and _is_tar(path)):
         raise _refusal(path, *_tar(path))
     if head[:1] == b"\x08" and (path.suffix == ".onnx" or b"onnx" in head or b"pytorch" in head[:40]):
-        raise _refusal(path, "an ONNX network", "give the PyTorch checkpoint that it was exported from")
+        raise _refusal(path, *BY_SUFFIX[".onnx"])
     if TENSORFLOW.search(path.name):
         raise _refusal(path, "part of a TensorFlow checkpoint", CONVERT)
     if head[4:8] == b"TFL3":
